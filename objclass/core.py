@@ -1,0 +1,341 @@
+"""The nouns: what flows from pixels to a table. All are frozen; all refuse to exist wrong."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.errors import ImageError
+
+AXES = "tzyxc"
+"""The order of axes everywhere inside: time, z, y, x, channel."""
+
+Region = tuple[slice, slice, slice, slice, slice]
+"""A part of an image, one slice with integer bounds for each of `AXES`."""
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.signedinteger[Any]]
+AnyArray = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PixelSize:
+    """Extent of a pixel along x, y, z, and its unit (``""`` if unknown)."""
+
+    x: float = 1.0
+    y: float = 1.0
+    z: float = 1.0
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(np.isfinite(v) and v > 0 for v in (self.x, self.y, self.z)):
+            message = f"pixel size x={self.x}, y={self.y}, z={self.z}: expected positive numbers"
+            raise ImageError(message)
+
+    def spacing(self, ndim: int) -> tuple[float, ...]:
+        """Extents in the order of array axes: (y, x) in 2D, (z, y, x) in 3D."""
+        return (self.y, self.x) if ndim == 2 else (self.z, self.y, self.x)
+
+
+class Stored(Protocol):
+    """What a reader answers: an array somewhere, in its own order of axes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the stored axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As stored."""
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region (one slice with integer bounds for each stored axis)."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A lazy image, whatever its file: `read` answers pixels in the order of `AXES`.
+
+    Parameters
+    ----------
+    name
+        As the user gave it; it stands in messages.
+    stored
+        Where the pixels are.
+    axes
+        Meaning of the stored axes, a selection of ``"tzyxc"`` with x and y.
+    axes_from
+        How they were found, for messages: ``"axistags"``, ``"shape"``, ``"--input_axes"`` …
+    drange
+        Smallest and largest possible value, where the file says so.
+    pixel_size
+        Where the file says so.
+    files
+        The files it is made of.
+    """
+
+    name: str
+    stored: Stored
+    axes: str
+    axes_from: str
+    drange: tuple[float, float] | None = None
+    pixel_size: PixelSize | None = None
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = set(self.axes) - set(AXES)
+        if wrong or len(set(self.axes)) != len(self.axes) or not {"x", "y"} <= set(self.axes):
+            message = (
+                f"{self.name}: axes '{self.axes}' ({self.axes_from}): expected letters of tzyxc, "
+                "each once, with x and y (--input_axes says what they are)"
+            )
+            raise ImageError(message)
+        if len(self.axes) != len(self.stored.shape):
+            message = (
+                f"{self.name}: axes '{self.axes}' ({self.axes_from}) do not fit shape "
+                f"{self.stored.shape} (--input_axes says what they are)"
+            )
+            raise ImageError(message)
+        if 0 in self.stored.shape:
+            message = f"{self.name}: shape {self.stored.shape} has no pixels"
+            raise ImageError(message)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Lengths of t, z, y, x, c."""
+        lengths = dict(zip(self.axes, self.stored.shape, strict=True))
+        t, z, y, x, c = (int(lengths.get(axis, 1)) for axis in AXES)
+        return t, z, y, x, c
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As stored."""
+        return self.stored.dtype
+
+    @property
+    def ndim(self) -> int:
+        """3 where there are several planes, else 2 (as ilastik counts)."""
+        return 3 if self.shape[1] > 1 else 2
+
+    def read(self, region: Region | None = None) -> AnyArray:
+        """Pixels of the region (default: all), C-contiguous, axes `AXES`."""
+        whole = tuple(slice(0, n) for n in self.shape)
+        wanted = dict(zip(AXES, region or whole, strict=True))
+        pixels = self.stored.read(tuple(wanted[axis] for axis in self.axes))
+        return to_canonical(pixels, self.axes)
+
+    def frame(self, t: int) -> Region:
+        """The region of one time step."""
+        _, z, y, x, c = self.shape
+        return slice(t, t + 1), slice(0, z), slice(0, y), slice(0, x), slice(0, c)
+
+
+def to_canonical(pixels: AnyArray, axes: str) -> AnyArray:
+    """Bring an array with axes ``axes`` to `AXES`, absent ones with length 1."""
+    present = [axis for axis in AXES if axis in axes]
+    ordered = pixels.transpose([axes.index(axis) for axis in present])
+    missing = tuple(i for i, axis in enumerate(AXES) if axis not in axes)
+    return np.ascontiguousarray(np.expand_dims(ordered, missing))
+
+
+def from_canonical(pixels: AnyArray, axes: str) -> AnyArray:
+    """Bring an array with axes `AXES` to ``axes``; axes left out must have length 1."""
+    dropped = tuple(i for i, axis in enumerate(AXES) if axis not in axes)
+    kept = [axis for axis in AXES if axis in axes]
+    return pixels.squeeze(dropped).transpose([kept.index(axis) for axis in axes])
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What to look at: raw data and the image that says where the objects are.
+
+    ``role`` is the ilastik role of ``objects``: ``segmentation_image``, ``prediction_maps`` or
+    ``label_image``. ``raw`` may be absent where nothing of it is measured.
+    """
+
+    raw: Image | None
+    objects: Image
+    role: str
+    nickname: str
+    directory: str
+
+    def __post_init__(self) -> None:
+        if self.raw is None:
+            return
+        for axis, a, b in zip(AXES[:4], self.raw.shape, self.objects.shape, strict=False):
+            if a != b:
+                message = (
+                    f"raw data {self._told(self.raw)} and {self.role.replace('_', ' ')} "
+                    f"{self._told(self.objects)} differ along {axis} (wrong --input_axes?)"
+                )
+                raise ImageError(message)
+
+    @staticmethod
+    def _told(image: Image) -> str:
+        return f"{image.name} {image.stored.shape} with axes {image.axes} from {image.axes_from}"
+
+    @property
+    def channels(self) -> int:
+        """Channels of the raw data; 0 without raw data."""
+        return self.raw.shape[4] if self.raw is not None else 0
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """From whichever input states it."""
+        sizes = [i.pixel_size for i in (self.objects, self.raw) if i is not None and i.pixel_size]
+        return sizes[0] if sizes else None
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of one time step.
+
+    Parameters
+    ----------
+    labels
+        Label image, axes z, y, x, uint32: 0 is background, objects are 1 … ``count``, numbered by
+        their first voxel in C order.
+    count
+        Number of objects.
+    original
+        For objects from a label image: the ids that they had there, one for each object.
+    """
+
+    labels: NDArray[np.uint32]
+    count: int
+    original: NDArray[Any] | None = None
+
+    @property
+    def ndim(self) -> int:
+        """3 where there are several planes, else 2."""
+        return 3 if self.labels.shape[0] > 1 else 2
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """One row for each object, with the numbers of each feature.
+
+    Parameters
+    ----------
+    timestep, label
+        Integer index of the rows, both of length n.
+    values
+        Key of a feature -> array of shape (n, k).
+    original
+        Ids in the label image that was given, of length n, where there was one.
+    """
+
+    timestep: IntArray
+    label: IntArray
+    values: Mapping[Any, FloatArray]
+    original: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        for key, numbers in self.values.items():
+            if numbers.ndim != 2 or len(numbers) != len(self.label):
+                message = f"{key}: shape {numbers.shape}, expected ({len(self.label)}, k)"
+                raise ValueError(message)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """The rows of several tables of the same features, one after the other."""
+    first = tables[0]
+    originals = [table.original for table in tables if table.original is not None]
+    return FeatureTable(
+        np.concatenate([table.timestep for table in tables]),
+        np.concatenate([table.label for table in tables]),
+        {key: np.concatenate([table.values[key] for table in tables]) for key in first.values},
+        np.concatenate(originals) if originals else None,
+    )
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities: float32, rows are objects, columns are the project's classes."""
+
+    probabilities: NDArray[np.float32]
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """The class of each object, from 1: the most probable one, the first of equals."""
+        return (self.probabilities.argmax(axis=1) + 1).astype(np.uint8)
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """One less the gap between the two most probable classes."""
+        if self.probabilities.shape[1] == 1:
+            return 1 - self.probabilities[:, 0]
+        top = np.sort(self.probabilities, axis=1)[:, -2:]
+        return 1 - (top[:, 1] - top[:, 0])
+
+
+@dataclass(frozen=True)
+class ArrayStore:
+    """An array in memory (or anything with shape, dtype and slicing) as `Stored`."""
+
+    array: Any
+    dtype: np.dtype[Any] = field(init=False)
+    shape: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", np.dtype(self.array.dtype))
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.array.shape))
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        return np.asarray(self.array[region])
+
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and how much of the lane is done (0 to 1)."""
+
+
+@dataclass(frozen=True)
+class OutputImage:
+    """An image to be written, as writers see it: everything in the order of its own ``axes``.
+
+    Parameters
+    ----------
+    axes
+        Order of the axes in the file, such as ``"zyxc"``.
+    shape
+        Lengths in that order.
+    dtype
+        Of the pixels.
+    internal_path
+        Name of the dataset, for formats that hold several.
+    drange
+        Least and largest possible value, where known.
+    pixel_size
+        Where known.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    internal_path: str = "exported_data"
+    drange: tuple[float, float] | None = None
+    pixel_size: PixelSize | None = None
+
+
+class Writer(Protocol):
+    """Writes one image: blocks in any order, then `close`.
+
+    It is made with ``Writer(path, image, previous)``: ``path`` is a temporary file beside the final
+    one; ``previous`` the final one, if it exists (formats that hold several images keep the others).
+    """
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """Why this format cannot hold the image and what can, None if it can."""
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block; region and block in the order of the image's axes."""
+
+    def close(self) -> None:
+        """Finish the file."""

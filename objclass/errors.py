@@ -1,0 +1,44 @@
+"""Everything that objclass raises on purpose, on one page.
+
+    ObjclassError
+    ├── UsageError      the command line or the arguments of a call are off
+    ├── InputError      what was given cannot be used: file, image, project, pairing
+    │   ├── ImageError    an image file: missing, unreadable, wrong axes or dtype
+    │   └── ProjectError  a project file: damaged, of another workflow, unsupported
+    ├── OutputError     what was asked for cannot be written there, or not in that format
+    └── LaneError       a fault that only the pixels could show
+
+The message of each is one line: what was given, what was expected, what to do.
+"""
+
+
+class ObjclassError(Exception):
+    """Base of all; ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 2
+
+
+class UsageError(ObjclassError, ValueError):
+    """The options contradict each other or one of them is off."""
+
+
+class InputError(ObjclassError, ValueError):
+    """An input cannot be used."""
+
+
+class ImageError(InputError):
+    """An image file is missing, unreadable, or does not fit."""
+
+
+class ProjectError(InputError):
+    """A project file is damaged, of another workflow, or needs what we do not have."""
+
+
+class OutputError(ObjclassError, OSError):
+    """An output cannot be written there, or not in that format."""
+
+
+class LaneError(ObjclassError, RuntimeError):
+    """A lane failed while its pixels were read or its results written."""
+
+    exit_code = 3

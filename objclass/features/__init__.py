@@ -1,0 +1,411 @@
+"""What can be measured of an object: the contract of a feature, and `measure`.
+
+A feature is a small pure function in ``features/<set>.py``; the types of its parameters are the
+statistics that it is made of (`objclass.features.statistics`), and so say how it is computed::
+
+    @feature("Count", title="Size in pixels", unit="px")
+    def count(extent: Extent) -> FloatArray:
+        \"\"\"Number of pixels of the object.\"\"\"
+        return extent.count
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass import blocks, registry
+from objclass.core import AnyArray, FloatArray, IntArray, Objects
+from objclass.errors import UsageError
+from objclass.features.statistics import (
+    Crop,
+    Derived,
+    Done,
+    Extent,
+    Folded,
+    Merged,
+    PerObject,
+    Statistic,
+    Voxels,
+)
+
+Key = tuple[str, str]
+"""Name of a feature set, name of a feature."""
+
+ReadRaw = Callable[[tuple[slice, slice, slice]], AnyArray]
+"""Region (z, y, x) of a time step -> raw pixels, axes z, y, x, c."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature: how it is called, what it needs, what it answers.
+
+    Parameters
+    ----------
+    set_name, name
+        Together its key.
+    compute
+        From the statistics ``needs``, in this order, to an array of shape (n, …).
+    needs
+        Statistics.
+    title
+        How the column is called.
+    shape
+        Numbers for each object: any of ``"d"`` (dimensions), ``"c"`` (channels) and integers.
+    unit
+        ``"px"``, ``"intensity"``, ``""`` …
+    dims
+        2, 3 or both: for which images it is defined.
+    channels
+        ``"any"``, ``"one"``, ``"many"``: for which raw data it is defined.
+    scope
+        ``"object"``, or the pixels around it: ``"context"``, or ``"both"`` of them.
+    dtype
+        What the numbers are rounded to.
+    hyphen
+        Whether columns are numbered ``name-0-1`` (scikit-image) rather than ``title_0`` (ilastik).
+    """
+
+    set_name: str
+    name: str
+    compute: Callable[..., AnyArray]
+    needs: tuple[type[Statistic], ...]
+    title: str
+    shape: tuple[str | int, ...] = ()
+    unit: str = ""
+    dims: tuple[int, ...] = (2, 3)
+    channels: str = "any"
+    scope: str = "object"
+    dtype: type[np.floating[Any]] = np.float32
+    hyphen: bool = False
+
+    @property
+    def key(self) -> Key:
+        """What it is known by in a table."""
+        return self.set_name, self.name
+
+    @property
+    def definition(self) -> str:
+        """The docstring of its function."""
+        return inspect.getdoc(self.compute) or ""
+
+    @property
+    def looks_at_pixels(self) -> bool:
+        """Whether raw data are needed."""
+        return self.scope != "object" or any(s.pixels for s in closure(self.needs))
+
+    def extents(self, ndim: int, channels: int) -> tuple[int, ...]:
+        """Shape of the numbers of one object."""
+        known = {"d": ndim, "c": channels}
+        lengths = [known[n] if isinstance(n, str) else n for n in self.shape]
+        if self.hyphen and self.shape[-1:] == ("c",) and channels == 1:
+            lengths = lengths[:-1]  # scikit-image numbers channels only if there are several
+        return tuple(lengths)
+
+    def columns(self, ndim: int, channels: int) -> list[str]:
+        """Names of its columns in a table."""
+        extents = self.extents(ndim, channels)
+        if self.hyphen:
+            return ["-".join([self.title, *map(str, index)]) for index in np.ndindex(extents)]
+        width = int(np.prod(extents, dtype=int))
+        return [self.title] if width == 1 else [f"{self.title}_{k}" for k in range(width)]
+
+    def fits(self, ndim: int, channels: int) -> bool:
+        """Whether it is defined for such images (``channels`` 0: no raw data)."""
+        if ndim not in self.dims or (channels == 0 and self.looks_at_pixels):
+            return False
+        return {"any": True, "one": channels <= 1, "many": channels > 1}[self.channels]
+
+
+@dataclass
+class FeatureSet(Mapping[str, Feature]):
+    """The features of one set by name; its `feature` is the decorator that adds one."""
+
+    name: str
+    dtype: type[np.floating[Any]] = np.float32
+    hyphen: bool = False
+    _features: dict[str, Feature] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Feature:
+        return self._features[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._features)
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def feature(
+        self, name: str, *, title: str = "", **stated: Any
+    ) -> Callable[[Callable[..., AnyArray]], Callable[..., AnyArray]]:
+        """Register a function as the feature ``name``; ``stated`` are fields of `Feature`."""
+
+        def register(function: Callable[..., AnyArray]) -> Callable[..., AnyArray]:
+            parameters = inspect.signature(function).parameters.values()
+            self.add(
+                Feature(
+                    self.name,
+                    name,
+                    function,
+                    tuple(parameter.annotation for parameter in parameters),
+                    title or name,
+                    dtype=self.dtype,
+                    hyphen=self.hyphen,
+                    **stated,
+                )
+            )
+            return function
+
+        return register
+
+    def add(self, feature: Feature) -> None:
+        """Register a feature."""
+        self._features[feature.name] = feature
+
+
+def feature_set(name: str) -> FeatureSet | None:
+    """The set of that name, None if there is none."""
+    found: FeatureSet | None = registry.lookup(registry.FEATURE_SETS, "objclass.features", name)
+    return found
+
+
+def choose(names: Sequence[str], ndim: int, channels: int) -> list[Feature]:
+    """Features by name: a whole set (what of it fits the image), or ``set:feature``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such set or feature, or the one asked for does not fit.
+    """
+    chosen: dict[Key, Feature] = {}
+    for name in names:
+        set_name, _, feature_name = name.partition(":")
+        found = feature_set(set_name)
+        if found is None:
+            known = ", ".join(registry.FEATURE_SETS)
+            message = f"no feature set '{set_name}': there are {known} (set or set:feature)"
+            raise UsageError(message)
+        if not feature_name:
+            chosen |= {f.key: f for f in found.values() if f.fits(ndim, channels)}
+        elif feature_name not in found:
+            message = f"no feature '{feature_name}' in the set {set_name}: see objclass features"
+            raise UsageError(message)
+        elif not found[feature_name].fits(ndim, channels):
+            message = f"feature '{name}' is not defined for {ndim}D images of {channels} channels"
+            raise UsageError(message)
+        else:
+            chosen[found[feature_name].key] = found[feature_name]
+    return list(chosen.values())
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One time step to measure.
+
+    Parameters
+    ----------
+    objects
+        Its objects.
+    read_raw
+        Reads raw pixels; None without raw data.
+    channels
+        Of the raw data.
+    spacing
+        Extents of a voxel, (y, x) or (z, y, x).
+    margin
+        Neighbourhood in pixels along x, y(, z).
+    """
+
+    objects: Objects
+    read_raw: ReadRaw | None
+    channels: int
+    spacing: tuple[float, ...]
+    margin: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Lengths of z, y, x."""
+        z, y, x = self.objects.labels.shape
+        return z, y, x
+
+
+def measure(
+    frame: Frame, features: Iterable[Feature], voxels: int = blocks.VOXELS
+) -> dict[Key, FloatArray]:
+    """Measure the objects of a time step, in slabs of at most ``voxels`` voxels.
+
+    Returns
+    -------
+    dict
+        Key of each feature -> array of shape (n, k) in the dtype of its set; row i is object i + 1.
+    """
+    features = list(features)
+    by_scope: dict[str, list[Feature]] = {}
+    for wanted in features:
+        by_scope.setdefault(wanted.scope, []).append(wanted)
+    inside = by_scope.pop("object", [])
+    needed = closure([Extent, *(s for f in inside for s in f.needs)])
+    pixels = any(s.pixels for s in needed if not issubclass(s, PerObject))
+    done = gather(needed, lambda: _frame_voxels(frame, voxels, pixels=pixels))
+    _add_per_object(frame, needed, done)
+    results = {f.key: _compute(f, done, frame.objects.count) for f in inside}
+    if by_scope:
+        results |= _measure_around(frame, by_scope, done[Extent])
+    return {f.key: results[f.key] for f in features}
+
+
+def closure(statistics: Iterable[type[Statistic]]) -> list[type[Statistic]]:
+    """The statistics and all that they need, each after what it needs."""
+    ordered: dict[type[Statistic], None] = {}
+    for statistic in statistics:
+        ordered |= dict.fromkeys(closure(statistic.after))
+        ordered[statistic] = None
+    return list(ordered)
+
+
+def gather(
+    statistics: Sequence[type[Statistic]], read_blocks: Callable[[], Iterable[Voxels]]
+) -> dict[type[Statistic], Any]:
+    """Compute merged, folded and derived statistics in as few passes as the longest chain has."""
+    passes: dict[type[Statistic], int] = {}
+    for s in statistics:
+        before = max((passes[a] for a in s.after if a in passes), default=-1)
+        passes[s] = before if issubclass(s, Derived) else before + 1
+    done: dict[type[Statistic], Any] = {}
+    scanned = [s for s in statistics if issubclass(s, Merged | Folded)]
+    for number in range(max((passes[s] for s in scanned), default=-1) + 1):
+        now = [s for s in scanned if passes[s] == number]
+        states: dict[type[Statistic], Any] = {}
+        for voxels in read_blocks():
+            for s in now:
+                states[s] = _advance(s, states.get(s), voxels, done)
+        done |= states
+        for s in statistics:
+            if issubclass(s, Derived) and passes[s] == number:
+                done[s] = s.of(done)
+    return done
+
+
+def _advance(s: type[Statistic], state: Any, voxels: Voxels, done: Done) -> Any:
+    if issubclass(s, Merged):
+        here = s.scan(voxels, done)
+        return here if state is None else state + here
+    if issubclass(s, Folded):
+        return (s.start(voxels, done) if state is None else state).fold(voxels, done)
+    message = f"{s.__name__} is neither merged nor folded"
+    raise TypeError(message)
+
+
+def _compute(feature: Feature, done: Done, count: int) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        numbers = np.asarray(feature.compute(*(done[s] for s in feature.needs)))
+        return numbers.reshape(count, -1 if count else int(np.prod(numbers.shape[1:]))).astype(
+            feature.dtype
+        )
+
+
+def _frame_voxels(frame: Frame, voxels: int, *, pixels: bool) -> Iterator[Voxels]:
+    """The voxels of all objects, slab after slab."""
+    for slab in blocks.slabs(frame.shape, voxels):
+        where = slab.within(frame.shape)
+        labels = frame.objects.labels[where]
+        rows, index = group(labels)
+        raw = np.zeros((0, len(rows)))
+        if pixels and frame.read_raw is not None:
+            block = frame.read_raw(where)
+            raw = np.stack([block[..., c].ravel()[index] for c in range(frame.channels)])
+        yield Voxels(frame.objects.count, rows, raw, _positions(index, labels.shape, slab.origin))
+
+
+def group(labels: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Object (from 0) and flat index of each object voxel, objects ascending, scan order within.
+
+    Runs of equal labels are sorted, not voxels: there are far fewer of them.
+    """
+    flat = labels.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(starts, append=len(flat))
+    starts, lengths = starts[flat[starts] > 0], lengths[flat[starts] > 0]
+    order = np.argsort(flat[starts], kind="stable")
+    starts, lengths = starts[order], lengths[order]
+    ends = np.cumsum(lengths)
+    index = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+    return np.repeat(flat[starts].astype(np.intp) - 1, lengths), index
+
+
+def _positions(
+    index: NDArray[np.intp], shape: tuple[int, ...], origin: tuple[int, int, int]
+) -> tuple[IntArray, ...]:
+    """Coordinates x, y(, z) in the whole time step."""
+    _, ny, nx = shape
+    row, x = np.divmod(index, nx)
+    if shape[0] == 1 and origin[0] == 0:
+        return x, row + origin[1]
+    z, y = np.divmod(row, ny)
+    return x, y + origin[1], z + origin[0]
+
+
+def _add_per_object(
+    frame: Frame, needed: Sequence[type[Statistic]], done: dict[type[Statistic], Any]
+) -> None:
+    """Compute the statistics that want each object whole."""
+    wanted = [s for s in needed if issubclass(s, PerObject)]
+    for reach in sorted({s.reach for s in wanted}):
+        now = [s for s in wanted if s.reach == reach]
+        pixels = any(s.pixels for s in now)
+        numbers: dict[type[PerObject], list[Sequence[float]]] = {s: [] for s in now}
+        for crop in crops(frame, done[Extent], reach, pixels=pixels):
+            for s in now:
+                numbers[s].append(s.of(crop))
+        for s in now:
+            width = s.width(frame.objects.ndim, frame.channels)
+            done[s] = s(np.array(numbers[s], np.float64).reshape(frame.objects.count, width))
+
+
+def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool) -> Iterator[Crop]:
+    """Each object whole, with ``reach`` voxels around it as far as the image goes."""
+    labels, ndim = frame.objects.labels, frame.objects.ndim
+    for row in range(frame.objects.count):
+        low = np.maximum(extent.low[row] - reach, 0)
+        high = extent.high[row] + 1 + reach
+        where = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))[::-1]
+        box = (slice(0, 1), *where)[-3:]
+        raw = frame.read_raw(box) if pixels and frame.read_raw is not None else None
+        if ndim == 2:
+            raw = raw[0] if raw is not None else None
+        mask = labels[box] == row + 1
+        yield Crop(
+            mask[0] if ndim == 2 else mask,
+            raw,
+            tuple(int(n) for n in low[::-1]),
+            frame.spacing,
+        )
+
+
+def _measure_around(
+    frame: Frame, by_scope: Mapping[str, Sequence[Feature]], extent: Extent
+) -> dict[Key, FloatArray]:
+    """Features of the pixels around each object (scopes ``context`` and ``both``)."""
+    from objclass.features.neighbourhood import neighbourhoods  # noqa: PLC0415 (scipy: costly)
+
+    parts: dict[Key, list[FloatArray]] = {f.key: [] for fs in by_scope.values() for f in fs}
+    for samples in neighbourhoods(frame, extent, tuple(by_scope)):
+        for scope, features in by_scope.items():
+            sample = samples[scope]
+            done = gather(closure(s for f in features for s in f.needs), lambda s=sample: [s])
+            for f in features:
+                parts[f.key].append(_compute(f, done, sample.count))
+    return {key: np.concatenate(numbers) for key, numbers in parts.items()}
+
+
+def in_neighbourhood(feature: Feature, scope: str, suffix: str) -> Feature:
+    """The same feature of the pixels around the object."""
+    return replace(
+        feature,
+        name=f"{feature.name} {suffix}",
+        title=f"{feature.title} {suffix}",
+        scope=scope,
+    )
