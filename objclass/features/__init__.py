@@ -12,6 +12,7 @@ statistics that it is made of (`objclass.features.statistics`), and so say how i
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from objclass.features.statistics import (
     PerObject,
     Statistic,
     Voxels,
+    box_of,
 )
 
 Key = tuple[str, str]
@@ -54,7 +56,8 @@ class Feature:
     title
         How the column is called.
     shape
-        Numbers for each object: any of ``"d"`` (dimensions), ``"c"`` (channels) and integers.
+        Numbers for each object: any of ``"d"`` (dimensions), ``"2d"`` (twice as many), ``"4^d"`` (one
+        axis of length 4 for each dimension), ``"c"`` (channels) and integers.
     unit
         ``"px"``, ``"intensity"``, ``""`` …
     dims
@@ -81,6 +84,14 @@ class Feature:
     scope: str = "object"
     dtype: type[np.floating[Any]] = np.float32
     hyphen: bool = False
+    location: bool = False
+    """Whether it says where the object is: of no use for telling classes apart."""
+
+    @property
+    def advanced(self) -> bool:
+        """Whether it is left out unless asked for by name (as in ilastik's dialog)."""
+        plain = self.name in ("Coord<Minimum>", "Coord<Maximum>")
+        return self.scope == "both" or self.name == "PrincipalAxes" or ("<" in self.name and not plain)
 
     @property
     def key(self) -> Key:
@@ -99,8 +110,8 @@ class Feature:
 
     def extents(self, ndim: int, channels: int) -> tuple[int, ...]:
         """Shape of the numbers of one object."""
-        known = {"d": ndim, "c": channels}
-        lengths = [known[n] if isinstance(n, str) else n for n in self.shape]
+        known = {"d": (ndim,), "2d": (2 * ndim,), "4^d": (4,) * ndim, "c": (channels,)}
+        lengths = [k for n in self.shape for k in (known[n] if isinstance(n, str) else (n,))]
         if self.hyphen and self.shape[-1:] == ("c",) and channels == 1:
             lengths = lengths[:-1]  # scikit-image numbers channels only if there are several
         return tuple(lengths)
@@ -172,8 +183,10 @@ def feature_set(name: str) -> FeatureSet | None:
     return found
 
 
-def choose(names: Sequence[str], ndim: int, channels: int) -> list[Feature]:
+def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = False) -> list[Feature]:
     """Features by name: a whole set (what of it fits the image), or ``set:feature``.
+
+    Of a whole set, advanced features are left out, and for training those that tell the location.
 
     Raises
     ------
@@ -189,7 +202,8 @@ def choose(names: Sequence[str], ndim: int, channels: int) -> list[Feature]:
             message = f"no feature set '{set_name}': there are {known} (set or set:feature)"
             raise UsageError(message)
         if not feature_name:
-            chosen |= {f.key: f for f in found.values() if f.fits(ndim, channels)}
+            whole = [f for f in found.values() if f.fits(ndim, channels) and not f.advanced]
+            chosen |= {f.key: f for f in whole if not (training and f.location)}
         elif feature_name not in found:
             message = f"no feature '{feature_name}' in the set {set_name}: see objclass features"
             raise UsageError(message)
@@ -232,9 +246,7 @@ class Frame:
         return z, y, x
 
 
-def measure(
-    frame: Frame, features: Iterable[Feature], voxels: int = blocks.VOXELS
-) -> dict[Key, FloatArray]:
+def measure(frame: Frame, features: Iterable[Feature], voxels: int = blocks.VOXELS) -> dict[Key, FloatArray]:
     """Measure the objects of a time step, in slabs of at most ``voxels`` voxels.
 
     Returns
@@ -302,9 +314,7 @@ def _advance(s: type[Statistic], state: Any, voxels: Voxels, done: Done) -> Any:
 def _compute(feature: Feature, done: Done, count: int) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         numbers = np.asarray(feature.compute(*(done[s] for s in feature.needs)))
-        return numbers.reshape(count, -1 if count else int(np.prod(numbers.shape[1:]))).astype(
-            feature.dtype
-        )
+        return numbers.reshape(count, -1 if count else int(np.prod(numbers.shape[1:]))).astype(feature.dtype)
 
 
 def _frame_voxels(frame: Frame, voxels: int, *, pixels: bool) -> Iterator[Voxels]:
@@ -317,7 +327,8 @@ def _frame_voxels(frame: Frame, voxels: int, *, pixels: bool) -> Iterator[Voxels
         if pixels and frame.read_raw is not None:
             block = frame.read_raw(where)
             raw = np.stack([block[..., c].ravel()[index] for c in range(frame.channels)])
-        yield Voxels(frame.objects.count, rows, raw, _positions(index, labels.shape, slab.origin))
+        positions = _positions(index, labels.shape, slab.origin, frame.objects.ndim)
+        yield Voxels(frame.objects.count, rows, raw, positions, spacing=frame.spacing)
 
 
 def group(labels: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -337,12 +348,12 @@ def group(labels: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 
 def _positions(
-    index: NDArray[np.intp], shape: tuple[int, ...], origin: tuple[int, int, int]
+    index: NDArray[np.intp], shape: tuple[int, ...], origin: tuple[int, int, int], ndim: int
 ) -> tuple[IntArray, ...]:
     """Coordinates x, y(, z) in the whole time step."""
     _, ny, nx = shape
     row, x = np.divmod(index, nx)
-    if shape[0] == 1 and origin[0] == 0:
+    if ndim == 2:
         return x, row + origin[1]
     z, y = np.divmod(row, ny)
     return x, y + origin[1], z + origin[0]
@@ -371,8 +382,7 @@ def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool) -> Iterator
     for row in range(frame.objects.count):
         low = np.maximum(extent.low[row] - reach, 0)
         high = extent.high[row] + 1 + reach
-        where = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))[::-1]
-        box = (slice(0, 1), *where)[-3:]
+        box = box_of(low, high)
         raw = frame.read_raw(box) if pixels and frame.read_raw is not None else None
         if ndim == 2:
             raw = raw[0] if raw is not None else None
@@ -395,7 +405,7 @@ def _measure_around(
     for samples in neighbourhoods(frame, extent, tuple(by_scope)):
         for scope, features in by_scope.items():
             sample = samples[scope]
-            done = gather(closure(s for f in features for s in f.needs), lambda s=sample: [s])
+            done = gather(closure(s for f in features for s in f.needs), partial(list, [sample]))
             for f in features:
                 parts[f.key].append(_compute(f, done, sample.count))
     return {key: np.concatenate(numbers) for key, numbers in parts.items()}

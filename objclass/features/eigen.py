@@ -52,9 +52,7 @@ def _tridiagonalise(v: FloatArray) -> tuple[FloatArray, FloatArray]:
             v[flat, :i, i] = 0
             d[flat, i] = 0
         if len(steep):
-            v[steep], d[steep], e[steep] = _householder(
-                v[steep], d[steep], e[steep], i, scale[steep]
-            )
+            v[steep], d[steep], e[steep] = _householder(v[steep], d[steep], e[steep], i, scale[steep])
     _accumulate(v, d)
     e[:, 0] = 0
     return d, e
@@ -185,7 +183,7 @@ def _ql_step(
 
 def _hypot(a: FloatArray, b: FloatArray) -> FloatArray:
     """√(a² + b²) the way JAMA and vigra write it."""
-    return np.hypot(a,b)
+    return np.hypot(a, b)
 
 
 def _sort_descending(v: FloatArray, d: FloatArray) -> None:

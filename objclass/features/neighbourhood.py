@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from objclass.core import AnyArray
 from objclass.errors import ProjectError
-from objclass.features.statistics import Extent, Voxels
+from objclass.features.statistics import Extent, Voxels, box_of
 
 if TYPE_CHECKING:
     from objclass.features import Frame
@@ -23,9 +23,7 @@ BATCH = 1 << 21
 """Pixels of neighbourhoods that are held at a time."""
 
 
-def neighbourhoods(
-    frame: "Frame", extent: Extent, scopes: Sequence[str]
-) -> Iterator[dict[str, Voxels]]:
+def neighbourhoods(frame: "Frame", extent: Extent, scopes: Sequence[str]) -> Iterator[dict[str, Voxels]]:
     """Samples of pixels, for batches of consecutive objects; in each one sample for each scope.
 
     Raises
@@ -50,16 +48,13 @@ def neighbourhoods(
     yield _samples(batch, scopes, frame.channels)
 
 
-def _around(
-    frame: "Frame", extent: Extent, row: int, scopes: Sequence[str]
-) -> dict[str, AnyArray]:
+def _around(frame: "Frame", extent: Extent, row: int, scopes: Sequence[str]) -> dict[str, AnyArray]:
     """Pixels (channels, v) of one object for each scope."""
     margin = np.array(frame.margin[: frame.objects.ndim])
     size = np.array(frame.shape[::-1][: frame.objects.ndim])
     low = np.maximum(extent.low[row] - margin, 0)
     high = np.minimum(extent.high[row] + 2 + margin, size)
-    where = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))[::-1]
-    box = (slice(0, 1), *where)[-3:]
+    box = box_of(low, high)
     outside = frame.objects.labels[box] != row + 1
     reach = int(margin.max())
     pitch = (1, *(reach // margin)[::-1])[-3:]
@@ -72,9 +67,7 @@ def _around(
     return {scope: raw[chosen[scope]].T for scope in scopes}
 
 
-def _samples(
-    batch: Sequence[dict[str, AnyArray]], scopes: Sequence[str], channels: int
-) -> dict[str, Voxels]:
+def _samples(batch: Sequence[dict[str, AnyArray]], scopes: Sequence[str], channels: int) -> dict[str, Voxels]:
     """The pixels of a batch of objects, side by side."""
     samples = {}
     for scope in scopes:

@@ -16,7 +16,6 @@ from objclass.features.statistics import (
     ChannelScatter,
     CoordinateAxes,
     CoordinateProjected,
-    CoordinateScatter,
     Extent,
     Extremes,
     Histogram,
@@ -39,19 +38,19 @@ def count(extent: Extent) -> AnyArray:
     return extent.count
 
 
-@feature("Coord<Minimum>", title="Bounding Box Minimum", shape=("d",), unit="px")
+@feature("Coord<Minimum>", title="Bounding Box Minimum", shape=("d",), unit="px", location=True)
 def coord_minimum(extent: Extent) -> AnyArray:
     """Least coordinates of the object."""
     return extent.low
 
 
-@feature("Coord<Maximum>", title="Bounding Box Maximum", shape=("d",), unit="px")
+@feature("Coord<Maximum>", title="Bounding Box Maximum", shape=("d",), unit="px", location=True)
 def coord_maximum(extent: Extent) -> AnyArray:
     """Largest coordinates of the object plus one (exclusive end of its bounding box)."""
     return extent.high + 1
 
 
-@feature("RegionCenter", title="Center of the object", shape=("d",), unit="px")
+@feature("RegionCenter", title="Center of the object", shape=("d",), unit="px", location=True)
 def region_center(extent: Extent) -> FloatArray:
     """Mean coordinates."""
     return extent.center
@@ -199,9 +198,7 @@ def global_maximum(intensity: Intensity) -> FloatArray:
     return np.full(intensity.high.shape[1], intensity.high[0].max(initial=-np.inf))
 
 
-@feature(
-    "Histogram", title="Histogram of Intensity", shape=(BINS,), unit="px", channels="one"
-)
+@feature("Histogram", title="Histogram of Intensity", shape=(BINS,), unit="px", channels="one")
 def histogram(bins: Histogram) -> FloatArray:
     """Counts in 64 equal bins between the extremes under all objects of the time step."""
     return bins.bins
@@ -285,17 +282,13 @@ def principal_4(projected: ChannelProjected) -> FloatArray:
 
 
 @feature("Principal<Skewness>", shape=("c",), channels="many")
-def principal_skewness(
-    axes: ChannelAxes, projected: ChannelProjected, scatter: ChannelScatter
-) -> FloatArray:
+def principal_skewness(axes: ChannelAxes, projected: ChannelProjected, scatter: ChannelScatter) -> FloatArray:
     """Skewness along the principal axes of the values."""
     return _skewness(scatter.weight[:, None], axes.values, projected.q3)
 
 
 @feature("Principal<Kurtosis>", shape=("c",), channels="many")
-def principal_kurtosis(
-    axes: ChannelAxes, projected: ChannelProjected, scatter: ChannelScatter
-) -> FloatArray:
+def principal_kurtosis(axes: ChannelAxes, projected: ChannelProjected, scatter: ChannelScatter) -> FloatArray:
     """Excess kurtosis along the principal axes of the values."""
     return _kurtosis(scatter.weight[:, None], axes.values, projected.q4)
 

@@ -50,6 +50,8 @@ class Voxels:
         Coordinates x, y(, z) in the whole image.
     common_range
         Whether histograms of all objects share their range (else each has its own).
+    spacing
+        Extents of a voxel, (y, x) or (z, y, x); empty where they are not known.
     """
 
     count: int
@@ -57,6 +59,7 @@ class Voxels:
     raw: AnyArray
     positions: tuple[IntArray, ...] = ()
     common_range: bool = True
+    spacing: tuple[float, ...] = ()
 
     @cached_property
     def first(self) -> NDArray[np.intp]:
@@ -132,6 +135,12 @@ class Voxels:
         result = carry.copy()
         result[self.present] = values[self.first + self.sizes - 1]
         return result
+
+
+def box_of(low: IntArray, high: IntArray) -> tuple[slice, slice, slice]:
+    """The region (z, y, x) from ``low`` to ``high`` (exclusive), given as x, y(, z)."""
+    x, y, *z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return (z[0] if z else slice(0, 1)), y, x
 
 
 Done = Mapping[type["Statistic"], Any]
@@ -269,9 +278,7 @@ class Intensity(Folded):
     def start(cls, voxels: Voxels, done: Done) -> Self:
         """No voxels yet."""
         shape = len(voxels.raw), voxels.count
-        return cls(
-            np.zeros(voxels.count), np.zeros(shape), np.full(shape, FLT_MAX), np.full(shape, -FLT_MAX)
-        )
+        return cls(np.zeros(voxels.count), np.zeros(shape), np.full(shape, FLT_MAX), np.full(shape, -FLT_MAX))
 
     def fold(self, voxels: Voxels, done: Done) -> Self:
         """Add a block."""
@@ -596,20 +603,14 @@ class Projected(Folded):
     def start(cls, voxels: Voxels, done: Done) -> Self:
         """No voxels yet."""
         shape = done[cls.scatter].total.shape
-        return cls(
-            np.zeros(shape), np.zeros(shape), np.full(shape, np.inf), np.full(shape, -np.inf)
-        )
+        return cls(np.zeros(shape), np.zeros(shape), np.full(shape, np.inf), np.full(shape, -np.inf))
 
     def fold(self, voxels: Voxels, done: Done) -> Self:
         """Add a block."""
         axes, center = done[self.after[0]].vectors, done[self.scatter].center
         w = self.scatter.weights(voxels)
-        centred = [
-            v - center[voxels.rows, i] for i, v in enumerate(self.scatter.vectors(voxels))
-        ]
-        new = replace(
-            self, q3=self.q3.copy(), q4=self.q4.copy(), low=self.low.copy(), high=self.high.copy()
-        )
+        centred = [v - center[voxels.rows, i] for i, v in enumerate(self.scatter.vectors(voxels))]
+        new = replace(self, q3=self.q3.copy(), q4=self.q4.copy(), low=self.low.copy(), high=self.high.copy())
         for k in range(self.q3.shape[1]):
             q = axes[voxels.rows, 0, k] * centred[0]
             for i in range(1, len(centred)):

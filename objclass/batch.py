@@ -1,0 +1,300 @@
+"""The batch: lanes, names of outputs, collisions, failure containment, progress.
+
+Everything that headers can tell is checked for all lanes before the first pixel is read and before
+anything is written. Outputs are written beside their final names and renamed when a lane is complete.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from objclass import maps, tables
+from objclass.core import Lane, PixelSize
+from objclass.errors import LaneError, ObjclassError, UsageError
+from objclass.features import choose
+from objclass.lanes import Inputs, distinct_names, open_lanes
+from objclass.outputs import (
+    ImageFiles,
+    Pending,
+    TableFiles,
+    Task,
+    check_collisions,
+    check_columns_agree,
+    plan_output,
+    table_header,
+    table_path,
+)
+from objclass.pipeline import Clock, Plan, check_lane, collect, plan_for, run_lane
+from objclass.project import Project, open_project
+from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ThresholdSettings
+
+log = logging.getLogger("objclass")
+
+RUN_FILE = "objclass_run.json"
+
+DEFAULT_FEATURES = ("regionprops",)
+"""What is measured without a project."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for."""
+
+    inputs: Inputs
+    project: str | None = None
+    export: ExportSettings = field(default_factory=ExportSettings)
+    sources: tuple[str, ...] = ()
+    table: str | None = None
+    table_only: bool = False
+    threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
+    features: tuple[str, ...] = ()
+    margin: int = 30
+    pixel_size: PixelSize | None = None
+    arguments: tuple[str, ...] = ()
+
+
+def run(request: Request, progress: Callable[[str, float], None] | None = None) -> int:
+    """Run all lanes; answers the exit code.
+
+    Raises
+    ------
+    ObjclassError
+        For everything that is found before something is written.
+    """
+    started = perf_counter()
+    project = open_project(request.project) if request.project else None
+    lanes = open_lanes(request.inputs, project)
+    plan = make_plan(request, lanes, project)
+    tasks = plan_tasks(request, plan, lanes)
+    report = RunReport(request, plan, tasks)
+    done = 0
+    with TableFiles(tasks) as table_files:
+        for number, task in enumerate(tasks):
+            label = f"lane {number + 1}/{len(tasks)} {task.name}"
+            try:
+                seconds, counts = run_task(task, plan, table_files, progress or _quiet)
+            except ObjclassError as fault:
+                report.failed(task, str(fault))
+                table_files.commit()
+                report.write(perf_counter() - started)
+                log.error("%s failed: %s", label, fault)  # noqa: TRY400 (one line, no traceback)
+                return 1 if done else LaneError.exit_code
+            done += 1
+            report.finished(task, counts, seconds)
+            log.info("%s: %d objects in %.2f s", label, counts.get("objects", 0), sum(seconds.values()))
+        table_files.commit()
+    report.write(perf_counter() - started)
+    return 0
+
+
+def _quiet(_: str, __: float) -> None:
+    """No progress."""
+
+
+def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:
+    """What to measure, and whether it fits all lanes.
+
+    Raises
+    ------
+    ObjclassError
+        If a lane does not fit, or would give other columns than the first.
+    """
+    if project is not None:
+        plan = plan_for(project, request.pixel_size)
+    else:
+        first = lanes[0]
+        names = request.features or DEFAULT_FEATURES
+        features = tuple(choose(names, first.objects.ndim, first.channels))
+        margin = (request.margin,) * first.objects.ndim
+        plan = Plan(features, features, request.threshold, margin, None, request.pixel_size)
+    for lane in lanes:
+        check_lane(lane, plan)
+    return plan
+
+
+def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
+    """Work out all files of all lanes.
+
+    Raises
+    ------
+    ObjclassError
+        If two outputs are one file, one would overwrite an input, or a folder cannot be written.
+    """
+    project = plan.project
+    settings = EXPORT_DEFAULTS
+    if project is not None:
+        settings = project.export.over(settings)
+    settings = request.export.over(settings)
+    sources = () if request.table_only else request.sources
+    if not sources and not request.table_only:
+        sources = (maps.SOURCES[0],) if project else ("Object Identities",)
+    if project is None and set(sources) - {"Object Identities"}:
+        message = f"{sources[0]}: without --project there are no classes: expected Object Identities"
+        raise UsageError(message)
+    base = Path.cwd()
+    if project is not None and request.export.output_filename_format is None:
+        base = Path(project.path).resolve().parent
+    names = distinct_names(lanes)
+    tasks = []
+    for lane, name in zip(lanes, names, strict=True):
+        outputs = tuple(plan_output(s, lane, plan, settings, base) for s in sources)
+        tasks.append(
+            Task(lane, name, outputs, table_path(request.table, plan, lane, needed=request.table_only))
+        )
+    check_columns_agree(tasks, plan)
+    check_collisions(tasks, [request.project] if request.project else [])
+    return tasks
+
+
+@contextmanager
+def _as_lane_error(task: Task) -> Iterator[None]:
+    """Faults that only pixels show, as one line that names the lane."""
+    try:
+        yield
+    except ObjclassError:
+        raise
+    except MemoryError:
+        message = f"{task.lane.objects.name}: not enough memory for an image of {task.lane.objects.shape}"
+        raise LaneError(message) from None
+    except OSError as fault:
+        message = f"{task.name}: {' '.join(str(fault).split())}"
+        raise LaneError(message) from fault
+
+
+def run_task(
+    task: Task,
+    plan: Plan,
+    table_files: TableFiles,
+    progress: Callable[[str, float], None],
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Run one lane and write what is asked for; answers seconds by part and counts."""
+    steps = task.lane.objects.shape[0]
+    clock = Clock()
+    counts: dict[str, int] = {"objects": 0}
+    kept = []
+    with _as_lane_error(task), ImageFiles(task.outputs) as image_files:
+        for step in run_lane(task.lane, plan):
+            clock.lap("wait")
+            for name, seconds in step.seconds.items():
+                clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
+            for output, writer in zip(task.outputs, image_files.writers, strict=True):
+                frame = maps.paint(output.export.source, step.objects, step.predictions)
+                clock.lap("paint")
+                output.export.write(writer, step.t, frame)
+                clock.lap("write")
+            counts["objects"] += step.objects.count
+            kept.append(step)
+            progress(task.name, (step.t + 1) / steps)
+        table, predictions = collect(kept)
+        classes = plan.project.classes if plan.project is not None else ()
+        if predictions is not None:
+            counts |= {name: int((predictions.classes == k).sum()) for k, name in enumerate(classes, 1)}
+        if task.table is not None:
+            columns = tables.ilastik_columns(table, plan.shown, task.name, classes, predictions)
+            table_files.append(task.table, table_header(task, plan), columns)
+            clock.lap("table")
+        image_files.commit()
+        clock.lap("write")
+    clock.seconds.pop("wait", None)
+    return clock.seconds, counts
+
+
+class RunReport:
+    """``objclass_run.json``: what was run, on what, with which result."""
+
+    def __init__(self, request: Request, plan: Plan, tasks: Sequence[Task]) -> None:
+        first = next((t.table for t in tasks if t.table), None)
+        first = first or next((o.path for t in tasks for o in t.outputs), None)
+        self._path = Path(first).parent / RUN_FILE if first else None
+        project = plan.project
+        self._content: dict[str, Any] = {
+            "objclass": version("objclass"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "arguments": list(request.arguments),
+            "project": _file_entry(project.path) if project else None,
+            "threshold": _plain(plan.threshold),
+            "features": [": ".join(feature.key) for feature in plan.features],
+            "classes": list(project.classes) if project else [],
+            "lanes": [],
+        }
+
+    def finished(self, task: Task, counts: Mapping[str, int], seconds: Mapping[str, float]) -> None:
+        """A lane is complete."""
+        self._add(task, "done", counts=dict(counts), seconds={k: round(v, 4) for k, v in seconds.items()})
+
+    def failed(self, task: Task, fault: str) -> None:
+        """A lane failed."""
+        self._add(task, "failed", error=fault)
+
+    def _add(self, task: Task, status: str, **more: Any) -> None:
+        inputs = [i for i in (task.lane.raw, task.lane.objects) if i is not None]
+        self._content["lanes"].append(
+            {
+                "image": task.name,
+                "status": status,
+                "inputs": [
+                    {
+                        "name": image.name,
+                        "axes": image.axes,
+                        "axes_from": image.axes_from,
+                        "shape": list(image.stored.shape),
+                        "dtype": str(image.dtype),
+                        "files": [_file_entry(path) for path in image.files],
+                    }
+                    for image in inputs
+                ],
+                "outputs": [o.path for o in task.outputs] + ([task.table] if task.table else []),
+                **more,
+            }
+        )
+
+    def write(self, seconds: float) -> None:
+        """Write the file beside the table, or beside the first image."""
+        if self._path is None:
+            return
+        self._content["seconds"] = round(seconds, 4)
+        pending = Pending()
+        temporary = pending.add(str(self._path))
+        Path(temporary).write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")
+        pending.commit()
+
+
+def _file_entry(path: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"path": path}
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        entry["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return entry
+
+
+def _plain(settings: ThresholdSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+def show_progress(total: int) -> Callable[[str, float], None] | None:
+    """A progress bar over all lanes if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm  # noqa: PLC0415
+
+    bar = tqdm(total=total, unit="lane", leave=False)
+    done: dict[str, float] = {}
+
+    def update(name: str, share: float) -> None:
+        bar.set_description(name, refresh=False)
+        bar.update(share - done.get(name, 0.0))
+        done[name] = share
+
+    return update

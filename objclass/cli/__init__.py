@@ -1,0 +1,178 @@
+"""The command line: one command per file; what they share is here. Standard library only."""
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import fields
+from types import FrameType
+from typing import Any, NoReturn
+
+from argparse_dataclass import ArgumentParser
+
+from objclass.errors import ObjclassError, UsageError
+from objclass.registry import resolve
+
+log = logging.getLogger("objclass")
+
+COMMANDS = {
+    "train": "objclass.cli.train:main",
+    "features": "objclass.cli.features:main",
+}
+"""Name of a command -> its function; anything else is the run (`objclass.cli.headless`)."""
+
+INTERRUPTED, TERMINATED = 130, 143
+
+USAGE = """\
+usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE …
+       objclass --headless --help      all options of the run
+       objclass train --help           train a project from labels
+       objclass features               every feature there is
+       objclass --version
+
+Object classification for microscopy images: objects from a segmentation, a label image or a
+prediction map; their features; their classes by a trained project (ilastik's or our own).
+"""
+
+
+class Parser(ArgumentParser[Any]):
+    """A dataclass as a command line; errors are raised, not printed.
+
+    Flags are spelt with underscores. A field whose metadata has ``repeat`` may be given several
+    times.
+    """
+
+    def __init__(self, options: type, prog: str, description: str) -> None:
+        self._metadata = {f.name: f.metadata for f in fields(options)}
+        super().__init__(options, prog=prog, description=description)
+
+    def add_argument(self, *names: str, **stated: Any) -> Any:
+        """Add an option with its name as the field has it."""
+        flags = [f"--{n[2:].replace('-', '_')}" if n.startswith("--") else n for n in names]
+        metadata = self._metadata.get(flags[0].removeprefix("--"), {})
+        if metadata.get("repeat"):
+            stated["action"] = "append"
+        if "const" in metadata:
+            stated["const"] = metadata["const"]
+        return super().add_argument(*flags, **stated)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError`."""
+        told = f"{message} ({self.prog} --help lists the options)"
+        raise UsageError(told)
+
+
+def normalise(arguments: Sequence[str]) -> list[str]:
+    """Hyphens in names of options as underscores: both spellings are one option.
+
+    Examples
+    --------
+    >>> normalise(["--raw-data=a-b.png", "--", "--x-y"])
+    ['--raw_data=a-b.png', '--', '--x-y']
+    """
+    result, options = [], True
+    for argument in arguments:
+        options = options and argument != "--"
+        name, equals, value = argument.partition("=")
+        if options and name.startswith("--"):
+            argument = f"--{name[2:].replace('-', '_')}{equals}{value}"  # noqa: PLW2901
+        result.append(argument)
+    return result
+
+
+class _OneLine(logging.Formatter):
+    """``objclass: warning: …`` for warnings and errors, plain lines below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        text = super().format(record)
+        level = record.levelname.lower()
+        return f"objclass: {level}: {text}" if record.levelno >= logging.WARNING else text
+
+
+def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None = None) -> None:
+    """Messages to stderr, and to a file if asked for."""
+    log.handlers.clear()
+    log.propagate = False
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    console = logging.StreamHandler(sys.stderr)
+    console.setLevel(logging.WARNING if quiet else logging.NOTSET)
+    console.setFormatter(_OneLine())
+    log.addHandler(console)
+    if logfile:
+        try:
+            file = logging.FileHandler(logfile, encoding="utf-8")
+        except OSError as fault:
+            message = f"--logfile {logfile}: {fault.strerror}"
+            raise UsageError(message) from None
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(file)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; answers the exit code.
+
+    0 done · 1 finished, some lanes failed · 2 refused, nothing written · 3 nothing succeeded ·
+    130 and 143 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    if not given or given in (["-h"], ["--help"]):
+        sys.stdout.write(USAGE)
+        return 0
+    if given == ["--version"]:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        sys.stdout.write(f"objclass {version('objclass')}\n")
+        return 0
+    command = COMMANDS.get(given[0])
+    rest = given[1:] if command else given
+    set_up_log()
+    try:
+        with _Terminable():
+            return int(resolve(command or "objclass.cli.headless:main")(normalise(rest)))
+    except ObjclassError as fault:
+        if debug:
+            traceback.print_exc()
+        log.error("%s", " ".join(str(fault).split()))  # noqa: TRY400 (one line is the promise)
+        return fault.exit_code
+    except KeyboardInterrupt:
+        log.error("interrupted: outputs that were not complete are removed")  # noqa: TRY400
+        return INTERRUPTED
+    except _TerminatedError:
+        log.error("terminated: outputs that were not complete are removed")  # noqa: TRY400
+        return TERMINATED
+    except SystemExit as stop:  # argparse, after --help
+        return int(stop.code or 0)
+    except Exception as fault:
+        if debug:
+            raise
+        log.error(  # noqa: TRY400
+            "unexpected %s: %s (a bug in objclass: --debug shows where)",
+            type(fault).__name__,
+            " ".join(str(fault).split()),
+        )
+        return 3
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM, as an exception, so that temporary files are removed."""
+
+
+class _Terminable:
+    """While it is entered, SIGTERM raises."""
+
+    def __enter__(self) -> None:
+        try:
+            self._before: Any = signal.signal(signal.SIGTERM, self._raise)
+        except ValueError:  # not in the main thread
+            self._before = None
+
+    @staticmethod
+    def _raise(_: int, __: FrameType | None) -> NoReturn:
+        raise _TerminatedError
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)

@@ -1,0 +1,92 @@
+"""Options that the run and training share: which images, and what their axes are."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from objclass.errors import UsageError
+from objclass.settings import knob
+
+if TYPE_CHECKING:
+    from objclass.core import PixelSize
+    from objclass.lanes import Inputs
+
+ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas")
+
+
+def many(text: str) -> Any:
+    """An option of one value or more."""
+    return knob(None, text, nargs="+", type=str, metavar="IMAGE")
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Which images: the k-th value of each role makes lane k."""
+
+    raw_data: Optional[list[str]] = many("raw images, one for each lane (quote globs: a stack is one)")
+    segmentation_image: Optional[list[str]] = many("segmentations: objects are connected components")
+    prediction_maps: Optional[list[str]] = many("pixel probabilities, to be thresholded")
+    label_image: Optional[list[str]] = many("label images: each value is an object")
+    atlas: Optional[list[str]] = many("not supported yet")
+    input_axes: Optional[str] = knob(
+        None, "axes of the roles in order, such as yxc or zyx,zyxc; None leaves a role to its file",
+        metavar="AXES",
+    )  # fmt: skip
+    stack_along: str = knob(
+        "z", "axis along which several files become one image: %(choices)s (default: %(default)s)",
+        choices=tuple("tzcyx"),
+    )  # fmt: skip
+    pixel_size: Optional[str] = knob(
+        None, "extent of a pixel, 0.65um or z=2.0,y=0.65,x=0.65um (default: what the files say)",
+        metavar="SIZE",
+    )  # fmt: skip
+
+
+def read_inputs(options: InputOptions, role: str, *, ignore_training_axes: bool = False) -> "Inputs":
+    """The options as the batch takes them; ``role`` is the one beside raw data."""
+    from objclass.lanes import Inputs  # noqa: PLC0415 (numpy)
+
+    paths = {name: getattr(options, name) or [] for name in ROLES}
+    axes = {}
+    if options.input_axes:
+        entries = [entry.strip() for entry in options.input_axes.split(",")]
+        roles = ["raw_data", role, "atlas"]
+        if len(entries) > len(roles):
+            message = f"--input_axes {options.input_axes}: more entries than roles"
+            raise UsageError(message)
+        if len(entries) == 1:
+            entries *= len(roles)
+        for name, entry in zip(roles, entries, strict=False):
+            if entry not in ("None", ""):
+                axes[name] = check_axes(entry)
+    return Inputs(paths, axes, options.stack_along, ignore_training_axes)
+
+
+def check_axes(text: str) -> str:
+    """Letters of tzyxc, each once, with x and y."""
+    if set(text) - set("tzyxc") or len(set(text)) != len(text) or not {"x", "y"} <= set(text):
+        message = f"--input_axes {text}: expected letters of tzyxc, each once, with x and y"
+        raise UsageError(message)
+    return text
+
+
+def read_pixel_size(text: str | None) -> "PixelSize | None":
+    """``0.65um`` or ``z=2.0,y=0.65,x=0.65um``."""
+    if text is None:
+        return None
+    from objclass.core import PixelSize  # noqa: PLC0415 (numpy)
+
+    number = r"[0-9.]+(?:[eE][-+]?[0-9]+)?"
+    whole = re.fullmatch(rf"({number})\s*([^\d\s]*)", text.strip())
+    parts = re.fullmatch(rf"((?:[xyz]={number},?\s*)+)([^\d\s]*)", text.strip())
+    try:
+        if whole:
+            size = float(whole[1])
+            return PixelSize(size, size, size, whole[2])
+        if parts:
+            sizes = dict(re.findall(rf"([xyz])=({number})", parts[1]))
+            return PixelSize(**{axis: float(size) for axis, size in sizes.items()}, unit=parts[2])
+    except ValueError:
+        pass
+    message = f"--pixel_size {text}: expected 0.65um or z=2.0,y=0.65,x=0.65um"
+    raise UsageError(message)

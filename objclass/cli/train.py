@@ -1,0 +1,75 @@
+"""``objclass train``: a project from images and labels."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Optional
+
+from objclass.cli import Parser, set_up_log
+from objclass.cli.inputs import InputOptions, read_inputs
+from objclass.errors import UsageError
+from objclass.settings import ProjectThreshold, ThresholdSettings, knob
+
+log = logging.getLogger("objclass")
+
+
+@dataclass(frozen=True)
+class TrainOptions(InputOptions, ThresholdSettings):
+    """All options of training."""
+
+    project: Optional[str] = knob(None, "the project to write (.ilp)", metavar="OUT.ilp")
+    labels: Optional[list[str]] = knob(
+        None,
+        "a CSV with class and labelimage_oid or x,y[,z] (timestep, image); or a painted label image for "
+        "each lane, its values the classes",
+        nargs="+", type=str, metavar="LABELS",
+    )  # fmt: skip
+    class_names: Optional[list[str]] = knob(
+        None, "names of the classes, in order", nargs="+", type=str, metavar="NAME"
+    )
+    features: Optional[list[str]] = knob(
+        None, "sets or set:feature (default: Standard Object Features)", nargs="+", type=str, metavar="NAME"
+    )
+    margin: int = knob(30, "neighbourhood in pixels (default: %(default)s)", least=1)
+    trees: int = knob(100, "number of trees (default: %(default)s)", least=1, most=100000)
+    seed: int = knob(0, "random state: the same input gives the same bytes", least=0, most=2**32 - 1)
+    quiet: bool = knob(False, "only warnings and errors")
+    debug: bool = knob(False, "show where an error came from")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse the options, train, tell what was learned."""
+    parser = Parser(TrainOptions, "objclass train", "Train a project from images and labels.")
+    options: TrainOptions = parser.parse_args(list(arguments))
+    set_up_log(quiet=options.quiet, debug=options.debug)
+    if not options.project or not options.labels:
+        message = "train needs --project OUT.ilp and --labels (objclass train --help)"
+        raise UsageError(message)
+    if options.pixel_size is not None:
+        message = "--pixel_size: nothing that is trained on uses it; give it to the run"
+        raise UsageError(message)
+    from objclass.lanes import OBJECT_ROLES  # noqa: PLC0415 (numpy)
+    from objclass.training import Lesson, train  # noqa: PLC0415 (numpy)
+
+    threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
+    smooth = threshold["smooth"]
+    role = next((r for r in OBJECT_ROLES if getattr(options, r)), OBJECT_ROLES[0])
+    learned = train(
+        Lesson(
+            options.project,
+            read_inputs(options, role),
+            options.labels,
+            tuple(options.class_names or ()),
+            ProjectThreshold(**threshold, sigmas=(smooth, smooth, smooth)),
+            tuple(options.features or ("Standard Object Features",)),
+            options.margin,
+            options.trees,
+            options.seed,
+        )
+    )
+    for line in learned.left_out:
+        log.warning("left out: %s", line)
+    counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())
+    log.info("%s: trained on %d objects: %s", options.project, sum(learned.counts.values()), counts)
+    log.info("out-of-bag accuracy %.3f (on the training images: expect less on new ones)", learned.accuracy)
+    return 0

@@ -1,0 +1,319 @@
+"""The forest: trees as plain arrays, evaluated as vigra does, to the last bit.
+
+vigra stores a tree as two arrays. ``topology`` (integers): number of columns, number of classes, then
+nodes, the root at index 2: a split is ``0, p, child0, child1, column``, a leaf ``0x40000000, p``.
+``parameters`` (float64): at ``p`` the weight of the node, then the threshold of a split or the class
+probabilities of a leaf. A row goes to child0 where ``row[column] < threshold``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import AnyArray, FloatArray, Predictions
+from objclass.errors import ProjectError
+
+LEAF = 0x40000000
+FEW_ROWS = 512
+"""Up to so many rows all trees walk together, level by level; above, rows are split node by node."""
+
+
+@dataclass(frozen=True)
+class Forest:
+    """All trees in one set of arrays over nodes.
+
+    Parameters
+    ----------
+    columns, classes
+        Number of columns of the rows, and of classes.
+    roots
+        First node of each tree.
+    column, threshold
+        Of each split; (0, inf) in leaves.
+    child
+        Nodes to go on to, shape (nodes, 2): below the threshold, otherwise. A leaf has itself.
+    leaf
+        Class probabilities of leaves (float64, zeros in splits), shape (nodes, classes).
+    weight
+        Number of training samples in the node.
+    weighted
+        Whether leaves count by their weight (never in ilastik's own projects).
+    """
+
+    columns: int
+    classes: int
+    roots: NDArray[np.intp]
+    column: NDArray[np.intp]
+    threshold: FloatArray
+    child: NDArray[np.intp]
+    leaf: FloatArray
+    weight: FloatArray
+    weighted: bool = False
+
+    @property
+    def trees(self) -> int:
+        """Number of trees."""
+        return len(self.roots)
+
+    @property
+    def depth(self) -> int:
+        """Most splits between a root and a leaf."""
+        level, nodes = 0, self.roots
+        while len(nodes := nodes[self.child[nodes, 0] != nodes]):
+            level, nodes = level + 1, self.child[nodes].ravel()
+        return level
+
+    def predict(self, rows: NDArray[np.float32]) -> Predictions:
+        """Class probabilities of rows (n, columns), float32.
+
+        vigra adds the probabilities of the leaves as float32, tree after tree, and divides by their
+        total; a row with NaN gets zeros.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.columns:
+            message = f"{rows.shape[-1]} feature columns: the forest was trained on {self.columns}"
+            raise ProjectError(message)
+        votes = self.leaf * self.weight[:, None] if self.weighted else self.leaf
+        single, share = votes.astype(np.float32), votes.sum(axis=1)
+        total = np.zeros(len(rows))
+        probabilities = np.zeros((len(rows), self.classes), np.float32)
+        by_column = np.asfortranarray(rows)
+        for reached in self._leaves(by_column):
+            probabilities += single[reached]
+            total += share[reached]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            probabilities /= total.astype(np.float32)[:, None]
+        probabilities[np.isnan(rows).any(axis=1)] = 0
+        return Predictions(probabilities)
+
+    def _leaves(self, rows: NDArray[np.float32]) -> Sequence[NDArray[np.intp]]:
+        """The leaf that each row reaches in each tree: an array of n nodes for every tree."""
+        if len(rows) <= FEW_ROWS:
+            return list(self._walk(rows))
+        return [self._split(rows, root) for root in self.roots]
+
+    def _walk(self, rows: NDArray[np.float32]) -> NDArray[np.intp]:
+        """All rows through all trees at once, one level after the other."""
+        node = np.repeat(self.roots[:, None], len(rows), axis=1)
+        row = np.arange(len(rows))
+        while True:
+            above = rows[row, self.column[node]] >= self.threshold[node]
+            following = self.child[node, above.astype(np.intp)]
+            if np.array_equal(following, node):
+                return node
+            node = following
+
+    def _split(self, rows: NDArray[np.float32], root: int) -> NDArray[np.intp]:
+        """All rows through one tree: the rows of a node are split between its children."""
+        reached = np.empty(len(rows), np.intp)
+        todo = [(int(root), np.arange(len(rows)))]
+        while todo:
+            node, here = todo.pop()
+            left, right = self.child[node]
+            if left == node or not len(here):
+                reached[here] = node
+                continue
+            below = rows[:, self.column[node]][here] < self.threshold[node]
+            todo += [(int(left), here[below]), (int(right), here[~below])]
+        return reached
+
+
+def decode(
+    trees: Sequence[tuple[AnyArray, AnyArray]], columns: int, classes: int, *, weighted: bool = False
+) -> Forest:
+    """Read trees, each ``(topology, parameters)``, and check all that a damaged file could hold.
+
+    Raises
+    ------
+    ProjectError
+        If an index points outside its tree, a node is met twice (a circle), or a node is of another
+        kind than threshold split and leaf.
+    """
+    topology = np.concatenate([t for t, _ in trees]).astype(np.int64)
+    parameters = np.concatenate([p for _, p in trees]).astype(np.float64)
+    ends = np.cumsum([len(t) for t, _ in trees])
+    starts = ends - [len(t) for t, _ in trees]
+    parameter_ends = np.cumsum([len(p) for _, p in trees])
+    parameter_starts = parameter_ends - [len(p) for _, p in trees]
+    _check(min(len(t) for t, _ in trees) >= 4, "a tree without nodes")
+    _check((topology[starts] == columns).all(), f"a tree of other than {columns} columns")
+    _check((topology[starts + 1] == classes).all(), f"a tree of other than {classes} classes")
+
+    number = np.full(len(topology), -1)
+    found: list[tuple[AnyArray, ...]] = []
+    tree, place = np.arange(len(trees)), starts + 2
+    count = 0
+    while len(place):
+        _check((number[place] < 0).all() and len(np.unique(place)) == len(place), "a circle")
+        number[place] = count + np.arange(len(place))
+        count += len(place)
+        is_leaf = topology[place] == LEAF
+        _check((is_leaf | (topology[place] == 0)).all(), "a node that is neither split nor leaf")
+        _check((place + np.where(is_leaf, 1, 4) < ends[tree]).all(), "a node past the end")
+        at = topology[place + 1] + parameter_starts[tree]
+        last = at + np.where(is_leaf, classes, 1)
+        _check(
+            ((at >= parameter_starts[tree]) & (last < parameter_ends[tree])).all(),
+            "parameters past the end",
+        )
+        found.append((place, at, is_leaf))
+        tree, place = tree[~is_leaf], place[~is_leaf]
+        children = topology[place[:, None] + [2, 3]]
+        inside = (children >= 2) & (children < (ends - starts)[tree][:, None])
+        _check(inside.all(), "a child outside its tree")
+        place = (children + starts[tree][:, None]).ravel()
+        tree = np.repeat(tree, 2)
+    return _assemble(topology, parameters, number, starts, found, columns, classes, weighted=weighted)
+
+
+def _assemble(
+    topology: AnyArray,
+    parameters: FloatArray,
+    number: AnyArray,
+    starts: AnyArray,
+    found: Sequence[tuple[AnyArray, ...]],
+    columns: int,
+    classes: int,
+    *,
+    weighted: bool,
+) -> Forest:
+    """Put checked nodes, in the order in which they were met, into arrays."""
+    place, at, is_leaf = (np.concatenate(part) for part in zip(*found, strict=True))
+    count = len(place)
+    split, leaf_nodes = np.flatnonzero(~is_leaf), np.flatnonzero(is_leaf)
+    tree = np.searchsorted(starts, place, side="right") - 1
+    column, threshold = np.zeros(count, np.intp), np.full(count, np.inf)
+    child = np.repeat(np.arange(count)[:, None], 2, axis=1)
+    leaf = np.zeros((count, classes))
+    column[split] = topology[place[split] + 4]
+    _check(((column >= 0) & (column < columns)).all(), f"a column outside the {columns}")
+    threshold[split] = parameters[at[split] + 1]
+    child[split] = number[topology[place[split, None] + [2, 3]] + starts[tree[split], None]]
+    leaf[leaf_nodes] = parameters[at[leaf_nodes, None] + 1 + np.arange(classes)]
+    return Forest(
+        columns,
+        classes,
+        np.arange(len(starts)),
+        column,
+        threshold,
+        child,
+        leaf,
+        parameters[at],
+        weighted,
+    )
+
+
+def _check(holds: Any, fault: str) -> None:
+    if not holds:
+        message = f"its forest is damaged: {fault}; open it in ilastik and train again"
+        raise ProjectError(message)
+
+
+def encode(forest: Forest) -> list[tuple[NDArray[np.int32], FloatArray]]:
+    """The trees as vigra stores them: ``(topology, parameters)`` of each."""
+    return [_encode_tree(forest, int(root)) for root in forest.roots]
+
+
+def _encode_tree(forest: Forest, root: int) -> tuple[NDArray[np.int32], FloatArray]:
+    """Nodes depth first, as vigra writes them."""
+    order, todo = [], [root]
+    while todo:
+        node = todo.pop()
+        order.append(node)
+        left, right = forest.child[node]
+        if left != node:
+            todo += [int(right), int(left)]
+    nodes = np.array(order)
+    is_leaf = forest.child[nodes, 0] == nodes
+    place = np.zeros(len(forest.column), np.int64)
+    ints, floats = np.where(is_leaf, 2, 5), np.where(is_leaf, 1 + forest.classes, 2)
+    place[nodes] = 2 + np.cumsum(ints) - ints
+    at = np.cumsum(floats) - floats
+    topology = np.zeros(2 + ints.sum(), np.int32)
+    parameters = np.zeros(floats.sum())
+    topology[:2] = forest.columns, forest.classes
+    topology[place[nodes]] = np.where(is_leaf, LEAF, 0)
+    topology[place[nodes] + 1] = at
+    parameters[at] = forest.weight[nodes]
+    split, leaves = nodes[~is_leaf], nodes[is_leaf]
+    topology[place[split, None] + [2, 3]] = place[forest.child[split]]
+    topology[place[split] + 4] = forest.column[split]
+    parameters[at[~is_leaf] + 1] = forest.threshold[split]
+    parameters[at[is_leaf, None] + 1 + np.arange(forest.classes)] = forest.leaf[leaves]
+    return topology, parameters
+
+
+def fit(
+    rows: NDArray[np.float32], labels: NDArray[np.integer[Any]], classes: int, trees: int, seed: int
+) -> tuple[Forest, float]:
+    """Train scikit-learn's random forest; answers it in vigra's terms, and its out-of-bag accuracy.
+
+    Parameters
+    ----------
+    rows
+        Features (n, columns), float32, finite.
+    labels
+        Class of each row, from 1.
+    classes
+        Number of classes of the project; those that no row has get probability 0.
+    trees, seed
+        Number of trees, random state.
+    """
+    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 (costs seconds)
+
+    model = RandomForestClassifier(trees, random_state=seed, bootstrap=True)
+    model.fit(rows, labels)
+    known = model.classes_.astype(int) - 1
+    parts = [_from_sklearn(estimator.tree_, known, classes) for estimator in model.estimators_]
+    sizes = np.array([len(part[0]) for part in parts])
+    roots = np.cumsum(sizes) - sizes
+    child = np.concatenate([part[2] + root for part, root in zip(parts, roots, strict=True)])
+    forest = Forest(
+        rows.shape[1],
+        classes,
+        roots,
+        np.concatenate([part[0] for part in parts]),
+        np.concatenate([part[1] for part in parts]),
+        child,
+        np.concatenate([part[3] for part in parts]),
+        np.concatenate([part[4] for part in parts]),
+    )
+    return forest, out_of_bag_accuracy(forest, model.estimators_samples_, rows, labels)
+
+
+def _from_sklearn(
+    tree: Any, known: NDArray[np.intp], classes: int
+) -> tuple[AnyArray, FloatArray, AnyArray, FloatArray, FloatArray]:
+    """Column, threshold, children, leaf probabilities and weights of scikit-learn's tree."""
+    count = tree.node_count
+    is_leaf = tree.children_left < 0
+    own = np.arange(count)
+    child = np.column_stack(
+        [np.where(is_leaf, own, tree.children_left), np.where(is_leaf, own, tree.children_right)]
+    )
+    # scikit-learn goes left on x <= t, vigra on x < t: the next float64 makes them agree
+    threshold = np.where(is_leaf, np.inf, np.nextafter(tree.threshold, np.inf))
+    share = tree.value[:, 0, :]
+    leaf = np.zeros((count, classes))
+    leaf[:, known] = np.where(is_leaf[:, None], share / share.sum(axis=1, keepdims=True), 0)
+    column = np.where(is_leaf, 0, tree.feature).astype(np.intp)
+    return column, threshold, child, leaf, tree.weighted_n_node_samples.astype(float)
+
+
+def out_of_bag_accuracy(
+    forest: Forest,
+    samples: Sequence[AnyArray],
+    rows: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+) -> float:
+    """Share of rows that the trees which did not see them classify rightly (NaN if none)."""
+    votes = np.zeros((len(rows), forest.classes))
+    for root, seen in zip(forest.roots, samples, strict=True):
+        unseen = np.setdiff1d(np.arange(len(rows)), seen)
+        votes[unseen] += forest.leaf[forest._split(rows[unseen], int(root))]  # noqa: SLF001
+    asked = votes.any(axis=1)
+    if not asked.any():
+        return float("nan")
+    return float((votes.argmax(axis=1) + 1 == labels)[asked].mean())

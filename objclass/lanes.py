@@ -1,0 +1,143 @@
+"""The lanes: which image belongs to which, and what their axes are."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from objclass import images
+from objclass.core import Image, Lane
+from objclass.errors import ImageError, UsageError
+from objclass.project import Project
+
+log = logging.getLogger("objclass")
+
+OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
+"""Roles of the image that says where the objects are."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was given for each role, lane after lane.
+
+    Parameters
+    ----------
+    paths
+        Role -> one entry for each lane.
+    axes
+        Role -> its axes, for roles whose axes are forced.
+    forced
+        Whether any are forced: roles without an entry then use those of the file.
+    stack_along
+        The axis along which several files become one image.
+    ignore_training_axes
+        Whether files say their axes themselves, rather than the training lane.
+    """
+
+    paths: Mapping[str, Sequence[str]]
+    axes: Mapping[str, str] = field(default_factory=dict)
+    stack_along: str = "z"
+    ignore_training_axes: bool = False
+
+
+def open_lanes(inputs: Inputs, project: Project | None) -> list[Lane]:
+    """Open the headers of all images and pair them to lanes."""
+    role = object_role(inputs, project)
+    raws, objects = inputs.paths.get("raw_data", ()), inputs.paths.get(role, ())
+    if len(raws) != len(objects) and (raws or project is not None):
+        message = (
+            f"{len(raws)} for --raw_data and {len(objects)} for --{role}: expected as many of each, one "
+            'for each lane (quote globs: "stack/*.png" is one lane)'
+        )
+        raise UsageError(message)
+    lanes = []
+    for number, path in enumerate(objects):
+        raw = _open(raws[number], "raw_data", inputs, project) if raws else None
+        shown = raws[number] if raws else path
+        nickname, directory = images.dataset_name(shown)
+        lanes.append(Lane(raw, _open(path, role, inputs, project), role, nickname, directory))
+    return lanes
+
+
+def object_role(inputs: Inputs, project: Project | None) -> str:
+    """The role of the images that say where objects are.
+
+    Raises
+    ------
+    UsageError
+        If a role is given that the workflow does not have, or none, or several.
+    """
+    given = [role for role in OBJECT_ROLES if inputs.paths.get(role)]
+    if inputs.paths.get("atlas"):
+        message = "--atlas: not supported yet"
+        raise UsageError(message)
+    if project is not None:
+        wrong = [role for role in given if role != project.role]
+        if wrong:
+            message = (
+                f"--{wrong[0]}: {project.path} is of the workflow '{project.workflow}', whose inputs are "
+                f"--raw_data and --{project.role}"
+            )
+            raise UsageError(message)
+        return project.role
+    if len(given) != 1:
+        told = " and ".join(f"--{role}" for role in given) or "none"
+        message = (
+            f"{told} given: without --project, expected one of "
+            f"{', '.join(f'--{role}' for role in OBJECT_ROLES)}"
+        )
+        raise UsageError(message)
+    return given[0]
+
+
+def _open(path: str, role: str, inputs: Inputs, project: Project | None) -> Image:
+    """Open an image with the axes that win: forced, else of the training lane, else of the file."""
+    stack = inputs.stack_along
+    if inputs.axes:
+        return images.open_image(path, axes=inputs.axes.get(role), stack_along=stack)
+    trained = project.training_axes(role) if project and not inputs.ignore_training_axes else None
+    own = images.open_image(path, stack_along=stack)
+    if trained is None or trained == own.axes:
+        return own
+    if len(trained) != len(own.axes):
+        return _fit_training_axes(own, trained, role)
+    if own.axes_from != "shape":
+        log.warning(
+            "%s states axes %s; the axes of the training lane, %s, are used "
+            "(--ignore_training_axistags keeps those of the file)", path, own.axes, trained,
+        )  # fmt: skip
+    return replace(own, axes=trained, axes_from="the training lane", pixel_size=None)
+
+
+def _fit_training_axes(own: Image, trained: str, role: str) -> Image:
+    """Axes of the file, where those of the training lane differ from them by singletons only."""
+    lengths = dict(zip(own.axes, own.stored.shape, strict=True))
+    extra = [axis for axis in own.axes if axis not in trained and lengths[axis] > 1]
+    if not extra:
+        return own  # a singleton axis more or less is never an error
+    message = (
+        f"{role.replace('_', ' ')} {own.name} of shape {own.stored.shape} (axes {own.axes} from "
+        f"{own.axes_from}) does not fit the axes {trained} that the project was trained with: "
+        "--ignore_training_axistags uses those of the file, --input_axes says what they are"
+    )
+    raise ImageError(message)
+
+
+def distinct_names(lanes: Sequence[Lane]) -> list[str]:
+    """Nickname of each lane, or the shortest end of its path that tells lanes of one name apart."""
+    parts = [(*Path(lane.directory).parts, lane.nickname) for lane in lanes]
+    names = [lane.nickname for lane in lanes]
+    for depth in range(2, max((len(p) for p in parts), default=1) + 1):
+        shared = {name for name in names if names.count(name) > 1}
+        if not shared:
+            break
+        names = [
+            "/".join(part[-depth:]) if name in shared else name
+            for part, name in zip(parts, names, strict=True)
+        ]
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        if names.count(name) > 1:
+            names[i] = f"{name}#{seen[name]}"
+    return names

@@ -1,0 +1,202 @@
+"""The run: one lane, step by step, from pixels to classes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, cast
+
+import numpy as np
+
+from objclass.core import (
+    AnyArray,
+    FeatureTable,
+    FloatArray,
+    Image,
+    Lane,
+    Objects,
+    PixelSize,
+    Predictions,
+    concatenate,
+)
+from objclass.errors import ImageError, UsageError
+from objclass.features import Feature, Frame, ReadRaw, feature_set, measure
+from objclass.project import Project
+from objclass.segmentation import check_first_block, find_objects
+from objclass.settings import ThresholdSettings
+
+HELD_BYTES = 1 << 30
+"""A time step of raw data up to this size is read once and kept while it is measured."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do with every lane.
+
+    Parameters
+    ----------
+    features
+        All features to measure.
+    shown
+        Those that the table shows, in this order.
+    threshold
+        How prediction maps are cut.
+    margin
+        Neighbourhood along x, y(, z) in pixels.
+    project
+        Classifies; None only measures.
+    pixel_size
+        Overrides what the images say.
+    """
+
+    features: tuple[Feature, ...]
+    shown: tuple[Feature, ...]
+    threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
+    margin: tuple[int, ...] = ()
+    project: Project | None = None
+    pixel_size: PixelSize | None = None
+
+    def pixel_size_of(self, lane: Lane) -> PixelSize:
+        """Extent of a pixel of the lane, 1 if nobody knows."""
+        return self.pixel_size or lane.pixel_size or PixelSize()
+
+
+@dataclass(frozen=True)
+class Step:
+    """Results for one time step. ``seconds`` says where the time went."""
+
+    t: int
+    objects: Objects
+    table: FeatureTable
+    predictions: Predictions | None
+    seconds: Mapping[str, float]
+
+
+def plan_for(
+    project: Project,
+    pixel_size: PixelSize | None = None,
+) -> Plan:
+    """What a project asks for.
+
+    The table shows the default features first, then the others in sorted order.
+    """
+    defaults = feature_set("Default features")
+    features = project.features()
+    by_key = {feature.key: feature for feature in features}
+    shown = [by_key[key] for key in project.shown() if key in by_key]
+    chosen = {feature.name for feature in shown if feature.set_name == "Standard Object Features"}
+    extra = [f for name, f in (defaults or {}).items() if name not in chosen]
+    return Plan(
+        tuple(dict.fromkeys([*features, *extra])),
+        tuple([*extra, *shown]),
+        project.threshold,
+        project.margin,
+        project,
+        pixel_size,
+    )
+
+
+def check_lane(lane: Lane, plan: Plan) -> None:
+    """Find what headers and a first look can tell before the run.
+
+    Raises
+    ------
+    ImageError, ProjectError, UsageError
+        With what does not fit.
+    """
+    if lane.role == "prediction_maps":
+        _check_channels(lane, plan.threshold)
+    else:
+        check_first_block(lane.objects)
+        if lane.objects.shape[4] > 1:
+            message = (
+                f"{lane.role.replace('_', ' ')} {lane.objects.name} has {lane.objects.shape[4]} "
+                f"channels (axes {lane.objects.axes} from {lane.objects.axes_from}): expected one "
+                "(wrong --input_axes?)"
+            )
+            raise ImageError(message)
+    if plan.project is not None:
+        given = lane.raw or lane.objects
+        told = f"{given.name} {given.stored.shape} with axes {given.axes} from {given.axes_from}"
+        plan.project.check_columns(lane.objects.ndim, lane.channels, told)
+    if lane.raw is None and any(f.looks_at_pixels for f in plan.features):
+        message = f"{lane.objects.name}: the features look at raw data: give --raw_data"
+        raise UsageError(message)
+
+
+def _check_channels(lane: Lane, threshold: ThresholdSettings) -> None:
+    channels = lane.objects.shape[4]
+    used = {threshold.channel}
+    if threshold.method != "simple":
+        used.add(threshold.core_channel)
+    if max(used) >= channels:
+        message = (
+            f"prediction maps {lane.objects.name} have {channels} channels (axes {lane.objects.axes} "
+            f"from {lane.objects.axes_from}): channel {max(used)} is asked for (counted from 0)"
+        )
+        raise ImageError(message)
+
+
+def run_lane(lane: Lane, plan: Plan) -> Iterator[Step]:
+    """Walk a lane, time step by time step."""
+    for t in range(lane.objects.shape[0]):
+        clock = Clock()
+        objects = find_objects(lane, t, plan.threshold)
+        clock.lap("segment")
+        table = measure_step(lane, plan, t, objects)
+        clock.lap("features")
+        predictions = plan.project.classify(table) if plan.project is not None else None
+        clock.lap("classify")
+        yield Step(t, objects, table, predictions, clock.seconds)
+
+
+def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTable:
+    """The table of one time step."""
+    frame = Frame(
+        objects,
+        _raw_reader(lane.raw, t) if lane.raw is not None else None,
+        lane.channels,
+        plan.pixel_size_of(lane).spacing(objects.ndim),
+        plan.margin,
+    )
+    values: dict[Any, FloatArray] = dict(measure(frame, plan.features))
+    count = objects.count
+    return FeatureTable(np.full(count, t), np.arange(1, count + 1), values, objects.original)
+
+
+def _raw_reader(raw: Image, t: int) -> ReadRaw:
+    """Reads regions of a time step: of one that fits, all pixels at once and only once."""
+    steps, *inside, channels = raw.frame(t)
+    held: list[AnyArray] = []
+    fits = int(np.prod(raw.shape[1:])) * raw.dtype.itemsize <= HELD_BYTES
+
+    def read(region: tuple[slice, slice, slice]) -> AnyArray:
+        if not fits:
+            return cast("AnyArray", raw.read((steps, *region, channels))[0])
+        if not held:
+            held.append(raw.read((steps, inside[0], inside[1], inside[2], channels))[0])
+        return held[0][region]
+
+    return read
+
+
+class Clock:
+    """Seconds spent on named parts, one after the other."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        """What has passed since the last lap was spent on ``name``."""
+        now = perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+def collect(steps: list[Step]) -> tuple[FeatureTable, Predictions | None]:
+    """Tables and predictions of all time steps of a lane."""
+    found = [step.predictions.probabilities for step in steps if step.predictions is not None]
+    return (
+        concatenate([step.table for step in steps]),
+        Predictions(np.concatenate(found)) if found else None,
+    )

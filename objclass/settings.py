@@ -1,0 +1,191 @@
+"""The knobs, each stated once: name, default, help, range. Command line, project and docs follow.
+
+A field made with `knob` carries in its metadata what argparse needs (help, choices, number of values);
+`check` raises for a value out of range. Standard library only.
+"""
+
+import json
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, Optional
+
+from objclass.errors import UsageError
+
+
+def knob(
+    default: Any,
+    text: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    **metadata: Any,
+) -> Any:
+    """A dataclass field with its help text, its range and what else argparse should know."""
+    stated = {"help": text, "least": least, "most": most, **metadata}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=stated)
+    return field(default=default, metadata=stated)
+
+
+def check(settings: Any) -> None:
+    """Raise `UsageError` for the first value of a settings dataclass that is out of its range."""
+    for knob_ in fields(settings):
+        value, least, most = (
+            getattr(settings, knob_.name),
+            knob_.metadata.get("least"),
+            knob_.metadata.get("most"),
+        )
+        if value is None or not isinstance(value, int | float):
+            continue
+        # written so that NaN fails as well
+        if (least is not None and not value >= least) or (most is not None and not value <= most):
+            told = " and ".join(
+                part
+                for part in (
+                    f"at least {least:g}" if least is not None else "",
+                    f"at most {most:g}" if most is not None else "",
+                )
+                if part
+            )
+            message = f"--{knob_.name} {value:g}: expected {told}"
+            raise UsageError(message)
+
+
+def default_of(settings: type, name: str) -> Any:
+    """The default of a knob."""
+    found = next(f for f in fields(settings) if f.name == name)
+    return found.default_factory() if found.default_factory is not MISSING else found.default
+
+
+METHODS = ("simple", "hysteresis")
+
+
+@dataclass(frozen=True)
+class ThresholdSettings:
+    """How a prediction map is cut into objects (ilastik's "Threshold and Size Filter")."""
+
+    threshold: float = knob(0.5, "objects are where the map is at least this")
+    core_threshold: float = knob(0.8, "hysteresis: objects must have a pixel of at least this")
+    channel: int = knob(0, "channel of the map that shows the objects", least=0)
+    core_channel: int = knob(0, "hysteresis: channel for the cores", least=0)
+    smooth: float = knob(0.0, "Gaussian smoothing of the map before: sigma in pixels", least=0)
+    min_size: int = knob(1, "drop objects of fewer pixels", least=0)
+    max_size: Optional[int] = knob(None, "drop objects of more pixels (default: no limit)", least=0)
+    method: str = knob("simple", "how to threshold: %(choices)s (default: %(default)s)", choices=METHODS)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.method not in METHODS:
+            message = f"--method {self.method}: expected one of {', '.join(METHODS)}"
+            raise UsageError(message)
+
+    rescaled = False
+    """Whether maps are brought from their possible range to 0 … 1 first."""
+
+    @property
+    def sigma_xyz(self) -> tuple[float, float, float]:
+        """Smoothing along x, y, z."""
+        return (self.smooth, self.smooth, self.smooth)
+
+
+@dataclass(frozen=True)
+class ProjectThreshold(ThresholdSettings):
+    """The same as a project states it: maps are brought to 0 … 1, axes have sigmas of their own."""
+
+    sigmas: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Smoothing along x, y, z."""
+
+    rescaled = True
+
+    @property
+    def sigma_xyz(self) -> tuple[float, float, float]:
+        """Smoothing along x, y, z."""
+        return self.sigmas
+
+
+DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
+FORMATS = ("hdf5", "compressed hdf5", "tif", "tiff", "multipage tiff", "png", "numpy")
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """``"(0.0, 1.0)"`` -> two numbers."""
+    try:
+        low, high = (float(part) for part in text.strip(" ()[]").split(","))
+    except ValueError:
+        message = f"'{text}': expected two numbers, as in \"(0.0, 1.0)\""
+        raise UsageError(message) from None
+    return low, high
+
+
+def parse_subregion(text: str) -> tuple[tuple[Optional[int], ...], tuple[Optional[int], ...]]:
+    """``"[(0,0,0,0,0), (1,100,200,20,3)]"`` -> start and stop, None where nothing is said."""
+    try:
+        start, stop = json.loads(text.replace("(", "[").replace(")", "]").replace("None", "null"))
+        bounds = [tuple(None if n is None else int(n) for n in bound) for bound in (start, stop)]
+    except (ValueError, TypeError):
+        message = f"--cutout_subregion '{text}': expected \"[(start, …), (stop, …)]\" of whole numbers"
+        raise UsageError(message) from None
+    if len(bounds[0]) != len(bounds[1]):
+        message = f"--cutout_subregion '{text}': start and stop differ in length"
+        raise UsageError(message)
+    return bounds[0], bounds[1]
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """How result images are written. None: not said here."""
+
+    output_format: Optional[str] = knob(
+        None, "format of the images (default: compressed hdf5): %(choices)s", choices=FORMATS
+    )
+    output_filename_format: Optional[str] = knob(
+        None,
+        "path of the images, with {dataset_dir} {nickname} {result_type} {roi} {x_start} {x_stop} … "
+        "(default: {dataset_dir}/{nickname}_{result_type})",
+        metavar="PATH",
+    )
+    output_internal_path: Optional[str] = knob(
+        None, "name of the dataset in HDF5 files (default: exported_data)", metavar="NAME"
+    )
+    cutout_subregion: Optional[tuple[Any, Any]] = knob(
+        None,
+        'write only a part: "[(start), (stop)]", in t,x,y,z,c or in the axes of the output',
+        type=parse_subregion,
+        metavar="REGION",
+    )
+    export_dtype: Optional[str] = knob(None, "convert the pixels: %(choices)s", choices=DTYPES)
+    output_axis_order: Optional[str] = knob(
+        None, "axes of the images, such as tzyxc (default: those of the input)", metavar="AXES"
+    )
+    pipeline_result_drange: Optional[tuple[float, float]] = knob(
+        None,
+        'range of the results, "(0.0, 1.0)", to be brought to --export_drange',
+        type=parse_range,
+        metavar="RANGE",
+    )
+    export_drange: Optional[tuple[float, float]] = knob(
+        None,
+        'range to bring --pipeline_result_drange to, "(0, 255)"',
+        type=parse_range,
+        metavar="RANGE",
+    )
+
+    def __post_init__(self) -> None:
+        if self.export_drange is not None and self.pipeline_result_drange is None:
+            message = "--export_drange needs --pipeline_result_drange: from which range?"
+            raise UsageError(message)
+        order = self.output_axis_order
+        if order is not None and (set(order.lower()) - set("tzyxc") or len(set(order)) != len(order)):
+            message = f"--output_axis_order {order}: expected letters of txyzc, each once"
+            raise UsageError(message)
+
+    def over(self, defaults: "ExportSettings") -> "ExportSettings":
+        """These settings where they say something, else ``defaults``."""
+        said = {f.name: getattr(self, f.name) for f in fields(ExportSettings)}
+        return replace(defaults, **{k: v for k, v in said.items() if v is not None})
+
+
+EXPORT_DEFAULTS = ExportSettings(
+    output_format="compressed hdf5",
+    output_filename_format="{dataset_dir}/{nickname}_{result_type}",
+    output_internal_path="exported_data",
+)

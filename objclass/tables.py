@@ -1,0 +1,166 @@
+"""The table: one row for each object. Column profiles, and a writer for each kind of file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass import registry
+from objclass.core import FeatureTable, Predictions
+from objclass.errors import UsageError
+from objclass.features import Feature
+
+Columns = dict[str, NDArray[Any]]
+"""Name of a column -> its values; all of one length."""
+
+UNLABELLED = "0"
+"""What ilastik writes for the user label of an object that has none."""
+
+
+class TableWriter(Protocol):
+    """Writes rows; it is made with the path of a temporary file beside the final one."""
+
+    def append(self, columns: Columns) -> None:
+        """Write rows; the first call says which columns there are."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+def writer_for(path: str) -> Any:
+    """The writer for the suffix of a table.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is not that of a table.
+    """
+    found = registry.lookup(registry.TABLE_WRITERS, "objclass.tables", Path(path).suffix.lower())
+    if found is None:
+        message = f"table {path}: expected a name that ends in {', '.join(registry.TABLE_WRITERS)}"
+        raise UsageError(message)
+    return found
+
+
+def ilastik_columns(
+    table: FeatureTable,
+    features: Sequence[Feature],
+    image: str,
+    classes: Sequence[str] = (),
+    predictions: Predictions | None = None,
+    user_labels: NDArray[Any] | None = None,
+) -> Columns:
+    """The profile ``ilastik``: ids, classes, probabilities, image, default features, features.
+
+    Parameters
+    ----------
+    table
+        Measured objects; ``features`` says which of its values to show, in this order.
+    image
+        Name of the image they come from.
+    classes, predictions, user_labels
+        Names of the classes, what was predicted, and the class that a user gave each object (0: none).
+    """
+    count = len(table)
+    columns: Columns = {
+        "object_id": np.arange(count),
+        "timestep": table.timestep,
+        "labelimage_oid": table.label,
+    }
+    if predictions is not None:
+        names = np.array([UNLABELLED, *classes], dtype=object)
+        given = np.zeros(count, int) if user_labels is None else user_labels
+        columns["User Label"] = names[given]
+        columns["Predicted Class"] = names[predictions.classes]
+        for k, name in enumerate(classes):
+            columns[f"Probability of {name}"] = predictions.probabilities[:, k]
+        columns["Uncertainty"] = predictions.uncertainty
+    columns["Image"] = np.full(count, image, dtype=object)
+    if table.original is not None:
+        columns["original_oid"] = table.original
+    for feature in features:
+        values = table.values[feature.key]
+        for k, name in enumerate(_column_names(feature, values.shape[1])):
+            columns.setdefault(name, values[:, k])
+    return columns
+
+
+def _column_names(feature: Feature, width: int) -> list[str]:
+    """Names of the columns, from the number of them: an empty table knows no dimensions."""
+    for ndim, channels in ((d, c) for d in feature.dims for c in range(width + 1)):
+        names = feature.columns(ndim, channels)
+        if len(names) == width:
+            return names
+    return [f"{feature.title}_{k}" for k in range(width)]
+
+
+class CsvWriter:
+    """UTF-8, RFC 4180 quoting, one header row, shortest round-trip numbers; NaN and infinite = empty."""
+
+    separator = ","
+
+    def __init__(self, path: str) -> None:
+        self._file = Path(path).open("wb")
+        self._begun = False
+
+    def append(self, columns: Columns) -> None:
+        """Write rows."""
+        import polars  # noqa: PLC0415 (costs, and runs without a table do not need it)
+
+        frame = polars.DataFrame(
+            {name: _finite(values) for name, values in columns.items()}, nan_to_null=True
+        )
+        frame.write_csv(self._file, include_header=not self._begun, separator=self.separator, null_value="")
+        self._begun = True
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class TsvWriter(CsvWriter):
+    """The same with tabs between columns."""
+
+    separator = "\t"
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any] | list[str]:
+    """Infinite values as NaN; text as a list, which needs no guess at its type."""
+    if values.dtype.kind == "f":
+        return np.where(np.isfinite(values), values, values.dtype.type(np.nan))
+    return cast("list[str]", values.tolist()) if values.dtype.kind == "O" else values
+
+
+class Hdf5TableWriter:
+    """ilastik's HDF5 table: dataset ``/table``, a compound type with a field for each column."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._parts: list[Columns] = []
+
+    def append(self, columns: Columns) -> None:
+        """Keep rows: fields for text are as wide as the longest text of all rows."""
+        self._parts.append(columns)
+
+    def close(self) -> None:
+        """Write the file."""
+        import h5py  # noqa: PLC0415
+
+        names = list(self._parts[0])
+        whole = {n: _stored(np.concatenate([part[n] for part in self._parts])) for n in names}
+        kind = np.dtype([(n, whole[n].dtype) for n in names])
+        rows = np.zeros(len(whole[names[0]]), kind)
+        for n in names:
+            rows[n] = whole[n]
+        # many columns need a newer layout of the file than h5py's default
+        with h5py.File(self._path, "w", libver="latest") as file:
+            file.create_dataset("table", data=rows, track_times=False)
+
+
+def _stored(values: NDArray[Any]) -> NDArray[Any]:
+    """Text as UTF-8 bytes of fixed length."""
+    if values.dtype.kind != "O":
+        return values
+    return np.array([str(v).encode() for v in values] or [b""], np.bytes_)[: len(values)]
