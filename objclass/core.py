@@ -15,9 +15,10 @@ AXES = "tzyxc"
 Region = tuple[slice, slice, slice, slice, slice]
 """A part of an image, one slice with integer bounds for each of `AXES`."""
 
-FloatArray = NDArray[np.floating[Any]]
-IntArray = NDArray[np.signedinteger[Any]]
 AnyArray = NDArray[Any]
+FloatArray = AnyArray
+"""float64 unless something else is said; numpy's stubs cannot follow arithmetic any closer."""
+IntArray = AnyArray
 
 
 @dataclass(frozen=True)

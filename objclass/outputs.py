@@ -11,7 +11,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from objclass import maps, tables
 from objclass.core import AXES, Lane, Writer
@@ -87,6 +87,8 @@ class _KnownFields(string.Formatter):
 
 
 class _Literal(str):
+    """A placeholder that stays as it was written."""
+
     __slots__ = ()
 
     def __format__(self, spec: str) -> str:
@@ -122,8 +124,9 @@ def with_suffix(path: str, suffix: str) -> str:
     >>> with_suffix("out/cell.001", "h5"), with_suffix("out/a.tiff", "h5")
     ('out/cell.001.h5', 'out/a.h5')
     """
-    stem, ending = os.path.splitext(path)
-    return f"{stem if ending.lower() in KNOWN_SUFFIXES else path}.{suffix}"
+    ending = Path(path).suffix
+    stem = path.removesuffix(ending) if ending.lower() in KNOWN_SUFFIXES else path
+    return f"{stem}.{suffix}"
 
 
 def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> str | None:
@@ -292,7 +295,7 @@ class ImageFiles:
         self.writers: list[Writer] = []
         self._outputs = outputs
 
-    def __enter__(self) -> "ImageFiles":
+    def __enter__(self) -> Self:
         try:
             for output in self._outputs:
                 previous = output.path if Path(output.path).exists() else None
@@ -326,7 +329,7 @@ class TableFiles:
         self._headers: dict[str, list[str]] = {}
         self._left = [task.table for task in tasks if task.table is not None]
 
-    def __enter__(self) -> "TableFiles":
+    def __enter__(self) -> Self:
         return self
 
     def append(self, path: str, header: Sequence[str], columns: tables.Columns) -> None:

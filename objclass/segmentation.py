@@ -51,6 +51,8 @@ def integral(values: AnyArray, name: str) -> AnyArray:
         return values
     if values.dtype.kind == "b":
         return values.view(np.uint8)
+    if values.dtype.itemsize < 4:
+        values = values.astype(np.float32)
     whole = np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**53)
     if not whole.all():
         message = (
@@ -80,6 +82,7 @@ def label(values: AnyArray) -> Objects:
     if flat.dtype.itemsize == 8:  # cc3d tells 32 bits apart; ranks are as good as values
         kinds, ranks = np.unique(flat, return_inverse=True)
         flat = ((ranks + 1) * (kinds != 0)[ranks]).astype(np.uint32).reshape(flat.shape)
+    labels: AnyArray
     labels, count = cc3d.connected_components(
         flat, connectivity=4 if flat.ndim == 2 else 6, return_N=True, out_dtype=np.uint32
     )

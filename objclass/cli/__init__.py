@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from types import FrameType
 from typing import Any, NoReturn
@@ -50,9 +50,9 @@ class Parser(ArgumentParser[Any]):
     def add_argument(self, *names: str, **stated: Any) -> Any:
         """Add an option with its name as the field has it."""
         flags = [f"--{n[2:].replace('-', '_')}" if n.startswith("--") else n for n in names]
-        metadata = self._metadata.get(flags[0].removeprefix("--"), {})
+        metadata: Mapping[str, Any] = self._metadata.get(flags[0].removeprefix("--"), {})
         if metadata.get("repeat"):
-            stated["action"] = "append"
+            stated |= {"action": "append", "default": None}
         if "const" in metadata:
             stated["const"] = metadata["const"]
         return super().add_argument(*flags, **stated)

@@ -9,8 +9,8 @@ under its names and in its conventions:
 - NaN where scikit-image refuses to answer: perimeters of pixels that are not square, Hu moments of
   pixels that are not of size 1, the Feret diameter of flat objects in 3D.
 
-Pixel values are taken as they are stored, in float64. A NaN or infinity beside an object, within its
-bounding box, leaves the object's weighted moments alone (scikit-image multiplies it with 0: NaN).
+Pixel values are taken as they are stored, in float64. A NaN or infinity beside an object, within
+its bounding box, leaves the object's weighted moments alone; in scikit-image they become NaN.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,7 @@ from objclass.features.statistics import (
     Folded,
     Merged,
     PerObject,
+    Statistic,
     Voxels,
 )
 
@@ -133,13 +134,13 @@ class SquaredDeviations(Folded):
 class PowerSums(Folded):
     """Sums of w · z^i · y^j · x^k for each power below 4, shape (4, 4[, 4], weights, n).
 
-    Coordinates are counted in pixels from `center`. First the lines of an object are summed along x,
-    then these sums along y and z: there are 4 sums over pixels instead of 16 or 64. A block holds
-    whole lines, so that the order of the additions does not depend on the blocks.
+    Coordinates are counted in pixels from `center`. First the lines of an object are summed along
+    x, then these sums along y and z: there are 4 sums over pixels instead of 16 or 64. A block
+    holds whole lines, so that the order of the additions does not depend on the blocks.
     """
 
     pixels: ClassVar[bool] = False
-    after: ClassVar = (Extent,)
+    after: ClassVar[tuple[type[Statistic], ...]] = (Extent,)
 
     sums: FloatArray
 
@@ -170,7 +171,9 @@ class PowerSums(Folded):
         with np.errstate(invalid="ignore", over="ignore"):
             for c, weight in enumerate(weights):
                 along = _line_sums(weight, local[-1] - center[c, voxels.rows, -1], line, len(first))
-                across = [_powers(p[first] - center[c, lines.rows, a]) for a, p in enumerate(local[:-1])]
+                across = [
+                    _powers(p[first] - center[c, lines.rows, a]) for a, p in enumerate(local[:-1])
+                ]
                 for index in np.ndindex(sums.shape[:-3]):
                     factor = reduce(np.multiply, [p[i] for p, i in zip(across, index, strict=True)])
                     for k, total in enumerate(along):
@@ -305,7 +308,7 @@ class Topology(_OneNumber):
         number = 0
         for between in product((False, True), repeat=mask.ndim):
             sign = -1 if between.count(False) % 2 else 1
-            number += sign * np.count_nonzero(_cells(mask, between))
+            number += sign * int(np.count_nonzero(_cells(mask, between)))
         return [number]
 
 
@@ -370,8 +373,8 @@ def area_bbox(extent: Extent, spacing: Spacing) -> FloatArray:
 def area_convex(convex: ConvexImage, spacing: Spacing) -> FloatArray:
     """Area (volume) of the pixels whose centres lie in the convex hull of the object.
 
-    The hull is that of the midpoints of the pixels' sides. In 3D it is empty for flat objects, those
-    whose voxel centres lie in a plane.
+    The hull is that of the midpoints of the pixels' sides. In 3D it is empty for flat objects,
+    those whose voxel centres lie in a plane.
     """
     return convex.numbers[:, 0] * spacing.volume
 
@@ -382,7 +385,7 @@ def area_filled(filled: Filled, spacing: Spacing) -> FloatArray:
     return filled.numbers * spacing.volume
 
 
-@feature("bbox", shape=("2d",), unit="px")
+@feature("bbox", shape=("2d",), unit="px", location=True)
 def bbox(extent: Extent) -> AnyArray:
     """Bounding box in pixels: first coordinate along each axis, then last coordinate plus one."""
     return np.column_stack([extent.low[:, ::-1], extent.high[:, ::-1] + 1])
@@ -396,7 +399,7 @@ def extent_in_box(extent: Extent) -> FloatArray:
 
 @feature("solidity")
 def solidity(extent: Extent, convex: ConvexImage) -> FloatArray:
-    """Number of pixels of the object divided by that of its convex image (infinite if it is empty)."""
+    """Number of pixels divided by that of the convex image (infinite if that is empty)."""
     return extent.count / convex.numbers[:, 0]
 
 
@@ -408,7 +411,7 @@ def equivalent_diameter_area(extent: Extent, spacing: Spacing) -> FloatArray:
     return diameter
 
 
-@feature("centroid", shape=("d",), unit="px")
+@feature("centroid", shape=("d",), unit="px", location=True)
 def centroid(extent: Extent, spacing: Spacing) -> FloatArray:
     """Mean coordinates."""
     return extent.center[:, ::-1] * spacing.lengths
@@ -420,7 +423,7 @@ def centroid_local(extent: Extent, spacing: Spacing) -> FloatArray:
     return _local_center(extent) * spacing.lengths
 
 
-@feature("centroid_weighted", shape=("d", "c"), unit="px")
+@feature("centroid_weighted", shape=("d", "c"), unit="px", location=True)
 def centroid_weighted(sums: WeightedBoxSums, extent: Extent, spacing: Spacing) -> FloatArray:
     """Mean coordinates weighted with the values, for each channel."""
     mean = (sums.mean + extent.low[:, ::-1]) * spacing.lengths
@@ -451,19 +454,13 @@ def inertia_tensor_eigvals(inertia: Inertia) -> FloatArray:
 @feature("axis_major_length", unit="px")
 def axis_major_length(inertia: Inertia) -> FloatArray:
     """Longest axis of the ellipse (ellipsoid) that has the object's second central moments."""
-    first, second, *third = inertia.eigenvalues.T
-    if third:
-        return np.sqrt(10 * np.maximum(first + second - third[0], 0))
-    return 4 * np.sqrt(first)
+    return _axis_lengths(inertia)[:, 0]
 
 
 @feature("axis_minor_length", unit="px")
 def axis_minor_length(inertia: Inertia) -> FloatArray:
     """Shortest axis of the ellipse (ellipsoid) that has the object's second central moments."""
-    first, second, *third = inertia.eigenvalues.T
-    if third:
-        return np.sqrt(10 * np.maximum(second + third[0] - first, 0))
-    return 4 * np.sqrt(second)
+    return _axis_lengths(inertia)[:, -1]
 
 
 @feature("eccentricity", dims=(2,))
@@ -488,7 +485,10 @@ def orientation(inertia: Inertia) -> FloatArray:
 
 @feature("euler_number")
 def euler_number(topology: Topology) -> FloatArray:
-    """Parts less holes; in 3D parts plus holes less tunnels. Pixels that share a corner are joined."""
+    """Parts less holes; in 3D parts plus holes less tunnels.
+
+    Pixels that share a corner are of one part.
+    """
     return topology.numbers
 
 
@@ -530,9 +530,9 @@ def moments_central(sums: CentralSums, spacing: Spacing) -> FloatArray:
 
 @feature("moments_normalized", shape=("4^d",))
 def moments_normalized(sums: CentralSums, spacing: Spacing) -> FloatArray:
-    """Central moments divided by count^((i + j) / d + 1), which size does not change; NaN for i + j < 2.
+    """Central moments divided by count^((i + j) / d + 1); NaN for i + j < 2.
 
-    Lengths are in units of the least extent of a pixel.
+    They do not change with the size. Lengths are in units of the least extent of a pixel.
     """
     return _normalized(sums, spacing)[..., 0]
 
@@ -605,8 +605,20 @@ def intensity_std(deviations: SquaredDeviations, extent: Extent) -> FloatArray:
 
 def _local_center(extent: Extent) -> FloatArray:
     """Centroids (n, d) from the corner of the bounding box; integers until the division."""
-    center = (extent.total - extent.count[:, None] * extent.low) / extent.count[:, None]
+    size = extent.count[:, None]
+    center: FloatArray = (extent.total - size * extent.low) / size
     return center[:, ::-1]
+
+
+def _axis_lengths(inertia: Inertia) -> FloatArray:
+    """Axes (n, d), descending: 4 (3D: √20) times the standard deviations along them."""
+    moments = inertia.eigenvalues
+    if moments.shape[1] == 2:
+        return 4 * np.sqrt(moments)
+    # a moment is the sum of the variances along the two other axes
+    variances = (moments.sum(axis=1, keepdims=True) / 2 - moments)[:, ::-1]
+    lengths: FloatArray = np.sqrt(20 * np.maximum(variances, 0))
+    return lengths
 
 
 def _box(extent: Extent) -> IntArray:
@@ -622,7 +634,7 @@ def _outer(factors: FloatArray) -> FloatArray:
 
 
 def _units(d: int) -> list[tuple[int, ...]]:
-    """The powers (1, 0, …), (0, 1, …) …"""
+    """Powers of the first coordinate alone, of the second alone …: (1, 0), (0, 1) in 2D."""
     return [tuple(int(i == axis) for i in range(d)) for axis in range(d)]
 
 
@@ -632,7 +644,7 @@ def _powers(x: FloatArray) -> list[FloatArray]:
 
 
 def _lines(voxels: Voxels) -> tuple[IntArray, IntArray]:
-    """First voxel of each line, the voxels of one object with the same y (and z); each voxel's line."""
+    """First voxel of each line (voxels of one object with the same y and z); each voxel's line."""
     changes = np.ones(len(voxels.rows), bool)
     changes[1:] = voxels.rows[1:] != voxels.rows[:-1]
     for p in voxels.positions[1:]:
@@ -656,13 +668,13 @@ def _normalized(sums: PowerSums, spacing: Spacing) -> FloatArray:
     mass = sums.moments[(slice(None), *[slice(0, 1)] * d)]
     order = np.indices((POWERS,) * d).sum(axis=0)
     scaled = sums.moments * _outer(lengths[:, None] ** np.arange(POWERS))[..., None]
-    normalized = scaled / mass ** (order / d + 1)[..., None]
+    normalized: FloatArray = scaled / mass ** (order / d + 1)[..., None]
     normalized[:, order < 2] = np.nan
     return normalized
 
 
 def _hu(normalized: FloatArray, spacing: Spacing) -> FloatArray:
-    """Invariants (n, 7, weights) of M. K. Hu, Visual pattern recognition by moment invariants, 1962."""
+    """Invariants (n, 7, weights): M. K. Hu, Visual pattern recognition by moment invariants."""
     n20, n11, n02 = normalized[:, 2, 0], normalized[:, 1, 1], normalized[:, 0, 2]
     n30, n21 = normalized[:, 3, 0], normalized[:, 2, 1]
     n12, n03 = normalized[:, 1, 2], normalized[:, 0, 3]
@@ -692,7 +704,7 @@ def _padded(mask: Mask, width: int) -> Mask:
 
 
 def _cells(mask: Mask, between: Sequence[bool]) -> Mask:
-    """Cells of the grid that touch the object: along the axes ``between`` they lie between pixels."""
+    """Cells of the grid that touch the object; along the axes ``between``, between two pixels."""
     for axis, yes in enumerate(between):
         if yes:
             ahead = mask.swapaxes(0, axis)
@@ -751,7 +763,7 @@ def _convex_plane(mask: Mask) -> tuple[int, FloatArray]:
 
 
 def _lower_bound(rows: IntArray, first: IntArray, wanted: IntArray) -> IntArray:
-    """Least column in the hull, rounded up, at each ``wanted`` t; ``first`` is that of the pixels."""
+    """Least column in the hull, rounded up, for each ``wanted`` t; ``first`` of the pixels."""
     far = np.iinfo(np.int64).max
     least = np.full(2 * rows[-1] + 3, far)
     least[2 * rows] = 2 * first

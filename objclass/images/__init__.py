@@ -1,0 +1,135 @@
+"""The image file: one argument of the command line, or one array, becomes an `Image`."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from objclass.core import ArrayStore, Image
+from objclass.errors import ImageError
+from objclass.images.paths import Part, dataset_name, expand, listed
+from objclass.images.source import Source, axes_by_shape, checked, reason
+from objclass.images.stack import open_stack
+from objclass.registry import READERS, lookup
+
+__all__ = ["dataset_name", "from_array", "open_image"]
+
+
+def open_image(
+    spec: str, *, axes: str | None = None, axes_from: str = "--input_axes", stack_along: str = "z"
+) -> Image:
+    """Open an image; headers are read now, pixels when they are asked for.
+
+    Parameters
+    ----------
+    spec
+        A file, ``file.h5/array``, globs of these, or several joined by `os.pathsep`. What matches
+        several arrays is a stack.
+    axes
+        What the axes are, in place of what the file says of them.
+    axes_from
+        Who says so; it stands in messages.
+    stack_along
+        Axis along which a stack is joined: a new first one, unless its parts have that axis.
+
+    Returns
+    -------
+    Image
+        Lazy; no file is open between reads.
+
+    Raises
+    ------
+    ImageError
+        If there is no such file, it cannot be read, or its shape, dtype or axes do not fit.
+    """
+    parts = expand(spec)
+    if len(parts) == 1:
+        source = open_source(parts[0])
+    else:
+        _refuse_mixture(spec, parts)
+        source = open_stack(parts, stack_along, open_source)
+    files = tuple(dict.fromkeys(part.file for part in parts))
+    return _image(spec, source, axes, axes_from, files)
+
+
+def from_array(array: Any, axes: str | None = None, name: str = "array") -> Image:
+    """Take an array for an image: numpy's, or anything with shape, dtype and slicing.
+
+    Parameters
+    ----------
+    array
+        2 to 5 dimensions; lists are taken too.
+    axes
+        What they are; by default yx, yxc (last axis up to 4) or zyx, zyxc, tzyxc.
+    name
+        It stands in messages.
+
+    Raises
+    ------
+    ImageError
+        If shape, dtype or axes do not fit.
+
+    Examples
+    --------
+    >>> from_array(np.zeros((20, 30, 3))).shape
+    (1, 1, 20, 30, 3)
+    """
+    try:
+        stored = ArrayStore(array if hasattr(array, "shape") else np.asarray(array))
+    except (TypeError, ValueError) as error:
+        message = f"{name}: cannot be taken for an array: {reason(error)}"
+        raise ImageError(message) from error
+    source = Source(name, stored, axes_by_shape(stored.shape), "shape")
+    return _image(name, checked(source), axes, "axes", ())
+
+
+def open_source(part: Part) -> Source:
+    """Open one array of one file.
+
+    Raises
+    ------
+    ImageError
+        If there is no such file or array, or nothing here reads it.
+    """
+    if not os.path.exists(part.file):
+        message = f"no such file: {part.file}"
+        raise ImageError(message)
+    suffix = os.path.splitext(part.file)[1].lower()
+    reader = lookup(READERS, "objclass.images", suffix)
+    if os.path.isdir(part.file) and (reader is None or suffix in READERS):
+        message = f"{part.file}: is a directory, expected a file: name its files, such as '*.png'"
+        raise ImageError(message)
+    if reader is None:
+        known = " ".join(sorted(READERS))
+        message = f"{part.file}: cannot read files with suffix '{suffix}', expected one of {known}"
+        raise ImageError(message)
+    return checked(_open(reader, part))
+
+
+def _open(reader: Any, part: Part) -> Source:
+    try:
+        source: Source = reader(part.file, part.internal)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # a damaged header may end in any exception of its parser
+        message = f"{part}: cannot be opened, the file may be damaged: {reason(error)}"
+        raise ImageError(message) from error
+    return source
+
+
+def _image(
+    name: str, source: Source, axes: str | None, axes_from: str, files: tuple[str, ...]
+) -> Image:
+    own = axes is None
+    letters = source.axes if axes is None else axes.lower()
+    # the file's pixel size is that of its axes, so it goes with them
+    size = source.pixel_size if letters == source.axes else None
+    origin = source.axes_from if own else axes_from
+    return Image(name, source.stored, letters, origin, source.drange, size, files)
+
+
+def _refuse_mixture(spec: str, parts: list[Part]) -> None:
+    suffixes = sorted({os.path.splitext(part.file)[1].lower() for part in parts})
+    if len(suffixes) > 1:
+        message = f"{spec}: matches files of several kinds, expected one: {listed(suffixes)}"
+        raise ImageError(message)

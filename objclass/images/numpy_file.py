@@ -1,0 +1,136 @@
+"""NumPy's own files: ``.npy``, mapped into memory, and ``.npz``, which holds several arrays."""
+
+import os
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from objclass.core import AnyArray, OutputImage
+from objclass.errors import ImageError
+from objclass.images.paths import listed
+from objclass.images.source import Source, axes_by_shape
+
+
+@dataclass(frozen=True)
+class NpyStore:
+    """The array in a ``.npy`` file."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only their part of the file is touched."""
+        return np.array(npy.open_memmap(self.path, mode="r")[region])
+
+
+@dataclass(frozen=True)
+class NpzStore:
+    """One of the arrays in a ``.npz`` file."""
+
+    path: str
+    internal: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        stamp = os.stat(self.path).st_mtime_ns
+        return _unpacked(self.path, self.internal, stamp)[region].copy()
+
+
+# a packed array can only be unpacked whole: block after block must not pay for that again
+@lru_cache(maxsize=2)
+def _unpacked(path: str, internal: str, _stamp: int) -> AnyArray:
+    with np.load(path, allow_pickle=False) as archive:
+        array: AnyArray = archive[internal]
+        return array
+
+
+def open_array(path: str, internal: str = "") -> Source:
+    """Open a ``.npy`` file, or an array of a ``.npz`` file (its only one needs no name).
+
+    Raises
+    ------
+    ImageError
+        If it is no such file, or there is no array of that name.
+    """
+    if path.lower().endswith(".npz"):
+        return _open_npz(path, internal)
+    with open(path, "rb") as file:
+        shape, dtype = _header(path, file)
+    _refuse_short(path, shape, dtype)
+    return Source(path, NpyStore(path, shape, dtype), axes_by_shape(shape), "shape")
+
+
+def arrays_in(path: str) -> list[str]:
+    """Names of the arrays in a ``.npz`` file.
+
+    Raises
+    ------
+    ImageError
+        If it is no such file.
+    """
+    if not zipfile.is_zipfile(path):
+        message = f"{path}: is not an npz file, or a damaged one"
+        raise ImageError(message)
+    with zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def _open_npz(path: str, internal: str) -> Source:
+    held = arrays_in(path)
+    name = internal or (held[0] if len(held) == 1 else "")
+    if name not in held:
+        wrong = f"no array '{internal}' in {path}" if internal else f"{path}: which array?"
+        message = f"{wrong}; expected {path}/NAME with one of {listed(held)}"
+        raise ImageError(message)
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        shape, dtype = _header(f"{path}/{name}", file)
+    store = NpzStore(path, name, shape, dtype)
+    return Source(f"{path}/{name}", store, axes_by_shape(shape), "shape")
+
+
+def _header(name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    try:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except ValueError as error:
+        message = f"{name}: is not an npy file, or a damaged one"
+        raise ImageError(message) from error
+    return tuple(shape), dtype
+
+
+def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if os.path.getsize(path) < needed and dtype.kind != "O":
+        message = f"{path}: is truncated: {os.path.getsize(path)} bytes, its pixels need {needed}"
+        raise ImageError(message)
+
+
+class NpyWriter:
+    """Writes a ``.npy`` file; it holds pixels only, no axes."""
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        del previous  # the file holds one image: nothing of an older one is kept
+        self._map = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """None: it holds any image."""
+        del image
+        return None
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        self._map[region] = block
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._map.flush()
+        del self._map

@@ -1,0 +1,141 @@
+"""The path grammar: what one argument of the command line may hold.
+
+    argument = part { os.pathsep part }          several files are one stack
+    part     = file or glob [ "/" array or glob ]   the array inside .h5 .hdf5 .ilp .npz
+
+A name that exists is meant literally, whatever characters it has.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from glob import glob, has_magic
+from typing import NamedTuple
+
+from objclass.errors import ImageError
+from objclass.registry import resolve
+
+CONTAINERS = {
+    **dict.fromkeys((".h5", ".hdf5", ".ilp"), "objclass.images.hdf5:arrays_in"),
+    ".npz": "objclass.images.numpy_file:arrays_in",
+}
+"""Suffix of files that hold several arrays -> the function that lists them."""
+
+# `http://…`, `host:8000/…`: a colon before `//` or before a port separates nothing
+_SEPARATOR = re.compile(re.escape(os.pathsep) + r"(?!//|\d{1,5}\b)")
+
+_CONTAINER = re.compile(rf"\.(?:ilp|h5|hdf5|npz)(?=$|[/{re.escape(os.sep)}])", re.IGNORECASE)
+
+
+class Part(NamedTuple):
+    """A file, and the array in it (``""``: nothing was said)."""
+
+    file: str
+    internal: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}/{self.internal}" if self.internal else self.file
+
+
+def expand(spec: str) -> list[Part]:
+    """The arrays that an argument names, sorted as strings.
+
+    Raises
+    ------
+    ImageError
+        If a part of it matches nothing.
+    """
+    if "://" in spec:
+        message = f"{spec}: addresses are not read, expected the path of a file: download it first"
+        raise ImageError(message)
+    return sorted({part for piece in _pieces(spec) for part in _matches(piece)}, key=str)
+
+
+def dataset_name(spec: str) -> tuple[str, str]:
+    """Nickname and directory of what an argument names, for the names of outputs.
+
+    The nickname is what the names of the files have in common, without their suffix, and what the
+    names of the arrays in them have in common; the directory is that of the first file.
+    """
+    try:
+        parts = expand(spec)
+    except ImageError:  # names are asked for before anyone complains about files
+        parts = [Part(*split_internal(piece)) for piece in _pieces(spec)]
+    files = [os.path.abspath(part.file) for part in parts]
+    internal = _common([part.internal for part in parts]).lstrip("/")
+    names = [_common_name(files), internal.replace("/", "-")]
+    nickname = "-".join(name for name in names if name).replace("*", "")
+    return nickname, os.path.dirname(files[0])
+
+
+def _common_name(files: list[str]) -> str:
+    stems = [os.path.splitext(file)[0] for file in files]
+    prefix = _common(stems).rstrip(os.sep)
+    return os.path.basename(prefix) or f"stack_at-{os.path.basename(stems[0])}"
+
+
+def _common(names: list[str]) -> str:
+    return os.path.commonprefix(names)  # noqa: RUF071  letters, not components, are meant
+
+
+def split_internal(path: str) -> tuple[str, str]:
+    """Cut ``f.h5/volume/data`` into the file and what is in it.
+
+    The cut is at the last suffix of a container that names a file; directories may bear such
+    suffixes too.
+    """
+    cuts = [match.end() for match in _CONTAINER.finditer(path)]
+    found = {cut: _files(path[:cut]) for cut in cuts}
+    names_file = [cut for cut in cuts if any(os.path.isfile(file) for file in found[cut])]
+    names_nothing = [cut for cut in cuts if not found[cut]]
+    best = (names_file or names_nothing)[-1:]
+    return (path[: best[0]], path[best[0] :].strip("/" + os.sep)) if best else (path, "")
+
+
+def _pieces(spec: str) -> list[str]:
+    whole = os.path.expanduser(spec)
+    if os.path.exists(whole):
+        return [whole]
+    return [os.path.expanduser(piece) for piece in _SEPARATOR.split(spec) if piece] or [spec]
+
+
+def _files(pattern: str) -> list[str]:
+    return [pattern] if os.path.exists(pattern) else glob(pattern)
+
+
+def _matches(piece: str) -> list[Part]:
+    file, internal = split_internal(piece)
+    files = _files(file)
+    if not files:
+        message = f"{'no file matches' if has_magic(file) else 'no such file'}: {file}"
+        raise ImageError(message)
+    if not has_magic(internal):
+        return [Part(name, internal) for name in files]
+    return _arrays(piece, files, internal)
+
+
+def _arrays(piece: str, files: list[str], pattern: str) -> list[Part]:
+    held = {file: _list_arrays(file) for file in files}
+    named = [Part(file, pattern) for file in files if pattern in held[file]]
+    if named:
+        return named
+    globbed = [Part(f, name) for f in files for name in held[f] if fnmatchcase(name, pattern)]
+    if not globbed:
+        names = [name for arrays in held.values() for name in arrays]
+        message = f"no array matches: {piece}; there is {listed(names)}"
+        raise ImageError(message)
+    return globbed
+
+
+def _list_arrays(file: str) -> list[str]:
+    arrays_in: Callable[[str], list[str]]
+    arrays_in = resolve(CONTAINERS[os.path.splitext(file)[1].lower()])
+    return arrays_in(file)
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """Names for a message, the first few of them."""
+    if len(names) <= most:
+        return "; ".join(names) or "nothing"
+    return f"{'; '.join(names[:most])}; … ({len(names)} in all)"

@@ -1,0 +1,174 @@
+"""Images of cameras and browsers: PNG, JPEG, BMP, GIF, Netpbm. Axes are y, x, channel.
+
+As in ilastik's reader, palettes become red, green and blue, and fewer than 8 bits become 8: black
+and white is 0 and 255. A GIF of several frames has a z axis.
+"""
+
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from objclass.core import AnyArray, OutputImage, to_canonical
+from objclass.errors import ImageError
+from objclass.images import netpbm
+from objclass.images.plane import channels, plane_axes, told
+from objclass.images.source import Source
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+"""Colour type of a PNG file -> its channels."""
+
+_MODE_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+"""Pillow's modes that are taken as they are -> their channels."""
+
+
+@dataclass(frozen=True)
+class RasterStore:
+    """An image that can only be decoded whole; axes y, x, c, or z, y, x, c for several frames."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        stamp = os.stat(self.path).st_mtime_ns
+        plane = region[-3:]
+        if len(self.shape) == len("yxc"):
+            return _decoded(self.path, 0, stamp)[plane].copy()
+        frames = range(region[0].start, region[0].stop)
+        return np.stack([_decoded(self.path, frame, stamp)[plane] for frame in frames])
+
+
+# blocks of an image are read one after the other: each must not pay for the whole again
+@lru_cache(maxsize=2)
+def _decoded(path: str, frame: int, _stamp: int) -> AnyArray:
+    if _begins_with(path, _PNG):
+        return _decode_png(path)
+    if netpbm.is_numeric(path):
+        return netpbm.decode(path)
+    return _decode_other(path, frame)
+
+
+def open_raster(path: str, internal: str = "") -> Source:
+    """Open an image; the file's first bytes say what it is, whatever its suffix.
+
+    Raises
+    ------
+    ImageError
+        If it is not such an image.
+    """
+    del internal  # such files hold one array
+    if _begins_with(path, _PNG):
+        shape, dtype = _png_header(path)
+    elif netpbm.is_numeric(path):
+        shape, dtype = netpbm.header(path)
+    else:
+        shape, dtype = _other_header(path)
+    axes = "yxc" if len(shape) == len("yxc") else "zyxc"
+    return Source(path, RasterStore(path, shape, dtype), axes, "raster image")
+
+
+def _begins_with(path: str, magic: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(magic)) == magic
+
+
+def _png_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with open(path, "rb") as file:
+        head = file.read(26)
+    width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
+    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)  # noqa: PLR2004  bits
+    return (height, width, _PNG_CHANNELS[colour]), dtype
+
+
+def _decode_png(path: str) -> AnyArray:
+    import imagecodecs
+
+    (height, width, channels), _ = _png_header(path)
+    with open(path, "rb") as file:
+        pixels: AnyArray = imagecodecs.png_decode(file.read())
+    # a transparent colour makes a channel that the header does not tell of
+    return pixels.reshape(height, width, -1)[..., :channels]
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Pillow.Image]:
+    largest = Pillow.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as a damaged comment beside sound pixels
+        Pillow.MAX_IMAGE_PIXELS = None  # slides are larger than what Pillow takes for an attack
+        try:
+            with Pillow.open(path) as image:
+                yield image
+        except UnidentifiedImageError as error:
+            message = f"{path}: is not an image, or a damaged one"
+            raise ImageError(message) from error
+        finally:
+            Pillow.MAX_IMAGE_PIXELS = largest
+
+
+def _mode(image: Pillow.Image) -> str:
+    return image.mode if image.mode in _MODE_CHANNELS else "L" if image.mode == "1" else "RGB"
+
+
+def _other_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with _opened(path) as image:
+        plane = (image.height, image.width, _MODE_CHANNELS[_mode(image)])
+        frames = getattr(image, "n_frames", 1) if image.format == "GIF" else 1
+    return (plane if frames == 1 else (frames, *plane)), np.dtype(np.uint8)
+
+
+def _decode_other(path: str, frame: int) -> AnyArray:
+    with _opened(path) as image:
+        mode = _mode(image)
+        if frame:
+            image.seek(frame)
+        pixels = np.asarray(image.convert(mode))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+class PngWriter:
+    """Writes a PNG file: one plane of 8 or 16 bits, grey or in three colours."""
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        del previous  # the file holds one image: nothing of an older one is kept
+        self._path = path
+        self._image = image
+        self._pixels = np.zeros(image.shape, image.dtype)
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """Why a PNG file cannot hold the image and what can."""
+        if len(plane_axes(image)) > 2:  # noqa: PLR2004  a plane
+            return f"png holds one plane, not {told(image)}: use multipage tiff or hdf5"
+        if channels(image) not in (1, 3):
+            return f"png holds 1 or 3 channels, not {told(image)}: use tiff or hdf5"
+        if image.dtype not in (np.uint8, np.uint16):
+            return f"png holds uint8 and uint16, not {image.dtype}: use tiff or hdf5"
+        return None
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        self._pixels[region] = block
+
+    def close(self) -> None:
+        """Compress the plane and write the file."""
+        import imagecodecs
+
+        lengths = dict(zip(self._image.axes, self._image.shape, strict=True))
+        rows, columns = (lengths.get(axis, 1) for axis in plane_axes(self._image))
+        pixels = to_canonical(self._pixels, self._image.axes).reshape(rows, columns, -1)
+        encoded = imagecodecs.png_encode(pixels if pixels.shape[2] > 1 else pixels[..., 0])
+        with open(self._path, "wb") as file:
+            file.write(encoded)

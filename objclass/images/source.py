@@ -1,0 +1,176 @@
+"""What a reader finds in a file: the pixels, and what the file says of them.
+
+A reader is a function ``open_x(path, internal) -> Source`` (table `objclass.registry.READERS`);
+``internal`` names an array inside the file, ``""`` if nothing was said. It reads headers only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from objclass.core import AnyArray, PixelSize, Stored
+from objclass.errors import ImageError
+
+_LARGEST_CHANNELS = 4
+"""A last axis no longer than this is taken for channels, as ilastik does."""
+
+_MICROMETRES = {"nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+
+_UNITS = {
+    **dict.fromkeys(
+        ("µm", "μm", "micron", "microns", "micrometer", "micrometers", "micrometre", "\\u00b5m"),
+        "um",
+    ),
+    **dict.fromkeys(("nanometer", "nanometers", "nanometre"), "nm"),
+    **dict.fromkeys(("millimeter", "millimeters", "millimetre"), "mm"),
+    **dict.fromkeys(("pixel", "pixels", "voxel", "reference frame"), ""),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image in a file, with the file's own account of its axes.
+
+    Parameters
+    ----------
+    name
+        Of the file, and of the array in it; it stands in messages.
+    stored
+        Where the pixels are.
+    axes
+        Letters of the stored axes; not checked here, since the user may know better.
+    axes_from
+        Where the file says so.
+    drange
+        Smallest and largest possible value, where the file says so.
+    pixel_size
+        Where the file says so.
+
+    Raises
+    ------
+    ImageError
+        If the array has not 2 to 5 dimensions or holds something else than real numbers.
+    """
+
+    name: str
+    stored: Stored
+    axes: str
+    axes_from: str
+    drange: tuple[float, float] | None = None
+    pixel_size: PixelSize | None = None
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.stored.shape, self.stored.dtype
+        if dtype.kind not in "buif" or dtype.itemsize > np.dtype(np.float64).itemsize:
+            message = (
+                f"{self.name}: pixels are {dtype}, expected integers or floats of 8 to 64 bits"
+            )
+            raise ImageError(message)
+        if not is_image_shape(shape):
+            message = f"{self.name}: shape {shape} has {len(shape)} dimensions, expected 2 to 5"
+            raise ImageError(message)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A `Stored` that keeps its word: the shape asked for, native numbers, or an `ImageError`.
+
+    Truth values become 0 and 1 of uint8.
+    """
+
+    name: str
+    stored: Stored
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        stored = self.stored.dtype
+        dtype = np.dtype(np.uint8) if stored.kind == "b" else stored.newbyteorder("=")
+        object.__setattr__(self, "dtype", dtype)
+        object.__setattr__(self, "shape", self.stored.shape)
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        try:
+            pixels = np.asarray(self.stored.read(region))
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:  # a damaged file may end in any exception of its decoder
+            message = f"{self.name}: cannot be read, the file may be damaged: {reason(error)}"
+            raise ImageError(message) from error
+        expected = tuple(part.stop - part.start for part in region)
+        if pixels.shape != expected:
+            message = f"{self.name}: {pixels.shape} came instead of {expected}: is it damaged?"
+            raise ImageError(message)
+        return pixels.astype(self.dtype, copy=False)
+
+
+def checked(source: Source) -> Source:
+    """The same image, its reading checked, its range of values known where the dtype tells it."""
+    stored = source.stored
+    by_dtype = {"b1": (0.0, 1.0), "u1": (0.0, 255.0)}.get(stored.dtype.str[1:])
+    return replace(source, stored=Checked(source.name, stored), drange=source.drange or by_dtype)
+
+
+def is_image_shape(shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape can be an image: 2 to 5 dimensions."""
+    return 2 <= len(shape) <= 5  # noqa: PLR2004  the rule is the number
+
+
+def axes_by_shape(shape: tuple[int, ...]) -> str:
+    """Axes where the file says nothing, as ilastik assumes them; ``""`` if it is no image.
+
+    Examples
+    --------
+    >>> axes_by_shape((20, 30)), axes_by_shape((20, 30, 3)), axes_by_shape((20, 30, 40))
+    ('yx', 'yxc', 'zyx')
+    """
+    if len(shape) == 3:  # noqa: PLR2004
+        return "yxc" if shape[-1] <= _LARGEST_CHANNELS else "zyx"
+    return {2: "yx", 4: "zyxc", 5: "tzyxc"}.get(len(shape), "")
+
+
+def known_pixel_size(
+    sizes: Mapping[str, float], units: Mapping[str, str], axes: str
+) -> PixelSize | None:
+    """The pixel size, if each spatial axis of the image has one and the units agree.
+
+    Parameters
+    ----------
+    sizes
+        Extent along x, y, z; 0 or absent where unknown.
+    units
+        Their units, as people write them.
+    axes
+        Of the image: z does not matter where it is not among them.
+
+    Examples
+    --------
+    >>> known_pixel_size({"x": 0.5, "y": 0.5}, {"x": "micron", "y": "µm"}, "yx")
+    PixelSize(x=0.5, y=0.5, z=1.0, unit='um')
+    >>> known_pixel_size({"x": 0.5, "y": 0.5}, {}, "zyx")  # z is unknown
+    """
+    present = [axis for axis in "xyz" if axis in axes]
+    known = {axis: float(sizes.get(axis, 0)) for axis in present}
+    if not known or not all(isfinite(size) and size > 0 for size in known.values()):
+        return None
+    names = {axis: _plain_unit(units.get(axis, "")) for axis in present}
+    if len(set(names.values())) == 1:
+        return PixelSize(**known, unit=names["x"])
+    if not set(names.values()) <= set(_MICROMETRES):
+        return None
+    return PixelSize(**{a: known[a] * _MICROMETRES[names[a]] for a in present}, unit="um")
+
+
+def _plain_unit(unit: str) -> str:
+    stripped = unit.strip()
+    return _UNITS.get(stripped.lower(), stripped)
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split()) or type(error).__name__

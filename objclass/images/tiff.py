@@ -1,0 +1,398 @@
+"""TIFF with its dialects (ImageJ, OME, tifffile's own, plain pages) through tifffile.
+
+Reading goes strip by strip and tile by tile: the file is understood once, when it is opened; later
+reads only fetch and decode the segments that the region touches.
+"""
+
+import logging
+import struct
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from objclass.core import AXES, AnyArray, OutputImage, PixelSize, Stored, to_canonical
+from objclass.errors import ImageError
+from objclass.images.plane import channels, plane_axes, told
+from objclass.images.source import Source, axes_by_shape, known_pixel_size
+
+_JPEG = {6, 7, 33007, 34892}
+"""Compressions whose tables may stand outside the segments."""
+
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+
+# tifffile logs what we raise as errors or rightly ignore
+logging.getLogger("tifffile").addFilter(lambda _: not _quiet.get())
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tifffile.TiffFile]:
+    token = _quiet.set(True)
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except tifffile.TiffFileError as error:
+        message = f"{path}: is not a TIFF file, or a damaged one: {error}"
+        raise ImageError(message) from error
+    finally:
+        _quiet.reset(token)
+
+
+@dataclass(frozen=True)
+class MappedStore:
+    """Pixels that lie in the file one after the other, as they are."""
+
+    path: str
+    offset: int
+    stored: np.dtype[Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only their part of the file is touched."""
+        pixels = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
+        return np.array(pixels[region])
+
+
+@dataclass(frozen=True)
+class SegmentedStore:
+    """One page that is cut into strips or tiles.
+
+    Parameters
+    ----------
+    offsets, counts
+        Where the segments are, in bytes.
+    keyframe
+        tifffile's page that knows how they are cut and decoded.
+    tables
+        What the decoder needs besides.
+    axes
+        tifffile's letters.
+    """
+
+    path: str
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    keyframe: Any
+    tables: dict[str, Any]
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the segments that it touches are read."""
+        y, x = self.axes.index("Y"), self.axes.index("X")
+        first, pixels = self._read_rows(region[y], region[x])
+        shape, within = list(self.shape), list(region)
+        shape[y] = pixels.shape[2]
+        within[y] = slice(region[y].start - first, region[y].stop - first)
+        return pixels.reshape(shape)[tuple(within)]
+
+    def _read_rows(self, rows: slice, columns: slice) -> tuple[int, AnyArray]:
+        """First row of the segments touched, and their rows: sample, z, y, x, sample."""
+        samples, depth, length, width, contiguous = self.keyframe.shaped
+        height, across, deep = _segment_shape(self.keyframe)
+        first, last = rows.start // height * height, min(-(-rows.stop // height) * height, length)
+        shape = (samples, depth, last - first, width, contiguous)
+        pixels = np.full(shape, self.keyframe.nodata, self.dtype)
+        numbers = (
+            (plane * -(-length // height) + y) * -(-width // across) + x
+            for plane in range(samples * -(-depth // deep))
+            for y in range(first // height, -(-last // height))
+            for x in range(columns.start // across, -(-columns.stop // across))
+        )
+        for segment, (s, z, y, x, _) in self._decode(numbers):
+            target = pixels[s, z : z + deep, y - first : y - first + height, x : x + across]
+            target[...] = segment[tuple(slice(0, n) for n in target.shape)]
+        return first, pixels
+
+    def _decode(self, numbers: Iterable[int]) -> Iterator[tuple[AnyArray, tuple[int, ...]]]:
+        with open(self.path, "rb") as file:
+            for number in numbers:
+                offset, count = int(self.offsets[number]), int(self.counts[number])
+                if not (offset and count):  # left out on purpose: sparse files do so
+                    continue
+                file.seek(offset)
+                segment, place, _ = self.keyframe.decode(file.read(count), number, **self.tables)
+                yield segment, place
+
+
+@dataclass(frozen=True)
+class PagedStore:
+    """Pages of one shape; the first axes count them."""
+
+    pages: tuple[Stored, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region, from the pages that it touches."""
+        ahead = len(self.shape) - len(self.pages[0].shape)
+        numbers = np.arange(len(self.pages)).reshape(self.shape[:ahead])[region[:ahead]]
+        planes = [self.pages[number].read(region[ahead:]) for number in numbers.ravel()]
+        return np.stack(planes).reshape(*numbers.shape, *planes[0].shape)
+
+
+@dataclass(frozen=True)
+class WholeStore:
+    """What tifffile has to put together itself: read whole, cut afterwards."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        with _opened(self.path) as file:
+            return np.array(file.series[0].asarray()[region])
+
+
+def open_tiff(path: str, internal: str = "") -> Source:
+    """Open a TIFF file that holds one image, of however many pages.
+
+    Raises
+    ------
+    ImageError
+        If it is no TIFF file, a truncated one, or holds several images.
+    """
+    del internal  # axes tell its pages apart, not names
+    with _opened(path) as file:
+        if len(file.series) != 1:
+            held = "; ".join(f"{s.name} {s.shape} {s.dtype}".strip() for s in file.series[:8])
+            message = f"{path}: holds {len(file.series)} images, expected one: {held}"
+            raise ImageError(message)
+        _refuse_broken_chain(path, file)
+        series = file.series[0]
+        axes, axes_from = _axes(series)
+        store = _store(path, file, series)
+        return Source(path, store, axes, axes_from, None, _pixel_size(file, axes))
+
+
+def _axes(series: Any) -> tuple[str, str]:
+    if "Q" in series.axes:  # tifffile's letter for an axis that nobody named
+        return axes_by_shape(series.shape), "shape"
+    return str(series.axes).lower().translate(str.maketrans("si", "ct")), "TIFF"
+
+
+def _store(path: str, file: Any, series: Any) -> Stored:
+    shape, dtype = tuple(int(n) for n in series.shape), np.dtype(series.dtype)
+    if series.dataoffset is not None and not series.is_multifile:
+        return _mapped(path, file, series.dataoffset, shape, dtype)
+    page, ahead = series.keyframe, _axes_ahead(series)
+    processed = page.is_contiguous and not page.is_final  # in one piece, yet not as it is
+    if processed or ahead is None or series.transform is not None or page.dtype != dtype:
+        return WholeStore(path, shape, dtype)
+    letters = series.axes[ahead:]
+    frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
+    pages = tuple(_page(frame, letters, shape[ahead:], dtype) for frame in frames)
+    return PagedStore(pages, shape, dtype) if ahead else pages[0]
+
+
+def _axes_ahead(series: Any) -> int | None:
+    """How many axes count pages; None if pages and axes do not match in the plain way."""
+    for ahead in range(len(series.shape)):
+        if prod(series.shape[:ahead]) == len(series):
+            letters, size = series.axes[ahead:], prod(series.shape[ahead:])
+            plain = {"Y", "X"} <= set(letters) and size == series.keyframe.size
+            return ahead if plain else None
+    return None
+
+
+def _refuse_missing(path: str, number: int, frame: Any) -> Any:
+    if frame is None:
+        message = f"{path}: page {number} is missing: is it in another file of the same set?"
+        raise ImageError(message)
+    return frame
+
+
+def _page(frame: Any, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stored:
+    path, keyframe = str(frame.parent.filehandle.path), frame.keyframe
+    if keyframe.is_final:
+        return _mapped(path, frame.parent, frame.dataoffsets[0], shape, dtype)
+    offsets = np.asarray(frame.dataoffsets, np.int64)
+    counts = np.asarray(frame.databytecounts, np.int64)
+    expected = prod(keyframe.chunked)
+    if min(len(offsets), len(counts)) < expected:
+        message = f"{path}: a page has {len(offsets)} of {expected} segments: is it damaged?"
+        raise ImageError(message)
+    _refuse_truncated(path, int((offsets + counts).max()), frame.parent.filehandle.size)
+    tables = {}
+    if keyframe.compression in _JPEG:
+        tables = {"jpegtables": frame.jpegtables, "jpegheader": keyframe.jpegheader}
+    keyframe.init_decode()  # here, where the file is open
+    return SegmentedStore(path, offsets, counts, keyframe, tables, axes, shape, dtype)
+
+
+def _mapped(
+    path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> MappedStore:
+    _refuse_truncated(path, offset + prod(shape) * dtype.itemsize, file.filehandle.size)
+    return MappedStore(path, offset, dtype.newbyteorder(file.byteorder), shape, dtype)
+
+
+def _segment_shape(page: Any) -> tuple[int, int, int]:
+    """Rows, columns and planes of a strip or tile."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth, page.tiledepth
+    return page.rowsperstrip, page.imagewidth, 1
+
+
+def _refuse_truncated(path: str, needed: int, size: int) -> None:
+    if needed > size:
+        message = f"{path}: is truncated: {size} bytes, its pixels go on to {needed}"
+        raise ImageError(message)
+
+
+def _refuse_broken_chain(path: str, file: Any) -> None:
+    """Refuse a file whose last page points beyond its end: tifffile would just stop there."""
+    tiff, handle, last = file.tiff, file.filehandle, file.pages[-1]
+    if not last.offset:  # a page that tifffile made up
+        return
+    handle.seek(last.offset)
+    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(tags * tiff.tagsize, 1)
+    pointer = handle.read(tiff.offsetsize)
+    if len(pointer) == tiff.offsetsize:
+        (following,) = struct.unpack(tiff.offsetformat, pointer)
+        _refuse_truncated(path, following, handle.size)
+
+
+def _pixel_size(file: Any, axes: str) -> PixelSize | None:
+    try:
+        if file.is_ome:
+            return _ome_pixel_size(file.ome_metadata, axes)
+        if file.is_imagej:
+            return _imagej_pixel_size(file, axes)
+    except (ValueError, TypeError, KeyError, ET.ParseError):  # it is not worth failing for
+        return None
+    return None
+
+
+def _ome_pixel_size(text: str, axes: str) -> PixelSize | None:
+    root = ET.fromstring(text)  # noqa: S314  tifffile has parsed it already
+    pixels = next((e for e in root.iter() if e.tag.endswith("}Pixels")), None)
+    if pixels is None:
+        return None
+    keys = {axis: f"PhysicalSize{axis.upper()}" for axis in "xyz"}
+    sizes = {axis: float(pixels.get(key, 0)) for axis, key in keys.items()}
+    units = {axis: pixels.get(f"{key}Unit", "µm") for axis, key in keys.items()}
+    known = known_pixel_size(sizes, units, axes)
+    return known if known is not None and known.unit else None
+
+
+def _imagej_pixel_size(file: Any, axes: str) -> PixelSize | None:
+    meta, tags = file.imagej_metadata, file.pages[0].tags
+    unit = str(meta.get("unit", ""))
+    sizes = {"z": float(meta.get("spacing", 1))}  # ImageJ writes a spacing that is not 1
+    for axis, key in (("x", "XResolution"), ("y", "YResolution")):
+        pixels, units = tags[key].value
+        sizes[axis] = units / pixels if pixels else 0.0
+    given = {axis: str(meta.get(f"{axis}unit", unit)) for axis in "xyz"}
+    known = known_pixel_size(sizes, given, axes)
+    return known if known is not None and known.unit else None
+
+
+class TiffWriter:
+    """Writes a TIFF file of one plane, of any number of channels, rows y and columns x."""
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        del previous  # the file holds one image: nothing of an older one is kept
+        self._image = image
+        lengths = dict(zip(image.axes, image.shape, strict=True))
+        plane = tuple(lengths.get(axis, 1) for axis in plane_axes(image))
+        count = channels(image)
+        is_colour = count == len("rgb") and image.dtype in (np.uint8, np.uint16)
+        self._map: Any = tifffile.memmap(
+            path,
+            shape=plane if count == 1 else (*plane, count),
+            dtype=image.dtype.newbyteorder("<"),
+            byteorder="<",
+            photometric="rgb" if is_colour else "minisblack",
+            planarconfig=None if count == 1 else "contig",
+            metadata=None,
+            ome=False,
+            software="objclass",
+        )
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """Why a plain TIFF file cannot hold the image and what can."""
+        if len(plane_axes(image)) > 2:  # noqa: PLR2004  a plane
+            return f"tiff holds one plane, not {told(image)}: use multipage tiff"
+        if image.dtype.kind not in "uif" or image.dtype == np.float16:
+            return f"tiff holds integers, float32 and float64, not {image.dtype}: use hdf5"
+        return None
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        given = dict(zip(self._image.axes, region, strict=True))
+        letters = (plane_axes(self._image) + "c")[: self._map.ndim]
+        target = tuple(given.get(axis, slice(0, 1)) for axis in letters)
+        shape = [part.stop - part.start for part in target]
+        self._map[target] = to_canonical(block, self._image.axes).reshape(shape)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._map.flush()
+        del self._map
+
+
+class MultipageTiffWriter:
+    """Writes an OME-TIFF file: a page for each t, z and c, in this order, whatever the axes."""
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        del previous  # the file holds one image: nothing of an older one is kept
+        self._axes = image.axes
+        lengths = dict(zip(image.axes, image.shape, strict=True))
+        self._map: Any = tifffile.memmap(
+            path,
+            shape=tuple(lengths.get(axis, 1) for axis in "tzcyx"),
+            dtype=image.dtype.newbyteorder("<"),
+            byteorder="<",
+            photometric="minisblack",
+            metadata=_ome(image.pixel_size),
+            ome=True,
+            software="objclass",
+        )
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """Why an OME-TIFF file cannot hold the image and what can."""
+        if image.dtype.str[1:] not in _OME_DTYPES:
+            return f"multipage tiff holds 8 to 32 bits and float64, not {image.dtype}: use hdf5"
+        return None
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        given = dict(zip(self._axes, region, strict=True))
+        target = tuple(given.get(axis, slice(0, 1)) for axis in "tzcyx")
+        self._map[target] = np.moveaxis(to_canonical(block, self._axes), AXES.index("c"), 2)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._map.flush()
+        del self._map
+
+
+_OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}
+
+
+def _ome(size: PixelSize | None) -> dict[str, Any]:
+    # tifffile's own would differ from run to run
+    fixed = {"axes": "TZCYX", "UUID": f"urn:uuid:{UUID(int=0)}", "Creator": "objclass"}
+    if size is None:
+        return fixed
+    unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
+    return fixed | {
+        f"PhysicalSize{axis.upper()}{suffix}": value
+        for axis in "xyz"
+        for suffix, value in (("", getattr(size, axis)), ("Unit", unit))
+    }

@@ -1,0 +1,203 @@
+"""ilastik's standard features against plain formulas, and against ilastik's own numbers."""
+
+import csv
+import json
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from objclass.core import Objects, to_canonical
+from objclass.features import Frame, feature_set, measure
+from objclass.features.eigen import eigensystems
+from objclass.features.statistics import third_and_fourth_power
+from objclass.segmentation import label
+
+STANDARD = "Standard Object Features"
+
+
+def frame_of(labels, raw, margin=()):
+    objects = Objects(labels.astype(np.uint32), int(labels.max(initial=0)))
+    return Frame(objects, lambda where: raw[where], raw.shape[3], (1.0,) * objects.ndim, margin)
+
+
+def values_of(labels, raw, *names, margin=()):
+    chosen = [feature_set(STANDARD)[name] for name in names]
+    found = measure(frame_of(labels, raw, margin), chosen)
+    return [found[f.key].astype(float) for f in chosen]
+
+
+def blobs(seed, ndim=2, channels=1, dtype=float):
+    rng = np.random.default_rng(seed)
+    shape = (1, 18, 20) if ndim == 2 else (5, 12, 11)
+    labels = label(rng.random(shape) < 0.5).labels
+    return labels, (rng.random((*shape, channels)) * 100).astype(dtype)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.sampled_from([2, 3]), st.sampled_from([1, 3]), st.sampled_from(["u1", "f4"]))
+def test_intensity_by_formula(seed, ndim, channels, dtype):
+    labels, raw = blobs(seed, ndim, channels, dtype)
+    names = "Count", "Sum", "Mean", "Minimum", "Maximum", "Variance", "Skewness", "Kurtosis"
+    n, total, mean, low, high, variance, skewness, kurtosis = values_of(labels, raw, *names)
+    for i in range(1, labels.max() + 1):
+        x = raw[labels == i].astype(float)
+        m2, m3, m4 = (((x - x.mean(axis=0)) ** k).sum(axis=0) for k in (2, 3, 4))
+        close = {"rtol": 3e-7, "atol": 1e-5}  # results are float32; moments of constants are 0
+        assert n[i - 1] == len(x)
+        np.testing.assert_allclose(total[i - 1], x.sum(axis=0), **close)
+        np.testing.assert_allclose(mean[i - 1], x.mean(axis=0), **close)
+        assert np.array_equal(low[i - 1], x.min(axis=0))
+        assert np.array_equal(high[i - 1], x.max(axis=0))
+        np.testing.assert_allclose(variance[i - 1], x.var(axis=0), **close)
+        spread = m2 > 1e-6
+        m2, m3, m4 = m2[spread], m3[spread], m4[spread]
+        np.testing.assert_allclose(skewness[i - 1][spread], len(x) ** 0.5 * m3 / m2**1.5, **close)
+        np.testing.assert_allclose(kurtosis[i - 1][spread], len(x) * m4 / m2**2 - 3, **close)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.sampled_from([2, 3]))
+def test_position_and_axes_by_formula(seed, ndim):
+    labels, raw = blobs(seed, ndim)
+    names = "RegionCenter", "RegionRadii", "RegionAxes", "Coord<Minimum>", "Coord<Maximum>"
+    center, radii, axes, low, high = values_of(labels, raw, *names)
+    for i in range(1, labels.max() + 1):
+        p = np.argwhere(labels == i)[:, ::-1][:, :ndim].astype(float)  # x, y(, z)
+        np.testing.assert_allclose(center[i - 1], p.mean(axis=0), rtol=1e-6)
+        assert np.array_equal(low[i - 1], p.min(axis=0))
+        assert np.array_equal(high[i - 1], p.max(axis=0) + 1)
+        covariance = np.atleast_2d(np.cov(p.T, bias=True)) if len(p) > 1 else np.zeros((ndim, ndim))
+        vectors = axes[i - 1].reshape(ndim, ndim)
+        np.testing.assert_allclose(vectors.T @ vectors, np.eye(ndim), atol=1e-6)
+        np.testing.assert_allclose(
+            vectors @ np.diag(radii[i - 1] ** 2) @ vectors.T, covariance, atol=2e-5
+        )
+        assert np.all(np.diff(radii[i - 1]) <= 1e-6)
+
+
+def test_a_single_pixel_has_the_identity_for_axes():
+    labels = np.ones((1, 1, 1))
+    axes, radii = values_of(labels, np.ones((1, 1, 1, 1)), "RegionAxes", "RegionRadii")
+    assert axes.tolist() == [[1, 0, 0, 1]]
+    assert radii.tolist() == [[0, 0]]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_eigensystems_of_random_matrices(seed, size):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(7, size, size)).round(1)
+    a = a + a.transpose(0, 2, 1)
+    a[0] = 0
+    values, vectors = eigensystems(a)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(a)[:, ::-1], atol=1e-12)
+    np.testing.assert_allclose(vectors @ (values[:, :, None] * vectors.transpose(0, 2, 1)), a, atol=1e-12)
+
+
+def test_eigensystems_that_are_not_finite_are_nan():
+    a = np.array([np.eye(3), np.full((3, 3), np.nan)])
+    values, _ = eigensystems(a)
+    assert values[0].tolist() == [1, 1, 1]
+    assert np.isnan(values[1]).all()
+
+
+@settings(max_examples=200)
+@given(st.floats(-1e60, 1e60).filter(lambda q: abs(q) > 1e-60 or q == 0))
+def test_powers_are_correctly_rounded(q):
+    from fractions import Fraction
+
+    cube, fourth = third_and_fourth_power(np.array([q]))
+    assert cube[0] == float(Fraction(q) ** 3)
+    assert fourth[0] == float(Fraction(q) ** 4)
+
+
+def test_histogram_and_quantiles_share_the_range_of_the_frame():
+    labels = np.array([[[1, 1, 1, 0, 2, 2]]])
+    raw = np.array([[[0, 32, 64, 1000, 0, 64]]], float)[..., None]
+    counts, quantiles = values_of(labels, raw, "Histogram", "Quantiles")
+    assert counts[0].nonzero()[0].tolist() == [0, 32, 63]  # the top value falls into the last bin
+    assert quantiles[:, [0, -1]].tolist() == [[0, 64], [0, 64]]
+
+
+@pytest.mark.parametrize(("value", "total"), [(5, 3), (127, 3), (128, 0), (255, 0)])
+def test_a_histogram_without_range_is_empty_from_128_on(value, total):
+    labels = np.array([[[1, 1, 1]]])
+    counts, quantiles = values_of(labels, np.full((1, 1, 3, 1), value), "Histogram", "Quantiles")
+    assert counts.sum() == total
+    assert quantiles[0, 0] == quantiles[0, -1] == value
+    assert np.isnan(quantiles[0, 1:-1]).all() == (total == 0)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10**6), st.sampled_from([(4, 4), (9, 16), (7, 11)]))
+def test_neighbourhoods_by_brute_force(seed, margin):
+    rng = np.random.default_rng(seed)
+    labels = label(rng.random((1, 24, 30)) < 0.08).labels
+    raw = rng.integers(0, 255, (1, 24, 30, 1)).astype(np.uint8)
+    names = "Sum in neighborhood", "Maximum in neighborhood", "Sum in object and neighborhood"
+    total, high, both = values_of(labels, raw, *names, margin=margin)
+    reach = max(margin)
+    pitch = reach // margin[1], reach // margin[0]
+    for i in range(1, labels.max() + 1):
+        mask = labels[0] == i
+        y, x = mask.nonzero()
+        box = np.zeros(mask.shape, bool)
+        box[max(y.min() - margin[1], 0) : y.max() + 2 + margin[1],
+            max(x.min() - margin[0], 0) : x.max() + 2 + margin[0]] = True  # fmt: skip
+        near = (ndimage.distance_transform_edt(~mask, sampling=pitch) < reach) & box
+        values = raw[0, ..., 0].astype(int)
+        assert total[i - 1, 0] == values[near & ~mask].sum()
+        assert both[i - 1, 0] == values[near].sum()
+        assert high[i - 1, 0] == values[near & ~mask].max()
+
+
+def test_a_neighbourhood_without_pixels():
+    labels = np.ones((1, 2, 2))
+    low, high, total, mean = values_of(
+        labels, np.ones((1, 2, 2, 1)), *(f"{n} in neighborhood" for n in ("Minimum", "Maximum", "Sum", "Mean")),
+        margin=(3, 3),
+    )  # fmt: skip
+    largest = float(np.finfo(np.float32).max)
+    assert (low[0, 0], high[0, 0], total[0, 0]) == (largest, -largest, 0)
+    assert np.isnan(mean).all()
+
+
+GOLDEN = (
+    "blobs2d", "rgb2d", "blobs3d", "series2dt", "float2d", "hard2d", "hard3d", "labels2d", "labels3d", "pred2d",
+    "pred3d", "pred2dt", "multichan2", "advanced2d", "advanced3d",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_every_column_equals_that_of_ilastik(shared, case):
+    """As float32, NaN positions included, from ilastik's own label image."""
+    folder = shared / "golden" / case
+    labels = read(folder / "expected/test_identities.h5", "exported_data")
+    raw = read(folder / "test_raw.h5", "data")
+    with h5py.File(folder / f"{case}.ilp") as file:
+        stored = file[f"ObjectExtraction/Features/{STANDARD}"].values()
+        margin = next(tuple(int(n) for n in f["margin"][()]) for f in stored if "margin" in f)
+    with (folder / "expected/test_table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    compared = 0
+    for t, (objects, pixels) in enumerate(zip(labels[..., 0], raw, strict=True)):
+        frame = frame_of(objects, pixels, margin)
+        chosen = [f for f in feature_set(STANDARD).values() if f.fits(frame.objects.ndim, raw.shape[4])]
+        chosen = [f for f in chosen if f.columns(frame.objects.ndim, raw.shape[4])[0] in rows[0]]
+        here = [row for row in rows if int(row["timestep"]) == t]
+        for f, values in zip(chosen, measure(frame, chosen).values(), strict=True):
+            names = f.columns(frame.objects.ndim, raw.shape[4])
+            expected = np.array([[row[name] for name in names] for row in here], np.float32)
+            assert np.array_equal(expected, values, equal_nan=True), f.name
+            compared += 1
+    assert compared >= 20
+
+
+def read(path, name):
+    with h5py.File(path) as file:
+        tags = json.loads(file[name].attrs["axistags"])
+        return to_canonical(file[name][()], "".join(axis["key"] for axis in tags["axes"]))

@@ -1,0 +1,158 @@
+"""Objects: numbering, connectivity, thresholds, against scipy and brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from objclass.core import ArrayStore, Image, Lane
+from objclass.errors import ImageError, LaneError
+from objclass.segmentation import (
+    check_first_block,
+    filter_sizes,
+    find_objects,
+    label,
+    relabel,
+    smooth,
+    threshold,
+)
+from objclass.settings import ProjectThreshold, ThresholdSettings
+
+volumes = hnp.arrays(
+    np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
+)
+
+
+def by_scipy(values):
+    """Components of each value, numbered by first voxel in C order."""
+    whole = np.zeros(values.shape, int)
+    for value in np.unique(values[values != 0]):
+        parts, count = ndimage.label(values == value)
+        whole += np.where(parts > 0, parts + whole.max(), 0)
+        assert count >= 1
+    ids, first = np.unique(whole, return_index=True)
+    order = ids[np.argsort(first)]
+    order = order[order > 0]
+    lut = np.zeros(whole.max() + 1, int)
+    lut[order] = np.arange(1, len(order) + 1)
+    return lut[whole]
+
+
+@settings(deadline=None, max_examples=150)
+@given(volumes)
+def test_label_numbers_components_by_first_voxel(values):
+    found = label(values)
+    assert np.array_equal(found.labels, by_scipy(values))
+    assert found.count == found.labels.max(initial=0)
+
+
+def test_cc3d_numbers_c_contiguous_arrays_by_first_voxel():
+    """What `label` relies on: it does not hold for Fortran arrays, which `label` never passes."""
+    values = np.zeros((1, 3, 3), np.uint8)
+    values[0, 0, 2] = values[0, 2, 0] = 1
+    assert label(np.asfortranarray(values)).labels[0, 0, 2] == 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(volumes)
+def test_relabel_keeps_parts_together_and_numbers_by_first_voxel(values):
+    found = relabel(values.astype(np.uint16) * 1000)
+    flat = found.labels.ravel()
+    firsts = [np.flatnonzero(flat == i)[0] for i in range(1, found.count + 1)]
+    assert firsts == sorted(firsts)
+    assert np.array_equal(np.concatenate([[0], found.original])[found.labels], values.astype(int) * 1000)
+
+
+def lane(values, role="segmentation_image", axes="yx", drange=None):
+    return Lane(None, Image("seg.tif", ArrayStore(values), axes, "test", drange), role, "seg", "")
+
+
+@pytest.mark.parametrize("dtype", ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "f2"])
+@pytest.mark.parametrize("role", ["segmentation_image", "label_image"])
+def test_every_integral_dtype_is_a_segmentation(dtype, role):
+    values = np.zeros((4, 6))
+    values[1:3, 1:3], values[2, 4] = 1, 1
+    found = find_objects(lane(values.astype(dtype), role), 0, ThresholdSettings())
+    assert found.count == (1 if role == "label_image" else 2)
+
+
+def test_large_ids_are_told_apart():
+    values = np.array([[2**40, 2**40 + 1, 0, 2**40]], np.uint64)
+    assert find_objects(lane(values), 0, ThresholdSettings()).labels.tolist() == [[[1, 2, 0, 3]]]
+    found = find_objects(lane(values, "label_image"), 0, ThresholdSettings())
+    assert found.original.tolist() == [2**40, 2**40 + 1]
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, np.inf])
+def test_fractions_are_refused(value):
+    image = np.array([[0, 1], [value, 0]], np.float32)
+    with pytest.raises(LaneError, match="probability map"):
+        find_objects(lane(image), 0, ThresholdSettings())
+    with pytest.raises(ImageError, match="--prediction_maps"):
+        check_first_block(lane(image).objects)
+
+
+def test_negative_ids_are_refused():
+    with pytest.raises(LaneError, match="id -1"):
+        find_objects(lane(np.array([[0, -1]]), "label_image"), 0, ThresholdSettings())
+
+
+def test_threshold_includes_the_limit():
+    image = lane(np.array([[0.4, 0.5, 0.6]], np.float32), "prediction_maps").objects
+    assert threshold(image, 0, ThresholdSettings(threshold=0.5)).tolist() == [[[0, 1, 1]]]
+
+
+def test_a_range_is_brought_to_0_1_for_projects_only():
+    image = lane(np.array([[127, 128]], np.uint8), "prediction_maps", drange=(0, 255)).objects
+    assert threshold(image, 0, ProjectThreshold(threshold=0.5)).tolist() == [[[0, 1]]]
+    assert threshold(image, 0, ThresholdSettings(threshold=127)).tolist() == [[[1, 1]]]
+
+
+@settings(deadline=None, max_examples=60)
+@given(hnp.arrays(np.float32, (3, 7, 8), elements=st.floats(0, 1, width=32)), st.floats(0.5, 3))
+def test_smoothing_is_the_truncated_gaussian(pixels, sigma):
+    expected = pixels
+    for axis in (2, 1, 0):
+        expected = ndimage.gaussian_filter1d(expected, sigma, axis, mode="mirror", truncate=2.0)
+    np.testing.assert_allclose(smooth(pixels, (sigma,) * 3), expected, atol=3e-7)  # float32 between axes
+
+
+def test_a_small_sigma_turns_smoothing_off_unless_its_axis_is_single(rng):
+    pixels = rng.random((1, 6, 7)).astype(np.float32)
+    assert np.array_equal(smooth(pixels, (1, 0.05, 1)), pixels)
+    assert not np.array_equal(smooth(pixels, (1, 1, 0)), pixels)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    hnp.arrays(np.float32, (2, 7, 9, 2), elements=st.sampled_from([0, 0.25, 0.5, 0.75, 1])),
+    st.booleans(),
+    st.integers(1, 4),
+)
+def test_hysteresis_keeps_components_with_a_core_of_the_right_size(pixels, other_core, least):
+    core_channel = int(other_core)
+    stated = ThresholdSettings(
+        threshold=0.5, core_threshold=0.75, core_channel=core_channel, min_size=least, max_size=20,
+        method="hysteresis",
+    )  # fmt: skip
+    final, core = pixels[..., 0], pixels[..., core_channel]
+    summed = final + core if other_core else final
+    cores, _ = ndimage.label(core >= 0.75)
+    sizes = np.bincount(cores.ravel())
+    good = (sizes >= least) & (sizes <= 20)
+    good[0] = False
+    expected, count = ndimage.label(summed >= 0.5)
+    for i in range(1, count + 1):
+        inside = expected == i
+        if not good[cores[inside]].any() or not least <= inside.sum() <= 20:
+            expected[inside] = 0
+    found = threshold(lane(pixels, "prediction_maps", "zyxc").objects, 0, stated)
+    assert np.array_equal(found, expected)
+
+
+def test_size_filter_keeps_both_limits_and_all_ids():
+    labels = np.array([[1, 2, 2, 3, 3, 3, 4, 4, 4, 4]], np.uint32)
+    found = filter_sizes(labels, ThresholdSettings(min_size=2, max_size=3))
+    assert found.tolist() == [[0, 2, 2, 3, 3, 3, 0, 0, 0, 0]]
