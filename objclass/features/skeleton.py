@@ -191,7 +191,7 @@ def is_needless(code: int) -> bool:
     ring = [bool(code >> k & 1) for k in (0, 1, 2, 4, 7, 6, 5, 3)]
     direct = sum(ring[1::2])
     # Yokoi's number: into how many parts the neighbours fall
-    parts = sum(not ring[k] and (ring[k + 1] or ring[(k + 2) % 8]) for k in (1, 3, 5, 7))
+    parts = sum(not ring[k] and (ring[(k + 1) % 8] or ring[(k + 2) % 8]) for k in (1, 3, 5, 7))
     return parts == 1 and (direct == 2 or (direct == 1 and sum(ring) == 3))
 
 
@@ -293,12 +293,14 @@ def shortest_ways(beside: Ints, start: int, goal: int) -> tuple[Ints, Ints]:
     before, cost, place = [NONE] * size, [math.inf] * size, [0] * size
     before[start], cost[start], place[start] = start, 0.0, 1
     heap, reached = [NONE, start], [NONE]
-    while len(heap) > 1 and reached[-1] != goal or len(reached) == 1:
+    while len(heap) > 1:
         p = heap[1]
         swap(heap, place, 1, len(heap) - 1)
         heap.pop()
         sink(heap, place, cost)
         reached.append(p)
+        if p == goal:
+            break
         for k in range(8):
             q = beside[8 * p + k]
             if q != NONE and cost[p] + PACE[k] < cost[q]:
@@ -433,10 +435,12 @@ def prune(
     p: int, beside: Ints, parent: Ints, child: Ints, salience: Floats
 ) -> None:
     """Remove a branch up to where another goes on."""
-    while child[parent[p]] == p:
+    while True:
         salience[p] = 0.0
         for k in range(8):
             cut(beside, p, k)
+        if child[parent[p]] != p:
+            break
         p = parent[p]
 
 
@@ -520,3 +524,30 @@ def skeleton_numbers(inside: Ints, width: int) -> Floats:
         float(x[last]),
         float(y[last]),
     ]
+
+
+@dataclass(frozen=True)
+class Skeleton(PerObject):
+    """Numbers."""
+
+    pixels: ClassVar[bool] = False
+    reach: ClassVar[int] = 1
+
+    @classmethod
+    def of(cls, crop: Crop) -> Sequence[float]:
+        """Of one object."""
+        g = skeleton_numbers(crop.mask.ravel().tolist(), crop.mask.shape[1])
+        y, x = crop.origin
+        for i, o in ((4, x), (5, y), (8, x), (9, y), (10, x), (11, y)):
+            g[i] += o
+        return g
+
+    @classmethod
+    def width(cls, ndim: int, channels: int) -> int:
+        return 12
+
+for _n,_a,_s in (('Branch Count',0,()),('Hole Count',1,()),('Diameter',2,()),('Euclidean Diameter',3,()),('Skeleton Center',4,('d',)),('Total Length',6,()),('Average Length',7,()),('Terminal 1',8,('d',)),('Terminal 2',10,('d',))):
+    def _f(s: Skeleton, a=_a, w=len(_s)):
+        return s.numbers[:, a:a+1+w]
+    from objclass.features import Feature
+    FEATURES.add(Feature(FEATURES.name,_n,_f,(Skeleton,),{'Branch Count':'Number of Branches','Hole Count':'Number of Holes','Skeleton Center':'Center of the Skeleton','Total Length':'Length of the Skeleton','Average Length':'Average Branch Length'}.get(_n,_n),_s,dims=(2,)))

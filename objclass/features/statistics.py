@@ -19,6 +19,7 @@ Sums over voxels are made with ``np.bincount(rows, weights)``, which adds one by
 its input: the sequential sum that the definitions ask for, at the cost of a vectorised one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -646,18 +647,38 @@ class ChannelProjected(Projected):
 
 
 def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """q³ and q⁴ correctly rounded, as libm's ``pow`` gives them (``q*q*q`` does not).
+    """q³ and q⁴ as libm's ``pow`` gives them (neither ``q*q*q`` nor a vectorised power does).
 
-    Dekker's products: each product is kept as the sum of two floats without error, and rounded once.
-    For point-symmetric objects the true sum is 0 and this rounding is all that is left.
+    For point-symmetric objects the true sum is 0, and the rounding of these powers is all that is left:
+    ilastik's forests split on it. Dekker's products give the correctly rounded power and how close the
+    exact one is to the middle of two floats; only there ``pow`` may round to the other side, so only
+    there it is called.
     """
     square, square_rest = _product(q, q)
     cube, cube_rest = _product(square, q)
     fourth, fourth_rest = _product(square, square)
     with np.errstate(invalid="ignore", over="ignore"):
-        cube = cube + (cube_rest + square_rest * q)
-        fourth = fourth + (fourth_rest + 2 * square * square_rest)
-    return cube, fourth
+        cube_rest = cube_rest + square_rest * q
+        fourth_rest = fourth_rest + 2 * square * square_rest
+    return _as_pow(q, 3.0, cube, cube_rest), _as_pow(q, 4.0, fourth, fourth_rest)
+
+
+_POW = np.frompyfunc(math.pow, 2, 1)
+
+MIDDLE = 0.44
+"""Beyond this part of the last digit ``pow``, right to 0.55 of it, may round either way."""
+
+
+def _as_pow(q: FloatArray, exponent: float, high: FloatArray, rest: FloatArray) -> FloatArray:
+    """The sum of ``high`` and ``rest`` rounded as ``pow(q, exponent)`` rounds it."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        power = np.where(np.isfinite(high), high + rest, high)
+        error = np.abs((high - power) + rest)
+        # below a power of two floats are twice as dense
+        digit = np.spacing(np.abs(power) * (1 - 2.0**-53))
+        doubtful = np.flatnonzero((error > MIDDLE * digit) & np.isfinite(power))
+    power[doubtful] = _POW(q[doubtful], exponent).astype(np.float64)
+    return power
 
 
 def _product(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -104,7 +104,7 @@ def _find(file: Any, path: str, internal: str) -> Any:
         return file[internal]
     held = listed([_told(dataset) for dataset in images or _datasets(file)])
     if internal:
-        message = f"{path}: there is no dataset '{internal}'; expected one of {held}"
+        message = f"{path}: there is no dataset '{internal}', expected one of {held}"
     elif images:
         message = f"{path}: which dataset? expected {path}/NAME with one of {held}"
     else:

@@ -86,8 +86,8 @@ def _open_npz(path: str, internal: str) -> Source:
     held = arrays_in(path)
     name = internal or (held[0] if len(held) == 1 else "")
     if name not in held:
-        wrong = f"no array '{internal}' in {path}" if internal else f"{path}: which array?"
-        message = f"{wrong}; expected {path}/NAME with one of {listed(held)}"
+        wrong = f"there is no array '{internal}'," if internal else "which array?"
+        message = f"{path}: {wrong} expected {path}/NAME with one of {listed(held)}"
         raise ImageError(message)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         shape, dtype = _header(f"{path}/{name}", file)
