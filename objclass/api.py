@@ -167,7 +167,7 @@ def _painted(steps: Sequence[Step], source: str, axes: str) -> AnyArray:
 
 
 def _frame(columns: tables.Columns) -> "DataFrame":
-    from pandas import DataFrame  # noqa: PLC0415 (costs, and the command line does without)
+    from pandas import DataFrame
 
     frame = DataFrame(columns).rename(columns={"labelimage_oid": "label"})
     return frame.set_index(["timestep", "label"])

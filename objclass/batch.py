@@ -287,7 +287,7 @@ def show_progress(total: int) -> Callable[[str, float], None] | None:
     """A progress bar over all lanes if stderr is a terminal."""
     if not sys.stderr.isatty():
         return None
-    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm import tqdm
 
     bar = tqdm(total=total, unit="lane", leave=False)
     done: dict[str, float] = {}

@@ -261,7 +261,7 @@ def fit(
     trees, seed
         Number of trees, random state.
     """
-    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 (costs seconds)
+    from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(trees, random_state=seed, bootstrap=True)
     model.fit(rows, labels)

@@ -49,6 +49,13 @@ class Task:
 
 
 def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, base: Path) -> Output:
+    """Where and how a result image of a lane is written; relative paths start at ``base``.
+
+    Raises
+    ------
+    ObjclassError
+        If the format cannot hold it, or placeholders or subregion are off.
+    """
     classes = len(plan.project.classes) if plan.project else 1
     size = plan.pixel_size or lane.pixel_size
     export, clipped = maps.plan_export(source, lane.objects, lane.role, classes, settings, size)
@@ -130,6 +137,13 @@ def with_suffix(path: str, suffix: str) -> str:
 
 
 def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> str | None:
+    """Where the table of a lane goes: as wanted, else as stored in the project; None if nowhere.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is not that of a table, or one is ``needed`` and nobody says where.
+    """
     fields = {"dataset_dir": lane.directory, "nickname": lane.nickname}
     template = wanted
     if template is None and plan.project is not None and plan.project.table is not None:

@@ -45,7 +45,7 @@ class Plan:
     project
         Classifies; None only measures.
     pixel_size
-        Overrides what the images say.
+        What the user states; it overrides what the images say.
     """
 
     features: tuple[Feature, ...]
@@ -55,9 +55,14 @@ class Plan:
     project: Project | None = None
     pixel_size: PixelSize | None = None
 
-    def pixel_size_of(self, lane: Lane) -> PixelSize:
-        """Extent of a pixel of the lane, 1 if nobody knows."""
-        return self.pixel_size or lane.pixel_size or PixelSize()
+    def spacing(self, ndim: int) -> tuple[float, ...]:
+        """Extents of a pixel that features see, (y, x) or (z, y, x): 1 unless the user states others.
+
+        A forest was trained in pixels; and what a file says must not turn a column ``area`` from pixels
+        to µm² behind the user's back.
+        """
+        size = self.pixel_size if self.project is None else None
+        return (size or PixelSize()).spacing(ndim)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def plan_for(
     extra = [f for name, f in (defaults or {}).items() if name not in chosen]
     return Plan(
         tuple(dict.fromkeys([*features, *extra])),
-        tuple([*extra, *shown]),
+        (*extra, *shown),
         project.threshold,
         project.margin,
         project,
@@ -155,7 +160,7 @@ def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTab
         objects,
         _raw_reader(lane.raw, t) if lane.raw is not None else None,
         lane.channels,
-        plan.pixel_size_of(lane).spacing(objects.ndim),
+        plan.spacing(objects.ndim),
         plan.margin,
     )
     values: dict[Any, FloatArray] = dict(measure(frame, plan.features))

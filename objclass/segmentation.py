@@ -76,7 +76,7 @@ def check_first_block(image: Image) -> None:
 
 def label(values: AnyArray) -> Objects:
     """Connected components of equal non-zero value, by direct neighbours; ``values`` is (z, y, x)."""
-    import cc3d  # noqa: PLC0415 (not needed for label images)
+    import cc3d
 
     flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values)
     if flat.dtype.itemsize == 8:  # cc3d tells 32 bits apart; ranks are as good as values
@@ -182,6 +182,6 @@ def smooth(pixels: NDArray[np.float32], sigmas: tuple[float, float, float]) -> N
 
 
 def _correlate() -> Callable[..., Any]:
-    from scipy.ndimage import correlate1d  # noqa: PLC0415 (costs, and few runs smooth)
+    from scipy.ndimage import correlate1d
 
     return correlate1d  # type: ignore[no-any-return]

@@ -102,12 +102,12 @@ class CsvWriter:
     separator = ","
 
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("wb")
+        self._file = Path(path).open("wb")  # noqa: SIM115 (closed by close)
         self._begun = False
 
     def append(self, columns: Columns) -> None:
         """Write rows."""
-        import polars  # noqa: PLC0415 (costs, and runs without a table do not need it)
+        import polars
 
         frame = polars.DataFrame(
             {name: _finite(values) for name, values in columns.items()}, nan_to_null=True
@@ -146,7 +146,7 @@ class Hdf5TableWriter:
 
     def close(self) -> None:
         """Write the file."""
-        import h5py  # noqa: PLC0415
+        import h5py
 
         names = list(self._parts[0])
         whole = {n: _stored(np.concatenate([part[n] for part in self._parts])) for n in names}

@@ -186,9 +186,9 @@ def _finish(
 
 
 def _write(path: str, project: Project, forest: Any) -> None:
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from objclass.project.ilp import write_project  # noqa: PLC0415 (h5py)
+    from objclass.project.ilp import write_project
 
     pending = Pending()
     try:
@@ -389,7 +389,7 @@ def painted_labels(image: Any, step: Step, name: str) -> tuple[dict[int, str], l
             "objects"
         )
         raise InputError(message)
-    from objclass.segmentation import integral  # noqa: PLC0415
+    from objclass.segmentation import integral
 
     paint = integral(image.read(image.frame(step.t))[0, ..., 0], image.name)
     touched = (paint > 0) & (step.objects.labels > 0)

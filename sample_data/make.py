@@ -28,7 +28,9 @@ HERE = Path(__file__).parent
 CELLS = ("round", "elongated", "ring")
 
 
-def cell(kind: str, rng: np.random.Generator, size: int = 41) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def cell(
+    kind: str, rng: np.random.Generator, size: int = 41
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Mask and brightness of one cell in a square."""
     y, x = np.mgrid[:size, :size] - size // 2
     angle = rng.uniform(0, np.pi)
@@ -100,7 +102,9 @@ def stack(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], 
 
 def write_h5(name: str, pixels: NDArray[np.float32]) -> None:
     """A prediction map as ilastik exports it."""
-    axes = [{"key": key, "typeFlags": 1 if key == "c" else 2, "resolution": 0, "description": ""} for key in "yxc"]
+    axes = [
+        {"key": key, "typeFlags": 1 if key == "c" else 2, "resolution": 0, "description": ""} for key in "yxc"
+    ]
     with h5py.File(HERE / name, "w") as file:
         data = file.create_dataset("exported_data", data=pixels, compression="gzip", track_times=False)
         data.attrs["axistags"] = json.dumps({"axes": axes}, indent=2)

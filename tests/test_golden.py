@@ -114,4 +114,3 @@ def test_real_case(shared, tmp_path, case):
     run(real / case / f"{case}.ilp", {role: real / path for role, path in given.items()}, tmp_path)
     compare_images(real / case / "expected", "", tmp_path)
     compare_tables(real / case / "expected/table.csv", tmp_path / "table.csv")
-

@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(USAGE)
         return 0
     if given == ["--version"]:
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version
 
         sys.stdout.write(f"objclass {version('objclass')}\n")
         return 0

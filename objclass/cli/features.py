@@ -36,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def feature_rows() -> list[dict[str, Any]]:
     """Set, name, column title, unit, dimensions and definition of every feature."""
-    from objclass.features import feature_set  # noqa: PLC0415 (numpy)
-    from objclass.registry import FEATURE_SETS  # noqa: PLC0415
+    from objclass.features import feature_set
+    from objclass.registry import FEATURE_SETS
 
     return [
         {

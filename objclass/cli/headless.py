@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     if not _inputs_given(options):
         log.info("nothing to do: give --raw_data and --segmentation_image (objclass --headless --help)")
         return 0
-    from objclass import batch  # noqa: PLC0415 (numpy)
+    from objclass import batch
 
     request = _request(options, arguments)
     count = max(len(paths) for paths in request.inputs.paths.values())
@@ -119,10 +119,10 @@ def _inputs_given(options: HeadlessOptions) -> bool:
 
 def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     """The options as the batch takes them."""
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from objclass import batch, lanes  # noqa: PLC0415
-    from objclass.project import open_project  # noqa: PLC0415
+    from objclass import batch, lanes
+    from objclass.project import open_project
 
     threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
     if options.project is not None and threshold != ThresholdSettings():

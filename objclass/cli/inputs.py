@@ -44,7 +44,7 @@ class InputOptions:
 
 def read_inputs(options: InputOptions, role: str, *, ignore_training_axes: bool = False) -> "Inputs":
     """The options as the batch takes them; ``role`` is the one beside raw data."""
-    from objclass.lanes import Inputs  # noqa: PLC0415 (numpy)
+    from objclass.lanes import Inputs
 
     paths = {name: getattr(options, name) or [] for name in ROLES}
     axes = {}
@@ -74,7 +74,7 @@ def read_pixel_size(text: str | None) -> "PixelSize | None":
     """``0.65um`` or ``z=2.0,y=0.65,x=0.65um``."""
     if text is None:
         return None
-    from objclass.core import PixelSize  # noqa: PLC0415 (numpy)
+    from objclass.core import PixelSize
 
     number = r"[0-9.]+(?:[eE][-+]?[0-9]+)?"
     whole = re.fullmatch(rf"({number})\s*([^\d\s]*)", text.strip())

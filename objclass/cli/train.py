@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.pixel_size is not None:
         message = "--pixel_size: nothing that is trained on uses it; give it to the run"
         raise UsageError(message)
-    from objclass.lanes import OBJECT_ROLES  # noqa: PLC0415 (numpy)
-    from objclass.training import Lesson, train  # noqa: PLC0415 (numpy)
+    from objclass.lanes import OBJECT_ROLES
+    from objclass.training import Lesson, train
 
     threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
     smooth = threshold["smooth"]

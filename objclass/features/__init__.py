@@ -399,7 +399,7 @@ def _measure_around(
     frame: Frame, by_scope: Mapping[str, Sequence[Feature]], extent: Extent
 ) -> dict[Key, FloatArray]:
     """Features of the pixels around each object (scopes ``context`` and ``both``)."""
-    from objclass.features.neighbourhood import neighbourhoods  # noqa: PLC0415 (scipy: costly)
+    from objclass.features.neighbourhood import neighbourhoods
 
     parts: dict[Key, list[FloatArray]] = {f.key: [] for fs in by_scope.values() for f in fs}
     for samples in neighbourhoods(frame, extent, tuple(by_scope)):

@@ -76,7 +76,7 @@ class Defects(PerObject):
 
 def _components(free: NDArray[np.bool_]) -> NDArray[Any]:
     """Label the direct-connected components 1, 2, 3 … by their first pixel in scan order."""
-    import cc3d  # noqa: PLC0415 (only where it is needed)
+    import cc3d
 
     labels: NDArray[Any] = cc3d.connected_components(free, connectivity=2 * free.ndim)
     return labels

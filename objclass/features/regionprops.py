@@ -171,9 +171,7 @@ class PowerSums(Folded):
         with np.errstate(invalid="ignore", over="ignore"):
             for c, weight in enumerate(weights):
                 along = _line_sums(weight, local[-1] - center[c, voxels.rows, -1], line, len(first))
-                across = [
-                    _powers(p[first] - center[c, lines.rows, a]) for a, p in enumerate(local[:-1])
-                ]
+                across = [_powers(p[first] - center[c, lines.rows, a]) for a, p in enumerate(local[:-1])]
                 for index in np.ndindex(sums.shape[:-3]):
                     factor = reduce(np.multiply, [p[i] for p, i in zip(across, index, strict=True)])
                     for k, total in enumerate(along):
@@ -291,7 +289,7 @@ class Filled(_OneNumber):
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
         """Count all but what can be reached from outside, also over corners."""
-        from scipy.ndimage import label  # noqa: PLC0415 (costly)
+        from scipy.ndimage import label
 
         background = ~_padded(crop.mask, 1)
         parts, _ = label(background, structure=np.ones((3,) * background.ndim))
@@ -792,7 +790,7 @@ def _lower_hull(ts: Sequence[int], values: Sequence[int]) -> list[tuple[int, int
 
 def _convex_volume(mask: Mask) -> tuple[int, FloatArray]:
     """Number of voxels of the convex image and its corners (k, 3); none for flat objects."""
-    from scipy.spatial import ConvexHull, QhullError  # noqa: PLC0415 (costly)
+    from scipy.spatial import ConvexHull, QhullError
 
     z, y = np.nonzero(mask.any(axis=2))
     first, last = _ends(mask[z, y])

@@ -21,14 +21,11 @@ there are many pixels, the same functions run compiled by numba (`compiled`).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from heapq import heapify, heappop, heappush
-from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from objclass.core import FloatArray
 from objclass.features import FeatureSet
 from objclass.features.statistics import Crop, PerObject
 
@@ -431,9 +428,7 @@ def way_between(beside: Ints, start: int, goal: int) -> Ints:
 
 
 @kernel
-def prune(
-    p: int, beside: Ints, parent: Ints, child: Ints, salience: Floats
-) -> None:
+def prune(p: int, beside: Ints, parent: Ints, child: Ints, salience: Floats) -> None:
     """Remove a branch up to where another goes on."""
     while True:
         salience[p] = 0.0
@@ -546,8 +541,38 @@ class Skeleton(PerObject):
     def width(cls, ndim: int, channels: int) -> int:
         return 12
 
-for _n,_a,_s in (('Branch Count',0,()),('Hole Count',1,()),('Diameter',2,()),('Euclidean Diameter',3,()),('Skeleton Center',4,('d',)),('Total Length',6,()),('Average Length',7,()),('Terminal 1',8,('d',)),('Terminal 2',10,('d',))):
+
+for _n, _a, _s in (
+    ("Branch Count", 0, ()),
+    ("Hole Count", 1, ()),
+    ("Diameter", 2, ()),
+    ("Euclidean Diameter", 3, ()),
+    ("Skeleton Center", 4, ("d",)),
+    ("Total Length", 6, ()),
+    ("Average Length", 7, ()),
+    ("Terminal 1", 8, ("d",)),
+    ("Terminal 2", 10, ("d",)),
+):
+
     def _f(s: Skeleton, a=_a, w=len(_s)):
-        return s.numbers[:, a:a+1+w]
+        return s.numbers[:, a : a + 1 + w]
+
     from objclass.features import Feature
-    FEATURES.add(Feature(FEATURES.name,_n,_f,(Skeleton,),{'Branch Count':'Number of Branches','Hole Count':'Number of Holes','Skeleton Center':'Center of the Skeleton','Total Length':'Length of the Skeleton','Average Length':'Average Branch Length'}.get(_n,_n),_s,dims=(2,)))
+
+    FEATURES.add(
+        Feature(
+            FEATURES.name,
+            _n,
+            _f,
+            (Skeleton,),
+            {
+                "Branch Count": "Number of Branches",
+                "Hole Count": "Number of Holes",
+                "Skeleton Center": "Center of the Skeleton",
+                "Total Length": "Length of the Skeleton",
+                "Average Length": "Average Branch Length",
+            }.get(_n, _n),
+            _s,
+            dims=(2,),
+        )
+    )

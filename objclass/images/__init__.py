@@ -117,9 +117,7 @@ def _open(reader: Any, part: Part) -> Source:
     return source
 
 
-def _image(
-    name: str, source: Source, axes: str | None, axes_from: str, files: tuple[str, ...]
-) -> Image:
+def _image(name: str, source: Source, axes: str | None, axes_from: str, files: tuple[str, ...]) -> Image:
     own = axes is None
     letters = source.axes if axes is None else axes.lower()
     # the file's pixel size is that of its axes, so it goes with them

@@ -286,12 +286,8 @@ class Hdf5Writer:
         chunk, missing = self._waiting[index]
         pairs = list(zip(place, region, strict=True))
         bounds = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs]
-        inside = tuple(
-            slice(s - p.start, e - p.start) for (s, e), p in zip(bounds, place, strict=True)
-        )
-        given = tuple(
-            slice(s - r.start, e - r.start) for (s, e), r in zip(bounds, region, strict=True)
-        )
+        inside = tuple(slice(s - p.start, e - p.start) for (s, e), p in zip(bounds, place, strict=True))
+        given = tuple(slice(s - r.start, e - r.start) for (s, e), r in zip(bounds, region, strict=True))
         chunk[inside] = block[given]
         self._waiting[index] = (chunk, missing - prod(end - start for start, end in bounds))
 

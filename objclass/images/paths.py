@@ -131,7 +131,13 @@ def _arrays(piece: str, files: list[str], pattern: str) -> list[Part]:
 def _list_arrays(file: str) -> list[str]:
     arrays_in: Callable[[str], list[str]]
     arrays_in = resolve(CONTAINERS[os.path.splitext(file)[1].lower()])
-    return arrays_in(file)
+    try:
+        return arrays_in(file)
+    except ImageError:
+        raise
+    except Exception as error:  # a damaged file may end in any exception of its parser
+        message = f"{file}: cannot be listed, the file may be damaged: {error}"
+        raise ImageError(message) from error
 
 
 def listed(names: list[str], most: int = 8) -> str:

@@ -88,7 +88,7 @@ def _png_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with open(path, "rb") as file:
         head = file.read(26)
     width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
-    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)  # noqa: PLR2004  bits
+    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
     return (height, width, _PNG_CHANNELS[colour]), dtype
 
 
@@ -150,7 +150,7 @@ class PngWriter:
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
         """Why a PNG file cannot hold the image and what can."""
-        if len(plane_axes(image)) > 2:  # noqa: PLR2004  a plane
+        if len(plane_axes(image)) > 2:
             return f"png holds one plane, not {told(image)}: use multipage tiff or hdf5"
         if channels(image) not in (1, 3):
             return f"png holds 1 or 3 channels, not {told(image)}: use tiff or hdf5"

@@ -65,12 +65,10 @@ class Source:
     def __post_init__(self) -> None:
         shape, dtype = self.stored.shape, self.stored.dtype
         if dtype.kind not in "buif" or dtype.itemsize > np.dtype(np.float64).itemsize:
-            message = (
-                f"{self.name}: pixels are {dtype}, expected integers or floats of 8 to 64 bits"
-            )
+            message = f"{self.name}: pixels are {dtype}, expected integers or floats of 8 to 64 bits"
             raise ImageError(message)
         if not is_image_shape(shape):
-            message = f"{self.name}: shape {shape} has {len(shape)} dimensions, expected 2 to 5"
+            message = f"{self.name}: shape {shape} is {len(shape)}-dimensional, expected 2 to 5 dimensions"
             raise ImageError(message)
 
 
@@ -117,7 +115,7 @@ def checked(source: Source) -> Source:
 
 def is_image_shape(shape: tuple[int, ...]) -> bool:
     """Whether an array of this shape can be an image: 2 to 5 dimensions."""
-    return 2 <= len(shape) <= 5  # noqa: PLR2004  the rule is the number
+    return 2 <= len(shape) <= 5
 
 
 def axes_by_shape(shape: tuple[int, ...]) -> str:
@@ -128,14 +126,12 @@ def axes_by_shape(shape: tuple[int, ...]) -> str:
     >>> axes_by_shape((20, 30)), axes_by_shape((20, 30, 3)), axes_by_shape((20, 30, 40))
     ('yx', 'yxc', 'zyx')
     """
-    if len(shape) == 3:  # noqa: PLR2004
+    if len(shape) == 3:
         return "yxc" if shape[-1] <= _LARGEST_CHANNELS else "zyx"
     return {2: "yx", 4: "zyxc", 5: "tzyxc"}.get(len(shape), "")
 
 
-def known_pixel_size(
-    sizes: Mapping[str, float], units: Mapping[str, str], axes: str
-) -> PixelSize | None:
+def known_pixel_size(sizes: Mapping[str, float], units: Mapping[str, str], axes: str) -> PixelSize | None:
     """The pixel size, if each spatial axis of the image has one and the units agree.
 
     Parameters

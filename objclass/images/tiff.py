@@ -231,9 +231,7 @@ def _page(frame: Any, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -
     return SegmentedStore(path, offsets, counts, keyframe, tables, axes, shape, dtype)
 
 
-def _mapped(
-    path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> MappedStore:
+def _mapped(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> MappedStore:
     _refuse_truncated(path, offset + prod(shape) * dtype.itemsize, file.filehandle.size)
     return MappedStore(path, offset, dtype.newbyteorder(file.byteorder), shape, dtype)
 
@@ -325,7 +323,7 @@ class TiffWriter:
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
         """Why a plain TIFF file cannot hold the image and what can."""
-        if len(plane_axes(image)) > 2:  # noqa: PLR2004  a plane
+        if len(plane_axes(image)) > 2:
             return f"tiff holds one plane, not {told(image)}: use multipage tiff"
         if image.dtype.kind not in "uif" or image.dtype == np.float16:
             return f"tiff holds integers, float32 and float64, not {image.dtype}: use hdf5"

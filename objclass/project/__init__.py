@@ -208,7 +208,7 @@ def open_project(path: str) -> Project:
     ProjectError
         With what is wrong, in one line.
     """
-    from objclass.project.ilp import read_project  # noqa: PLC0415 (h5py)
+    from objclass.project.ilp import read_project
 
     return read_project(path)
 

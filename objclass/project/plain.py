@@ -42,7 +42,7 @@ def read_plain(data: bytes) -> Any:
             _step(opcode.name, argument, stack, memo)
     except ProjectError:
         raise
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 (whatever garbage does to the walk)
         message = f"damaged pickle ({fault})"
         raise ProjectError(message) from None
     message = "pickle without end"

@@ -80,7 +80,7 @@ def theirs(
         return table
 
 
-def _feret(region: Any) -> float:  # noqa: ANN401 (not typed there)
+def _feret(region: Any) -> float:
     try:
         return float(region.feret_diameter_max)
     except ValueError:  # the hull of flat objects in 3D has no surface
@@ -117,9 +117,7 @@ def magnitudes(
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def floor_of(
-    name: str, labels: AnyArray, raw: AnyArray | None, spacing: Sequence[float]
-) -> AnyArray | float:
+def floor_of(name: str, labels: AnyArray, raw: AnyArray | None, spacing: Sequence[float]) -> AnyArray | float:
     """Differences that rounding explains where the number itself is (nearly) 0."""
     weighted = raw if "weighted" in name else None
     if name.startswith("moments"):
@@ -264,9 +262,7 @@ def test_equals_scikit_image_in_3d(
 
 @settings(max_examples=50, deadline=None)
 @given(st.one_of(scenes(ndim=2), scenes(ndim=3)), st.integers(1, 40))
-def test_blocks_give_the_same_bits(
-    scene: tuple[AnyArray, AnyArray, tuple[float, ...]], voxels: int
-) -> None:
+def test_blocks_give_the_same_bits(scene: tuple[AnyArray, AnyArray, tuple[float, ...]], voxels: int) -> None:
     frame = frame_of(*scene)
     features = fitting(frame)
     whole, cut = measure(frame, features), measure(frame, features, voxels=voxels)
@@ -473,4 +469,4 @@ def test_measuring_does_not_import_scikit_image() -> None:
         "measure(frame, [f for f in FEATURES.values() if f.fits(3, 0)])\n"
         "assert 'skimage' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603 (our own program)
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -74,9 +74,7 @@ def test_position_and_axes_by_formula(seed, ndim):
         covariance = np.atleast_2d(np.cov(p.T, bias=True)) if len(p) > 1 else np.zeros((ndim, ndim))
         vectors = axes[i - 1].reshape(ndim, ndim)
         np.testing.assert_allclose(vectors.T @ vectors, np.eye(ndim), atol=1e-6)
-        np.testing.assert_allclose(
-            vectors @ np.diag(radii[i - 1] ** 2) @ vectors.T, covariance, atol=2e-5
-        )
+        np.testing.assert_allclose(vectors @ np.diag(radii[i - 1] ** 2) @ vectors.T, covariance, atol=2e-5)
         assert np.all(np.diff(radii[i - 1]) <= 1e-6)
 
 

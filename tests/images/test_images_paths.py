@@ -114,7 +114,7 @@ def test_internal_glob_crosses_slashes_and_sees_images_only() -> None:
 def test_internal_name_that_exists_is_meant_literally() -> None:
     save_h5("f.h5", **{"a[1]": PLANE, "a1": PLANE})
     assert names("f.h5/a[1]") == ["f.h5/a[1]"]
-    assert names("f.h5/a[2-9]*:f.h5/a1" if os.pathsep == ":" else "f.h5/a1")[-1:] == ["f.h5/a1"]
+    assert names("f.h5/a[0-9]") == ["f.h5/a1"]
 
 
 @pytest.mark.parametrize(
@@ -169,12 +169,12 @@ ERRORS = [
     ("many.h5/b", "many.h5: there is no dataset 'b', expected one of"),
     ("many.h5/x_*", "no array matches: many.h5/x_*; there is a; b/c"),
     ("line.h5", "line.h5: has no dataset of 2 to 5 dimensions; it holds line (4,) uint8"),
-    ("line.h5/line", "line.h5/line: shape (4,) has 1 dimensions, expected 2 to 5"),
+    ("line.h5/line", "line.h5/line: shape (4,) is 1-dimensional, expected 2 to 5 dimensions"),
     ("empty.h5", "empty.h5: has no dataset of 2 to 5 dimensions; it holds nothing"),
     ("odd.h5/text", "odd.h5/text: pixels are object, expected integers or floats"),
     ("odd.h5/complex", "odd.h5/complex: pixels are complex64, expected integers or floats"),
-    ("odd.h5/six", "odd.h5/six: shape (1, 1, 1, 1, 1, 1) has 6 dimensions"),
-    ("odd.h5/scalar", "odd.h5/scalar: shape () has 0 dimensions"),
+    ("odd.h5/six", "odd.h5/six: shape (1, 1, 1, 1, 1, 1) is 6-dimensional"),
+    ("odd.h5/scalar", "odd.h5/scalar: shape () is 0-dimensional"),
     ("odd.h5/none", "odd.h5/none: shape (0, 4) has no pixels"),
     ("two.npz", "two.npz: which array? expected two.npz/NAME with one of a; b"),
     ("two.npz/c", "two.npz: there is no array 'c', expected two.npz/NAME with one of a; b"),
