@@ -6,7 +6,6 @@ in a volume) of *equal* value; the ids of a label image stay together, connected
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -82,10 +81,10 @@ def label(values: AnyArray) -> Objects:
     if flat.dtype.itemsize == 8:  # cc3d tells 32 bits apart; ranks are as good as values
         kinds, ranks = np.unique(flat, return_inverse=True)
         flat = ((ranks + 1) * (kinds != 0)[ranks]).astype(np.uint32).reshape(flat.shape)
-    labels: AnyArray
-    labels, count = cc3d.connected_components(
+    found: Any = cc3d.connected_components(
         flat, connectivity=4 if flat.ndim == 2 else 6, return_N=True, out_dtype=np.uint32
     )
+    labels, count = found
     return Objects(labels.reshape(values.shape), int(count))
 
 
@@ -173,15 +172,11 @@ def smooth(pixels: NDArray[np.float32], sigmas: tuple[float, float, float]) -> N
     steps = [(2 - i, s) for i, s in enumerate(sigmas) if pixels.shape[2 - i] > 1]
     if not steps or min(s for _, s in steps) < SMOOTHS_FROM:
         return pixels
-    correlate: Callable[..., Any] = _correlate()
+    from scipy.ndimage import correlate1d  # costs, and few runs smooth
+
     for axis, sigma in steps:
         radius = max(math.floor(WINDOW * sigma + 0.5), 1)
         taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma * sigma))
-        pixels = correlate(pixels, taps / taps.sum(), axis, output=np.float32, mode="mirror")
+        pixels = correlate1d(pixels, taps / taps.sum(), axis, output=np.float32, mode="mirror")
     return pixels
 
-
-def _correlate() -> Callable[..., Any]:
-    from scipy.ndimage import correlate1d
-
-    return correlate1d  # type: ignore[no-any-return]

@@ -47,6 +47,9 @@ PACE = (math.sqrt(2), 1.0, math.sqrt(2), 1.0, 1.0, math.sqrt(2), 1.0, math.sqrt(
 NONE = -1
 """No such pixel or node."""
 
+ENDLESS = 1e300
+"""Longer than all ways."""
+
 NEAR = 4
 """Squared distances to the boundary below this one are near it."""
 
@@ -228,27 +231,39 @@ def thin(marked: Ints, squared: Ints, width: int) -> None:
 
 
 @kernel
-def graph(marked: Ints, width: int) -> tuple[Ints, Ints]:
-    """The pixels of the nodes, in scan order, and the eight neighbours of each node."""
+def graph(marked: Ints, width: int) -> tuple[Ints, Ints, Ints]:
+    """The pixels of the nodes in scan order, the neighbours of each, and which it is joined to.
+
+    What is not marked, within the bounding box of what is, are nodes as well, though nothing leads
+    there: `shortest_ways` wants them.
+    """
     pixels = [p for p in range(len(marked)) if marked[p]]
+    count = len(pixels)
+    beside, joined = [NONE] * (8 * count), [0] * (8 * count)
     number = [NONE] * len(marked)
-    for node, p in enumerate(pixels):
-        number[p] = node
-    beside = [NONE] * (8 * len(pixels))
-    for node, p in enumerate(pixels):
+    for node in range(len(pixels)):
+        number[pixels[node]] = node
+    columns = [p % width for p in pixels]
+    left, right = min(columns), max(columns)
+    top, bottom = pixels[0] // width, pixels[-1] // width
+    for node in range(len(pixels)):
+        x, y = pixels[node] % width, pixels[node] // width
         for k in range(8):
-            q = neighbour(p, k, width, len(marked))
-            if q != NONE:
+            if left <= x + DX[k] <= right and top <= y + DY[k] <= bottom:
+                q = pixels[node] + DX[k] + DY[k] * width
+                if number[q] == NONE:
+                    number[q] = count
+                    count += 1
                 beside[8 * node + k] = number[q]
-    return pixels, beside
+                joined[8 * node + k] = marked[q]
+    return pixels, beside, joined
 
 
 @kernel
-def cut(beside: Ints, p: int, k: int) -> None:
+def cut(beside: Ints, joined: Ints, p: int, k: int) -> None:
     """Delete the edge from node p to its k-th neighbour."""
-    q = beside[8 * p + k]
-    if q != NONE:
-        beside[8 * p + k] = beside[8 * q + 7 - k] = NONE
+    if joined[8 * p + k]:
+        joined[8 * p + k] = joined[8 * beside[8 * p + k] + 7 - k] = 0
 
 
 @kernel
@@ -281,16 +296,18 @@ def sink(heap: Ints, place: Ints, cost: Floats) -> None:
 
 
 @kernel
-def shortest_ways(beside: Ints, start: int, goal: int) -> tuple[Ints, Ints]:
+def shortest_ways(beside: Ints, joined: Ints, start: int, goal: int) -> tuple[Ints, Ints]:
     """Dijkstra's algorithm: nodes in the order they are reached, and the node before each.
 
-    It ends with the goal, unless that is NONE or out of reach. The heap is binary and counts from 1.
+    It ends with the goal, unless that is NONE. The heap is binary and counts from 1. On the way to a
+    goal there are edges of endless length: they lead nowhere, but what hangs on them is in the heap
+    and has a say in which of two equal ways comes first.
     """
-    size = len(beside) // 8
+    size = max(max(beside), start) + 1
     before, cost, place = [NONE] * size, [math.inf] * size, [0] * size
     before[start], cost[start], place[start] = start, 0.0, 1
     heap, reached = [NONE, start], [NONE]
-    while len(heap) > 1:
+    while len(heap) > 1 and cost[heap[1]] < ENDLESS:
         p = heap[1]
         swap(heap, place, 1, len(heap) - 1)
         heap.pop()
@@ -300,8 +317,11 @@ def shortest_ways(beside: Ints, start: int, goal: int) -> tuple[Ints, Ints]:
             break
         for k in range(8):
             q = beside[8 * p + k]
-            if q != NONE and cost[p] + PACE[k] < cost[q]:
-                cost[q], before[q] = cost[p] + PACE[k], p
+            if q == NONE or (goal == NONE and not joined[8 * p + k]):
+                continue
+            away = cost[p] + PACE[k] if joined[8 * p + k] else ENDLESS
+            if away < cost[q]:
+                cost[q], before[q] = away, p
                 if place[q] == 0:
                     heap.append(q)
                     place[q] = len(heap) - 1
@@ -316,13 +336,13 @@ def distance(p: int, q: int, x: Ints, y: Ints) -> float:
 
 
 @kernel
-def centre_line(beside: Ints, x: Ints, y: Ints) -> tuple[Ints, Floats]:
+def centre_line(beside: Ints, joined: Ints, x: Ints, y: Ints) -> tuple[Ints, Floats]:
     """The nodes of the longest of the shortest ways, and the distances along it.
 
     From the last node to the one furthest from it, and from there once more.
     """
-    start = shortest_ways(beside, len(x) - 1, NONE)[0][-1]
-    reached, before = shortest_ways(beside, start, NONE)
+    start = shortest_ways(beside, joined, len(x) - 1, NONE)[0][-1]
+    reached, before = shortest_ways(beside, joined, start, NONE)
     line, along = [reached[-1]], [0.0]
     while line[-1] != start:
         line.append(before[line[-1]])
@@ -346,7 +366,7 @@ def middle(along: Floats) -> int:
 
 @kernel
 def grow(
-    beside: Ints, reached: Ints, parent: Ints, x: Ints, y: Ints, squared: Ints
+    beside: Ints, joined: Ints, reached: Ints, parent: Ints, x: Ints, y: Ints, squared: Ints
 ) -> tuple[Ints, Floats, Floats]:
     """From the ends inwards: the child with the longest way on, that way's length, the salience.
 
@@ -358,8 +378,8 @@ def grow(
         up = parent[p]
         for k in range(4):  # those earlier in scan order
             q = beside[8 * p + k]
-            if q not in (NONE, up) and parent[q] != p and NONE not in (child[p], child[q]):
-                cut(beside, p, k)
+            if joined[8 * p + k] and q != up and parent[q] != p and child[p] != NONE and child[q] != NONE:
+                cut(beside, joined, p, k)
         way = length[p] + distance(p, up, x, y)
         if length[up] < way:
             length[up], child[up] = way, p
@@ -416,11 +436,9 @@ def goes_round_hole(polygon: Ints, x: Ints, y: Ints, inside: Ints, width: int) -
 
 
 @kernel
-def way_between(beside: Ints, start: int, goal: int) -> Ints:
+def way_round(beside: Ints, joined: Ints, start: int, goal: int) -> Ints:
     """The nodes on the shortest way, from the goal; only both ends if there is no way."""
-    before = shortest_ways(beside, start, goal)[1]
-    if before[goal] == NONE:
-        return [goal, start]
+    before = shortest_ways(beside, joined, start, goal)[1]
     way = [goal]
     while way[-1] != start:
         way.append(before[way[-1]])
@@ -428,20 +446,23 @@ def way_between(beside: Ints, start: int, goal: int) -> Ints:
 
 
 @kernel
-def prune(p: int, beside: Ints, parent: Ints, child: Ints, salience: Floats) -> None:
+def prune(
+    p: int, beside: Ints, joined: Ints, parent: Ints, child: Ints, salience: Floats
+) -> None:
     """Remove a branch up to where another goes on."""
-    while True:
+    last = False
+    while not last:
         salience[p] = 0.0
         for k in range(8):
-            cut(beside, p, k)
-        if child[parent[p]] != p:
-            break
+            cut(beside, joined, p, k)
+        last = child[parent[p]] != p
         p = parent[p]
 
 
 @kernel
 def cut_loops(
     beside: Ints,
+    joined: Ints,
     reached: Ints,
     parent: Ints,
     child: Ints,
@@ -462,12 +483,12 @@ def cut_loops(
         if child[p] == NONE:
             for k in range(8):
                 q = beside[8 * p + k]
-                if q in (NONE, parent[p]):
+                if not joined[8 * p + k] or q == parent[p]:
                     continue
                 if abs(area[p] - (x[p] * y[q] - y[p] * x[q]) - area[q]) <= 3:
                     continue
-                cut(beside, p, k)
-                way = way_between(beside, q, p)
+                cut(beside, joined, p, k)
+                way = way_round(beside, joined, p, q)
                 if goes_round_hole(way, x, y, inside, width):
                     holes += 1
                     total += length[p] + length[q]
@@ -476,7 +497,7 @@ def cut_loops(
                         loop[node] = 1
                         salience[node] = max(salience[node], most)
             if not loop[p] and squared[p] >= NEAR:
-                prune(p, beside, parent, child, salience)
+                prune(p, beside, joined, parent, child, salience)
         if loop[p]:
             loop[parent[p]] = 1
     return holes, total, loop
@@ -488,23 +509,24 @@ def skeleton_numbers(inside: Ints, width: int) -> Floats:
     vx, vy, squared = boundary_vectors(inside, width)
     marked = raw_skeleton(inside, vx, vy, squared, width)
     thin(marked, squared, width)
-    pixels, beside = graph(marked, width)
-    if not pixels:
+    if 1 not in marked:
         return [math.nan] * 12
+    pixels, beside, joined = graph(marked, width)
     x, y = [p % width for p in pixels], [p // width for p in pixels]
     depth = [squared[p] for p in pixels]
-    line, along = centre_line(beside, x, y)
+    line, along = centre_line(beside, joined, x, y)
     centre, first, last = line[middle(along)], line[0], line[-1]
-    reached, parent = shortest_ways(beside, centre, NONE)
-    child, length, salience = grow(beside, reached, parent, x, y, depth)
+    reached, parent = shortest_ways(beside, joined, centre, NONE)
+    child, length, salience = grow(beside, joined, reached, parent, x, y, depth)
     holes, total, loop = cut_loops(
-        beside, reached, parent, child, length, salience, x, y, depth, inside, width
+        beside, joined, reached, parent, child, length, salience, x, y, depth, inside, width
     )
     branches, ways = 0, 0.0
     for p in reached:
         if child[p] == NONE and not loop[p] and salience[p] >= SALIENT * salience[centre]:
             branches += 1
             ways += length[p]
+            total += length[p]
     return [
         float(branches),
         float(holes),
@@ -512,7 +534,7 @@ def skeleton_numbers(inside: Ints, width: int) -> Floats:
         math.sqrt(float((x[first] - x[last]) ** 2 + (y[first] - y[last]) ** 2)),
         float(x[centre]),
         float(y[centre]),
-        ways + total,
+        total,
         ways / branches if branches else 0.0,
         float(x[first]),
         float(y[first]),

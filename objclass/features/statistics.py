@@ -545,7 +545,7 @@ class ChannelScatter(Scatter):
     @classmethod
     def vectors(cls, voxels: Voxels) -> Sequence[AnyArray]:
         """Values, a component for each channel."""
-        return voxels.values
+        return list(voxels.values)
 
     @classmethod
     def exact(cls, voxels: Voxels) -> bool:
@@ -677,7 +677,7 @@ def _as_pow(q: FloatArray, exponent: float, high: FloatArray, rest: FloatArray) 
         # below a power of two floats are twice as dense
         digit = np.spacing(np.abs(power) * (1 - 2.0**-53))
         doubtful = np.flatnonzero((error > MIDDLE * digit) & np.isfinite(power))
-    power[doubtful] = _POW(q[doubtful], exponent).astype(np.float64)
+    power[doubtful] = _POW(q[doubtful], exponent)
     return power
 
 

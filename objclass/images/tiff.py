@@ -62,6 +62,32 @@ class MappedStore:
         return np.array(pixels[region])
 
 
+class Keyframe:
+    """tifffile's page that knows how the segments of all pages are cut and decoded.
+
+    Another process, to which it is sent, makes its own from the file.
+    """
+
+    def __init__(self, path: str, page: Any) -> None:
+        page.init_decode()  # here, where the file is open
+        self.path, self.page, self.decode = path, page, page.decode
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _keyframe_of, (self.path,)
+
+    @property
+    def segment_shape(self) -> tuple[int, int, int]:
+        """Planes, rows and columns of a strip or tile."""
+        if self.page.is_tiled:
+            return self.page.tiledepth, self.page.tilelength, self.page.tilewidth
+        return 1, self.page.rowsperstrip, self.page.imagewidth
+
+
+def _keyframe_of(path: str) -> Keyframe:
+    with _opened(path) as file:
+        return Keyframe(path, file.series[0].keyframe)
+
+
 @dataclass(frozen=True)
 class SegmentedStore:
     """One page that is cut into strips or tiles.
@@ -71,7 +97,7 @@ class SegmentedStore:
     offsets, counts
         Where the segments are, in bytes.
     keyframe
-        tifffile's page that knows how they are cut and decoded.
+        How they are cut and decoded.
     tables
         What the decoder needs besides.
     axes
@@ -81,7 +107,7 @@ class SegmentedStore:
     path: str
     offsets: NDArray[np.int64]
     counts: NDArray[np.int64]
-    keyframe: Any
+    keyframe: Keyframe
     tables: dict[str, Any]
     axes: str
     shape: tuple[int, ...]
@@ -98,11 +124,11 @@ class SegmentedStore:
 
     def _read_rows(self, rows: slice, columns: slice) -> tuple[int, AnyArray]:
         """First row of the segments touched, and their rows: sample, z, y, x, sample."""
-        samples, depth, length, width, contiguous = self.keyframe.shaped
-        height, across, deep = _segment_shape(self.keyframe)
+        samples, depth, length, width, contiguous = self.keyframe.page.shaped
+        deep, height, across = self.keyframe.segment_shape
         first, last = rows.start // height * height, min(-(-rows.stop // height) * height, length)
         shape = (samples, depth, last - first, width, contiguous)
-        pixels = np.full(shape, self.keyframe.nodata, self.dtype)
+        pixels = np.full(shape, self.keyframe.page.nodata, self.dtype)
         numbers = (
             (plane * -(-length // height) + y) * -(-width // across) + x
             for plane in range(samples * -(-depth // deep))
@@ -184,15 +210,14 @@ def _axes(series: Any) -> tuple[str, str]:
 
 def _store(path: str, file: Any, series: Any) -> Stored:
     shape, dtype = tuple(int(n) for n in series.shape), np.dtype(series.dtype)
+    page, ahead = series.keyframe, _axes_ahead(series)
+    if ahead is None or series.transform is not None or page.dtype != dtype:
+        return WholeStore(path, shape, dtype)
     if series.dataoffset is not None and not series.is_multifile:
         return _mapped(path, file, series.dataoffset, shape, dtype)
-    page, ahead = series.keyframe, _axes_ahead(series)
-    processed = page.is_contiguous and not page.is_final  # in one piece, yet not as it is
-    if processed or ahead is None or series.transform is not None or page.dtype != dtype:
-        return WholeStore(path, shape, dtype)
-    letters = series.axes[ahead:]
+    keyframe, letters = Keyframe(path, page), series.axes[ahead:]
     frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
-    pages = tuple(_page(frame, letters, shape[ahead:], dtype) for frame in frames)
+    pages = tuple(_page(frame, keyframe, letters, shape[ahead:], dtype) for frame in frames)
     return PagedStore(pages, shape, dtype) if ahead else pages[0]
 
 
@@ -213,34 +238,28 @@ def _refuse_missing(path: str, number: int, frame: Any) -> Any:
     return frame
 
 
-def _page(frame: Any, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stored:
-    path, keyframe = str(frame.parent.filehandle.path), frame.keyframe
-    if keyframe.is_final:
+def _page(
+    frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Stored:
+    path, page = str(frame.parent.filehandle.path), keyframe.page
+    if page.is_final:
         return _mapped(path, frame.parent, frame.dataoffsets[0], shape, dtype)
     offsets = np.asarray(frame.dataoffsets, np.int64)
     counts = np.asarray(frame.databytecounts, np.int64)
-    expected = prod(keyframe.chunked)
+    expected = prod(page.chunked)
     if min(len(offsets), len(counts)) < expected:
         message = f"{path}: a page has {len(offsets)} of {expected} segments: is it damaged?"
         raise ImageError(message)
     _refuse_truncated(path, int((offsets + counts).max()), frame.parent.filehandle.size)
     tables = {}
-    if keyframe.compression in _JPEG:
-        tables = {"jpegtables": frame.jpegtables, "jpegheader": keyframe.jpegheader}
-    keyframe.init_decode()  # here, where the file is open
+    if page.compression in _JPEG:
+        tables = {"jpegtables": frame.jpegtables, "jpegheader": page.jpegheader}
     return SegmentedStore(path, offsets, counts, keyframe, tables, axes, shape, dtype)
 
 
 def _mapped(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> MappedStore:
     _refuse_truncated(path, offset + prod(shape) * dtype.itemsize, file.filehandle.size)
     return MappedStore(path, offset, dtype.newbyteorder(file.byteorder), shape, dtype)
-
-
-def _segment_shape(page: Any) -> tuple[int, int, int]:
-    """Rows, columns and planes of a strip or tile."""
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth, page.tiledepth
-    return page.rowsperstrip, page.imagewidth, 1
 
 
 def _refuse_truncated(path: str, needed: int, size: int) -> None:

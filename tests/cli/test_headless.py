@@ -1,0 +1,365 @@
+"""The run, as a user starts it: outputs, names, options. Results are compared with one-liners."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+
+from objclass.cli import main
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sample(samples, name="cells"):
+    return [
+        "--headless", "--quiet", "--project", str(samples / "cells.ilp"),
+        "--raw_data", str(samples / f"{name}.tif"),
+        "--segmentation_image", str(samples / f"{name}_segmentation.tif"),
+        "--output_filename_format", "{nickname}_{result_type}",
+    ]  # fmt: skip
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t" if str(path).endswith("tsv") else ","))
+
+
+def stored(path, name="exported_data"):
+    with h5py.File(path) as file:
+        return file[name][()]
+
+
+def test_three_outputs_agree(here, samples):
+    arguments = [*sample(samples), "--table_filename", "deep/er/t.csv"]
+    flags = ["prediction", "probability", "identities"]
+    assert main([*arguments, *(f"--export_object_{flag}_img" for flag in flags)]) == 0
+    ids, classes = stored("cells_Object Identities.h5"), stored("cells_Object Predictions.h5")
+    probabilities = stored("cells_Object Probabilities.h5")
+    rows = rows_of("deep/er/t.csv")
+    assert ids.shape == classes.shape == (320, 320, 1)
+    assert probabilities.shape == (320, 320, 3)
+    assert len(rows) == ids.max() == 60
+    names = ["elongated", "ring", "round"]
+    for row in rows:
+        inside = ids[..., 0] == int(row["labelimage_oid"])
+        p = [np.float32(row[f"Probability of {name}"]) for name in names]
+        assert inside.sum() == float(row["Size in pixels"])
+        assert (classes[inside] == names.index(row["Predicted Class"]) + 1).all()
+        assert (probabilities[inside] == p).all()
+        assert names[int(np.argmax(p))] == row["Predicted Class"]
+        assert sum(p) == pytest.approx(1, abs=1e-6)
+        top = sorted(p)
+        assert float(row["Uncertainty"]) == pytest.approx(1 - (top[-1] - top[-2]), abs=1e-6)
+    assert not probabilities[ids[..., 0] == 0].any()
+
+
+def test_the_expected_table_of_the_sample_data(here, samples):
+    assert main([*sample(samples), "--table_only", "--table_filename", "t.csv"]) == 0
+    assert sorted(p.name for p in here.iterdir()) == ["objclass_run.json", "t.csv"]
+    assert (here / "t.csv").read_bytes() == (samples / "cells_expected.csv").read_bytes()
+
+
+def test_the_sample_cells_are_classified_well(here, samples):
+    """The kinds of the sample cells go in turn: what is classified wrongly is a small part."""
+    sys.path.insert(0, str(samples))
+    try:
+        import make
+    finally:
+        sys.path.remove(str(samples))
+    _, truth, kinds = make.field(60, 7)
+    assert main([*sample(samples), "--table_only", "--table_filename", "t.csv"]) == 0
+    hits = [
+        row["Predicted Class"] == kinds[truth[round(y), round(x)] - 1]
+        for row in rows_of("t.csv")
+        for x, y in [(float(row["Center of the object_0"]), float(row["Center of the object_1"]))]
+    ]
+    assert np.mean(hits) > 0.8
+
+
+def test_default_names_are_those_of_ilastik(here, samples):
+    for name in ("cells.tif", "cells_segmentation.tif", "cells.ilp"):
+        (here / name).write_bytes((samples / name).read_bytes())
+    assert main(["--headless", "--project=cells.ilp", "--raw-data=cells.tif",
+                 "--segmentation-image=cells_segmentation.tif"]) == 0  # fmt: skip
+    assert (here / "cells_Object Predictions.h5").is_file()
+    assert (here / "cells.csv").is_file()  # the table that the project has set up
+
+
+def test_positionals_are_raw_data_only_if_no_role_is_named(here, samples, capsys):
+    arguments = sample(samples)
+    raw = arguments.pop(arguments.index("--raw_data") + 1)
+    arguments.remove("--raw_data")
+    assert main([*arguments, "--table_only", raw]) == 2
+    assert "name all of them" in capsys.readouterr().err
+    assert main(["--headless", "--project", str(samples / "cells.ilp"), raw]) == 2
+    assert "1 for --raw_data and 0 for --segmentation_image" in capsys.readouterr().err
+
+
+def test_several_lanes_make_one_table_or_one_each(here, samples):
+    two = [str(samples / "cells.tif"), str(samples / "cells_train.tif")]
+    segmentations = [str(samples / "cells_segmentation.tif"), str(samples / "cells_train_segmentation.tif")]
+    run = ["--headless", "--quiet", "--project", str(samples / "cells.ilp"), "--table_only",
+           "--raw_data", *two, "--segmentation_image", *segmentations]  # fmt: skip
+    assert main([*run, "--table_filename", "all.csv"]) == 0
+    assert main([*run, "--table_filename", "{nickname}.csv"]) == 0
+    everything = rows_of("all.csv")
+    assert [row["Image"] for row in everything] == ["cells"] * 60 + ["cells_train"] * 60
+    assert everything == rows_of("cells.csv") + rows_of("cells_train.csv")
+
+
+def test_one_image_under_two_names_is_told_apart(here, samples):
+    for folder in ("a/x", "b/x"):
+        (here / folder).mkdir(parents=True)
+        (here / folder / "i.tif").write_bytes((samples / "cells.tif").read_bytes())
+    segmentation = str(samples / "cells_segmentation.tif")
+    assert main(["--headless", "--project", str(samples / "cells.ilp"), "--raw_data", "a/x/i.tif", "b/x/i.tif",
+                 "--segmentation_image", segmentation, segmentation, "--table_only",
+                 "--table_filename", "t.csv"]) == 0  # fmt: skip
+    assert {row["Image"] for row in rows_of("t.csv")} == {"a/x/i", "b/x/i"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "h5"])
+def test_table_formats_hold_the_same(here, samples, suffix):
+    assert main([*sample(samples), "--table_only", "--table_filename", f"t.{suffix}"]) == 0
+    expected = rows_of(samples / "cells_expected.csv")
+    if suffix != "h5":
+        assert rows_of(f"t.{suffix}") == expected
+        return
+    table = stored("t.h5", "table")
+    assert list(table.dtype.names) == list(expected[0])
+    for name in table.dtype.names:
+        if table.dtype[name].kind == "S":
+            assert [v.decode() for v in table[name]] == [row[name] for row in expected]
+        else:
+            ours = np.array([row[name] or "nan" for row in expected], table.dtype[name])
+            assert np.array_equal(table[name], ours, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("hdf5", lambda p: stored(f"{p}.h5")),
+        ("compressed hdf5", lambda p: stored(f"{p}.h5")),
+        ("tiff", lambda p: tifffile.imread(f"{p}.tiff")[..., None]),
+        ("tif", lambda p: tifffile.imread(f"{p}.tif")[..., None]),
+        ("multipage tiff", lambda p: tifffile.imread(f"{p}.tiff")[..., None]),
+        ("png", lambda p: __import__("imagecodecs").imread(f"{p}.png")[..., None]),
+        ("numpy", lambda p: np.load(f"{p}.npy")),
+    ],
+)
+def test_output_formats_hold_the_same(here, samples, name, read):
+    assert main([*sample(samples), "--output_format", "hdf5", "--output_filename_format", "reference"]) == 0
+    assert main([*sample(samples), "--output_format", name, "--output_filename_format", "out"]) == 0
+    assert np.array_equal(read("out"), stored("reference.h5"))
+
+
+def test_probabilities_as_tiff_have_the_classes_as_channels(here, samples):
+    arguments = [*sample(samples), "--export_object_probability_img"]
+    assert main([*arguments, "--output_format", "hdf5"]) == 0
+    assert main([*arguments, "--output_format", "tiff"]) == 0
+    assert main([*arguments, "--output_format", "multipage tiff", "--output_filename_format", "m"]) == 0
+    expected = stored("cells_Object Probabilities.h5")
+    assert np.array_equal(tifffile.imread("cells_Object Probabilities.tiff"), expected)
+    assert np.array_equal(tifffile.imread("m.tiff"), np.moveaxis(expected, -1, 0))
+
+
+def test_export_options(here, samples):
+    run = sample(samples)
+    assert main([*run, "--output_filename_format", "whole"]) == 0
+    whole = stored("whole.h5")
+    part = ["--cutout_subregion", "[(0,20,10,0,0), (1,100,None,1,1)]"]  # t, x, y, z, c
+    assert main([*run, *part, "--output_filename_format", "{nickname}_{x_start:03}_{x_stop}_{roi}"]) == 0
+    name = "cells_020_100_[(0, 20, 10, 0, 0), (1, 100, 320, 1, 1)].h5"
+    assert np.array_equal(stored(name), whole[10:, 20:100])
+    short = ["--cutout_subregion", "[(10,20,0), (50,60,1)]"]  # the axes of the output
+    assert main([*run, *short, "--output_filename_format", "p"]) == 0
+    assert np.array_equal(stored("p.h5"), whole[10:50, 20:60])
+    assert main([*run, "--export_dtype", "float32", "--output_axis_order", "tcxy"]) == 0
+    found = stored("cells_Object Predictions.h5")
+    assert found.dtype == np.float32
+    assert np.array_equal(found[0, 0], whole[..., 0].T)
+    ranges = ["--pipeline_result_drange", "(0.0, 1.0)", "--export_drange", "(0, 255)", "--export_dtype", "uint8"]
+    both = ["--export_object_probability_img", "--output_filename_format", "{result_type}"]
+    assert main([*run, *both]) == 0
+    assert main([*run, *both, *ranges, "--output_internal_path", "deep/{nickname}"]) == 0
+    original = stored("Object Probabilities.h5")
+    scaled = stored("Object Probabilities.h5", "deep/cells")
+    assert np.array_equal(scaled, np.rint(original * np.float32(255)).astype(np.uint8))
+
+
+def test_source_names_in_any_case_and_blockwise(here, samples):
+    asked = ["--export_source", "OBJECT identities", "--export_source", "Blockwise Object Predictions"]
+    assert main([*sample(samples), *asked]) == 0
+    assert (here / "cells_Object Identities.h5").is_file()
+    assert (here / "cells_Object Predictions.h5").is_file()
+
+
+def test_output_folders_are_made_and_outputs_replaced(here, samples):
+    run = [*sample(samples), "--output_filename_format", "results/{nickname}_results.tiff", "--output_format", "tiff"]
+    assert main(run) == 0
+    first = (here / "results/cells_results.tiff").read_bytes()
+    (here / "results/cells_results.tiff").write_bytes(b"old")
+    assert main(run) == 0
+    assert (here / "results/cells_results.tiff").read_bytes() == first
+
+
+def test_the_same_run_gives_the_same_bytes(here, samples):
+    flags = ["--export_object_prediction_img", "--export_object_probability_img", "--table_filename"]
+    for folder in ("a", "b"):
+        where = ["--output_filename_format", f"{folder}/{{result_type}}"]
+        assert main([*sample(samples), *flags, f"{folder}/t.h5", *where]) == 0
+    for path in (here / "a").iterdir():
+        if path.name != "objclass_run.json":
+            assert path.read_bytes() == (here / "b" / path.name).read_bytes()
+
+
+def test_run_file(here, samples):
+    assert main([*sample(samples), "--table_filename", "t.csv"]) == 0
+    told = json.loads((here / "objclass_run.json").read_text())
+    assert told["lanes"][0]["status"] == "done"
+    assert told["lanes"][0]["counts"]["objects"] == 60
+    assert sum(told["lanes"][0]["counts"][name] for name in told["classes"]) == 60
+    assert len(told["project"]["sha256"]) == 64
+    assert {"segment", "features", "classify", "write"} <= set(told["lanes"][0]["seconds"])
+
+
+def test_the_example_of_the_headless_page(here, samples):
+    """Verbatim, program name aside: three outputs (ilastik itself refuses it today)."""
+    from objclass.images import open_image
+
+    raw = tifffile.imread(samples / "spots3d.tif")
+    labels = tifffile.imread(samples / "spots3d_label_image.tif")
+    (here / "my_grayscale_stack_1").mkdir()
+    for z, plane in enumerate(raw):
+        import imagecodecs
+
+        (here / f"my_grayscale_stack_1/{z:02}.png").write_bytes(imagecodecs.png_encode(plane))
+    with h5py.File("my_unclassified_objects_1.h5", "w") as file:
+        file["binary_segmentation_volume"] = (labels > 0).astype(np.uint8)
+    trained = ["train", "--project", "MyProject.ilp", "--raw_data", "my_grayscale_stack_1/*.png",
+               "--segmentation_image", "my_unclassified_objects_1.h5/binary_segmentation_volume",
+               "--labels", "labels.csv", "--features", "Standard Object Features:Count",
+               "Standard Object Features:RegionRadii"]  # fmt: skip
+    places = [np.argwhere(labels == i)[0] for i in range(1, 9)]
+    lines = [f"{x},{y},{z},{'ball' if i % 2 else 'rod'}" for i, (z, y, x) in enumerate(places, 1)]
+    (here / "labels.csv").write_text("\n".join(["x,y,z,class", *lines]))
+    assert main(trained) == 0
+    command = (
+        "--headless --project=MyProject.ilp --table_filename=results/my_objects.csv "
+        "--export_object_prediction_img --export_object_probability_img "
+        "--raw_data my_grayscale_stack_1/*.png "
+        "--segmentation_image my_unclassified_objects_1.h5/binary_segmentation_volume"
+    )
+    assert main(command.split()) == 0
+    assert len(rows_of("results/my_objects.csv")) == 24
+    classes = open_image("my_grayscale_stack_1/my_grayscale_stack_1_Object Predictions.h5")
+    assert classes.shape == (1, 20, 96, 96, 1)
+    probabilities = open_image("my_grayscale_stack_1/my_grayscale_stack_1_Object Probabilities.h5")
+    assert probabilities.shape == (1, 20, 96, 96, 2)
+
+
+def test_prediction_maps_and_label_images(here, samples):
+    run = ["--headless", "--quiet", "--table_only", "--raw_data"]
+    maps = ["--prediction_maps", str(samples / "cells_probabilities.h5"), "--threshold", "0.5", "--min_size", "20"]
+    assert main([*run, str(samples / "cells.tif"), *maps, "--table_filename", "m.csv"]) == 0
+    assert len(rows_of("m.csv")) == 60
+    labels = ["--label_image", str(samples / "spots3d_label_image.tif"), "--project", str(samples / "spots3d.ilp")]
+    assert main([*run, str(samples / "spots3d.tif"), *labels, "--table_filename", "l.csv"]) == 0
+    rows = rows_of("l.csv")
+    assert sorted(int(row["original_oid"]) for row in rows) == list(range(1, 25))
+    kinds = ["rod" if int(row["original_oid"]) % 2 == 0 else "ball" for row in rows]
+    assert [row["Predicted Class"] for row in rows] == kinds
+
+
+def test_measuring_without_a_project(here, samples):
+    run = ["--headless", "--segmentation_image", str(samples / "cells_segmentation.tif"),
+           "--output_filename_format", "{nickname}_{result_type}"]  # fmt: skip
+    assert main([*run, "--table_filename", "shape.csv"]) == 0
+    assert "intensity_mean" not in rows_of("shape.csv")[0]
+    assert stored("cells_segmentation_Object Identities.h5").max() == 60
+    assert main([*run, "--raw_data", str(samples / "cells.tif"), "--table_filename", "all.csv",
+                 "--features", "regionprops:area", "regionprops:intensity_mean",
+                 "Standard Object Features:Mean in neighborhood", "--margin", "4"]) == 0  # fmt: skip
+    assert list(rows_of("all.csv")[0]) == [
+        "object_id", "timestep", "labelimage_oid", "Image", "area", "intensity_mean",
+        "Mean Intensity in neighborhood",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["empty", "one pixel", "full", "constant", "nan"])
+def test_odd_images_work(here, samples, kind):
+    raw = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    segmentation = np.zeros((40, 50), np.uint8)
+    if kind != "empty":
+        segmentation[20, 30] = 1
+    if kind in ("full", "constant", "nan"):
+        segmentation[:] = 1
+    if kind == "constant":
+        raw[:] = 130
+    if kind == "nan":
+        raw[::2] = np.nan
+    np.save("raw.npy", raw)
+    np.save("seg.npy", segmentation)
+    run = ["--headless", "--project", str(samples / "cells.ilp"), "--raw_data", "raw.npy",
+           "--segmentation_image", "seg.npy", "--table_filename", "t.csv"]  # fmt: skip
+    assert main([*run, "--output_filename_format", "{result_type}"]) == 0
+    with open("t.csv") as file:
+        header = file.readline()
+    with (samples / "cells_expected.csv").open() as file:
+        assert header == file.readline()
+    assert len(rows_of("t.csv")) == (0 if kind == "empty" else 1)
+    assert stored("Object Predictions.h5").any() == (kind != "empty")
+
+
+def test_a_time_series_numbers_each_step(here, samples):
+    frames = np.stack([tifffile.imread(samples / f"cells{part}.tif") for part in ("", "_train")])
+    masks = np.stack([tifffile.imread(samples / f"cells{part}_segmentation.tif") for part in ("", "_train")])
+    with h5py.File("movie.h5", "w") as file:
+        file["raw"], file["seg"] = frames, masks
+    run = ["--headless", "--quiet", "--project", str(samples / "cells.ilp"), "--raw_data", "movie.h5/raw",
+           "--segmentation_image", "movie.h5/seg", "--input_axes", "tyx", "--table_only",
+           "--table_filename", "t.csv"]  # fmt: skip
+    assert main(run) == 0
+    rows = rows_of("t.csv")
+    assert [int(row["object_id"]) for row in rows] == list(range(120))
+    assert [int(row["labelimage_oid"]) for row in rows] == [*range(1, 61), *range(1, 61)]
+    first = rows_of(samples / "cells_expected.csv")
+    assert [row["Predicted Class"] for row in rows[:60]] == [row["Predicted Class"] for row in first]
+
+
+@pytest.mark.parametrize("argument", [["--help"], ["--headless", "--help"], ["--version"], ["train", "--help"]])
+def test_help_needs_no_numpy(argument):
+    """Start-up: what is not needed is not imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "objclass", *argument],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in ("numpy", "h5py", "polars", "pandas", "scipy"):
+        assert f" {name}\n" not in done.stderr
+
+
+def test_predicting_imports_no_heavy_library(here, samples):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "objclass", *sample(samples), "--table_filename", "t.csv"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in ("sklearn", "pandas", "skimage", "numba", "matplotlib"):
+        assert f" {name}\n" not in done.stderr
+
+
+def test_ilastiks_own_options_are_accepted_with_one_line(here, samples, capsys):
+    run = [a for a in sample(samples) if a != "--quiet"]
+    assert main([*run, "--readonly", "--preconvert_stacks", "--nobatch", "--export_object_pred"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("objclass: warning") == 2
+    assert main(["--headless", "--project", str(samples / "cells.ilp")]) == 0

@@ -1,0 +1,388 @@
+"""What writers promise: what goes in comes back, whatever the blocks; the same bytes each time."""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from objclass.core import AXES, OutputImage, PixelSize, to_canonical
+from objclass.errors import OutputError
+from objclass.images import open_image
+from objclass.images.hdf5 import Hdf5Writer, axistags, chunk_shape
+from objclass.registry import FORMAT_SUFFIXES, WRITERS, resolve
+
+LENGTHS = {"t": 2, "z": 3, "y": 11, "x": 13, "c": 2}
+
+DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"]
+
+ORDERS = ["yx", "xy", "yxc", "cyx", "zyx", "xyz", "xyzc", "zcyx", "tyxc", "tzyxc", "txyzc", "tczyx"]
+
+
+def image_of(axes: str, dtype: str = "u1", **more: Any) -> OutputImage:
+    lengths = LENGTHS | more.pop("lengths", {})
+    return OutputImage(axes, tuple(lengths[axis] for axis in axes), np.dtype(dtype), **more)
+
+
+def pixels_of(image: OutputImage) -> Any:
+    generator = np.random.default_rng(3)
+    if image.dtype.kind == "f":
+        return generator.normal(size=image.shape).astype(image.dtype)
+    limits = np.iinfo(image.dtype)
+    return generator.integers(limits.min, limits.max, image.shape, image.dtype, endpoint=True)
+
+
+def blocks(shape: tuple[int, ...], sides: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    starts = (range(0, n, side) for n, side in zip(shape, sides, strict=True))
+    for corner in product(*starts):
+        yield tuple(
+            slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, shape, strict=True)
+        )
+
+
+def write(
+    path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = None, **more: Any
+) -> bytes:
+    writer = resolve(WRITERS[name])(str(path), image, more.get("previous"))
+    for region in cut or [tuple(slice(0, n) for n in image.shape)]:
+        writer.write(region, pixels[region])
+    writer.close()
+    return path.read_bytes()
+
+
+def refusal(name: str, image: OutputImage) -> str | None:
+    return resolve(WRITERS[name]).refusal(image)  # type: ignore[no-any-return]
+
+
+def cases() -> Iterator[tuple[str, str, str]]:
+    for name, axes, dtype in product(WRITERS, ORDERS, DTYPES):
+        if refusal(name, image_of(axes, dtype)) is None and (dtype in ("u1", "f4") or axes in (
+            "yx", "yxc", "xyzc")):  # fmt: skip
+            yield name, axes, dtype
+
+
+@pytest.mark.parametrize(("name", "axes", "dtype"), list(cases()))
+def test_round_trip(tmp_path: Path, name: str, axes: str, dtype: str) -> None:
+    image = image_of(axes, dtype)
+    pixels = pixels_of(image)
+    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    cut = list(blocks(image.shape, tuple(5 for _ in axes)))
+    write(path, name, image, pixels, cut)
+    is_numpy = name == "numpy"
+    read = open_image(str(path), axes=axes if is_numpy else None)
+    assert read.dtype == np.dtype(dtype)
+    assert np.array_equal(read.read(), to_canonical(pixels, axes))
+    if name.endswith("hdf5"):
+        assert (read.axes, read.axes_from) == (axes, "axistags")
+
+
+def test_each_format_promises_its_dtypes() -> None:
+    promised = {
+        name: [dtype for dtype in DTYPES if refusal(name, image_of("yx", dtype)) is None]
+        for name in WRITERS
+    }
+    everything = DTYPES
+    assert promised == {
+        "hdf5": everything,
+        "compressed hdf5": everything,
+        "tif": everything,
+        "tiff": everything,
+        "multipage tiff": [d for d in DTYPES if d not in ("u8", "i8")],
+        "png": ["u1", "u2"],
+        "numpy": everything,
+    }
+
+
+@pytest.mark.parametrize("name", ["png", "tif", "multipage tiff"])
+@pytest.mark.parametrize("long", ["", "x", "y", "z", "t", "zx", "ty", "tz", "zy"])
+def test_any_plane_of_a_volume(tmp_path: Path, name: str, long: str) -> None:
+    lengths = {axis: 1 for axis in "tzyxc"} | {axis: LENGTHS[axis] for axis in long}
+    image = image_of("xyztc", lengths=lengths)
+    pixels = pixels_of(image)
+    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    write(path, name, image, pixels)
+    read = open_image(str(path)).read()
+    assert np.array_equal(read.squeeze(), to_canonical(pixels, "xyztc").squeeze())
+
+
+@pytest.mark.parametrize("name", ["png", "tif"])
+def test_rows_are_y_and_columns_x(tmp_path: Path, name: str) -> None:
+    image = image_of("cxyz", lengths={"z": 1, "c": 3})
+    pixels = pixels_of(image)
+    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    write(path, name, image, pixels)
+    assert np.array_equal(open_image(str(path)).read()[0, 0], pixels[..., 0].transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "dtype", "message"),
+    [
+        ("png", "zyx", "u1", "png holds one plane, not (3, 11, 13) with axes zyx: use multipage"),
+        ("png", "yxc", "u1", "png holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff"),
+        ("png", "yx", "f4", "png holds uint8 and uint16, not float32: use tiff or hdf5"),
+        ("png", "yx", "u4", "png holds uint8 and uint16, not uint32: use tiff or hdf5"),
+        ("tif", "tyxc", "u1", "tiff holds one plane, not (2, 11, 13, 2) with axes tyxc: use multi"),
+        ("tif", "yx", "f2", "tiff holds integers, float32 and float64, not float16: use hdf5"),
+        ("multipage tiff", "yx", "u8", "multipage tiff holds 8 to 32 bits and float64, not uint64"),
+        ("multipage tiff", "yx", "f2", "multipage tiff holds 8 to 32 bits and float64, not float1"),
+    ],
+)
+def test_refusals(name: str, axes: str, dtype: str, message: str) -> None:
+    said = refusal(name, image_of(axes, dtype))
+    assert said is not None
+    assert said.startswith(message)
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@given(data=st.data())
+def test_same_image_makes_the_same_bytes_whatever_the_blocks(
+    tmp_path_factory: Any, name: str, data: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("w")
+    axes = "xy" if name in ("png", "tif", "tiff") else data.draw(st.sampled_from(ORDERS))
+    image = image_of(axes, drange=(0.0, 255.0), pixel_size=PixelSize(0.5, 0.5, 2, "um"))
+    pixels = pixels_of(image)
+    sides = tuple(data.draw(st.integers(1, n)) for n in image.shape)
+    cut = list(blocks(image.shape, sides))
+    random.Random(data.draw(st.integers(0, 99))).shuffle(cut)
+    once = write(folder / "a", name, image, pixels)
+    assert write(folder / "b", name, image, pixels, cut) == once
+
+
+def test_same_chunks_in_the_same_order(tmp_path: Path) -> None:
+    image = image_of("xyzc", "f4", lengths={"x": 90, "y": 80, "z": 70, "c": 2})
+    pixels = pixels_of(image)
+    assert np.prod([-(-n // c) for n, c in zip(image.shape, chunk_shape("xyzc", image.shape,
+                   image.dtype), strict=True)]) > 10  # fmt: skip
+    once = write(tmp_path / "a", "compressed hdf5", image, pixels)
+    for sides in ((90, 80, 9, 2), (7, 80, 70, 1), (33, 33, 33, 2)):
+        cut = list(blocks(image.shape, sides))
+        assert write(tmp_path / "b", "compressed hdf5", image, pixels, cut) == once
+        random.Random(1).shuffle(cut)
+        assert write(tmp_path / "b", "compressed hdf5", image, pixels, cut) == once
+
+
+def test_few_chunks_wait_where_blocks_come_in_scan_order(tmp_path: Path) -> None:
+    image = image_of("xyz", "f8", lengths={"x": 100, "y": 100, "z": 200})
+    writer = Hdf5Writer(str(tmp_path / "a.h5"), image)
+    depth = chunk_shape("xyz", image.shape, image.dtype)[2]
+    waiting = []
+    for z in range(0, 200, 10):
+        region = (slice(0, 100), slice(0, 100), slice(z, z + 10))
+        writer.write(region, np.ones((100, 100, 10)))
+        waiting.append(sum(chunk.nbytes for chunk, _ in writer._waiting.values()))
+    writer.close()
+    assert max(waiting) <= 100 * 100 * depth * 8
+    assert waiting[-1] == 0
+
+
+def test_pixels_never_written_are_zero(tmp_path: Path) -> None:
+    image = image_of("zyx")
+    region = (slice(1, 2), slice(0, 11), slice(3, 7))
+    for name in ("hdf5", "compressed hdf5", "numpy", "multipage tiff"):
+        path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+        write(path, name, image, np.full(image.shape, 7, np.uint8), [region])
+        read = open_image(str(path), axes="zyx").read()[0, ..., 0]
+        expected = np.zeros(image.shape)
+        expected[region] = 7
+        assert np.array_equal(read, expected)
+        path.unlink()
+
+
+# --- HDF5
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "dtype", "chunks"),
+    [
+        ("zyxc", (50, 60, 55, 1), "u1", (50, 60, 55, 1)),
+        ("yxc", (1024, 1024, 1), "u1", (716, 715, 1)),
+        ("tzyxc", (1, 200, 512, 512, 1), "f4", (1, 50, 51, 50, 1)),
+        ("txyzc", (4, 150, 125, 30, 2), "u1", (1, 136, 125, 30, 1)),  # ilastik's own file
+        ("yx", (3, 1_000_000), "u1", (3, 170666)),
+        ("tyx", (100, 5, 5), "u1", (1, 5, 5)),
+    ],
+)
+def test_chunk_shape(axes: str, shape: Any, dtype: str, chunks: Any) -> None:
+    assert chunk_shape(axes, shape, np.dtype(dtype)) == chunks
+
+
+def test_attributes_are_those_of_ilastik(tmp_path: Path) -> None:
+    size = PixelSize(0.5, 0.25, 2, "um")
+    image = image_of("zyxc", "u4", drange=(0.0, 255.0), pixel_size=size)
+    write(tmp_path / "a.h5", "compressed hdf5", image, pixels_of(image))
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert list(file) == ["exported_data"]
+        dataset = file["exported_data"]
+        assert dataset.attrs["axistags"] == axistags("zyxc", size)
+        assert dataset.attrs["display_mode"] == "default"
+        assert dataset.attrs["drange"].dtype == np.uint32
+        assert dataset.attrs["drange"].tolist() == [0, 255]
+        assert json.loads(dataset.attrs["axis_units"]) == dict.fromkeys("zyx", "um")
+        assert [dimension.label for dimension in dataset.dims] == list("zyxc")
+        assert (dataset.compression, dataset.compression_opts) == ("gzip", 1)
+    assert open_image(f"{tmp_path}/a.h5").pixel_size == size
+
+
+def test_what_is_unknown_is_left_out(tmp_path: Path) -> None:
+    image = image_of("yx", "i1", drange=(0.0, 255.0))
+    write(tmp_path / "a.h5", "hdf5", image, pixels_of(image))
+    plain = OutputImage("yx", image.shape, image.dtype, pixel_size=PixelSize(2, 2))
+    write(tmp_path / "b.h5", "hdf5", plain, pixels_of(image))
+    with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
+        assert a["exported_data"].attrs["drange"].tolist() == [0, 127]  # what int8 can hold
+        assert a["exported_data"].compression is None
+        assert set(b["exported_data"].attrs) - {"DIMENSION_LABELS"} == {"axistags", "display_mode"}
+    assert open_image(f"{tmp_path}/b.h5").pixel_size == PixelSize(2, 2)
+
+
+@pytest.mark.parametrize("internal", ["data", "/data", "volume/data", "/a/b/c/"])
+def test_groups_are_made(tmp_path: Path, internal: str) -> None:
+    image = image_of("yx", internal_path=internal)
+    write(tmp_path / "a.h5", "hdf5", image, pixels_of(image))
+    assert open_image(f"{tmp_path}/a.h5/{internal.strip('/')}").shape == (1, 1, 11, 13, 1)
+
+
+def outputs(folder: Path, *internal: str, previous: Path | None = None, value: int = 7) -> Path:
+    """One file written by several writers at a time."""
+    image = {name: image_of("yx", internal_path=name) for name in internal}
+    path = folder / "new.h5"
+    path.unlink(missing_ok=True)
+    before = str(previous) if previous else None
+    writers = [Hdf5Writer(str(path), image[name], before) for name in internal]
+    for writer in writers:
+        writer.write((slice(0, 11), slice(0, 13)), np.full((11, 13), value, np.uint8))
+    for writer in writers:
+        writer.close()
+    return path
+
+
+def test_outputs_share_a_file_and_keep_what_else_it_held(tmp_path: Path) -> None:
+    old = tmp_path / "old.h5"
+    with h5py.File(old, "w") as file:
+        file.attrs["who"] = "me"
+        file["grp/kept"] = np.arange(5)
+        file["grp/kept"].attrs["unit"] = "um"
+        file["grp/replaced"] = np.random.default_rng(0).random((200, 200))
+        file["replaced"] = np.zeros((300, 300))
+        file["link"] = h5py.SoftLink("/grp/kept")
+        file["away"] = h5py.ExternalLink("elsewhere.h5", "/x")
+        file["text"] = "hello"
+    new = outputs(tmp_path, "grp/replaced", "replaced", "fresh", previous=old)
+    with h5py.File(new) as file:
+        assert file.attrs["who"] == "me"
+        assert file["grp/kept"][:].tolist() == list(range(5))
+        assert file["grp/kept"].attrs["unit"] == "um"
+        assert file["link"][:].tolist() == list(range(5))
+        assert isinstance(file.get("away", getlink=True), h5py.ExternalLink)
+        assert file["text"][()] == b"hello"
+        for name in ("grp/replaced", "replaced", "fresh"):
+            assert (file[name][:] == 7).all()
+            assert file[name].shape == (11, 13)
+    assert new.stat().st_size < old.stat().st_size  # nothing of the old pixels is left
+
+
+def test_written_again_over_itself_makes_the_same_bytes(tmp_path: Path) -> None:
+    first = outputs(tmp_path, "a/b", "c").read_bytes()
+    (tmp_path / "old.h5").write_bytes(first)
+    assert outputs(tmp_path, "a/b", "c", previous=tmp_path / "old.h5").read_bytes() == first
+
+
+def test_previous_file_that_is_none_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "old.h5").write_text("no HDF5")
+    first = outputs(tmp_path, "a").read_bytes()
+    assert outputs(tmp_path, "a", previous=tmp_path / "old.h5").read_bytes() == first
+    assert outputs(tmp_path, "a", previous=tmp_path / "absent.h5").read_bytes() == first
+
+
+def test_dataset_cannot_hold_another(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["a/b"] = np.zeros(3)
+    with pytest.raises(OutputError, match="a/b/c/d: a/b is a dataset, expected a group"):
+        outputs(tmp_path, "a/b/c/d", previous=tmp_path / "old.h5")
+
+
+def test_group_in_the_place_of_the_dataset_is_replaced(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["a/b"] = np.zeros(3)
+    with h5py.File(outputs(tmp_path, "a", previous=tmp_path / "old.h5")) as file:
+        assert file["a"].shape == (11, 13)
+
+
+# --- TIFF and PNG
+
+
+def test_pages_come_in_one_order(tmp_path: Path) -> None:
+    image = image_of("xyczt", "u2", pixel_size=PixelSize(0.5, 0.25, 2, "um"))
+    pixels = pixels_of(image)
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels)
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        assert (file.series[0].axes, file.byteorder, len(file.pages)) == ("TZCYX", "<", 12)
+        assert np.array_equal(file.asarray(), pixels.transpose(4, 3, 2, 1, 0))
+        page = file.pages[0]
+        assert (page.software, page.compression) == ("objclass", 1)
+        assert not {"DateTime", "HostComputer"} & {tag.name for tag in page.tags}
+        assert 'PhysicalSizeY="0.25" PhysicalSizeYUnit="µm"' in file.ome_metadata
+    assert open_image(f"{tmp_path}/a.tiff").pixel_size == PixelSize(0.5, 0.25, 2, "um")
+
+
+def test_ome_of_unknown_unit(tmp_path: Path) -> None:
+    image = image_of("yx", pixel_size=PixelSize(0.5, 0.25))
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels_of(image))
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        assert 'PhysicalSizeXUnit="pixel"' in file.ome_metadata
+    assert open_image(f"{tmp_path}/a.tiff").pixel_size is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+def test_channels_of_a_tiff(tmp_path: Path, count: int, dtype: str) -> None:
+    image = image_of("cyx", dtype, lengths={"c": count})
+    pixels = pixels_of(image)
+    write(tmp_path / "a.tif", "tif", image, pixels)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages[0].planarconfig == 1
+        assert file.pages[0].photometric == (2 if count == 3 and dtype == "u1" else 1)
+        assert file.pages[0].software == "objclass"
+    assert np.array_equal(open_image(f"{tmp_path}/a.tif").read()[0, 0], pixels.transpose(1, 2, 0))
+
+
+def test_streamed_formats_do_not_hold_the_image(tmp_path: Path) -> None:
+    for name in ("tif", "multipage tiff", "numpy"):
+        writer = resolve(WRITERS[name])(str(tmp_path / "a"), image_of("yx"), None)
+        assert isinstance(writer._map, np.memmap)
+        writer.close()
+
+
+def test_big_files_are_bigtiff(tmp_path: Path) -> None:
+    # a hole: nothing of it is on the disk
+    image = OutputImage("zyx", (5, 1 << 15, 1 << 15), np.dtype("u1"))
+    path = tmp_path / "a.tiff"
+    writer = resolve(WRITERS["multipage tiff"])(str(path), image, None)
+    corner = (slice(4, 5), slice(32767, 32768), slice(32764, 32768))
+    writer.write(corner, np.array([[[1, 2, 3, 4]]], np.uint8))
+    writer.close()
+    assert os.path.getsize(path) > 1 << 32
+    read = open_image(str(path))
+    region = (slice(0, 1), *corner, slice(0, 1))
+    assert read.read(region).ravel().tolist() == [1, 2, 3, 4]
+    with tifffile.TiffFile(path) as file:
+        assert file.is_bigtiff
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_orders_are_those_of_the_axes(tmp_path: Path, name: str) -> None:
+    assert refusal(name, OutputImage("yx", (4, 5), np.dtype("u1"))) is None
+    assert set(AXES) == set(LENGTHS)
+    writer = resolve(WRITERS[name])
+    assert callable(writer.refusal)
