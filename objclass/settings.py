@@ -5,6 +5,7 @@ A field made with `knob` carries in its metadata what argparse needs (help, choi
 """
 
 import json
+from argparse import ArgumentTypeError
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Optional
 
@@ -112,7 +113,7 @@ def parse_range(text: str) -> tuple[float, float]:
         low, high = (float(part) for part in text.strip(" ()[]").split(","))
     except ValueError:
         message = f"'{text}': expected two numbers, as in \"(0.0, 1.0)\""
-        raise UsageError(message) from None
+        raise ArgumentTypeError(message) from None
     return low, high
 
 
@@ -122,11 +123,11 @@ def parse_subregion(text: str) -> tuple[tuple[Optional[int], ...], tuple[Optiona
         start, stop = json.loads(text.replace("(", "[").replace(")", "]").replace("None", "null"))
         bounds = [tuple(None if n is None else int(n) for n in bound) for bound in (start, stop)]
     except (ValueError, TypeError):
-        message = f"--cutout_subregion '{text}': expected \"[(start, …), (stop, …)]\" of whole numbers"
-        raise UsageError(message) from None
+        message = f"'{text}': expected \"[(start, …), (stop, …)]\" of whole numbers"
+        raise ArgumentTypeError(message) from None
     if len(bounds[0]) != len(bounds[1]):
-        message = f"--cutout_subregion '{text}': start and stop differ in length"
-        raise UsageError(message)
+        message = f"'{text}': start and stop differ in length"
+        raise ArgumentTypeError(message)
     return bounds[0], bounds[1]
 
 

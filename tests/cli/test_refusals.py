@@ -1,0 +1,285 @@
+"""Bad input: one clear line on stderr, the exit code, and nothing written."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+
+from objclass.cli import main
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, samples):
+    """A folder with inputs, good and bad; answers it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cells.tif", "cells_segmentation.tif", "cells_probabilities.h5", "cells.ilp", "spots3d.ilp",
+                 "spots3d.tif", "spots3d_label_image.tif", "cells_train_labels.csv"):  # fmt: skip
+        shutil.copy(samples / name, tmp_path / name)
+    raw = tifffile.imread("cells.tif")
+    np.save("short.npy", raw[:-3])
+    np.save("half.npy", raw / 255)
+    np.save("rgb.npy", np.stack([raw] * 3, axis=-1))
+    np.save("line.npy", raw[0])
+    with h5py.File("two.h5", "w") as file:
+        file["a"], file["b"], file["text"] = raw, raw, "words"
+    (tmp_path / "fake.h5").write_bytes(b"not an HDF5 file at all")
+    (tmp_path / "notes.txt").write_text("words")
+    (tmp_path / "a_file").write_text("")
+    return tmp_path
+
+
+def refused(capsys, before, arguments, *told, code=2):
+    assert main(arguments) == code
+    err = capsys.readouterr().err.strip().splitlines()
+    assert len(err) == 1, err
+    assert err[0].startswith("objclass: error: ")
+    for part in told:
+        assert part in err[0]
+    assert {p.name for p in before.iterdir()} == NAMES[before]
+
+
+NAMES = {}
+
+
+def run(**options):
+    given = {"project": "cells.ilp", "raw_data": "cells.tif", "segmentation_image": "cells_segmentation.tif"}
+    given |= options
+    result = ["--headless", "--quiet"]
+    for name, value in given.items():
+        if value is True:
+            result.append(f"--{name}")
+        elif value is not None:
+            result += [f"--{name}", *([value] if isinstance(value, str) else value)]
+    return result
+
+
+CASES = {
+    "missing image": (run(raw_data="none.tif"), "none.tif"),
+    "glob without match": (run(raw_data="none_*.tif"), "none_*.tif"),
+    "missing project": (run(project="none.ilp"), "none.ilp", "no such file"),
+    "project is a folder": (run(project="."), "is a folder"),
+    "wrong internal path": (run(raw_data="two.h5/c"), "two.h5", "a", "b"),
+    "ambiguous internal path": (run(raw_data="two.h5"), "two.h5", "a", "b"),
+    "text dataset": (run(raw_data="two.h5/text"), "two.h5"),
+    "not HDF5": (run(raw_data="fake.h5"), "fake.h5"),
+    "no image": (run(raw_data="notes.txt"), "notes.txt"),
+    "1-D": (run(raw_data="line.npy"), "line.npy"),
+    "different shape": (
+        run(raw_data="short.npy"), "short.npy", "cells_segmentation.tif", "differ along y", "--input_axes",
+    ),
+    "fractions": (run(segmentation_image="half.npy"), "half.npy", "--prediction_maps"),
+    "too many channels": (run(raw_data="rgb.npy"), "rgb.npy", "axes"),
+    "segmentation with channels": (
+        run(segmentation_image="rgb.npy", ignore_training_axistags=True), "rgb.npy", "3 channels",
+    ),
+    "role of another workflow": (
+        run(prediction_maps="cells_probabilities.h5", segmentation_image=None), "--prediction_maps",
+        "--segmentation_image",
+    ),
+    "atlas": (run(atlas="cells.tif"), "--atlas"),
+    "too few of a role": (run(raw_data=["cells.tif", "cells.tif"]), "2 for --raw_data and 1"),
+    "unknown option": (run(colour="red"), "colour"),
+    "unknown source": (run(export_source="Nuclei"), "Nuclei", "Object Probabilities"),
+    "unknown format": (run(output_format="docx"), "docx", "png"),
+    "volume as png": (
+        run(project="spots3d.ilp", raw_data="spots3d.tif", label_image="spots3d_label_image.tif",
+            segmentation_image=None, output_format="png"),
+        "png", "multipage tiff",
+    ),
+    "float to png": (run(export_object_probability_img=True, output_format="png"), "png", "float32"),
+    "output is a folder": (run(output_filename_format="folder", output_format="numpy"), "folder.npy is a folder"),
+    "output in a file": (run(output_filename_format="a_file/x"), "a_file is not a folder"),
+    "table in a file": (run(table_filename="a_file/t.csv"), "a_file is not a folder"),
+    "table of no format": (run(table_filename="t.docx"), "t.docx", ".csv"),
+    "two outputs, one file": (
+        run(output_filename_format="x", export_object_prediction_img=True, export_object_probability_img=True),
+        "x.h5", "{result_type}",
+    ),
+    "two lanes, one file": (
+        run(raw_data=["cells.tif"] * 2, segmentation_image=["cells_segmentation.tif"] * 2), "cells_Object",
+    ),
+    "output over input": (
+        run(output_filename_format="cells", output_format="tif"), "cells.tif", "overwrite an input",
+    ),
+    "table over project": (run(table_filename="cells.csv", project="cells.ilp",
+                               output_filename_format="cells_segmentation", output_format="tif"),
+                           "overwrite an input"),
+    "axes that do not fit": (run(input_axes="zyx"), "zyx", "--input_axes"),
+    "axes that are none": (run(input_axes="ab"), "--input_axes ab"),
+    "more axes than roles": (run(input_axes="yx,yx,yx,yx"), "more entries than roles"),
+    "subregion": (run(cutout_subregion="[(0,0)]"), "--cutout_subregion"),
+    "subregion of other length": (run(cutout_subregion="[(0,0,0,0), (1,1,1,1)]"), "subregion of 4 axes"),
+    "subregion outside": (run(cutout_subregion="[(0,400,0,0,0), (1,500,9,1,1)]"), "along x"),
+    "axis order": (run(output_axis_order="xq"), "--output_axis_order"),
+    "axis order that drops": (run(output_axis_order="tx"), "leaves out y"),
+    "range without range": (run(export_drange="(0,255)"), "--pipeline_result_drange"),
+    "range of three": (run(pipeline_result_drange="(0,1,2)"), "two numbers"),
+    "thresholds beside a project": (run(threshold="0.3"), "--threshold"),
+    "features beside a project": (run(features="regionprops"), "--features"),
+    "table_only to nowhere": (
+        run(project="no_table.ilp", table_only=True), "--table_filename",
+    ),
+    "pixel size": (run(pixel_size="big"), "--pixel_size big"),
+    "pixel size 0": (run(pixel_size="0um"), "--pixel_size 0um"),
+    "placeholder": (run(output_filename_format="{nickname"), "{nickname"),
+    "format of a placeholder": (run(output_filename_format="{nickname:03d}"), "nickname"),
+    "no object image": (run(project=None, segmentation_image=None), "--segmentation_image"),
+    "two object images": (run(project=None, label_image="cells.tif"), "--label_image"),
+    "classes without project": (
+        run(project=None, export_object_prediction_img=True), "without --project",
+    ),
+    "unknown feature set": (run(project=None, features="texture"), "no feature set 'texture'"),
+    "unknown feature": (run(project=None, features="regionprops:colour"), "no feature 'colour'"),
+    "feature that does not fit": (
+        run(project=None, features="3D Convex Hull Features:Convexity"), "not defined for 2D",
+    ),
+    "raw data needed": (
+        run(project=None, raw_data=None, features="regionprops:intensity_mean"), "intensity_mean",
+    ),
+    "channel": (
+        run(project=None, segmentation_image=None, prediction_maps="cells_probabilities.h5", channel="2"),
+        "channel 2",
+    ),
+    "threshold that is none": (run(project=None, threshold="high"), "--threshold"),
+    "negative size": (run(project=None, min_size="-1"), "--min_size -1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_refused(here, capsys, name):
+    arguments, *told = CASES[name]
+    (here / "folder.npy").mkdir()
+    shutil.copy("cells.ilp", "no_table.ilp")
+    with h5py.File("no_table.ilp", "a") as file:
+        del file["ObjectClassification/ExportSettings"]
+    NAMES[here] = {p.name for p in here.iterdir()}
+    refused(capsys, here, arguments, *told)
+
+
+def damaged(here, change):
+    shutil.copy("cells.ilp", "bad.ilp")
+    with h5py.File("bad.ilp", "a") as file:
+        change(file)
+    NAMES[here] = {p.name for p in here.iterdir()}
+    return run(project="bad.ilp")
+
+
+def replace(path, value):
+    def change(file):
+        del file[path]
+        file[path] = value
+
+    return change
+
+
+TREE = "ObjectClassification/ClassifierForests/Forest0000/Tree_07/topology"
+PROJECTS = {
+    "other workflow": (replace("workflowName", b"Pixel Classification"), "Pixel Classification"),
+    "pixel and object": (
+        replace("workflowName", b"Object Classification (from pixel classification)"), "not supported yet",
+    ),
+    "no workflow": (lambda f: f.__delitem__("workflowName"), "workflow"),
+    "no forest": (lambda f: f.__delitem__("ObjectClassification/ClassifierForests"), "no trained classifier"),
+    "no classes": (lambda f: f["ObjectClassification/LabelNames"].attrs.modify("isEmpty", True), "no classes"),
+    "no features": (lambda f: f.__delitem__("ObjectExtraction"), "ObjectExtraction"),
+    "unknown feature": (
+        lambda f: f.create_group("ObjectClassification/SelectedFeatures/Spherical Texture/Texture"),
+        "Spherical Texture: Texture",
+    ),
+    "one feature more": (
+        lambda f: f.create_group("ObjectClassification/SelectedFeatures/2D Skeleton Features/Diameter"),
+        "feature columns",
+    ),
+    "pickle of scikit-learn": (
+        replace("ObjectClassification/ClassifierForests/pickled_type", b"clazyflow\nSklearnLazyflowClassifier\n"),
+        "scikit-learn",
+    ),
+    "circle": (replace(TREE, np.array([83, 3, 0, 0, 2, 2, 1], np.int32)), "damaged"),
+    "index outside": (replace(TREE, np.array([83, 3, 0, 0, 200, 7, 1], np.int32)), "damaged"),
+    "text for a tree": (replace(TREE, b"words"), "damaged"),
+    "too many trees": (
+        replace("ObjectClassification/ClassifierForests/Forest0000/_options/tree_count_", np.array([1e9])),
+        "1000000000 trees",
+    ),
+    "axistags": (replace("Input Data/infos/lane0000/Raw Data/axistags", b"{"), "damaged"),
+    "stored format": (replace("Object Information Export/OutputFormat", b"docx"), "docx"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_damaged_project(here, capsys, name):
+    change, *told = PROJECTS[name]
+    refused(capsys, here, damaged(here, change), "bad.ilp" if name != "stored format" else "docx", *told)
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000, -1000])
+def test_truncated_project(here, capsys, size):
+    data = (here / "cells.ilp").read_bytes()
+    (here / "bad.ilp").write_bytes(data[:size])
+    NAMES[here] = {p.name for p in here.iterdir()}
+    refused(capsys, here, run(project="bad.ilp"), "bad.ilp")
+
+
+def truncated_h5(path, pixels):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=pixels, chunks=(32, 32), compression="gzip")
+        chunk = file["data"].id.get_chunk_info(40)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset)
+        file.write(b"\0" * chunk.size)
+
+
+def test_a_fault_in_the_pixels_fails_the_lane_and_leaves_nothing(here, capsys):
+    truncated_h5("bad.h5", tifffile.imread("cells.tif"))
+    NAMES[here] = {p.name for p in here.iterdir()} | {"objclass_run.json"}
+    refused(capsys, here, run(raw_data="bad.h5", table_filename="t.csv"), "bad.h5", code=3)
+
+
+def test_lanes_before_a_fault_keep_their_outputs(here, capsys):
+    truncated_h5("bad.h5", tifffile.imread("cells.tif"))
+    arguments = run(
+        raw_data=["cells.tif", "bad.h5"], segmentation_image=["cells_segmentation.tif"] * 2,
+        table_filename="t.csv", output_filename_format="out_{nickname}",
+    )  # fmt: skip
+    NAMES[here] = {p.name for p in here.iterdir()} | {"objclass_run.json", "t.csv", "out_cells.h5"}
+    refused(capsys, here, arguments, "lane 2/2", code=1)
+    assert (here / "t.csv").read_text().count("\n") == 61
+
+
+TRAINING = {
+    "no labels": ({"labels": None}, "--labels"),
+    "missing labels": ({"labels": "none.csv"}, "none.csv"),
+    "columns": ({"labels": "a,b\n1,2\n"}, "class"),
+    "no such object": ({"labels": "labelimage_oid,class\n1,a\n99,b\n"}, "line 3", "no object 99"),
+    "two classes": ({"labels": "labelimage_oid,class\n1,a\n1,b\n"}, "both a and b"),
+    "one class": ({"labels": "labelimage_oid,class\n1,a\n2,a\n"}, "two classes"),
+    "no number": ({"labels": "labelimage_oid,class\none,a\n"}, "line 2", "'one'"),
+    "outside": ({"labels": "x,y,class\n999,1,a\n"}, "outside"),
+    "time step": ({"labels": "labelimage_oid,class,timestep\n1,a,4\n"}, "timestep 4"),
+    "class names": ({"labels": "labelimage_oid,class\n1,a\n2,b\n", "class_names": ["a", "c"]}, "class b"),
+    "no class": ({"labels": "labelimage_oid,class\n1,\n"}, "no class"),
+    "painted other shape": ({"labels": "spots3d.tif"}, "do not fit"),
+    "painted with ids": ({"labels": "cells_segmentation.tif", "class_names": []}, "two classes"),
+    "project in a file": ({"project": "a_file/x.ilp"}, "a_file is not a folder"),
+}
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_refused(here, capsys, name):
+    change, *told = TRAINING[name]
+    change = dict(change)
+    if isinstance(change.get("labels"), str) and "\n" in change["labels"]:
+        (here / "l.csv").write_text(change["labels"])
+        change["labels"] = "l.csv"
+    change = {k: v for k, v in change.items() if v != []}
+    given = {"project": "new.ilp", "labels": "cells_train_labels.csv"} | change
+    NAMES[here] = {p.name for p in here.iterdir()}
+    arguments = run(**given)
+    refused(capsys, here, ["train", "--quiet", *arguments[2:]], *told)
+
+
+def test_debug_shows_where(here, capsys):
+    assert main([*run(project="none.ilp"), "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
