@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from tempfile import TemporaryFile
 from typing import Any
+from weakref import finalize
 
 import h5py
 import numpy as np
@@ -207,13 +209,13 @@ class Hdf5Writer:
     """Writes a dataset with ilastik's attributes.
 
     Chunks are written whole, in scan order, whatever the blocks were, so that the same image makes
-    the same bytes; a block in scan order keeps few of them waiting. Each pixel is to be written
-    once. Several writers may share a file; what the ``previous`` file holds besides is kept.
+    the same bytes; blocks that come in scan order keep few of them waiting. Each pixel is to be
+    written once. Several writers may share a file; what else the ``previous`` file held is kept.
 
     Raises
     ------
     OutputError
-        If the place of the dataset is in another dataset.
+        If the place of the dataset is inside another dataset.
     """
 
     _compression: tuple[str, int] | None = None
@@ -225,9 +227,13 @@ class Hdf5Writer:
             with h5py.File(self._previous, "r") as file:
                 _refuse_inside_dataset(file, self._internal)
         # a file that is there was begun by another output of this run
-        self._file = h5py.File(path, "a" if os.path.exists(path) else "w")
+        is_shared = os.path.exists(path)
+        self._file = h5py.File(path, "a" if is_shared else "w")
         _refuse_inside_dataset(self._file, self._internal)
-        self._dataset = self._create(image)
+        self._drop_scratch: Callable[[], Any] = lambda: None
+        self._dataset = self._sink = self._create(self._file, image)
+        if is_shared:  # chunks of several outputs by turns would lie as the blocks came
+            self._sink = self._create(self._open_scratch(path), image)
         self._waiting: dict[tuple[int, ...], tuple[AnyArray, int]] = {}
         self._order = self._scan(image)
         self._turn = next(self._order, None)
@@ -238,16 +244,21 @@ class Hdf5Writer:
         del image
         return None
 
-    def _create(self, image: OutputImage) -> Any:
-        if self._internal in self._file:
-            del self._file[self._internal]
+    def _open_scratch(self, path: str) -> Any:
+        scratch = ExitStack()
+        self._drop_scratch = finalize(self, scratch.close)  # goes even if the run fails
+        file = scratch.enter_context(TemporaryFile(dir=os.path.dirname(path) or "."))
+        return scratch.enter_context(h5py.File(file, "w"))
+
+    def _create(self, file: Any, image: OutputImage) -> Any:
+        if self._internal in file:
+            del file[self._internal]
         method, level = self._compression or (None, None)
-        chunks = chunk_shape(image.axes, image.shape, image.dtype)
-        dataset = self._file.create_dataset(
+        dataset = file.create_dataset(
             self._internal,
             image.shape,
             image.dtype,
-            chunks=chunks,
+            chunks=chunk_shape(image.axes, image.shape, image.dtype),
             compression=method,
             compression_opts=level,
             track_times=False,
@@ -293,18 +304,21 @@ class Hdf5Writer:
 
     def _flush(self, index: tuple[int, ...]) -> None:
         chunk, _ = self._waiting.pop(index)
-        self._dataset[self._place(index)] = chunk
+        self._sink[self._place(index)] = chunk
         self._turn = next(self._order, None)
 
     def close(self) -> None:
         """Write what is left, take over what else the previous file held, and finish the file."""
         for index in sorted(self._waiting):
-            self._dataset[self._place(index)] = self._waiting[index][0]
+            self._sink[self._place(index)] = self._waiting[index][0]
         self._waiting.clear()
+        if self._sink != self._dataset:
+            _move_chunks(self._sink, self._dataset)
         if self._previous is not None:
             with h5py.File(self._previous, "r") as previous:
                 _take_over(previous, self._file)
         self._file.close()
+        self._drop_scratch()
 
 
 class CompressedHdf5Writer(Hdf5Writer):
@@ -319,6 +333,15 @@ def _refuse_inside_dataset(file: Any, internal: str) -> None:
         if isinstance(file.get(above), h5py.Dataset):
             message = f"{file.filename}/{internal}: {above} is a dataset, expected a group"
             raise OutputError(message)
+
+
+def _move_chunks(scratch: Any, dataset: Any) -> None:
+    """Copy chunks as they are, packed."""
+    scratch.file.flush()
+    for number in range(scratch.id.get_num_chunks()):
+        offset = scratch.id.get_chunk_info(number).chunk_offset
+        mask, packed = scratch.id.read_direct_chunk(offset)
+        dataset.id.write_direct_chunk(offset, packed, mask)
 
 
 def _describe(dataset: Any, image: OutputImage) -> None:
