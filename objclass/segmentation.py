@@ -179,4 +179,3 @@ def smooth(pixels: NDArray[np.float32], sigmas: tuple[float, float, float]) -> N
         taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma * sigma))
         pixels = correlate1d(pixels, taps / taps.sum(), axis, output=np.float32, mode="mirror")
     return pixels
-

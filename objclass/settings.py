@@ -6,7 +6,7 @@ A field made with `knob` carries in its metadata what argparse needs (help, choi
 
 import json
 from argparse import ArgumentTypeError
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Optional
 
 from objclass.errors import UsageError
@@ -51,10 +51,12 @@ def check(settings: Any) -> None:
             raise UsageError(message)
 
 
-def default_of(settings: type, name: str) -> Any:
-    """The default of a knob."""
-    found = next(f for f in fields(settings) if f.name == name)
-    return found.default_factory() if found.default_factory is not MISSING else found.default
+def help_of(stated: Field[Any]) -> str:
+    """The help text of a knob, with its default."""
+    text = str(stated.metadata["help"])
+    if stated.default is None or stated.default is MISSING or isinstance(stated.default, bool):
+        return text
+    return f"{text} (default: {stated.default})"
 
 
 METHODS = ("simple", "hysteresis")
@@ -71,7 +73,7 @@ class ThresholdSettings:
     smooth: float = knob(0.0, "Gaussian smoothing of the map before: sigma in pixels", least=0)
     min_size: int = knob(1, "drop objects of fewer pixels", least=0)
     max_size: Optional[int] = knob(None, "drop objects of more pixels (default: no limit)", least=0)
-    method: str = knob("simple", "how to threshold: %(choices)s (default: %(default)s)", choices=METHODS)
+    method: str = knob("simple", "how to threshold", choices=METHODS)
 
     def __post_init__(self) -> None:
         check(self)
@@ -136,7 +138,7 @@ class ExportSettings:
     """How result images are written. None: not said here."""
 
     output_format: Optional[str] = knob(
-        None, "format of the images (default: compressed hdf5): %(choices)s", choices=FORMATS
+        None, "format of the images, compressed hdf5 by default", choices=FORMATS
     )
     output_filename_format: Optional[str] = knob(
         None,
@@ -153,7 +155,7 @@ class ExportSettings:
         type=parse_subregion,
         metavar="REGION",
     )
-    export_dtype: Optional[str] = knob(None, "convert the pixels: %(choices)s", choices=DTYPES)
+    export_dtype: Optional[str] = knob(None, "convert the pixels", choices=DTYPES)
     output_axis_order: Optional[str] = knob(
         None, "axes of the images, such as tzyxc (default: those of the input)", metavar="AXES"
     )

@@ -23,7 +23,12 @@ def here(tmp_path, monkeypatch, samples):
 
 
 def train(labels, *more, project="new.ilp", inputs=None):
-    inputs = inputs or ["--raw_data", "cells_train.tif", "--segmentation_image", "cells_train_segmentation.tif"]
+    inputs = inputs or [
+        "--raw_data",
+        "cells_train.tif",
+        "--segmentation_image",
+        "cells_train_segmentation.tif",
+    ]
     return main(["train", "--project", project, *inputs, "--labels", labels, "--trees", "20", *more])
 
 
@@ -40,7 +45,9 @@ def forest_bytes(path):
     with h5py.File(path) as file:
         parts = []
         file["ObjectClassification/ClassifierForests"].visititems(
-            lambda name, o: parts.append((name, np.asarray(o[()]).tobytes())) if isinstance(o, h5py.Dataset) else None
+            lambda name, o: (
+                parts.append((name, np.asarray(o[()]).tobytes())) if isinstance(o, h5py.Dataset) else None
+            )
         )
     return parts
 

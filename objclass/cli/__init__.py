@@ -13,6 +13,7 @@ from argparse_dataclass import ArgumentParser
 
 from objclass.errors import ObjclassError, UsageError
 from objclass.registry import resolve
+from objclass.settings import help_of
 
 log = logging.getLogger("objclass")
 
@@ -44,13 +45,16 @@ class Parser(ArgumentParser[Any]):
     """
 
     def __init__(self, options: type, prog: str, description: str) -> None:
-        self._metadata = {f.name: f.metadata for f in fields(options)}
+        self._fields = {f.name: f for f in fields(options)}
         super().__init__(options, prog=prog, description=description)
 
     def add_argument(self, *names: str, **stated: Any) -> Any:
         """Add an option with its name as the field has it."""
         flags = [f"--{n[2:].replace('-', '_')}" if n.startswith("--") else n for n in names]
-        metadata: Mapping[str, Any] = self._metadata.get(flags[0].removeprefix("--"), {})
+        field = self._fields.get(flags[0].removeprefix("--"))
+        metadata: Mapping[str, Any] = field.metadata if field is not None else {}
+        if field is not None:
+            stated["help"] = help_of(field).replace("%", "%%")
         if metadata.get("repeat"):
             stated |= {"action": "append", "default": None}
         if "const" in metadata:

@@ -37,7 +37,7 @@ NEEDLESS = {
 
 
 @dataclass(frozen=True)
-class HeadlessOptions(InputOptions, ExportSettings, ThresholdSettings):
+class HeadlessOptions(ThresholdSettings, ExportSettings, InputOptions):
     """All options of the run."""
 
     inputs: Optional[list[str]] = knob(
@@ -61,12 +61,12 @@ class HeadlessOptions(InputOptions, ExportSettings, ThresholdSettings):
     table_filename: Optional[str] = knob(
         None, "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}", metavar="PATH"
     )
-    table_columns: str = knob("ilastik", "columns of the table: %(choices)s", choices=("ilastik",))
+    table_columns: str = knob("ilastik", "columns of the table", choices=("ilastik",))
     features: Optional[list[str]] = knob(
         None, "what to measure without a project: sets or set:feature (default: regionprops)",
         nargs="+", type=str, metavar="NAME",
     )  # fmt: skip
-    margin: int = knob(30, "neighbourhood in pixels (default: %(default)s)", least=1)
+    margin: int = knob(30, "neighbourhood in pixels", least=1)
     quiet: bool = knob(False, "only warnings and errors")
     debug: bool = knob(False, "show where an error came from, and where the time went")
     logfile: Optional[str] = knob(None, "write messages to this file as well", metavar="FILE")

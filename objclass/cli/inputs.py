@@ -33,7 +33,7 @@ class InputOptions:
         metavar="AXES",
     )  # fmt: skip
     stack_along: str = knob(
-        "z", "axis along which several files become one image: %(choices)s (default: %(default)s)",
+        "z", "axis along which several files become one image",
         choices=tuple("tzcyx"),
     )  # fmt: skip
     pixel_size: Optional[str] = knob(

@@ -14,7 +14,7 @@ log = logging.getLogger("objclass")
 
 
 @dataclass(frozen=True)
-class TrainOptions(InputOptions, ThresholdSettings):
+class TrainOptions(ThresholdSettings, InputOptions):
     """All options of training."""
 
     project: Optional[str] = knob(None, "the project to write (.ilp)", metavar="OUT.ilp")
@@ -30,8 +30,8 @@ class TrainOptions(InputOptions, ThresholdSettings):
     features: Optional[list[str]] = knob(
         None, "sets or set:feature (default: Standard Object Features)", nargs="+", type=str, metavar="NAME"
     )
-    margin: int = knob(30, "neighbourhood in pixels (default: %(default)s)", least=1)
-    trees: int = knob(100, "number of trees (default: %(default)s)", least=1, most=100000)
+    margin: int = knob(30, "neighbourhood in pixels", least=1)
+    trees: int = knob(100, "number of trees", least=1, most=100000)
     seed: int = knob(0, "random state: the same input gives the same bytes", least=0, most=2**32 - 1)
     quiet: bool = knob(False, "only warnings and errors")
     debug: bool = knob(False, "show where an error came from")

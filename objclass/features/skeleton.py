@@ -1,43 +1,48 @@
 """ilastik's "2D Skeleton Features": each object's skeleton as a pruned tree, with vigra's numbers.
 
-The algorithm is that of vigra (``skeletonize`` and ``extractSkeletonFeatures`` by Ullrich Köthe, MIT
-licence), with salience relative to the centre and topology preserved:
+The algorithm is that of vigra (``skeletonizeImage`` and ``extractSkeletonFeatures`` by Ullrich Köthe,
+MIT licence) with salience relative to the centre and topology preserved:
 
 1. each pixel gets the vector to the nearest pixel beside the object (`boundary_vectors`);
-2. where these vectors turn away from each other, pixels are marked (`raw_skeleton`);
-3. what is marked is thinned, pixels near the boundary first (`thin`);
-4. the longest of the shortest ways along the skeleton is its centre line (`centre_line`);
-5. shortest ways from its middle make the skeleton a tree, of which each node gets the longest way
-   that leads on from it (`grow`, `pass_on`); what closes a loop is cut, and kept in mind if it goes
-   round a hole (`cut_loops`); the salient ends that remain are the branches.
+2. where these vectors part, pixels are marked (`raw_skeleton`);
+3. what is needless is unmarked, nearest to the boundary first (`thin`);
+4. what remains is a graph (`graph`); the longest of its shortest ways is the centre line;
+5. shortest ways from the middle of that make the graph a tree (`grow`) where each node knows the
+   longest way out that it is part of (`pass_on`);
+6. edges that close a loop are cut, and the loop is kept if it goes round a hole (`cut_loops`); the
+   salient ends that remain are the branches.
 
 Equal distances are everywhere on a pixel grid, so each order below (of neighbours, in heaps, in sums)
-is part of the definition. The border of the image is no boundary: what touches it goes on.
+is part of the definition. The border of the image is no boundary: what touches it goes on. Whatever
+is not the object is background, so a crop with one pixel around the object is all that is needed.
 
-Functions marked ``@kernel`` know nothing but lists and numbers: they run as they stand, and where
-there are many pixels, the same functions run compiled by numba (`compiled`).
+Functions marked ``@kernel`` know lists and numbers only. They run as they stand; where there are many
+pixels, the same functions run compiled by numba (`choose`).
 """
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from heapq import heapify, heappop, heappush
-from typing import Any, ClassVar, TypeVar
+from types import FunctionType
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from objclass.core import FloatArray
 from objclass.features import FeatureSet
 from objclass.features.statistics import Crop, PerObject
 
 FEATURES = FeatureSet("2D Skeleton Features")
 feature = FEATURES.feature
+log = logging.getLogger("objclass")
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 Ints = list[int]
 Floats = list[float]
-
-KERNELS: list[Any] = []
-"""The kernels, each after those that it calls."""
+Numbers = Callable[[Any, int], Floats]
 
 DX = (-1, 0, 1, -1, 1, -1, 0, 1)
 DY = (-1, -1, -1, 0, 0, 1, 1, 1)
@@ -48,17 +53,99 @@ NONE = -1
 """No such pixel or node."""
 
 ENDLESS = 1e300
-"""Longer than all ways."""
+"""Longer than any way."""
 
 NEAR = 4
 """Squared distances to the boundary below this one are near it."""
 
+LONG = 4.0
+"""Shorter ways are no more salient than others: the boundary is made of steps."""
+
 SALIENT = 0.2
 """How salient a branch must be to count, relative to the centre."""
 
+REPAYS_LOADING = 200_000
+REPAYS_COMPILING = 4_000_000
+"""So many pixels take as long as to load what numba compiled, and to compile it."""
+
+
+# ---------------------------------------------------------------------------- statistics
+
+
+@dataclass(frozen=True)
+class Skeleton(PerObject):
+    """What `skeleton_numbers` answers, with coordinates in the whole image.
+
+    All is 0, coordinates too, for the few objects without a skeleton: specks at the border of the
+    image, and an object that is the whole of it.
+    """
+
+    pixels: ClassVar[bool] = False
+    reach: ClassVar[int] = 1
+    asked: ClassVar[int] = 0
+    """Number of pixels so far."""
+
+    @classmethod
+    def of(cls, crop: Crop) -> Sequence[float]:
+        """Measure one object."""
+        Skeleton.asked += crop.mask.size
+        numbers = choose(cls.asked)(crop.mask)
+        if math.isnan(numbers[0]):
+            return [0.0] * len(numbers)
+        y, x = crop.origin
+        return [*numbers[:6], *(a + b for a, b in zip(numbers[6:], (x, y) * 3, strict=True))]
+
+    @classmethod
+    def width(cls, ndim: int, channels: int) -> int:
+        """Six numbers and three points."""
+        return 12
+
+
+def choose(pixels: int) -> Callable[[NDArray[np.bool_]], Floats]:
+    """What measures a mask soonest, if so many pixels have been measured until now."""
+    function = None
+    if pixels >= REPAYS_LOADING:
+        function = compiled(keep=True)
+    if function is None and pixels >= REPAYS_COMPILING:
+        function = compiled(keep=False)
+    return plain if function is None else function
+
+
+def plain(mask: NDArray[np.bool_]) -> Floats:
+    """Measure a mask without numba."""
+    return skeleton_numbers(mask.ravel().tolist(), mask.shape[1])
+
+
+@cache
+def compiled(*, keep: bool) -> Callable[[NDArray[np.bool_]], Floats] | None:
+    """Measure a mask with numba.
+
+    None if the compiled code is to be kept for the next time and no folder can be written to.
+    """
+    import numba  # noqa: PLC0415 (costly)
+
+    names = dict(globals())
+    for kernel in KERNELS:
+        # a copy that finds compiled functions under the names that it calls
+        copy = FunctionType(kernel.__code__, names, kernel.__name__)
+        try:
+            # what calls all others contains them: it is enough to keep that one
+            names[kernel.__name__] = numba.njit(nogil=True, cache=keep and kernel is KERNELS[-1])(copy)
+        except RuntimeError:
+            return None
+    if not keep:
+        log.info("compiling the skeleton for this run only: NUMBA_CACHE_DIR names no folder")
+    return lambda mask: names["skeleton_numbers"](mask.ravel().view(np.uint8), mask.shape[1])
+
+
+KERNELS: list[Any] = []
+"""The kernels, each after those that it calls."""
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
 
 def kernel(function: Kernel) -> Kernel:
-    """Leave the function as it is; `compiled` knows it from now on."""
+    """Leave the function as it is, for `compiled` to find."""
     KERNELS.append(function)
     return function
 
@@ -75,7 +162,7 @@ def neighbour(p: int, k: int, width: int, size: int) -> int:
 
 @kernel
 def nearest_in_row(inside: Ints, width: int) -> tuple[Ints, Ints]:
-    """Steps along x to the nearest pixel beside the object, and their squares.
+    """Steps along x to the nearest pixel beside the object, and their squares; right before left.
 
     In rows without such a pixel: no steps, and a square beyond all distances.
     """
@@ -87,7 +174,7 @@ def nearest_in_row(inside: Ints, width: int) -> tuple[Ints, Ints]:
         for stop in range(row, end + 1):
             if stop < end and inside[stop]:
                 continue
-            for p in range(begin, stop):
+            for p in range(begin, stop):  # the run of the object that ends here
                 left = p - begin + 1 if begin > row else far
                 right = stop - p if stop < end else far
                 steps = right if right <= left else -left
@@ -99,7 +186,7 @@ def nearest_in_row(inside: Ints, width: int) -> tuple[Ints, Ints]:
 
 @kernel
 def nearest_row(inside: Ints, square: Ints, p: int, width: int) -> int:
-    """Steps along y to the row that has the nearest pixel beside the object, the lower of equals."""
+    """Steps along y to the row of the nearest pixel beside the object; lower before upper."""
     best, nearest, steps = square[p], 0, 1
     above = below = True
     while steps * steps <= best and (above or below):
@@ -123,7 +210,7 @@ def nearest_row(inside: Ints, square: Ints, p: int, width: int) -> int:
 def boundary_vectors(inside: Ints, width: int) -> tuple[Ints, Ints, Ints]:
     """Vectors to the nearest pixel beside the object, and their squared lengths.
 
-    Where the whole image is object they are 0.
+    They are 0 if the whole image is object.
     """
     size = len(inside)
     across, square = nearest_in_row(inside, width)
@@ -147,7 +234,7 @@ def ridge(p: int, q: int, k: int, inside: Ints, vx: Ints, vy: Ints) -> int:
         parting = dx * sx + dy * sy
         longer = dx * (vx[p] + vx[q]) + dy * (vy[p] + vy[q])
         return p if parting * longer <= 0 else q
-    # at the boundary: only where the object is so thin that its other side is as near
+    # at the boundary: where the object is so thin that its other side is as near
     if inside[p] and max(abs(vx[p] - sx), abs(vy[p] - sy)) > 1:
         return p
     if inside[q] and max(abs(vx[q] + sx), abs(vy[q] + sy)) > 1:
@@ -156,29 +243,24 @@ def ridge(p: int, q: int, k: int, inside: Ints, vx: Ints, vy: Ints) -> int:
 
 
 @kernel
-def goes_on(p: int, marked: Ints, squared: Ints, width: int) -> bool:
-    """Whether the skeleton goes on from here towards the boundary."""
-    for k in range(8):
-        q = neighbour(p, k, width, len(marked))
-        if q != NONE and marked[q] and squared[q] < NEAR:
-            return True
-    return False
-
-
-@kernel
 def raw_skeleton(inside: Ints, vx: Ints, vy: Ints, squared: Ints, width: int) -> Ints:
-    """Mark pixels between which the boundary vectors part, and the ways out of corners."""
-    marked, ends = [0] * len(inside), [NONE]
-    for p in range(len(inside)):
+    """Mark the pixels between which the boundary vectors part, and the last steps to corners."""
+    size = len(inside)
+    marked, ends = [0] * size, [NONE]
+    for p in range(size):
         for k in (1, 3):  # above and left
-            q = neighbour(p, k, width, len(inside))
+            q = neighbour(p, k, width, size)
             m = ridge(p, q, k, inside, vx, vy) if q != NONE else NONE
             if m != NONE:
                 marked[m] = 1
                 if squared[m] == NEAR:
                     ends.append(m)
     for p in ends[1:]:
-        if not goes_on(p, marked, squared, width):
+        goes_on = False
+        for k in range(8):
+            q = neighbour(p, k, width, size)
+            goes_on |= q != NONE and marked[q] != 0 and squared[q] < NEAR
+        if not goes_on:
             marked[p + vx[p] // 2 + vy[p] // 2 * width] = 1
     return marked
 
@@ -191,7 +273,7 @@ def is_needless(code: int) -> bool:
     ring = [bool(code >> k & 1) for k in (0, 1, 2, 4, 7, 6, 5, 3)]
     direct = sum(ring[1::2])
     # Yokoi's number: into how many parts the neighbours fall
-    parts = sum(not ring[k] and (ring[(k + 1) % 8] or ring[(k + 2) % 8]) for k in (1, 3, 5, 7))
+    parts = sum(not ring[k] and (ring[k + 1 - 8] or ring[k + 2 - 8]) for k in (1, 3, 5, 7))
     return parts == 1 and (direct == 2 or (direct == 1 and sum(ring) == 3))
 
 
@@ -212,7 +294,7 @@ def is_removable(p: int, marked: Ints, width: int) -> bool:
 
 @kernel
 def thin(marked: Ints, squared: Ints, width: int) -> None:
-    """Unmark what is needless, nearest to the boundary first, then in the order it became so."""
+    """Unmark what is needless, nearest to the boundary first, of equals what became so first."""
     turn = len(marked)
     queue = [(squared[p], p, p) for p in range(turn) if is_removable(p, marked, width)]
     heapify(queue)
@@ -230,40 +312,70 @@ def thin(marked: Ints, squared: Ints, width: int) -> None:
 # ---------------------------------------------------------------------------- graph
 
 
-@kernel
-def graph(marked: Ints, width: int) -> tuple[Ints, Ints, Ints]:
-    """The pixels of the nodes in scan order, the neighbours of each, and which it is joined to.
+class Graph(NamedTuple):
+    """A skeleton as a graph: its nodes are the marked pixels in scan order.
 
-    What is not marked, within the bounding box of what is, are nodes as well, though nothing leads
-    there: `shortest_ways` wants them.
+    ``x``, ``y`` and ``depth`` (squared distance to the boundary) are those of the nodes. Neighbour k of
+    node p is ``beside[8 * p + k]``, and ``joined`` says whether there is an edge. Unmarked pixels
+    within the bounding box of the skeleton have numbers, too, though there are no edges to them.
     """
+
+    x: Ints
+    y: Ints
+    depth: Ints
+    beside: Ints
+    joined: Ints
+
+
+class Tree(NamedTuple):
+    """A tree over a graph.
+
+    ``reached`` are the nodes, nearest to the centre first. For each node: ``parent`` (the centre is its
+    own), ``child`` (the one with the longest way out, NONE for leaves), ``length`` of the longest way
+    out, and its ``salience``.
+    """
+
+    reached: Ints
+    parent: Ints
+    child: Ints
+    length: Floats
+    salience: Floats
+
+
+@kernel
+def graph(marked: Ints, squared: Ints, width: int) -> Graph:
+    """Make a graph of marked pixels."""
     pixels = [p for p in range(len(marked)) if marked[p]]
-    count = len(pixels)
-    beside, joined = [NONE] * (8 * count), [0] * (8 * count)
-    number = [NONE] * len(marked)
-    for node in range(len(pixels)):
+    x, y = [p % width for p in pixels], [p // width for p in pixels]
+    left, right, top, bottom = min(x), max(x), y[0], y[-1]
+    number, count = [NONE] * len(marked), len(pixels)
+    for node in range(count):
         number[pixels[node]] = node
-    columns = [p % width for p in pixels]
-    left, right = min(columns), max(columns)
-    top, bottom = pixels[0] // width, pixels[-1] // width
+    beside, joined = [NONE] * (8 * count), [0] * (8 * count)
     for node in range(len(pixels)):
-        x, y = pixels[node] % width, pixels[node] // width
         for k in range(8):
-            if left <= x + DX[k] <= right and top <= y + DY[k] <= bottom:
+            if left <= x[node] + DX[k] <= right and top <= y[node] + DY[k] <= bottom:
                 q = pixels[node] + DX[k] + DY[k] * width
                 if number[q] == NONE:
                     number[q] = count
                     count += 1
                 beside[8 * node + k] = number[q]
                 joined[8 * node + k] = marked[q]
-    return pixels, beside, joined
+    return Graph(x, y, [squared[p] for p in pixels], beside, joined)
 
 
 @kernel
-def cut(beside: Ints, joined: Ints, p: int, k: int) -> None:
+def distance(p: int, q: int, net: Graph) -> float:
+    """How far two nodes are from each other."""
+    return math.sqrt(float((net.x[p] - net.x[q]) ** 2 + (net.y[p] - net.y[q]) ** 2))
+
+
+@kernel
+def cut(net: Graph, p: int, k: int) -> None:
     """Delete the edge from node p to its k-th neighbour."""
-    if joined[8 * p + k]:
-        joined[8 * p + k] = joined[8 * beside[8 * p + k] + 7 - k] = 0
+    if net.joined[8 * p + k]:
+        net.joined[8 * p + k] = 0
+        net.joined[8 * net.beside[8 * p + k] + 7 - k] = 0
 
 
 @kernel
@@ -282,77 +394,78 @@ def rise(heap: Ints, place: Ints, cost: Floats, i: int) -> None:
 
 
 @kernel
-def sink(heap: Ints, place: Ints, cost: Floats) -> None:
-    """Bring what is at the top of the heap down to where it belongs."""
-    i, last = 1, len(heap) - 1
-    while 2 * i <= last:
+def take(heap: Ints, place: Ints, cost: Floats) -> int:
+    """Take the first out of the heap: the last comes to the top, and down to where it belongs."""
+    first, i = heap[1], 1
+    swap(heap, place, i, len(heap) - 1)
+    heap.pop()
+    while 2 * i < len(heap):
         child = 2 * i
-        if child < last and cost[heap[child]] > cost[heap[child + 1]]:
+        if child + 1 < len(heap) and cost[heap[child]] > cost[heap[child + 1]]:
             child += 1
         if cost[heap[i]] <= cost[heap[child]]:
             break
         swap(heap, place, i, child)
         i = child
+    return first
 
 
 @kernel
-def shortest_ways(beside: Ints, joined: Ints, start: int, goal: int) -> tuple[Ints, Ints]:
-    """Dijkstra's algorithm: nodes in the order they are reached, and the node before each.
+def shortest_ways(net: Graph, start: int, goal: int) -> tuple[Ints, Ints]:
+    """Dijkstra's algorithm: the nodes in the order they are reached, and the one before each.
 
     It ends with the goal, unless that is NONE. The heap is binary and counts from 1. On the way to a
-    goal there are edges of endless length: they lead nowhere, but what hangs on them is in the heap
-    and has a say in which of two equal ways comes first.
+    goal, what is not joined is endlessly far: it leads nowhere, but it is in the heap and so has a say
+    in which of two equal ways is found.
     """
-    size = max(max(beside), start) + 1
+    size = max(max(net.beside), start) + 1
     before, cost, place = [NONE] * size, [math.inf] * size, [0] * size
     before[start], cost[start], place[start] = start, 0.0, 1
     heap, reached = [NONE, start], [NONE]
     while len(heap) > 1 and cost[heap[1]] < ENDLESS:
-        p = heap[1]
-        swap(heap, place, 1, len(heap) - 1)
-        heap.pop()
-        sink(heap, place, cost)
+        p = take(heap, place, cost)
         reached.append(p)
         if p == goal:
             break
         for k in range(8):
-            q = beside[8 * p + k]
-            if q == NONE or (goal == NONE and not joined[8 * p + k]):
-                continue
-            away = cost[p] + PACE[k] if joined[8 * p + k] else ENDLESS
-            if away < cost[q]:
-                cost[q], before[q] = away, p
-                if place[q] == 0:
-                    heap.append(q)
-                    place[q] = len(heap) - 1
-                rise(heap, place, cost, place[q])
+            q, joined = net.beside[8 * p + k], net.joined[8 * p + k]
+            if joined or (goal >= 0 and q >= 0):
+                away = cost[p] + PACE[k] if joined else ENDLESS
+                if away < cost[q]:
+                    cost[q], before[q] = away, p
+                    if place[q] == 0:
+                        heap.append(q)
+                        place[q] = len(heap) - 1
+                    rise(heap, place, cost, place[q])
     return reached[1:], before
 
 
 @kernel
-def distance(p: int, q: int, x: Ints, y: Ints) -> float:
-    """Between nodes that are neighbours, or one and the same."""
-    return math.sqrt(float((x[p] - x[q]) ** 2 + (y[p] - y[q]) ** 2))
+def way_back(before: Ints, last: int) -> Ints:
+    """The nodes from the last one back to where the ways started."""
+    way = [last]
+    while before[way[-1]] != way[-1]:
+        way.append(before[way[-1]])
+    return way
 
 
 @kernel
-def centre_line(beside: Ints, joined: Ints, x: Ints, y: Ints) -> tuple[Ints, Floats]:
-    """The nodes of the longest of the shortest ways, and the distances along it.
+def centre_line(net: Graph) -> tuple[Ints, Floats]:
+    """The nodes of the longest of the shortest ways, and how far each is along it.
 
-    From the last node to the one furthest from it, and from there once more.
+    From the last node to the one furthest away, and from there once more.
     """
-    start = shortest_ways(beside, joined, len(x) - 1, NONE)[0][-1]
-    reached, before = shortest_ways(beside, joined, start, NONE)
-    line, along = [reached[-1]], [0.0]
-    while line[-1] != start:
-        line.append(before[line[-1]])
-        along.append(along[-1] + distance(line[-1], line[-2], x, y))
+    reached, _ = shortest_ways(net, len(net.x) - 1, NONE)
+    reached, before = shortest_ways(net, reached[-1], NONE)
+    line, along = way_back(before, reached[-1]), [0.0]
+    for i in range(1, len(line)):
+        along.append(along[-1] + distance(line[i - 1], line[i], net))
     return line, along
 
 
 @kernel
-def middle(along: Floats) -> int:
-    """The place half way along a line."""
+def half_way(along: Floats) -> int:
+    """The place in the middle of a line."""
     half, k = along[-1] / 2, 0
     if half == 0:
         return 0
@@ -365,236 +478,199 @@ def middle(along: Floats) -> int:
 
 
 @kernel
-def grow(
-    beside: Ints, joined: Ints, reached: Ints, parent: Ints, x: Ints, y: Ints, squared: Ints
-) -> tuple[Ints, Floats, Floats]:
-    """From the ends inwards: the child with the longest way on, that way's length, the salience.
+def grow(net: Graph, centre: int) -> Tree:
+    """Make a tree of shortest ways, and see from the leaves inwards which ways out are longest.
 
-    Edges between branches that go on anyway are cut.
+    Edges between branches that both go on are cut.
     """
-    child = [NONE] * len(x)
-    length, salience = [0.0] * len(x), [1.0] * len(x)
+    size = len(net.x)
+    reached, parent = shortest_ways(net, centre, NONE)
+    tree = Tree(reached, parent, [NONE] * size, [0.0] * size, [1.0] * size)
     for p in reached[::-1]:
         up = parent[p]
         for k in range(4):  # those earlier in scan order
-            q = beside[8 * p + k]
-            if joined[8 * p + k] and q != up and parent[q] != p and child[p] != NONE and child[q] != NONE:
-                cut(beside, joined, p, k)
-        way = length[p] + distance(p, up, x, y)
-        if length[up] < way:
-            length[up], child[up] = way, p
-        if length[p] >= 4:
-            salience[p] = max(salience[p], (length[p] + 0.5) / math.sqrt(squared[p]))
-        salience[up] = max(salience[up], salience[p])
-    return child, length, salience
+            q = net.beside[8 * p + k]
+            if net.joined[8 * p + k] and q != up and parent[q] != p:
+                if tree.child[p] != NONE and tree.child[q] != NONE:
+                    cut(net, p, k)
+        way = tree.length[p] + distance(p, up, net)
+        if tree.length[up] < way:
+            tree.length[up], tree.child[up] = way, p
+        if tree.length[p] >= LONG:
+            salience = (tree.length[p] + 0.5) / math.sqrt(float(net.depth[p]))
+            tree.salience[p] = max(tree.salience[p], salience)
+            tree.salience[up] = max(tree.salience[up], tree.salience[p])
+    return tree
 
 
 @kernel
-def pass_on(
-    reached: Ints, parent: Ints, child: Ints, length: Floats, salience: Floats, x: Ints, y: Ints
-) -> Ints:
-    """From the centre outwards: give what the best way has to the end of it.
+def pass_on(net: Graph, tree: Tree) -> Ints:
+    """From the centre outwards, give what the longest way has to all that is on it.
 
-    Answers the area (twice) that is swept on the way from the centre to each node.
+    Answers twice the area that is swept on the way from the centre to each node.
     """
-    area = [0] * len(x)
-    for p in reached:
-        up = parent[p]
-        if child[up] == p:
-            length[p], salience[p] = length[up], salience[up]
+    area = [0] * len(net.x)
+    for p in tree.reached:
+        up = tree.parent[p]
+        if tree.child[up] == p:
+            tree.length[p], tree.salience[p] = tree.length[up], tree.salience[up]
         else:
-            length[p] += distance(p, up, x, y)
-        area[p] = area[up] + x[p] * y[up] - y[p] * x[up]
+            tree.length[p] += distance(p, up, net)
+        area[p] = area[up] + net.x[p] * net.y[up] - net.y[p] * net.x[up]
     return area
 
 
 @kernel
-def goes_round_hole(polygon: Ints, x: Ints, y: Ints, inside: Ints, width: int) -> bool:
-    """Whether a pixel within the polygon does not belong to the object.
+def goes_round_hole(way: Ints, net: Graph, inside: Ints, width: int) -> bool:
+    """Whether a pixel within a closed way does not belong to the object.
 
-    In each row a pixel is within if the polygon crosses the row an odd number of times left of it.
-    Steps between neighbours cross, just below a row, where the upper of both is.
+    It is within if the way crosses an odd number of times to the left of it. An edge between two rows
+    crosses the upper one, so to say just below.
     """
-    left = min([x[p] for p in polygon])
-    right = max([x[p] for p in polygon])
-    top = min([y[p] for p in polygon])
-    bottom = max([y[p] for p in polygon])
-    span = right - left + 1
-    crossed = [0] * (span * (bottom - top + 1))
-    for i in range(len(polygon)):
-        p, q = polygon[i - 1], polygon[i]
-        if y[p] != y[q]:
-            upper = p if y[p] < y[q] else q
+    x, y = [net.x[p] for p in way], [net.y[p] for p in way]
+    left, top, span = min(x), min(y), max(x) - min(x) + 1
+    crossed = [0] * (span * (max(y) - top + 1))
+    for i in range(len(way)):
+        if y[i] != y[i - 1]:
+            upper = i if y[i] < y[i - 1] else i - 1
             crossed[(y[upper] - top) * span + x[upper] - left] ^= 1
-    for row in range(top, bottom + 1):
-        within = 0
-        for column in range(left, right + 1):
-            within ^= crossed[(row - top) * span + column - left]
-            if within and not inside[row * width + column]:
-                return True
+    within = 0
+    for i in range(len(crossed)):
+        within ^= crossed[i]
+        if within and not inside[(top + i // span) * width + left + i % span]:
+            return True
     return False
 
 
 @kernel
-def way_round(beside: Ints, joined: Ints, start: int, goal: int) -> Ints:
-    """The nodes on the shortest way, from the goal; only both ends if there is no way."""
-    before = shortest_ways(beside, joined, start, goal)[1]
-    way = [goal]
-    while way[-1] != start:
-        way.append(before[way[-1]])
-    return way
-
-
-@kernel
-def prune(
-    p: int, beside: Ints, joined: Ints, parent: Ints, child: Ints, salience: Floats
-) -> None:
-    """Remove a branch up to where another goes on."""
-    last = False
-    while not last:
-        salience[p] = 0.0
+def prune(p: int, net: Graph, tree: Tree) -> None:
+    """Remove a branch from its leaf down to where a longer one goes on."""
+    going = True
+    while going:
+        tree.salience[p] = 0.0
         for k in range(8):
-            cut(beside, joined, p, k)
-        last = child[parent[p]] != p
-        p = parent[p]
+            cut(net, p, k)
+        going = tree.child[tree.parent[p]] == p
+        p = tree.parent[p]
 
 
 @kernel
-def cut_loops(
-    beside: Ints,
-    joined: Ints,
-    reached: Ints,
-    parent: Ints,
-    child: Ints,
-    length: Floats,
-    salience: Floats,
-    x: Ints,
-    y: Ints,
-    squared: Ints,
-    inside: Ints,
-    width: int,
-) -> tuple[int, float, Ints]:
-    """Cut loops at the ends of branches: number of holes, length around them, nodes in loops."""
-    area = pass_on(reached, parent, child, length, salience, x, y)
-    loop = [0] * len(x)
-    loop[reached[0]] = 1
-    holes, total = 0, 0.0
-    for p in reached[::-1]:
-        if child[p] == NONE:
-            for k in range(8):
-                q = beside[8 * p + k]
-                if not joined[8 * p + k] or q == parent[p]:
-                    continue
-                if abs(area[p] - (x[p] * y[q] - y[p] * x[q]) - area[q]) <= 3:
-                    continue
-                cut(beside, joined, p, k)
-                way = way_round(beside, joined, p, q)
-                if goes_round_hole(way, x, y, inside, width):
-                    holes += 1
-                    total += length[p] + length[q]
-                    most = max(salience[p], salience[q])
-                    for node in way:
-                        loop[node] = 1
-                        salience[node] = max(salience[node], most)
-            if not loop[p] and squared[p] >= NEAR:
-                prune(p, beside, joined, parent, child, salience)
+def cut_loops(net: Graph, tree: Tree, area: Ints, inside: Ints, width: int) -> tuple[Ints, int, float]:
+    """Cut the loops at leaves; prune leaves that are in none and far from the boundary.
+
+    Answers which nodes belong to a loop (the centre is taken for one), the number of loops, and the
+    lengths of the ways out that met there.
+    """
+    loop, loops, total = [0] * len(net.x), 0, 0.0
+    loop[tree.reached[0]] = 1
+    for p in tree.reached[::-1]:
+        for k in range(8):
+            q = net.beside[8 * p + k]
+            if tree.child[p] != NONE or not net.joined[8 * p + k] or q == tree.parent[p]:
+                continue
+            if abs(area[p] - net.x[p] * net.y[q] + net.y[p] * net.x[q] - area[q]) <= 3:
+                continue  # too small for a hole
+            cut(net, p, k)
+            way = way_back(shortest_ways(net, p, q)[1], q)
+            if goes_round_hole(way, net, inside, width):
+                loops += 1
+                total += tree.length[p] + tree.length[q]
+                salience = max(tree.salience[p], tree.salience[q])
+                for node in way:
+                    loop[node] = 1
+                    tree.salience[node] = max(tree.salience[node], salience)
+        if tree.child[p] == NONE and not loop[p] and net.depth[p] >= NEAR:
+            prune(p, net, tree)
         if loop[p]:
-            loop[parent[p]] = 1
-    return holes, total, loop
+            loop[tree.parent[p]] = 1
+    return loop, loops, total
 
 
 @kernel
 def skeleton_numbers(inside: Ints, width: int) -> Floats:
-    """The features of one object in the order of `Skeleton.numbers`."""
+    """Measure the skeleton of one object, given as pixels in scan order; NaN if it has none.
+
+    Number of branches and of holes, diameter, Euclidean diameter, total and average length; x and y
+    of the centre and of both terminals.
+    """
     vx, vy, squared = boundary_vectors(inside, width)
     marked = raw_skeleton(inside, vx, vy, squared, width)
     thin(marked, squared, width)
     if 1 not in marked:
         return [math.nan] * 12
-    pixels, beside, joined = graph(marked, width)
-    x, y = [p % width for p in pixels], [p // width for p in pixels]
-    depth = [squared[p] for p in pixels]
-    line, along = centre_line(beside, joined, x, y)
-    centre, first, last = line[middle(along)], line[0], line[-1]
-    reached, parent = shortest_ways(beside, joined, centre, NONE)
-    child, length, salience = grow(beside, joined, reached, parent, x, y, depth)
-    holes, total, loop = cut_loops(
-        beside, joined, reached, parent, child, length, salience, x, y, depth, inside, width
-    )
-    branches, ways = 0, 0.0
-    for p in reached:
-        if child[p] == NONE and not loop[p] and salience[p] >= SALIENT * salience[centre]:
+    net = graph(marked, squared, width)
+    line, along = centre_line(net)
+    first, centre, last = line[0], line[half_way(along)], line[-1]
+    tree = grow(net, centre)
+    area = pass_on(net, tree)
+    loop, holes, total = cut_loops(net, tree, area, inside, width)
+    branches, length = 0, 0.0
+    for p in tree.reached:
+        salient = tree.salience[p] >= SALIENT * tree.salience[centre]
+        if salient and tree.child[p] == NONE and not loop[p]:
             branches += 1
-            ways += length[p]
-            total += length[p]
-    return [
-        float(branches),
-        float(holes),
-        along[-1],
-        math.sqrt(float((x[first] - x[last]) ** 2 + (y[first] - y[last]) ** 2)),
-        float(x[centre]),
-        float(y[centre]),
-        total,
-        ways / branches if branches else 0.0,
-        float(x[first]),
-        float(y[first]),
-        float(x[last]),
-        float(y[last]),
-    ]
+            length += tree.length[p]
+            total += tree.length[p]
+    numbers = [float(branches), float(holes), along[-1], distance(first, last, net), total]
+    numbers.append(length / branches if branches else 0.0)
+    for p in (centre, first, last):
+        numbers.append(float(net.x[p]))
+        numbers.append(float(net.y[p]))
+    return numbers
 
 
-@dataclass(frozen=True)
-class Skeleton(PerObject):
-    """Numbers."""
-
-    pixels: ClassVar[bool] = False
-    reach: ClassVar[int] = 1
-
-    @classmethod
-    def of(cls, crop: Crop) -> Sequence[float]:
-        """Of one object."""
-        g = skeleton_numbers(crop.mask.ravel().tolist(), crop.mask.shape[1])
-        y, x = crop.origin
-        for i, o in ((4, x), (5, y), (8, x), (9, y), (10, x), (11, y)):
-            g[i] += o
-        return g
-
-    @classmethod
-    def width(cls, ndim: int, channels: int) -> int:
-        return 12
+# ---------------------------------------------------------------------------- features
 
 
-for _n, _a, _s in (
-    ("Branch Count", 0, ()),
-    ("Hole Count", 1, ()),
-    ("Diameter", 2, ()),
-    ("Euclidean Diameter", 3, ()),
-    ("Skeleton Center", 4, ("d",)),
-    ("Total Length", 6, ()),
-    ("Average Length", 7, ()),
-    ("Terminal 1", 8, ("d",)),
-    ("Terminal 2", 10, ("d",)),
-):
+@feature("Branch Count", title="Number of Branches", dims=(2,))
+def branch_count(skeleton: Skeleton) -> FloatArray:
+    """Number of salient branches of the skeleton that are not part of a loop."""
+    return skeleton.numbers[:, 0]
 
-    def _f(s: Skeleton, a=_a, w=len(_s)):
-        return s.numbers[:, a : a + 1 + w]
 
-    from objclass.features import Feature
+@feature("Hole Count", title="Number of Holes", dims=(2,))
+def hole_count(skeleton: Skeleton) -> FloatArray:
+    """Number of loops of the skeleton that go round a hole."""
+    return skeleton.numbers[:, 1]
 
-    FEATURES.add(
-        Feature(
-            FEATURES.name,
-            _n,
-            _f,
-            (Skeleton,),
-            {
-                "Branch Count": "Number of Branches",
-                "Hole Count": "Number of Holes",
-                "Skeleton Center": "Center of the Skeleton",
-                "Total Length": "Length of the Skeleton",
-                "Average Length": "Average Branch Length",
-            }.get(_n, _n),
-            _s,
-            dims=(2,),
-        )
-    )
+
+@feature("Diameter", unit="px", dims=(2,))
+def diameter(skeleton: Skeleton) -> FloatArray:
+    """Length of the centre line, the longest of the shortest ways along the skeleton."""
+    return skeleton.numbers[:, 2]
+
+
+@feature("Euclidean Diameter", unit="px", dims=(2,))
+def euclidean_diameter(skeleton: Skeleton) -> FloatArray:
+    """Distance between the ends of the centre line."""
+    return skeleton.numbers[:, 3]
+
+
+@feature("Total Length", title="Length of the Skeleton", unit="px", dims=(2,))
+def total_length(skeleton: Skeleton) -> FloatArray:
+    """Sum of the lengths of the branches and of the ways round holes."""
+    return skeleton.numbers[:, 4]
+
+
+@feature("Average Length", title="Average Branch Length", unit="px", dims=(2,))
+def average_length(skeleton: Skeleton) -> FloatArray:
+    """Mean length of the branches, 0 without any."""
+    return skeleton.numbers[:, 5]
+
+
+@feature("Skeleton Center", title="Center of the Skeleton", shape=("d",), unit="px", dims=(2,))
+def skeleton_center(skeleton: Skeleton) -> FloatArray:
+    """Middle of the centre line."""
+    return skeleton.numbers[:, 6:8]
+
+
+@feature("Terminal 1", shape=("d",), unit="px", dims=(2,))
+def terminal_1(skeleton: Skeleton) -> FloatArray:
+    """End of the centre line."""
+    return skeleton.numbers[:, 8:10]
+
+
+@feature("Terminal 2", shape=("d",), unit="px", dims=(2,))
+def terminal_2(skeleton: Skeleton) -> FloatArray:
+    """Other end of the centre line."""
+    return skeleton.numbers[:, 10:12]

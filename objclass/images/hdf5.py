@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
 from tempfile import TemporaryFile
@@ -28,24 +29,59 @@ from objclass.images.source import (
 CHUNK_BYTES = 512_000
 """Aim for the size of a chunk, as ilastik has it."""
 
+KEPT_BYTES = 1 << 27
+"""Most that is kept of unpacked chunks, for each of raw data and objects."""
+
 _TYPE_FLAGS = {"c": 1, "x": 2, "y": 2, "z": 2, "t": 8}
 """vigra's kinds of axes: channel, space, time."""
 
 
 @dataclass(frozen=True)
 class Hdf5Store:
-    """A dataset; the file is open only while it is read."""
+    """A dataset; the file is open only while it is read.
+
+    ``chunks`` is the shape of its chunks if they are packed.
+    """
 
     path: str
     internal: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the chunks that it touches are read."""
-        with _opened(self.path) as file:
-            pixels: AnyArray = file[self.internal][region]
-            return pixels
+        whole_chunks = self._widened(region)
+        if whole_chunks == region:
+            return _read(self.path, self.internal, region)
+        stamp = os.stat(self.path).st_mtime_ns
+        bounds = tuple((part.start, part.stop) for part in whole_chunks)
+        starts = [start for start, _ in bounds]
+        inside = tuple(slice(r.start - a, r.stop - a) for r, a in zip(region, starts, strict=True))
+        return _unpacked(self.path, self.internal, bounds, stamp)[inside].copy()
+
+    def _widened(self, region: tuple[slice, ...]) -> tuple[slice, ...]:
+        """The region rounded to packed chunks, if these are few enough to be kept."""
+        if self.chunks is None:
+            return region
+        wide = tuple(
+            slice(part.start // side * side, min(-(-part.stop // side) * side, n))
+            for part, side, n in zip(region, self.chunks, self.shape, strict=True)
+        )
+        needed = prod(part.stop - part.start for part in wide) * self.dtype.itemsize
+        return wide if needed <= KEPT_BYTES else region
+
+
+def _read(path: str, internal: str, region: tuple[slice, ...]) -> AnyArray:
+    with _opened(path) as file:
+        pixels: AnyArray = file[internal][region]
+        return pixels
+
+
+# a slab is thinner than the chunks: the next one must not unpack the same chunks again
+@lru_cache(maxsize=2)
+def _unpacked(path: str, internal: str, bounds: tuple[tuple[int, int], ...], _stamp: int) -> AnyArray:
+    return _read(path, internal, tuple(slice(start, stop) for start, stop in bounds))
 
 
 def open_dataset(path: str, internal: str = "") -> Source:
@@ -61,7 +97,8 @@ def open_dataset(path: str, internal: str = "") -> Source:
         name = dataset.name.strip("/")
         shape = tuple(dataset.shape or ())
         axes, axes_from = _axes(dataset, shape)
-        store = Hdf5Store(path, name, shape, dataset.dtype)
+        packed = dataset.chunks if dataset.compression else None
+        store = Hdf5Store(path, name, shape, dataset.dtype, packed)
         size = _pixel_size(dataset, axes)
         return Source(f"{path}/{name}", store, axes, axes_from, _drange(dataset), size)
 
@@ -247,7 +284,8 @@ class Hdf5Writer:
     def _open_scratch(self, path: str) -> Any:
         scratch = ExitStack()
         self._drop_scratch = finalize(self, scratch.close)  # goes even if the run fails
-        file = scratch.enter_context(TemporaryFile(dir=os.path.dirname(path) or "."))
+        file = TemporaryFile(dir=os.path.dirname(path) or ".")  # noqa: SIM115  closed with the stack
+        scratch.enter_context(file)
         return scratch.enter_context(h5py.File(file, "w"))
 
     def _create(self, file: Any, image: OutputImage) -> Any:

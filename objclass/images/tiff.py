@@ -238,9 +238,7 @@ def _refuse_missing(path: str, number: int, frame: Any) -> Any:
     return frame
 
 
-def _page(
-    frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Stored:
+def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stored:
     path, page = str(frame.parent.filehandle.path), keyframe.page
     if page.is_final:
         return _mapped(path, frame.parent, frame.dataoffsets[0], shape, dtype)

@@ -188,7 +188,14 @@ def test_export_options(here, samples):
     found = stored("cells_Object Predictions.h5")
     assert found.dtype == np.float32
     assert np.array_equal(found[0, 0], whole[..., 0].T)
-    ranges = ["--pipeline_result_drange", "(0.0, 1.0)", "--export_drange", "(0, 255)", "--export_dtype", "uint8"]
+    ranges = [
+        "--pipeline_result_drange",
+        "(0.0, 1.0)",
+        "--export_drange",
+        "(0, 255)",
+        "--export_dtype",
+        "uint8",
+    ]
     both = ["--export_object_probability_img", "--output_filename_format", "{result_type}"]
     assert main([*run, *both]) == 0
     assert main([*run, *both, *ranges, "--output_internal_path", "deep/{nickname}"]) == 0
@@ -205,7 +212,13 @@ def test_source_names_in_any_case_and_blockwise(here, samples):
 
 
 def test_output_folders_are_made_and_outputs_replaced(here, samples):
-    run = [*sample(samples), "--output_filename_format", "results/{nickname}_results.tiff", "--output_format", "tiff"]
+    run = [
+        *sample(samples),
+        "--output_filename_format",
+        "results/{nickname}_results.tiff",
+        "--output_format",
+        "tiff",
+    ]
     assert main(run) == 0
     first = (here / "results/cells_results.tiff").read_bytes()
     (here / "results/cells_results.tiff").write_bytes(b"old")
@@ -270,10 +283,22 @@ def test_the_example_of_the_headless_page(here, samples):
 
 def test_prediction_maps_and_label_images(here, samples):
     run = ["--headless", "--quiet", "--table_only", "--raw_data"]
-    maps = ["--prediction_maps", str(samples / "cells_probabilities.h5"), "--threshold", "0.5", "--min_size", "20"]
+    maps = [
+        "--prediction_maps",
+        str(samples / "cells_probabilities.h5"),
+        "--threshold",
+        "0.5",
+        "--min_size",
+        "20",
+    ]
     assert main([*run, str(samples / "cells.tif"), *maps, "--table_filename", "m.csv"]) == 0
     assert len(rows_of("m.csv")) == 60
-    labels = ["--label_image", str(samples / "spots3d_label_image.tif"), "--project", str(samples / "spots3d.ilp")]
+    labels = [
+        "--label_image",
+        str(samples / "spots3d_label_image.tif"),
+        "--project",
+        str(samples / "spots3d.ilp"),
+    ]
     assert main([*run, str(samples / "spots3d.tif"), *labels, "--table_filename", "l.csv"]) == 0
     rows = rows_of("l.csv")
     assert sorted(int(row["original_oid"]) for row in rows) == list(range(1, 25))
@@ -337,7 +362,9 @@ def test_a_time_series_numbers_each_step(here, samples):
     assert [row["Predicted Class"] for row in rows[:60]] == [row["Predicted Class"] for row in first]
 
 
-@pytest.mark.parametrize("argument", [["--help"], ["--headless", "--help"], ["--version"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "argument", [["--help"], ["--headless", "--help"], ["--version"], ["train", "--help"]]
+)
 def test_help_needs_no_numpy(argument):
     """Start-up: what is not needed is not imported."""
     done = subprocess.run(

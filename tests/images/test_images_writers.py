@@ -44,14 +44,10 @@ def pixels_of(image: OutputImage) -> Any:
 def blocks(shape: tuple[int, ...], sides: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     starts = (range(0, n, side) for n, side in zip(shape, sides, strict=True))
     for corner in product(*starts):
-        yield tuple(
-            slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, shape, strict=True)
-        )
+        yield tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, shape, strict=True))
 
 
-def write(
-    path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = None
-) -> bytes:
+def write(path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = None) -> bytes:
     path.unlink(missing_ok=True)
     writer = resolve(WRITERS[name])(str(path), image)
     for region in cut or [tuple(slice(0, n) for n in image.shape)]:
@@ -88,8 +84,7 @@ def test_round_trip(tmp_path: Path, name: str, axes: str, dtype: str) -> None:
 
 def test_each_format_promises_its_dtypes() -> None:
     promised = {
-        name: [dtype for dtype in DTYPES if refusal(name, image_of("yx", dtype)) is None]
-        for name in WRITERS
+        name: [dtype for dtype in DTYPES if refusal(name, image_of("yx", dtype)) is None] for name in WRITERS
     }
     everything = DTYPES
     assert promised == {
@@ -106,7 +101,7 @@ def test_each_format_promises_its_dtypes() -> None:
 @pytest.mark.parametrize("name", ["png", "tif", "multipage tiff"])
 @pytest.mark.parametrize("long", ["", "x", "y", "z", "t", "zx", "ty", "tz", "zy"])
 def test_any_plane_of_a_volume(tmp_path: Path, name: str, long: str) -> None:
-    lengths = {axis: 1 for axis in "tzyxc"} | {axis: LENGTHS[axis] for axis in long}
+    lengths = dict.fromkeys("tzyxc", 1) | {axis: LENGTHS[axis] for axis in long}
     image = image_of("xyztc", lengths=lengths)
     pixels = pixels_of(image)
     path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"

@@ -1,0 +1,112 @@
+"""Make what the documentation shows from what the program says: ``python docs/make.py``.
+
+- ``reference.md``: options, features and columns, from settings and registry.
+- ``images/cells.png``: the sample image and what the README's first command makes of it.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+
+from objclass import registry
+from objclass.cli import main
+from objclass.cli.features import feature_rows
+from objclass.cli.headless import HeadlessOptions
+from objclass.cli.train import TrainOptions
+from objclass.project import open_project
+from objclass.settings import help_of
+
+HERE = Path(__file__).parent
+SAMPLES = HERE.parent / "sample_data"
+
+COLUMNS = (
+    ("object_id", "row number in its image, from 0"),
+    ("timestep", "time step, from 0"),
+    ("labelimage_oid", "value of the object's pixels in the image *Object Identities* of that time step"),
+    ("User Label", "class that a user gave it; `0` for none"),
+    ("Predicted Class", "the most probable class"),
+    ("Probability of …", "for each class; their sum is 1"),
+    ("Uncertainty", "1 less the gap between the two most probable classes: 0 is sure, 1 is a tie"),
+    ("Image", "nickname of the image, or the shortest end of its path that tells images of one name apart"),
+    ("original_oid", "label images only: the id that the object has in the label image that was given"),
+    ("Bounding Box Minimum/Maximum, Center of the object, Size in pixels", "always there, as in ilastik"),
+    ("…", "the features of the project, by ilastik's names; `_0`, `_1`, … where one has several numbers"),
+)
+
+
+def reference() -> str:
+    """The page, from top to bottom."""
+    return "\n".join([*head(), *options(), *formats(), *columns(), *features()]) + "\n"
+
+
+def head() -> Iterator[str]:
+    """What the page is."""
+    yield "# Reference"
+    yield ""
+    yield "Made by `python docs/make.py` from what the program itself says; do not edit."
+
+
+def options() -> Iterator[str]:
+    """All options of all commands."""
+    for title, kind in (("objclass --headless", HeadlessOptions), ("objclass train", TrainOptions)):
+        yield from ("", f"## `{title}`", "", "| option | what it says |", "|---|---|")
+        for knob in sorted(fields(kind), key=lambda f: f.name):
+            name = knob.name if knob.metadata.get("args") else f"--{knob.name}"
+            choices = ", ".join(f"`{choice}`" for choice in knob.metadata.get("choices") or ())
+            yield f"| `{name}` | {help_of(knob)}{choices and f': {choices}'} |"
+
+
+def formats() -> Iterator[str]:
+    """Names of formats."""
+    yield from ("", "## Formats", "", "| | |", "|---|---|")
+    yield f"| images that are read | {', '.join(f'`{s}`' for s in registry.READERS)} |"
+    yield f"| images that are written | {', '.join(f'`{s}`' for s in registry.WRITERS)} |"
+    yield f"| tables | {', '.join(f'`{s}`' for s in registry.TABLE_WRITERS)} |"
+
+
+def columns() -> Iterator[str]:
+    """Columns of the table."""
+    yield from ("", "## Columns of the table", "")
+    yield "Coordinates are pixel indices from 0, pixel centres at whole numbers, in the order x, y(, z)."
+    yield "What is not finite (the skewness of a single pixel) is an empty field."
+    yield from ("", "| column | meaning |", "|---|---|")
+    yield from (f"| {name} | {text} |" for name, text in COLUMNS)
+
+
+def features() -> Iterator[str]:
+    """All features, set by set."""
+    rows = feature_rows()
+    for name in registry.FEATURE_SETS:
+        yield from ("", f"## Features: {name}", "", "| name | column | unit | defined for | definition |")
+        yield "|---|---|---|---|---|"
+        for row in (r for r in rows if r["set"] == name):
+            dims = ", ".join(f"{d}D" for d in row["dims"])
+            kind = {"any": "", "one": ", one channel", "many": ", several channels"}[row["channels"]]
+            cells = [f"`{row['name']}`", row["column"], row["unit"], dims + kind, row["definition"]]
+            yield "| " + " | ".join(cell.replace("|", chr(92) + "|") for cell in cells) + " |"
+
+
+def picture() -> bytes:
+    """The sample image beside its classes, in the project's colours, as PNG."""
+    project = open_project(str(SAMPLES / "cells.ilp"))
+    raw = tifffile.imread(SAMPLES / "cells.tif")
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["--headless", "--quiet", "--project", project.path, "--raw_data", f"{SAMPLES}/cells.tif"]
+        arguments += ["--segmentation_image", f"{SAMPLES}/cells_segmentation.tif", "--output_format", "numpy"]
+        if main([*arguments, "--output_filename_format", f"{folder}/classes"]) != 0:
+            raise SystemExit(1)
+        classes = np.load(f"{folder}/classes.npy")[..., 0]
+    grey = np.repeat(raw[..., None], 3, axis=-1)
+    lut = np.array([(0, 0, 0), *project.colors], np.uint8)
+    return bytes(imagecodecs.png_encode(np.hstack([grey, np.full_like(grey[:, :8], 255), lut[classes]])))
+
+
+if __name__ == "__main__":
+    (HERE / "reference.md").write_text(reference(), encoding="utf-8")
+    (HERE / "images").mkdir(exist_ok=True)
+    (HERE / "images" / "cells.png").write_bytes(picture())
