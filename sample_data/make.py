@@ -135,8 +135,8 @@ def run(*arguments: str) -> None:
         raise SystemExit(1)
 
 
-def make() -> None:
-    """Everything."""
+def make_images() -> None:
+    """Images and labels."""
     write_labels(*make_cells("cells_train", 60, 1))
     make_cells("cells", 60, 7)
     for name, seed in (("spots3d_train", 3), ("spots3d", 4)):
@@ -146,6 +146,11 @@ def make() -> None:
                 tifffile.imwrite(
                     HERE / f"{name}{part}.tif", pixels, compression="zlib", metadata={"axes": "ZYX"}
                 )
+
+
+def make() -> None:
+    """Everything."""
+    make_images()
     at = str(HERE)
     run("train", "--project", f"{at}/cells.ilp", "--raw_data", f"{at}/cells_train.tif",
         "--segmentation_image", f"{at}/cells_train_segmentation.tif", "--labels", f"{at}/cells_train_labels.csv",

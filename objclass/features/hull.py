@@ -13,6 +13,7 @@ previous id in the same time step, relative to the box. So it is the one feature
 on another object.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,10 +23,14 @@ from numpy.typing import NDArray
 
 from objclass.core import AnyArray, FloatArray, IntArray
 from objclass.features import FeatureSet
-from objclass.features.statistics import Crop, Extent, PerObject, third_and_fourth_power
+from objclass.features.statistics import Crop, Extent, PerObject
 
 PLANE = FeatureSet("2D Convex Hull Features")
 VOLUME = FeatureSet("3D Convex Hull Features")
+
+LEFT_OVER = (0.5, 1.5)
+"""Where ilastik puts the defects of full boxes until there are any: in both time steps that are known,
+both of plane images. In volumes it is not known."""
 
 Compute = Callable[..., AnyArray]
 
@@ -59,13 +64,13 @@ class Defects(PerObject):
         free = ~crop.mask
         points = np.nonzero(free)[::-1]
         if not len(points[0]):
-            return [0.0] * 6 + [np.nan] * free.ndim
+            return [0.0] * 6 + [math.nan] * free.ndim
         which = _components(free)[free] - 1
         sizes = np.bincount(which)
-        moments = [f(sizes) for f in (_mean, _variance, _skewness, _kurtosis)]
         centers = np.array([np.bincount(which, p) / sizes for p in points])
         away = centers - np.array([[p.mean()] for p in np.nonzero(crop.mask)[::-1]])
         displacement = _sum(sizes * np.sqrt(_sum(away * away))) / sizes.sum()
+        moments = _moments(sizes.tolist())
         return [len(sizes), *moments, displacement, *(p.mean() for p in points)]
 
     @classmethod
@@ -87,38 +92,26 @@ def _sum(values: FloatArray) -> Any:
     return np.cumsum(values, axis=0)[-1]
 
 
-def _mean(sizes: IntArray) -> float:
-    return float(sizes.sum() / len(sizes))
-
-
-def _variance(sizes: IntArray) -> float:
+def _moments(sizes: Sequence[int]) -> tuple[float, float, float, float]:
+    """Mean, and unbiased variance, skewness and excess kurtosis of the sizes of defects."""
     k = len(sizes)
-    return _second_moment(sizes) / (k - 1) if k > 1 else 0.0
-
-
-def _skewness(sizes: IntArray) -> float:
-    k = len(sizes)
-    if k < 3:
-        return 0.0
-    m2, m3 = _second_moment(sizes), _sum(third_and_fourth_power(sizes - _mean(sizes))[0])
-    biased = np.sqrt(k) * m3 / m2**1.5 if m2 else np.nan
-    return float(np.sqrt(k * (k - 1)) / (k - 2) * biased)
-
-
-def _kurtosis(sizes: IntArray) -> float:
-    k = len(sizes)
-    if k < 4:
-        return 0.0
-    m2, m4 = _second_moment(sizes), _sum(third_and_fourth_power(sizes - _mean(sizes))[1])
-    biased = k * m4 / (m2 * m2) - 3 if m2 else np.nan
-    return float((k - 1) / ((k - 2) * (k - 3)) * ((k + 1) * biased + 6))
-
-
-def _second_moment(sizes: IntArray) -> float:
-    """vigra's running sum of squared deviations (see `objclass.features.statistics.Spread`)."""
-    seen = np.arange(2, len(sizes) + 1)
-    deviation = np.cumsum(sizes)[1:] / seen - sizes[1:]
-    return float(_sum(np.append(0.0, seen / (seen - 1) * (deviation * deviation))))
+    mean = sum(sizes) / k
+    total, m2, m3, m4 = 0, 0.0, 0.0, 0.0
+    for seen, size in enumerate(sizes, 1):
+        total += size
+        if seen > 1:  # vigra's running sum of squared deviations
+            m2 += seen / (seen - 1) * ((total / seen - size) * (total / seen - size))
+        m3 += math.pow(size - mean, 3)
+        m4 += math.pow(size - mean, 4)
+    variance = m2 / (k - 1) if k > 1 else 0.0
+    skewness = kurtosis = 0.0
+    if k > 2:
+        skewness = math.sqrt(k) * m3 / m2**1.5 if m2 else math.nan
+        skewness *= math.sqrt(k * (k - 1)) / (k - 2)
+    if k > 3:
+        kurtosis = k * m4 / (m2 * m2) - 3 if m2 else math.nan
+        kurtosis = (k - 1) / ((k - 2) * (k - 3)) * ((k + 1) * kurtosis + 6)
+    return mean, variance, skewness, kurtosis
 
 
 # ---------------------------------------------------------------------------- features
@@ -194,9 +187,12 @@ def defect_displacement_mean(defects: Defects) -> FloatArray:
 def defect_center(defects: Defects, extent: Extent) -> FloatArray:
     """Mean coordinates of the part of the bounding box beside the object.
 
-    Where there is none, what the object with the previous id has, relative to the lower corner of the
-    bounding box; NaN for the first objects of a time step.
+    Where there is none, those of the object with the previous id, moved along with the lower corner of
+    the bounding box; for the first objects of a time step ``LEFT_OVER`` from that corner.
     """
-    center = defects.numbers[:, 6:]
-    row = np.where(defects.numbers[:, 0] > 0, np.arange(len(center)), 0)
-    return extent.low + center[np.maximum.accumulate(row)]
+    count, center = defects.numbers[:, 0], defects.numbers[:, 6:]
+    d = center.shape[1]
+    center = np.concatenate([[LEFT_OVER if d == 2 else (np.nan,) * d], center])
+    # row i + 1 is object i
+    last = np.maximum.accumulate(np.where(count > 0, np.arange(1, len(count) + 1), 0))
+    return extent.low + center[last]

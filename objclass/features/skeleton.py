@@ -64,9 +64,9 @@ LONG = 4.0
 SALIENT = 0.2
 """How salient a branch must be to count, relative to the centre."""
 
-REPAYS_LOADING = 200_000
-REPAYS_COMPILING = 4_000_000
-"""So many pixels take as long as to load what numba compiled, and to compile it."""
+REPAYS_LOADING = 150_000
+REPAYS_COMPILING = 1_500_000
+"""As many pixels take about as long as loading what numba compiled, and as compiling it."""
 
 
 # ---------------------------------------------------------------------------- statistics
@@ -122,21 +122,26 @@ def compiled(*, keep: bool) -> Callable[[NDArray[np.bool_]], Floats] | None:
 
     None if the compiled code is to be kept for the next time and no folder can be written to.
     """
-    import numba  # noqa: PLC0415 (costly)
+    import numba
 
     names = dict(globals())
     for kernel in KERNELS:
+        last = kernel is KERNELS[-1]  # it contains all others: only this one is kept, and called
+        options = {"cache": keep} if last else dict.fromkeys(INNER, True)
         # a copy that finds compiled functions under the names that it calls
         copy = FunctionType(kernel.__code__, names, kernel.__name__)
         try:
-            # what calls all others contains them: it is enough to keep that one
-            names[kernel.__name__] = numba.njit(nogil=True, cache=keep and kernel is KERNELS[-1])(copy)
+            names[kernel.__name__] = numba.njit(nogil=True, **options)(copy)
         except RuntimeError:
             return None
     if not keep:
-        log.info("compiling the skeleton for this run only: NUMBA_CACHE_DIR names no folder")
-    return lambda mask: names["skeleton_numbers"](mask.ravel().view(np.uint8), mask.shape[1])
+        log.info("skeleton: compiled for this run only (NUMBA_CACHE_DIR: a folder to keep it in)")
+    function = names[KERNELS[-1].__name__]
+    return lambda mask: function(mask.ravel().view(np.uint8), mask.shape[1])
 
+
+INNER = ("no_cpython_wrapper", "no_cfunc_wrapper")
+"""numba's options for functions that only compiled ones call."""
 
 KERNELS: list[Any] = []
 """The kernels, each after those that it calls."""

@@ -69,7 +69,7 @@ class Keyframe:
     """
 
     def __init__(self, path: str, page: Any) -> None:
-        page.init_decode()  # here, where the file is open
+        # the decoder is made on first access: here, where the file is open
         self.path, self.page, self.decode = path, page, page.decode
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:

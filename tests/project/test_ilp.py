@@ -1,0 +1,186 @@
+"""The project file: what is read of every age of it, and that what is written is read back."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from objclass.core import FeatureTable
+from objclass.errors import ProjectError
+from objclass.project import Project, TrainingInput, open_project
+from objclass.project.ilp import write_project
+from objclass.settings import ProjectThreshold
+
+STANDARD = "Standard Object Features"
+
+
+def test_round_trip(samples, tmp_path):
+    project = open_project(str(samples / "cells.ilp"))
+    write_project(str(tmp_path / "p.ilp"), project)
+    again = open_project(str(tmp_path / "p.ilp"))
+    for name in (
+        "workflow",
+        "role",
+        "classes",
+        "computed",
+        "selected",
+        "margin",
+        "colors",
+        "export",
+        "table",
+        "lanes",
+    ):
+        assert getattr(again, name) == getattr(project, name), name
+    assert np.array_equal(again.forest.leaf, project.forest.leaf)
+    assert np.array_equal(again.labels[0][0], project.labels[0][0])
+
+
+@pytest.fixture
+def edit(samples, tmp_path):
+    """Change a copy of a project, open it."""
+
+    def change_and_open(change, name="cells.ilp"):
+        path = tmp_path / "edited.ilp"
+        shutil.copy(samples / name, path)
+        with h5py.File(path, "a") as file:
+            change(file)
+        return open_project(str(path))
+
+    return change_and_open
+
+
+def test_old_layouts(edit):
+    """Scalar margins, blanks in vigra's names, one more group, backslashes, axisorder, no Role Names."""
+
+    def change(file):
+        features = file["ObjectExtraction/Features"]
+        features.move(f"{STANDARD}/Coord<Minimum>", f"{STANDARD}/Coord<Minimum >")
+        for leaf in features[STANDARD].values():
+            if "margin" in leaf:
+                del leaf["margin"]
+                leaf["margin"] = 7
+        file["ObjectExtraction"].move("Features", "old")
+        file["ObjectExtraction"].create_group("Features")
+        file["ObjectExtraction"].move("old", "Features/0")
+        info = file["Input Data/infos/lane0000/Raw Data"]
+        for name in ("axistags", "filePath", "shape"):
+            del info[name]
+        info["axisorder"], info["filePath"] = b"yx", b"..\\data\\cells.h5/raw"
+        file["ObjectClassification"].create_dataset("extra", data=1)
+
+    project = edit(change)
+    assert (STANDARD, "Coord<Minimum>") in project.computed
+    assert project.margin == (7, 7, 7)
+    assert project.lanes[0]["raw_data"] == TrainingInput("../data/cells.h5/raw", "yx", (), "cells_train")
+
+
+def test_very_old_lanes(edit):
+    def change(file):
+        data = file["Input Data"]
+        del data["Role Names"], data["infos/lane0000/Atlas"], data["infos/lane0000/Segmentation Image"]
+        for name in list(data["infos/lane0000/Raw Data"]):
+            data.move(f"infos/lane0000/Raw Data/{name}", f"infos/lane0000/{name}")
+        del data["infos/lane0000/Raw Data"]
+
+    assert edit(change).lanes[0]["raw_data"].path == "cells_train.tif"
+
+
+def test_strings_of_every_kind(edit):
+    def change(file):
+        del file["workflowName"], file["ObjectClassification/LabelNames"]
+        file["workflowName"] = np.bytes_("ObjectClassificationWorkflowBinary")
+        file["ObjectClassification/LabelNames"] = np.array(["größer", "ring", "c,d"], h5py.string_dtype())
+        del file["ilastikVersion"]
+        file["ilastikVersion"] = 0.6
+
+    project = edit(change)
+    assert project.classes == ("größer", "ring", "c,d")
+    assert project.role == "segmentation_image"
+    assert project.version == "0.6"
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ({}, ProjectThreshold(0.5, 0.8, 0, 0, 0, 10, 1000000, "simple", (1, 1, 1))),
+        ({"SingleThreshold": 0.3, "CurOperator": 0, "LowThreshold": 0.2}, {"threshold": 0.3}),
+        ({"SingleThreshold": 0.3, "CurOperator": 1, "LowThreshold": 0.2}, {"threshold": 0.2}),
+        ({"CurOperator": 1, "Channel": 2}, {"method": "hysteresis", "core_channel": 2}),
+        ({"CurOperator": 1, "Channel": 2, "CoreChannel": 1}, {"core_channel": 1}),
+    ],
+)
+def test_thresholds_of_every_age(edit, stored, expected):
+    def change(file):
+        del file["workflowName"]
+        file["workflowName"] = b"Object Classification (from prediction image)"
+        group = file.create_group("ThresholdTwoLevels")
+        for name, value in stored.items():
+            group[name] = value
+
+    found = edit(change).threshold
+    if isinstance(expected, dict):
+        assert {name: getattr(found, name) for name in expected} == expected
+    else:
+        assert (found.threshold, found.core_threshold, found.min_size, found.max_size) == (
+            0.5,
+            0.8,
+            10,
+            1000000,
+        )
+        assert found.sigma_xyz == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("operator", "name"), [(2, "graph cut"), (3, "identity-preserving")])
+def test_methods_that_we_do_not_have_are_refused_by_name(edit, operator, name):
+    def change(file):
+        del file["workflowName"]
+        file["workflowName"] = b"Object Classification (from prediction image)"
+        file["ThresholdTwoLevels/CurOperator"] = operator
+
+    with pytest.raises(ProjectError, match=name):
+        edit(change)
+
+
+def test_empty_lists(edit):
+    def change(file):
+        file["ObjectClassification/LabelColors"].attrs["isEmpty"] = True
+
+    assert edit(change).colors == ()
+
+
+def test_stored_export_settings(edit):
+    def change(file):
+        group = file["Object Information Export"]
+        group["ExportDtype"] = b"float32"
+        group["OutputAxisOrder"] = b"tzyxc"
+        group["RegionStart"], group["RegionStop"] = [0, 5, -1], [-1, 9, -1]
+        group["InputMin"], group["InputMax"], group["ExportMin"], group["ExportMax"] = 0.0, 1.0, 0, 255
+
+    export = edit(change).export
+    assert export.export_dtype == "float32"
+    assert export.output_axis_order == "tzyxc"
+    assert export.cutout_subregion == ((0, 5, None), (None, 9, None))
+    assert (export.pipeline_result_drange, export.export_drange) == ((0, 1), (0, 255))
+
+
+def test_a_forest_of_fewer_classes_gives_zeros_for_the_others(edit):
+    def change(file):
+        del file["ObjectClassification/LabelNames"]
+        file["ObjectClassification/LabelNames"] = np.array([b"a", b"b", b"c", b"d"])
+
+    project = edit(change)
+    rows = np.zeros((2, project.forest.columns), np.float32)
+    table = FeatureTable(np.zeros(2, int), np.arange(2), {("x", "y"): rows})
+    one = Project(**{**vars(project), "selected": (("x", "y"),)})
+    assert one.classify(table).probabilities.shape == (2, 4)
+    assert not one.classify(table).probabilities[:, 3].any()
+
+
+def test_what_is_not_finite_is_0_for_the_forest(samples):
+    project = open_project(str(samples / "cells.ilp"))
+    one = Project(**{**vars(project), "selected": (("x", "y"),)})
+    table = FeatureTable(
+        np.zeros(1, int), np.ones(1, int), {("x", "y"): np.array([[np.nan, np.inf, -np.inf, 3]])}
+    )
+    assert one.matrix(table).tolist() == [[0, 0, 0, 3]]

@@ -1,0 +1,104 @@
+"""What the documentation says is what the program does."""
+
+import re
+import shlex
+import shutil
+import sys
+
+import pytest
+
+from objclass.cli import main
+
+from .conftest import ROOT
+
+
+@pytest.fixture
+def make():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import make
+
+        yield make
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+        sys.modules.pop("make", None)
+
+
+def test_the_reference_is_up_to_date(make):
+    """`python docs/make.py` makes it."""
+    assert (ROOT / "docs/reference.md").read_text(encoding="utf-8") == make.reference()
+
+
+def test_the_picture_is_up_to_date(make):
+    import imagecodecs
+    import numpy as np
+
+    shown = imagecodecs.png_decode((ROOT / "docs/images/cells.png").read_bytes())
+    assert np.array_equal(shown, imagecodecs.png_decode(make.picture()))
+
+
+def commands(page):
+    """Lines of objclass in the blocks of a page."""
+    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in line.split(" && "):
+                if part.startswith("objclass "):
+                    yield shlex.split(part)[1:]
+
+
+def copy_samples(folder):
+    shutil.copytree(ROOT / "sample_data", folder / "sample_data")
+
+
+def test_the_first_command_of_the_readme(tmp_path, monkeypatch):
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    first = next(commands((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert main(first) == 0
+    made = {path.name for path in (tmp_path / "results").iterdir()}
+    assert made == {
+        "cells_Object Predictions.tiff",
+        "cells_Object Probabilities.tiff",
+        "cells.csv",
+        "objclass_run.json",
+    }
+    assert (tmp_path / "results/cells.csv").read_bytes() == (
+        ROOT / "sample_data/cells_expected.csv"
+    ).read_bytes()
+
+
+def test_all_commands_of_the_tutorial(tmp_path, monkeypatch):
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    found = list(commands((ROOT / "docs/tutorial.md").read_text(encoding="utf-8")))
+    assert len(found) >= 5
+    for command in found:
+        assert main(command) == 0, command
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_sample_data_are_what_the_script_makes(tmp_path, monkeypatch):
+    """Images and labels to the last byte; projects depend on the version of scikit-learn."""
+    samples = ROOT / "sample_data"
+    sys.path.insert(0, str(samples))
+    try:
+        sys.modules.pop("make", None)
+        import make
+
+        monkeypatch.setattr(make, "HERE", tmp_path)
+        make.make_images()
+    finally:
+        sys.path.remove(str(samples))
+        sys.modules.pop("make", None)
+    import tifffile
+
+    for path in tmp_path.glob("*.tif"):
+        assert (tifffile.imread(path) == tifffile.imread(samples / path.name)).all(), path.name
+    assert (tmp_path / "cells_train_labels.csv").read_text() == (
+        samples / "cells_train_labels.csv"
+    ).read_text()
