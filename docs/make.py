@@ -98,6 +98,7 @@ def picture() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["--headless", "--quiet", "--project", project.path, "--raw_data", f"{SAMPLES}/cells.tif"]
         arguments += ["--segmentation_image", f"{SAMPLES}/cells_segmentation.tif", "--output_format", "numpy"]
+        arguments += ["--table_filename", f"{folder}/table.csv"]
         if main([*arguments, "--output_filename_format", f"{folder}/classes"]) != 0:
             raise SystemExit(1)
         classes = np.load(f"{folder}/classes.npy")[..., 0]

@@ -147,9 +147,9 @@ def _image(given: Any, axes: str | None, name: str) -> Image:
 def _result(lane: Lane, plan: Plan, name: str) -> Result:
     check_lane(lane, plan)
     steps = list(run_lane(lane, plan))
-    table, predictions = collect(steps)
+    table, predictions = collect([(step.table, step.predictions) for step in steps])
     classes = plan.project.classes if plan.project is not None else ()
-    columns = tables.ilastik_columns(table, plan.shown, name, classes, predictions)
+    columns = tables.ilastik_columns(table, plan.shown, lane, name, classes, predictions)
     without_channel = lane.objects.axes.replace("c", "")
     if plan.project is None:
         return Result(_frame(columns), _painted(steps, "Object Identities", without_channel))

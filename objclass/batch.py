@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import platform
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -183,7 +182,7 @@ def run_task(
     steps = task.lane.objects.shape[0]
     clock = Clock()
     counts: dict[str, int] = {"objects": 0}
-    kept = []
+    measured = []
     with _as_lane_error(task), ImageFiles(task.outputs) as image_files:
         for step in run_lane(task.lane, plan):
             clock.lap("wait")
@@ -195,14 +194,14 @@ def run_task(
                 output.export.write(writer, step.t, frame)
                 clock.lap("write")
             counts["objects"] += step.objects.count
-            kept.append(step)
+            measured.append((step.table, step.predictions))
             progress(task.name, (step.t + 1) / steps)
-        table, predictions = collect(kept)
+        table, predictions = collect(measured)
         classes = plan.project.classes if plan.project is not None else ()
         if predictions is not None:
             counts |= {name: int((predictions.classes == k).sum()) for k, name in enumerate(classes, 1)}
         if task.table is not None:
-            columns = tables.ilastik_columns(table, plan.shown, task.name, classes, predictions)
+            columns = tables.ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
             table_files.append(task.table, table_header(task, plan), columns)
             clock.lap("table")
         image_files.commit()
@@ -281,20 +280,3 @@ def _file_entry(path: str) -> dict[str, Any]:
 
 def _plain(settings: ThresholdSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-
-
-def show_progress(total: int) -> Callable[[str, float], None] | None:
-    """A progress bar over all lanes if stderr is a terminal."""
-    if not sys.stderr.isatty():
-        return None
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, unit="lane", leave=False)
-    done: dict[str, float] = {}
-
-    def update(name: str, share: float) -> None:
-        bar.set_description(name, refresh=False)
-        bar.update(share - done.get(name, 0.0))
-        done[name] = share
-
-    return update

@@ -284,8 +284,11 @@ class Pending:
 
     def add(self, path: str) -> str:
         """The temporary name for a file; its folder is made."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return self._files.setdefault(path, beside(path))
+        if path not in self._files:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(beside(path)).unlink(missing_ok=True)  # of a process that was killed
+            self._files[path] = beside(path)
+        return self._files[path]
 
     def commit(self) -> None:
         """Give all files their final names."""

@@ -1,6 +1,6 @@
 """The run: one lane, step by step, from pixels to classes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, cast
@@ -198,10 +198,12 @@ class Clock:
         self._last = now
 
 
-def collect(steps: list[Step]) -> tuple[FeatureTable, Predictions | None]:
-    """Tables and predictions of all time steps of a lane."""
-    found = [step.predictions.probabilities for step in steps if step.predictions is not None]
+def collect(
+    measured: Sequence[tuple[FeatureTable, Predictions | None]],
+) -> tuple[FeatureTable, Predictions | None]:
+    """Tables and predictions of the time steps of a lane, one after the other."""
+    found = [predictions.probabilities for _, predictions in measured if predictions is not None]
     return (
-        concatenate([step.table for step in steps]),
+        concatenate([table for table, _ in measured]),
         Predictions(np.concatenate(found)) if found else None,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass import registry
-from objclass.core import FeatureTable, Predictions
+from objclass.core import FeatureTable, Lane, Predictions
 from objclass.errors import UsageError
 from objclass.features import Feature
 
@@ -47,6 +47,7 @@ def writer_for(path: str) -> Any:
 def ilastik_columns(
     table: FeatureTable,
     features: Sequence[Feature],
+    lane: Lane,
     image: str,
     classes: Sequence[str] = (),
     predictions: Predictions | None = None,
@@ -58,8 +59,8 @@ def ilastik_columns(
     ----------
     table
         Measured objects; ``features`` says which of its values to show, in this order.
-    image
-        Name of the image they come from.
+    lane, image
+        Where they come from, and what the table calls it.
     classes, predictions, user_labels
         Names of the classes, what was predicted, and the class that a user gave each object (0: none).
     """
@@ -82,18 +83,9 @@ def ilastik_columns(
         columns["original_oid"] = table.original
     for feature in features:
         values = table.values[feature.key]
-        for k, name in enumerate(_column_names(feature, values.shape[1])):
+        for k, name in enumerate(feature.columns(lane.objects.ndim, lane.channels)):
             columns.setdefault(name, values[:, k])
     return columns
-
-
-def _column_names(feature: Feature, width: int) -> list[str]:
-    """Names of the columns, from the number of them: an empty table knows no dimensions."""
-    for ndim, channels in ((d, c) for d in feature.dims for c in range(width + 1)):
-        names = feature.columns(ndim, channels)
-        if len(names) == width:
-            return names
-    return [f"{feature.title}_{k}" for k in range(width)]
 
 
 class CsvWriter:

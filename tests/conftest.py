@@ -1,6 +1,8 @@
 """What tests share: where the reference data are, small images, a small trained project."""
 
+import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,18 @@ def shared() -> Path:
     return folder
 
 
+def script(path):
+    """A script of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{path.parent.name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
-def samples() -> Path:
-    return SAMPLES
+def samples(tmp_path_factory) -> Path:
+    """A copy of the sample data: runs write beside their inputs."""
+    return shutil.copytree(SAMPLES, tmp_path_factory.mktemp("samples") / "sample_data")
 
 
 @pytest.fixture

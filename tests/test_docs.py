@@ -3,25 +3,16 @@
 import re
 import shlex
 import shutil
-import sys
 
 import pytest
 
 from objclass.cli import main
-
-from .conftest import ROOT
+from tests.conftest import ROOT, script
 
 
 @pytest.fixture
 def make():
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import make
-
-        yield make
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
-        sys.modules.pop("make", None)
+    return script(ROOT / "docs/make.py")
 
 
 def test_the_reference_is_up_to_date(make):
@@ -85,16 +76,9 @@ def test_links_lead_somewhere():
 def test_the_sample_data_are_what_the_script_makes(tmp_path, monkeypatch):
     """Images and labels to the last byte; projects depend on the version of scikit-learn."""
     samples = ROOT / "sample_data"
-    sys.path.insert(0, str(samples))
-    try:
-        sys.modules.pop("make", None)
-        import make
-
-        monkeypatch.setattr(make, "HERE", tmp_path)
-        make.make_images()
-    finally:
-        sys.path.remove(str(samples))
-        sys.modules.pop("make", None)
+    make = script(samples / "make.py")
+    monkeypatch.setattr(make, "HERE", tmp_path)
+    make.make_images()
     import tifffile
 
     for path in tmp_path.glob("*.tif"):

@@ -58,7 +58,9 @@ def test_ids_places_and_paint_teach_the_same(here):
     found = _ids("cells_train.tif", "cells_train_segmentation.tif")
     with open("ids.csv", "w") as file:
         file.write("class\tlabelimage_oid\ttimestep\n")  # other order of columns, tabs
-        file.writelines(f"{row['class']}\t{found[int(row['y']), int(row['x'])]}\t0\n" for row in reversed(places))
+        file.writelines(
+            f"{row['class']}\t{found[int(row['y']), int(row['x'])]}\t0\n" for row in reversed(places)
+        )
     assert train("ids.csv", *SMALL, project="ids.ilp") == 0
     names = ["elongated", "ring", "round"]
     paint = np.zeros((320, 320), np.uint8)

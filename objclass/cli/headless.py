@@ -1,6 +1,7 @@
 """``objclass --headless``: the run, in the language of ilastik's headless mode."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Optional
@@ -101,8 +102,27 @@ def main(arguments: Sequence[str]) -> int:
 
     request = _request(options, arguments)
     count = max(len(paths) for paths in request.inputs.paths.values())
-    progress = None if options.quiet else batch.show_progress(count)
-    return batch.run(request, progress)
+    if options.quiet or not sys.stderr.isatty():
+        return batch.run(request)
+    return _with_progress(request, count)
+
+
+def _with_progress(request: Any, lanes: int) -> int:
+    """Run with a bar on the terminal; messages go above it."""
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from objclass import batch
+
+    done: dict[str, float] = {}
+    with logging_redirect_tqdm([log]), tqdm(total=lanes, unit="lane", leave=False) as bar:
+
+        def update(name: str, share: float) -> None:
+            bar.set_description(name, refresh=False)
+            bar.update(share - done.get(name, 0.0))
+            done[name] = share
+
+        return batch.run(request, update)
 
 
 def _inputs_given(options: HeadlessOptions) -> bool:

@@ -292,12 +292,14 @@ def gather(
         now = [s for s in scanned if passes[s] == number]
         states: dict[type[Statistic], Any] = {}
         for voxels in read_blocks():
-            for s in now:
-                states[s] = _advance(s, states.get(s), voxels, done)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
+                for s in now:
+                    states[s] = _advance(s, states.get(s), voxels, done)
         done |= states
-        for s in statistics:
-            if issubclass(s, Derived) and passes[s] == number:
-                done[s] = s.of(done)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for s in statistics:
+                if issubclass(s, Derived) and passes[s] == number:
+                    done[s] = s.of(done)
     return done
 
 

@@ -166,66 +166,71 @@ def neighbour(p: int, k: int, width: int, size: int) -> int:
 
 
 @kernel
-def nearest_in_row(inside: Ints, width: int) -> tuple[Ints, Ints]:
-    """Steps along x to the nearest pixel beside the object, and their squares; right before left.
+def nearest_sites(square: Ints, first: int, last: int, begin: int, end: int) -> tuple[Ints, Ints]:
+    """Which sites of a line are nearest to its places from ``begin`` to ``end``, and from where on.
 
-    In rows without such a pixel: no steps, and a square beyond all distances.
+    The sites are first … last, each at a distance of its own besides: ``square`` is that squared. Of
+    equals the later one counts. Felzenszwalb and Huttenlocher 2012: the lower envelope of parabolas.
     """
-    size = len(inside)
-    far = 2 * (size + 1)
-    across, square = [0] * size, [0] * size
-    for row in range(0, size, width):
-        begin, end = row, row + width
-        for stop in range(row, end + 1):
-            if stop < end and inside[stop]:
-                continue
-            for p in range(begin, stop):  # the run of the object that ends here
-                left = p - begin + 1 if begin > row else far
-                right = stop - p if stop < end else far
-                steps = right if right <= left else -left
-                across[p] = steps if steps != far else 0
-                square[p] = steps * steps
-            begin = stop + 1
-    return across, square
+    sites, since = [first], [begin]
+    for c in range(first + 1, last + 1):
+        start = begin
+        while sites:
+            b = sites[-1]
+            # the first place that is at least as near to c as to b
+            start = -((b * b + square[b] - c * c - square[c]) // (2 * (c - b)))
+            if start > since[-1]:
+                break
+            sites.pop()
+            since.pop()
+            start = begin
+        if start < end:
+            sites.append(c)
+            since.append(start)
+    return sites, since
 
 
 @kernel
-def nearest_row(inside: Ints, square: Ints, p: int, width: int) -> int:
-    """Steps along y to the row of the nearest pixel beside the object; lower before upper."""
-    best, nearest, steps = square[p], 0, 1
-    above = below = True
-    while steps * steps <= best and (above or below):
-        q = p - steps * width
-        above = above and q >= 0
-        if above:
-            if steps * steps + square[q] < best:
-                best, nearest = steps * steps + square[q], -steps
-            above = inside[q] != 0
-        q = p + steps * width
-        below = below and q < len(inside)
-        if below:
-            if steps * steps + square[q] <= best:
-                best, nearest = steps * steps + square[q], steps
-            below = inside[q] != 0
-        steps += 1
-    return nearest
+def steps_along(inside: Ints, square: Ints, line: int, stride: int, length: int, steps: Ints) -> None:
+    """Steps along a line to the nearest pixel beside the object, for each pixel of the object.
+
+    ``square`` is how far each pixel of the image is from there already, squared, and is updated.
+    """
+    begin = 0
+    far = [square[line + i * stride] for i in range(length)]
+    for end in range(length + 1):
+        if end < length and inside[line + end * stride]:
+            continue
+        if begin < end:  # a run of the object ends here
+            first, last = max(begin - 1, 0), min(end, length - 1)
+            sites, since = nearest_sites(far, first, last, begin, end)
+            since.append(end)
+            for i in range(len(sites)):
+                for place in range(since[i], since[i + 1]):
+                    p = line + place * stride
+                    steps[p] = sites[i] - place
+                    square[p] = steps[p] * steps[p] + far[sites[i]]
+        begin = end + 1
 
 
 @kernel
 def boundary_vectors(inside: Ints, width: int) -> tuple[Ints, Ints, Ints]:
     """Vectors to the nearest pixel beside the object, and their squared lengths.
 
-    They are 0 if the whole image is object.
+    Of equals the lowest row counts, in it the pixel to the right. If the whole image is object, vectors
+    are 0.
     """
     size = len(inside)
-    across, square = nearest_in_row(inside, width)
-    vx, vy, squared = [0] * size, [0] * size, [0] * size
-    for p in range(size):
-        if inside[p]:
-            dy = nearest_row(inside, square, p, width)
-            dx = across[p + dy * width]
-            vx[p], vy[p], squared[p] = dx, dy, dx * dx + dy * dy
-    return vx, vy, squared
+    height = size // width
+    beyond = (width + height) * (width + height)
+    square = [beyond if inside[p] else 0 for p in range(size)]
+    across, down = [0] * size, [0] * size
+    for y in range(height):
+        steps_along(inside, square, y * width, 1, width, across)
+    for x in range(width):
+        steps_along(inside, square, x, width, height, down)
+    across = [across[p + down[p] * width] for p in range(size)]
+    return across, down, [across[p] ** 2 + down[p] ** 2 for p in range(size)]
 
 
 @kernel
@@ -322,9 +327,11 @@ class Graph(NamedTuple):
 
     ``x``, ``y`` and ``depth`` (squared distance to the boundary) are those of the nodes. Neighbour k of
     node p is ``beside[8 * p + k]``, and ``joined`` says whether there is an edge. Unmarked pixels
-    within the bounding box of the skeleton have numbers, too, though there are no edges to them.
+    within the bounding box of the skeleton are numbered, too, though no edges lead there: ``size`` counts
+    them all.
     """
 
+    size: int
     x: Ints
     y: Ints
     depth: Ints
@@ -366,7 +373,7 @@ def graph(marked: Ints, squared: Ints, width: int) -> Graph:
                     count += 1
                 beside[8 * node + k] = number[q]
                 joined[8 * node + k] = marked[q]
-    return Graph(x, y, [squared[p] for p in pixels], beside, joined)
+    return Graph(count, x, y, [squared[p] for p in pixels], beside, joined)
 
 
 @kernel
@@ -423,7 +430,7 @@ def shortest_ways(net: Graph, start: int, goal: int) -> tuple[Ints, Ints]:
     goal, what is not joined is endlessly far: it leads nowhere, but it is in the heap and so has a say
     in which of two equal ways is found.
     """
-    size = max(max(net.beside), start) + 1
+    size = net.size
     before, cost, place = [NONE] * size, [math.inf] * size, [0] * size
     before[start], cost[start], place[start] = start, 0.0, 1
     heap, reached = [NONE, start], [NONE]

@@ -301,8 +301,7 @@ class Intensity(Folded):
     @property
     def mean(self) -> FloatArray:
         """Mean values (channels, n)."""
-        with np.errstate(invalid="ignore"):
-            return self.total / self.count
+        return self.total / self.count
 
 
 @dataclass(frozen=True)
@@ -381,9 +380,8 @@ class Histogram(Merged):
     def scan(cls, voxels: Voxels, done: Done) -> Self:
         """Count the voxels of one block."""
         low, high = histogram_range(done[Intensity], common=voxels.common_range)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            scale = BINS / (high - low)  # rounded before it is multiplied, as in vigra
-            place = scale[voxels.rows] * (voxels.values[0] - low[voxels.rows])
+        scale = BINS / (high - low)  # rounded before it is multiplied, as in vigra
+        place = scale[voxels.rows] * (voxels.values[0] - low[voxels.rows])
         hit = np.isfinite(place)
         bins = np.minimum(place[hit].astype(np.intp), BINS - 1)
         flat = np.bincount(voxels.rows[hit] * BINS + bins, minlength=voxels.count * BINS)
@@ -493,8 +491,7 @@ class Scatter(Folded):
         total, matrix, deltas = self.total.copy(), self.matrix.copy(), []
         for i, v in enumerate(vectors):
             running = voxels.running(v if w is None else w * v, total[:, i], exact=exact)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                deltas.append(np.where(above, running / weight - v, 0))
+            deltas.append(np.where(above, running / weight - v, 0))
             total[:, i] = voxels.last(running, total[:, i])
             left = factor * deltas[i]
             for j in range(i + 1):
@@ -505,8 +502,7 @@ class Scatter(Folded):
     @property
     def center(self) -> FloatArray:
         """Weighted mean vectors (n, d)."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.total / self.weight[:, None]
+        return self.total / self.weight[:, None]
 
 
 class CoordinateScatter(Scatter):
@@ -657,9 +653,8 @@ def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
     square, square_rest = _product(q, q)
     cube, cube_rest = _product(square, q)
     fourth, fourth_rest = _product(square, square)
-    with np.errstate(invalid="ignore", over="ignore"):
-        cube_rest = cube_rest + square_rest * q
-        fourth_rest = fourth_rest + 2 * square * square_rest
+    cube_rest = cube_rest + square_rest * q
+    fourth_rest = fourth_rest + 2 * square * square_rest
     return _as_pow(q, 3.0, cube, cube_rest), _as_pow(q, 4.0, fourth, fourth_rest)
 
 
@@ -671,23 +666,21 @@ MIDDLE = 0.44
 
 def _as_pow(q: FloatArray, exponent: float, high: FloatArray, rest: FloatArray) -> FloatArray:
     """The sum of ``high`` and ``rest`` rounded as ``pow(q, exponent)`` rounds it."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        power = np.where(np.isfinite(high), high + rest, high)
-        error = np.abs((high - power) + rest)
-        # below a power of two floats are twice as dense
-        digit = np.spacing(np.abs(power) * (1 - 2.0**-53))
-        doubtful = np.flatnonzero((error > MIDDLE * digit) & np.isfinite(power))
+    power = np.where(np.isfinite(high), high + rest, high)
+    error = np.abs((high - power) + rest)
+    # below a power of two floats are twice as dense
+    digit = np.spacing(np.abs(power) * (1 - 2.0**-53))
+    doubtful = np.flatnonzero((error > MIDDLE * digit) & np.isfinite(power))
     power[doubtful] = _POW(q[doubtful], exponent)
     return power
 
 
 def _product(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The product rounded, and what the rounding lost (Dekker 1971)."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        product = a * b
-        a_high, a_low = _split(a)
-        b_high, b_low = _split(b)
-        rest = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    product = a * b
+    a_high, a_low = _split(a)
+    b_high, b_low = _split(b)
+    rest = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
     # beyond 1e300 splitting overflows: the rest is then far below what the sum can show
     return product, np.where(np.isfinite(rest), rest, 0)
 

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from objclass.cli import main
+from tests.conftest import script
 
 
 @pytest.fixture
@@ -71,11 +72,7 @@ def test_the_expected_table_of_the_sample_data(here, samples):
 
 def test_the_sample_cells_are_classified_well(here, samples):
     """The kinds of the sample cells go in turn: what is classified wrongly is a small part."""
-    sys.path.insert(0, str(samples))
-    try:
-        import make
-    finally:
-        sys.path.remove(str(samples))
+    make = script(samples / "make.py")
     _, truth, kinds = make.field(60, 7)
     assert main([*sample(samples), "--table_only", "--table_filename", "t.csv"]) == 0
     hits = [
@@ -390,3 +387,69 @@ def test_ilastiks_own_options_are_accepted_with_one_line(here, samples, capsys):
     told = capsys.readouterr().err
     assert told.count("objclass: warning") == 2
     assert main(["--headless", "--project", str(samples / "cells.ilp")]) == 0
+
+
+def test_columns_of_a_volume_with_channels(here):
+    """Widths alone do not tell dimensions from channels: six numbers are 3 × 2 here, not 2 × 3."""
+    rng = np.random.default_rng(0)
+    np.save("raw.npy", rng.random((4, 9, 9, 2)))
+    labels = np.zeros((4, 9, 9), np.uint8)
+    labels[1:3, 2:6, 2:7] = 1
+    np.save("labels.npy", labels)
+    assert main(["--headless", "--raw_data", "raw.npy", "--label_image", "labels.npy", "--table_filename", "t.csv",
+                 "--features", "regionprops:centroid_weighted"]) == 0  # fmt: skip
+    names = [f"centroid_weighted-{d}-{c}" for d in range(3) for c in range(2)]
+    assert list(rows_of("t.csv")[0])[-6:] == names
+
+
+def test_a_table_of_several_kinds_of_images_is_refused(here, capsys):
+    for name, shape in (("a", (9, 9)), ("b", (5, 9, 9))):
+        np.save(f"{name}.npy", np.ones(shape, np.uint8))
+    run = ["--headless", "--label_image", "a.npy", "b.npy", "--features", "regionprops:centroid"]
+    assert main([*run, "--table_filename", "t.csv"]) == 2
+    assert "other columns" in capsys.readouterr().err
+    assert main([*run, "--table_filename", "{nickname}.csv"]) == 0
+
+
+def test_axes_of_the_training_lane_win_with_a_warning(here, samples, capsys):
+    raw, mask = (tifffile.imread(samples / f"cells{part}.tif") for part in ("", "_segmentation"))
+    tifffile.imwrite("raw.tif", raw.T.copy(), metadata={"axes": "YX"})
+    tags = {"axes": [{"key": "x", "typeFlags": 2}, {"key": "y", "typeFlags": 2}]}
+    with h5py.File("in.h5", "w") as file:
+        for name, pixels in (("raw", raw.T), ("seg", mask.T)):
+            file[name] = pixels
+            file[name].attrs["axistags"] = json.dumps(tags)
+    run = ["--headless", "--project", str(samples / "cells.ilp"), "--raw_data", "in.h5/raw", "--segmentation_image",
+           "in.h5/seg", "--table_only", "--table_filename", "t.csv"]  # fmt: skip
+    assert main([*run, "--ignore_training_axistags"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    expected = rows_of(samples / "cells_expected.csv")
+    assert [r["Predicted Class"] for r in rows_of("t.csv")] == [r["Predicted Class"] for r in expected]
+    assert main(run) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(told) == 2
+    assert "states axes xy" in told[0]
+    assert "--ignore_training_axistags" in told[0]
+    centres = [float(r["Center of the object_1"]) for r in rows_of("t.csv")]
+    assert centres != [float(r["Center of the object_1"]) for r in expected]
+
+
+def test_a_terminated_run_leaves_nothing(here, samples):
+    """SIGTERM: exit code 143, no half of a file."""
+    import signal
+    import time
+
+    np.save("raw.npy", np.zeros((3000, 320, 320), np.uint8))
+    np.save("seg.npy", np.ones((3000, 320, 320), np.uint8))
+    run = [sys.executable, "-m", "objclass", "--headless", "--project", str(samples / "cells.ilp"), "--raw_data", "raw.npy",
+           "--segmentation_image", "seg.npy", "--input_axes", "tyx", "--table_filename", "t.csv",
+           "--output_filename_format", "out"]  # fmt: skip
+    process = subprocess.Popen(run, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not list(here.glob(".*part*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "terminated" in told
+    assert sorted(p.name for p in here.iterdir()) == ["raw.npy", "seg.npy"]
