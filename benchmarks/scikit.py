@@ -66,7 +66,7 @@ def main(job, folder, more):
         names = [
             name for name in dir(regionprops(labels[:64, :64], raw[:64, :64])[0]) if not name.startswith("_")
         ]
-        names = [n for n in names if n.islower() and n not in WIDE and n not in ("to_polygon",)]
+        names = [n for n in names if n.islower() and n not in WIDE and n != "to_polygon"]
         known = regionprops(labels[:64, :64], raw[:64, :64])[0]
         names = [n for n in names if not callable(getattr(known, n, len))]
         table = pd.DataFrame(regionprops_table(labels, raw, ["label", *names]))

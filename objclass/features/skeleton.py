@@ -332,6 +332,8 @@ class Graph(NamedTuple):
     """
 
     size: int
+    outside: Ints
+    pixels: Ints
     x: Ints
     y: Ints
     depth: Ints
@@ -355,7 +357,7 @@ class Tree(NamedTuple):
 
 
 @kernel
-def graph(marked: Ints, squared: Ints, width: int) -> Graph:
+def graph(inside: Ints, marked: Ints, squared: Ints, width: int) -> Graph:
     """Make a graph of marked pixels."""
     pixels = [p for p in range(len(marked)) if marked[p]]
     x, y = [p % width for p in pixels], [p // width for p in pixels]
@@ -373,7 +375,10 @@ def graph(marked: Ints, squared: Ints, width: int) -> Graph:
                     count += 1
                 beside[8 * node + k] = number[q]
                 joined[8 * node + k] = marked[q]
-    return Graph(count, x, y, [squared[p] for p in pixels], beside, joined)
+    outside = [0]
+    for p in range(len(inside)):
+        outside.append(outside[-1] + (0 if inside[p] else 1))
+    return Graph(count, outside, pixels, x, y, [squared[p] for p in pixels], beside, joined)
 
 
 @kernel
@@ -533,23 +538,21 @@ def pass_on(net: Graph, tree: Tree) -> Ints:
 
 
 @kernel
-def goes_round_hole(way: Ints, net: Graph, inside: Ints, width: int) -> bool:
+def goes_round_hole(way: Ints, net: Graph) -> bool:
     """Whether a pixel within a closed way does not belong to the object.
 
-    It is within if the way crosses an odd number of times to the left of it. An edge between two rows
-    crosses the upper one, so to say just below.
+    A pixel is within if the way crosses its row an odd number of times to the left of it. An edge
+    between two rows crosses the upper one where it starts, so to say just below.
     """
-    x, y = [net.x[p] for p in way], [net.y[p] for p in way]
-    left, top, span = min(x), min(y), max(x) - min(x) + 1
-    crossed = [0] * (span * (max(y) - top + 1))
-    for i in range(len(way)):
-        if y[i] != y[i - 1]:
-            upper = i if y[i] < y[i - 1] else i - 1
-            crossed[(y[upper] - top) * span + x[upper] - left] ^= 1
-    within = 0
-    for i in range(len(crossed)):
-        within ^= crossed[i]
-        if within and not inside[(top + i // span) * width + left + i % span]:
+    pixels = [net.pixels[p] for p in way]
+    crossings = [
+        min(pixels[i], pixels[i - 1])
+        for i in range(len(way))
+        if net.y[way[i]] != net.y[way[i - 1]]
+    ]
+    crossings.sort()
+    for i in range(0, len(crossings), 2):
+        if net.outside[crossings[i]] != net.outside[crossings[i + 1]]:
             return True
     return False
 
@@ -567,7 +570,7 @@ def prune(p: int, net: Graph, tree: Tree) -> None:
 
 
 @kernel
-def cut_loops(net: Graph, tree: Tree, area: Ints, inside: Ints, width: int) -> tuple[Ints, int, float]:
+def cut_loops(net: Graph, tree: Tree, area: Ints) -> tuple[Ints, int, float]:
     """Cut the loops at leaves; prune leaves that are in none and far from the boundary.
 
     Answers which nodes belong to a loop (the centre is taken for one), the number of loops, and the
@@ -584,7 +587,7 @@ def cut_loops(net: Graph, tree: Tree, area: Ints, inside: Ints, width: int) -> t
                 continue  # too small for a hole
             cut(net, p, k)
             way = way_back(shortest_ways(net, p, q)[1], q)
-            if goes_round_hole(way, net, inside, width):
+            if goes_round_hole(way, net):
                 loops += 1
                 total += tree.length[p] + tree.length[q]
                 salience = max(tree.salience[p], tree.salience[q])
@@ -610,12 +613,12 @@ def skeleton_numbers(inside: Ints, width: int) -> Floats:
     thin(marked, squared, width)
     if 1 not in marked:
         return [math.nan] * 12
-    net = graph(marked, squared, width)
+    net = graph(inside, marked, squared, width)
     line, along = centre_line(net)
     first, centre, last = line[0], line[half_way(along)], line[-1]
     tree = grow(net, centre)
     area = pass_on(net, tree)
-    loop, holes, total = cut_loops(net, tree, area, inside, width)
+    loop, holes, total = cut_loops(net, tree, area)
     branches, length = 0, 0.0
     for p in tree.reached:
         salient = tree.salience[p] >= SALIENT * tree.salience[centre]
