@@ -19,6 +19,7 @@ log = logging.getLogger("objclass")
 
 COMMANDS = {
     "train": "objclass.cli.train:main",
+    "inspect": "objclass.cli.inspect:main",
     "features": "objclass.cli.features:main",
 }
 """Name of a command -> its function; anything else is the run (`objclass.cli.headless`)."""
@@ -29,6 +30,7 @@ USAGE = """\
 usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE …
        objclass --headless --help      all options of the run
        objclass train --help           train a project from labels
+       objclass inspect P.ilp          what is in a project
        objclass features               every feature there is
        objclass --version
 

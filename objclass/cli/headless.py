@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
         if getattr(options, name):
             log.warning("%s", told)
     if not options.headless:
-        message = "expected --headless, or a command: train, features (objclass --help)"
+        message = "expected --headless, or a command: train, inspect, features (objclass --help)"
         raise UsageError(message)
     if not _inputs_given(options):
         log.info("nothing to do: give --raw_data and --segmentation_image (objclass --headless --help)")

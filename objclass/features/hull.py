@@ -83,7 +83,7 @@ def _components(free: NDArray[np.bool_]) -> NDArray[Any]:
     """Label the direct-connected components 1, 2, 3 … by their first pixel in scan order."""
     import cc3d
 
-    labels: NDArray[Any] = cc3d.connected_components(free, connectivity=2 * free.ndim)
+    labels: NDArray[Any] = cc3d.connected_components(free, connectivity=4 if free.ndim == 2 else 6)
     return labels
 
 

@@ -113,7 +113,7 @@ def choose(pixels: int) -> Callable[[NDArray[np.bool_]], Floats]:
 
 def plain(mask: NDArray[np.bool_]) -> Floats:
     """Measure a mask without numba."""
-    return skeleton_numbers(mask.ravel().tolist(), mask.shape[1])
+    return skeleton_numbers(mask.ravel().view(np.uint8).tolist(), mask.shape[1])
 
 
 @cache
@@ -124,6 +124,7 @@ def compiled(*, keep: bool) -> Callable[[NDArray[np.bool_]], Floats] | None:
     """
     import numba
 
+    jit: Any = numba.njit  # its stubs do not know all options
     names = dict(globals())
     for kernel in KERNELS:
         last = kernel is KERNELS[-1]  # it contains all others: only this one is kept, and called
@@ -131,7 +132,7 @@ def compiled(*, keep: bool) -> Callable[[NDArray[np.bool_]], Floats] | None:
         # a copy that finds compiled functions under the names that it calls
         copy = FunctionType(kernel.__code__, names, kernel.__name__)
         try:
-            names[kernel.__name__] = numba.njit(nogil=True, **options)(copy)
+            names[kernel.__name__] = jit(nogil=True, **options)(copy)
         except RuntimeError:
             return None
     if not keep:
@@ -325,20 +326,26 @@ def thin(marked: Ints, squared: Ints, width: int) -> None:
 class Graph(NamedTuple):
     """A skeleton as a graph: its nodes are the marked pixels in scan order.
 
-    ``x``, ``y`` and ``depth`` (squared distance to the boundary) are those of the nodes. Neighbour k of
-    node p is ``beside[8 * p + k]``, and ``joined`` says whether there is an edge. Unmarked pixels
-    within the bounding box of the skeleton are numbered, too, though no edges lead there: ``size`` counts
-    them all.
+    ``pixels``, ``x``, ``y`` and ``depth`` (squared distance to the boundary) are those of the nodes.
+    Neighbour k of node p is ``beside[8 * p + k]``, and ``joined`` says whether there is an edge. Unmarked
+    neighbours within the bounding box of the skeleton are numbered, too, though no edges lead there.
+    ``outside`` is how many pixels beside the object come before each pixel.
+
+    ``before`` and ``cost`` are the node before each and the way to it, as `shortest_ways` found them last;
+    ``place`` (in its heap) and ``seen`` are its own.
     """
 
-    size: int
-    outside: Ints
     pixels: Ints
     x: Ints
     y: Ints
     depth: Ints
     beside: Ints
     joined: Ints
+    outside: Ints
+    before: Ints
+    cost: Floats
+    place: Ints
+    seen: Ints
 
 
 class Tree(NamedTuple):
@@ -378,7 +385,9 @@ def graph(inside: Ints, marked: Ints, squared: Ints, width: int) -> Graph:
     outside = [0]
     for p in range(len(inside)):
         outside.append(outside[-1] + (0 if inside[p] else 1))
-    return Graph(count, outside, pixels, x, y, [squared[p] for p in pixels], beside, joined)
+    depth = [squared[p] for p in pixels]
+    before, cost, place, seen = [NONE] * count, [math.inf] * count, [0] * count, [0]
+    return Graph(pixels, x, y, depth, beside, joined, outside, before, cost, place, seen)
 
 
 @kernel
@@ -428,41 +437,44 @@ def take(heap: Ints, place: Ints, cost: Floats) -> int:
 
 
 @kernel
-def shortest_ways(net: Graph, start: int, goal: int) -> tuple[Ints, Ints]:
-    """Dijkstra's algorithm: the nodes in the order they are reached, and the one before each.
+def shortest_ways(net: Graph, start: int, goal: int) -> Ints:
+    """Dijkstra's algorithm: answers the nodes in the order they are reached.
 
     It ends with the goal, unless that is NONE. The heap is binary and counts from 1. On the way to a
     goal, what is not joined is endlessly far: it leads nowhere, but it is in the heap and so has a say
     in which of two equal ways is found.
     """
-    size = net.size
-    before, cost, place = [NONE] * size, [math.inf] * size, [0] * size
-    before[start], cost[start], place[start] = start, 0.0, 1
+    for p in net.seen:  # by the call before
+        net.before[p], net.cost[p], net.place[p] = NONE, math.inf, 0
+    net.seen.clear()
+    net.seen.append(start)
+    net.before[start], net.cost[start], net.place[start] = start, 0.0, 1
     heap, reached = [NONE, start], [NONE]
-    while len(heap) > 1 and cost[heap[1]] < ENDLESS:
-        p = take(heap, place, cost)
+    while len(heap) > 1 and net.cost[heap[1]] < ENDLESS:
+        p = take(heap, net.place, net.cost)
         reached.append(p)
         if p == goal:
             break
         for k in range(8):
             q, joined = net.beside[8 * p + k], net.joined[8 * p + k]
             if joined or (goal >= 0 and q >= 0):
-                away = cost[p] + PACE[k] if joined else ENDLESS
-                if away < cost[q]:
-                    cost[q], before[q] = away, p
-                    if place[q] == 0:
+                away = net.cost[p] + PACE[k] if joined else ENDLESS
+                if away < net.cost[q]:
+                    net.cost[q], net.before[q] = away, p
+                    if net.place[q] == 0:
+                        net.seen.append(q)
                         heap.append(q)
-                        place[q] = len(heap) - 1
-                    rise(heap, place, cost, place[q])
-    return reached[1:], before
+                        net.place[q] = len(heap) - 1
+                    rise(heap, net.place, net.cost, net.place[q])
+    return reached[1:]
 
 
 @kernel
-def way_back(before: Ints, last: int) -> Ints:
-    """The nodes from the last one back to where the ways started."""
+def way_back(net: Graph, last: int) -> Ints:
+    """The nodes from the last one back to where `shortest_ways` started."""
     way = [last]
-    while before[way[-1]] != way[-1]:
-        way.append(before[way[-1]])
+    while net.before[way[-1]] != way[-1]:
+        way.append(net.before[way[-1]])
     return way
 
 
@@ -472,9 +484,8 @@ def centre_line(net: Graph) -> tuple[Ints, Floats]:
 
     From the last node to the one furthest away, and from there once more.
     """
-    reached, _ = shortest_ways(net, len(net.x) - 1, NONE)
-    reached, before = shortest_ways(net, reached[-1], NONE)
-    line, along = way_back(before, reached[-1]), [0.0]
+    start = shortest_ways(net, len(net.x) - 1, NONE)[-1]
+    line, along = way_back(net, shortest_ways(net, start, NONE)[-1]), [0.0]
     for i in range(1, len(line)):
         along.append(along[-1] + distance(line[i - 1], line[i], net))
     return line, along
@@ -501,15 +512,16 @@ def grow(net: Graph, centre: int) -> Tree:
     Edges between branches that both go on are cut.
     """
     size = len(net.x)
-    reached, parent = shortest_ways(net, centre, NONE)
+    reached = shortest_ways(net, centre, NONE)
+    parent = net.before[:size]
     tree = Tree(reached, parent, [NONE] * size, [0.0] * size, [1.0] * size)
     for p in reached[::-1]:
         up = parent[p]
         for k in range(4):  # those earlier in scan order
             q = net.beside[8 * p + k]
-            if net.joined[8 * p + k] and q != up and parent[q] != p:
-                if tree.child[p] != NONE and tree.child[q] != NONE:
-                    cut(net, p, k)
+            branching = net.joined[8 * p + k] and q != up and parent[q] != p
+            if branching and min(tree.child[p], tree.child[q]) > NONE:
+                cut(net, p, k)
         way = tree.length[p] + distance(p, up, net)
         if tree.length[up] < way:
             tree.length[up], tree.child[up] = way, p
@@ -545,11 +557,7 @@ def goes_round_hole(way: Ints, net: Graph) -> bool:
     between two rows crosses the upper one where it starts, so to say just below.
     """
     pixels = [net.pixels[p] for p in way]
-    crossings = [
-        min(pixels[i], pixels[i - 1])
-        for i in range(len(way))
-        if net.y[way[i]] != net.y[way[i - 1]]
-    ]
+    crossings = [min(pixels[i], pixels[i - 1]) for i in range(len(way)) if net.y[way[i]] != net.y[way[i - 1]]]
     crossings.sort()
     for i in range(0, len(crossings), 2):
         if net.outside[crossings[i]] != net.outside[crossings[i + 1]]:
@@ -586,7 +594,8 @@ def cut_loops(net: Graph, tree: Tree, area: Ints) -> tuple[Ints, int, float]:
             if abs(area[p] - net.x[p] * net.y[q] + net.y[p] * net.x[q] - area[q]) <= 3:
                 continue  # too small for a hole
             cut(net, p, k)
-            way = way_back(shortest_ways(net, p, q)[1], q)
+            shortest_ways(net, p, q)
+            way = way_back(net, q)
             if goes_round_hole(way, net):
                 loops += 1
                 total += tree.length[p] + tree.length[q]

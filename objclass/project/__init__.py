@@ -146,12 +146,25 @@ class Project:
         ProjectError
             If the project has no forest, or the table another number of columns.
         """
-        if self.forest is None:
-            message = f"{self.path} holds no trained classifier"
-            raise ProjectError(message)
-        found = self.forest.predict(self.matrix(table)).probabilities
+        found = self.check_trained().predict(self.matrix(table)).probabilities
         absent = len(self.classes) - found.shape[1]
         return Predictions(np.pad(found, ((0, 0), (0, max(absent, 0)))))
+
+    def check_trained(self) -> Forest:
+        """The forest.
+
+        Raises
+        ------
+        ProjectError
+            If there is none.
+        """
+        if self.forest is None:
+            message = (
+                f"{self.path} holds no trained classifier: open it in ilastik, turn on Live Update and "
+                "save it"
+            )
+            raise ProjectError(message)
+        return self.forest
 
     def check_columns(self, ndim: int, channels: int, given: str) -> None:
         """Refuse images whose features are not those that the forest was trained on.
@@ -168,18 +181,13 @@ class Project:
         ProjectError
             With both, and which features or how many columns there are too few.
         """
-        if self.forest is None:
-            message = (
-                f"{self.path} holds no trained classifier: open it in ilastik, turn on Live Update and "
-                "save it"
-            )
-            raise ProjectError(message)
+        forest = self.check_trained()
         needed = [feature for feature in self.features() if feature.key in self.selected]
         unfit = [feature.name for feature in needed if not feature.fits(ndim, channels)]
         width = sum(int(np.prod(f.extents(ndim, channels), dtype=int)) for f in needed)
-        if not unfit and width == self.forest.columns:
+        if not unfit and width == forest.columns:
             return
-        why = f"{width} feature columns, {self.forest.columns} expected"
+        why = f"{width} feature columns, {forest.columns} expected"
         if unfit:
             why = f"not defined for it: {', '.join(unfit[:5])}"
         message = (

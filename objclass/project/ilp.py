@@ -6,8 +6,10 @@ ilastik itself opens (from binary image, prediction image, label image).
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,11 @@ WORKFLOW_CLASSES = {
 }
 
 PIXEL_AND_OBJECT = WORKFLOW_CLASSES["ObjectClassificationWorkflowPixel"]
+
+DAMAGE = (
+    KeyError, ValueError, TypeError, RuntimeError, IndexError, AttributeError, OverflowError, MemoryError
+)  # fmt: skip
+"""What a damaged file makes h5py, numpy and the reading here raise."""
 
 VERSION = "1.4.2"
 """What we say wrote a project of ours: ilastik opens none without a version that it knows."""
@@ -92,6 +99,134 @@ def read_project(path: str) -> Project:
         )
 
 
+def inspect_project(path: str) -> dict[str, Any]:
+    """What is in a project of any workflow, as plain values; what cannot be read is said in its place.
+
+    Raises
+    ------
+    ProjectError
+        If the file is no HDF5 file.
+    """
+    with _opened(path) as file:
+        workflow = _text(file.get("workflowName"), "")
+        workflow = WORKFLOW_CLASSES.get(workflow, workflow)
+        told: dict[str, Any] = {
+            "path": path,
+            "workflow": workflow,
+            "ilastik_version": _text(file.get("ilastikVersion"), ""),
+            "parts": sorted(file),
+        }
+        for name, read in _PARTS.items():
+            told[name] = _tried(read, file, WORKFLOWS.get(workflow, ""))
+        return told
+
+
+def _tried(read: Callable[[h5py.File, str], Any], file: h5py.File, role: str) -> Any:
+    """A part of a project, or what is wrong with it."""
+    try:
+        return read(file, role)
+    except (ProjectError, UsageError, *DAMAGE) as fault:
+        return {"fault": _one_line(fault) or type(fault).__name__}
+
+
+def _told_classes(file: h5py.File, _: str) -> list[dict[str, Any]]:
+    """Name, colour and labels (lane -> time step -> objects) of each class."""
+    for applet in ("ObjectClassification", "PixelClassification"):
+        if applet in file:
+            group = file[applet]
+            names, colors = _names(group.get("LabelNames")), _colors(group.get("LabelColors"))
+            labels = _labels(group.get("LabelInputs"))
+            return [
+                {
+                    "name": name,
+                    "color": list(colors[k - 1]) if k <= len(colors) else None,
+                    "labels": {
+                        lane: {t: int((given == k).sum()) for t, given in steps.items()}
+                        for lane, steps in labels.items()
+                    },
+                }
+                for k, name in enumerate(names, 1)
+            ]
+    return []
+
+
+def _told_threshold(file: h5py.File, role: str) -> dict[str, Any] | None:
+    if role != "prediction_maps" and "ThresholdTwoLevels" not in file:
+        return None
+    return vars(_threshold(file.get("ThresholdTwoLevels"), "prediction_maps"))
+
+
+def _told_features(file: h5py.File, _: str) -> dict[str, Any]:
+    computed, margin = (), ()
+    if "ObjectExtraction/Features" in file:
+        computed, margin = _features(_group(file, "ObjectExtraction/Features"))
+    selected: tuple[Key, ...] = ()
+    if "ObjectClassification/SelectedFeatures" in file:
+        selected, _ = _features(_group(file, "ObjectClassification/SelectedFeatures"))
+    return {
+        "computed": _by_plugin(computed),
+        "selected": _by_plugin(selected),
+        "margin": list(margin),
+    }
+
+
+def _by_plugin(keys: tuple[Key, ...]) -> dict[str, list[str]]:
+    return {plugin: [n for p, n in keys if p == plugin] for plugin in dict.fromkeys(p for p, _ in keys)}
+
+
+def _told_forest(file: h5py.File, _: str) -> dict[str, int] | None:
+    forest = _forest(file.get("ObjectClassification/ClassifierForests"))
+    if forest is None:
+        return None
+    return {
+        "trees": forest.trees, "columns": forest.columns, "classes": forest.classes, "depth": forest.depth
+    }  # fmt: skip
+
+
+def _told_export(file: h5py.File, _: str) -> dict[str, Any]:
+    group = file.get("Object Information Export", file.get("Prediction Export"))
+    return {name: value for name, value in vars(_export(group)).items() if value is not None}
+
+
+def _told_table(file: h5py.File, _: str) -> dict[str, Any] | None:
+    table = _table(file.get("ObjectClassification/ExportSettings"))
+    return vars(table) if table is not None else None
+
+
+def _told_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
+    """What it was trained on, and whether it is found from where the project is."""
+    folder = Path(file.filename).resolve().parent
+    return [
+        {
+            role: {
+                "path": given.path,
+                "axes": given.axes,
+                "shape": list(given.shape),
+                "found": bool(glob(str(folder / _file_part(given.path)))),
+            }
+            for role, given in lane.items()
+        }
+        for lane in _lanes(file.get("Input Data"))
+    ]
+
+
+def _file_part(path: str) -> str:
+    """The path without what follows the suffix of an HDF5 file, of several paths the first."""
+    first = path.split(os.pathsep, 1)[0]
+    return re.sub(r"(\.(?:h5|hdf5|ilp|n5|npz))/.*", r"\1", first)
+
+
+_PARTS: dict[str, Callable[[h5py.File, str], Any]] = {
+    "classes": _told_classes,
+    "threshold": _told_threshold,
+    "features": _told_features,
+    "forest": _told_forest,
+    "export": _told_export,
+    "table": _told_table,
+    "lanes": _told_lanes,
+}
+
+
 def _other_workflow(path: str, workflow: str) -> str:
     """What to do about a project of a workflow that we do not run."""
     if not workflow:
@@ -125,8 +260,7 @@ def _opened(path: str) -> Iterator[h5py.File]:
     except OSError as fault:
         message = f"{path} cannot be read as HDF5 (truncated, or not a project?): {_one_line(fault)}"
         raise ProjectError(message) from None
-    except (KeyError, ValueError, TypeError, RuntimeError, IndexError, AttributeError,
-            OverflowError, MemoryError) as fault:  # fmt: skip
+    except DAMAGE as fault:
         message = f"{path} is damaged: {type(fault).__name__}: {_one_line(fault)}"
         raise ProjectError(message) from None
 

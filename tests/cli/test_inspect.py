@@ -1,0 +1,66 @@
+"""What is in a project: of every workflow, damaged ones too."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from objclass.cli import main
+
+
+def told(capsys, *arguments):
+    assert main(["inspect", *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_sample_project(samples, capsys):
+    text = told(capsys, samples / "cells.ilp")
+    assert "runnable    yes" in text
+    assert "1 elongated rgb(230, 25, 75): 12 in lane 0" in text
+    assert "neighbourhood of 10 × 10 pixels" in text
+    assert "raw_data: cells_train.tif yx 320×320 (found)" in text
+    found = json.loads(told(capsys, samples / "cells.ilp", "--json"))
+    assert found["forest"]["trees"] == 100
+    assert found["classes"][1]["labels"] == {"0": {"0": 12}}
+    assert found["runnable"] is True
+    (samples / "cells_train.tif").unlink()
+    assert "(not found)" in told(capsys, samples / "cells.ilp")
+
+
+def test_any_other_file_of_ilastik(tmp_path, capsys):
+    with h5py.File(tmp_path / "p.ilp", "w") as file:
+        file["workflowName"] = b"Carving"
+        file["ilastikVersion"] = b"1.4.0"
+    text = told(capsys, tmp_path / "p.ilp")
+    assert "Carving (version 1.4.0)" in text
+    assert "runnable    no: " in text
+
+
+def test_a_part_that_is_damaged_hides_no_other(samples, capsys):
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        tree = file["ObjectClassification/ClassifierForests/Forest0000/Tree_00"]
+        del tree["topology"]
+        tree["topology"] = np.zeros(3, np.int32)
+    text = told(capsys, samples / "cells.ilp")
+    assert "forest      cannot be read: its forest is damaged" in text
+    assert "1 elongated" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"words", None])
+def test_no_project_at_all(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "p.ilp").write_bytes(content)
+    assert main(["inspect", str(tmp_path / "p.ilp")]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("objclass: error: ")
+    assert err.count("\n") == 1
+
+
+def test_every_project_of_the_reference_data(shared, capsys):
+    found = sorted(shared.glob("golden/**/*.ilp")) + sorted(shared.glob("data/**/*.ilp"))
+    assert len(found) > 40
+    for path in found:
+        one = json.loads(told(capsys, path, "--json"))
+        assert one["workflow"]
+        assert not any(isinstance(part, dict) and "fault" in part for part in one.values()), path
