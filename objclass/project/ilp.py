@@ -157,12 +157,13 @@ def _told_threshold(file: h5py.File, role: str) -> dict[str, Any] | None:
 
 
 def _told_features(file: h5py.File, _: str) -> dict[str, Any]:
-    computed, margin = (), ()
+    computed: tuple[Key, ...] = ()
+    margin: tuple[int, ...] = ()
     if "ObjectExtraction/Features" in file:
         computed, margin = _features(_group(file, "ObjectExtraction/Features"))
     selected: tuple[Key, ...] = ()
     if "ObjectClassification/SelectedFeatures" in file:
-        selected, _ = _features(_group(file, "ObjectClassification/SelectedFeatures"))
+        selected = _features(_group(file, "ObjectClassification/SelectedFeatures"))[0]
     return {
         "computed": _by_plugin(computed),
         "selected": _by_plugin(selected),
