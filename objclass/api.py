@@ -10,7 +10,7 @@ from objclass import images, maps, tables
 from objclass.core import AnyArray, Image, Lane, PixelSize, from_canonical
 from objclass.errors import UsageError
 from objclass.features import choose
-from objclass.lanes import OBJECT_ROLES
+from objclass.lanes import OBJECT_ROLES, with_training_axes
 from objclass.pipeline import Plan, Step, check_lane, collect, plan_for, run_lane
 from objclass.project import Project
 
@@ -63,8 +63,9 @@ def predict(
     segmentation, prediction_maps, label_image
         The second input of the project's workflow, likewise.
     raw_axes, axes
-        Axes of raw data and of the second input, such as ``"zyxc"``; by default what the file says, or
-        yx, zyx (yxc if the last axis is 4 or shorter), zyxc, tzyxc by number of axes.
+        Axes of raw data and of the second input, such as ``"zyxc"``. By default those that the project
+        was trained with, where they fit (as on the command line); else what the file says, or yx, zyx (yxc
+        if the last axis is 4 or shorter), zyxc, tzyxc by number of axes.
     name
         What the column ``Image`` says where arrays are given.
 
@@ -78,9 +79,8 @@ def predict(
     if roles != [project.role]:
         message = f"{project.path}: expected {project.role} (and raw), got {', '.join(roles) or 'none'}"
         raise UsageError(message)
-    plan = plan_for(project)
-    lane = _lane(raw, given[project.role], project.role, raw_axes, axes, name)
-    return _result(lane, plan, name)
+    lane = _lane(raw, given[project.role], project.role, raw_axes, axes, name, project)
+    return _result(lane, plan_for(project, [lane]), name)
 
 
 def measure(
@@ -131,17 +131,22 @@ def measure(
     return frame.rename(columns={"original_oid": "label"}).set_index(["timestep", "label"])
 
 
-def _lane(raw: Any, objects: Any, role: str, raw_axes: str | None, axes: str | None, name: str) -> Lane:
-    opened = _image(raw, raw_axes, "raw") if raw is not None else None
-    return Lane(opened, _image(objects, axes, role), role, name, "")
+def _lane(
+    raw: Any, objects: Any, role: str, raw_axes: str | None, axes: str | None, name: str,
+    project: Project | None = None,
+) -> Lane:  # fmt: skip
+    opened = _image(raw, raw_axes, "raw_data", project) if raw is not None else None
+    return Lane(opened, _image(objects, axes, role, project), role, name, "")
 
 
-def _image(given: Any, axes: str | None, name: str) -> Image:
-    if isinstance(given, str):
-        return images.open_image(given, axes=axes, axes_from="axes")
+def _image(given: Any, axes: str | None, role: str, project: Project | None) -> Image:
     if hasattr(given, "__fspath__"):
-        return images.open_image(given.__fspath__(), axes=axes, axes_from="axes")
-    return images.from_array(given, axes, name)
+        given = given.__fspath__()
+    if isinstance(given, str):
+        image = images.open_image(given, axes=axes, axes_from="axes")
+    else:
+        image = images.from_array(given, axes, role)
+    return image if axes or project is None else with_training_axes(image, role, project)
 
 
 def _result(lane: Lane, plan: Plan, name: str) -> Result:

@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -32,7 +33,6 @@ from objclass.outputs import (
     check_collisions,
     check_columns_agree,
     plan_output,
-    table_header,
     table_path,
 )
 from objclass.pipeline import Clock, Plan, check_lane, collect, plan_for, run_lane
@@ -79,22 +79,22 @@ def run(request: Request, progress: Callable[[str, float], None] | None = None) 
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks)
     done = 0
-    with TableFiles(tasks) as table_files:
-        for number, task in enumerate(tasks):
-            label = f"lane {number + 1}/{len(tasks)} {task.name}"
-            try:
-                seconds, counts = run_task(task, plan, table_files, progress or _quiet)
-            except ObjclassError as fault:
-                report.failed(task, str(fault))
-                table_files.commit()
-                report.write(perf_counter() - started)
-                log.error("%s failed: %s", label, fault)  # noqa: TRY400 (one line, no traceback)
-                return 1 if done else LaneError.exit_code
-            done += 1
-            report.finished(task, counts, seconds)
-            log.info("%s: %d objects in %.2f s", label, counts.get("objects", 0), sum(seconds.values()))
-        table_files.commit()
-    report.write(perf_counter() - started)
+    try:
+        with TableFiles(tasks) as table_files:
+            for number, task in enumerate(tasks):
+                label = f"lane {number + 1}/{len(tasks)} {task.name}"
+                try:
+                    seconds, counts = run_task(task, plan, table_files, progress or _quiet)
+                except ObjclassError as fault:
+                    report.failed(task, str(fault))
+                    log.error("%s failed: %s", label, " ".join(str(fault).split()))  # noqa: TRY400
+                    log.debug("", exc_info=True)
+                    return 1 if done else LaneError.exit_code
+                done += 1
+                report.finished(task, counts, seconds)
+                log.info("%s: %d objects in %.2f s", label, counts["objects"], sum(seconds.values()))
+    finally:
+        report.write(perf_counter() - started)
     return 0
 
 
@@ -111,7 +111,7 @@ def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) 
         If a lane does not fit, or would give other columns than the first.
     """
     if project is not None:
-        plan = plan_for(project, request.pixel_size)
+        plan = plan_for(project, lanes, request.pixel_size)
     else:
         first = lanes[0]
         names = request.features or DEFAULT_FEATURES
@@ -168,7 +168,10 @@ def _as_lane_error(task: Task) -> Iterator[None]:
         message = f"{task.lane.objects.name}: not enough memory for an image of {task.lane.objects.shape}"
         raise LaneError(message) from None
     except OSError as fault:
-        message = f"{task.name}: {' '.join(str(fault).split())}"
+        message = f"{task.name}: {fault}"
+        raise LaneError(message) from fault
+    except Exception as fault:
+        message = f"{task.name}: unexpected {type(fault).__name__}: {fault} (a bug: --debug shows where)"
         raise LaneError(message) from fault
 
 
@@ -200,12 +203,12 @@ def run_task(
         classes = plan.project.classes if plan.project is not None else ()
         if predictions is not None:
             counts |= {name: int((predictions.classes == k).sum()) for k, name in enumerate(classes, 1)}
-        if task.table is not None:
-            columns = tables.ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
-            table_files.append(task.table, table_header(task, plan), columns)
-            clock.lap("table")
         image_files.commit()
         clock.lap("write")
+        if task.table is not None:
+            columns = tables.ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
+            table_files.append(task.table, columns)
+            clock.lap("table")
     clock.seconds.pop("wait", None)
     return clock.seconds, counts
 
@@ -271,7 +274,9 @@ class RunReport:
         pending.commit()
 
 
+@cache  # one file may stand for many lanes
 def _file_entry(path: str) -> dict[str, Any]:
+    """A file and the digest of its content."""
     entry: dict[str, Any] = {"path": path}
     with contextlib.suppress(OSError), Path(path).open("rb") as file:
         entry["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()

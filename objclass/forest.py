@@ -17,6 +17,9 @@ from objclass.core import AnyArray, FloatArray, Predictions
 from objclass.errors import ProjectError
 
 LEAF = 0x40000000
+MOST_SPLITS = 10_000
+"""Deeper trees than this are damage (or an attack on the time of its reader)."""
+
 FEW_ROWS = 512
 """Up to so many rows all trees walk together, level by level; above, rows are split node by node."""
 
@@ -144,8 +147,10 @@ def decode(
     number = np.full(len(topology), -1)
     found: list[tuple[AnyArray, ...]] = []
     tree, place = np.arange(len(trees)), starts + 2
-    count = 0
+    count = depth = 0
     while len(place):
+        depth += 1
+        _check(depth <= MOST_SPLITS, f"more than {MOST_SPLITS} splits one after the other")
         _check((number[place] < 0).all() and len(np.unique(place)) == len(place), "a circle")
         number[place] = count + np.arange(len(place))
         count += len(place)

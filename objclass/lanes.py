@@ -1,8 +1,9 @@
 """The lanes: which image belongs to which, and what their axes are."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from objclass import images
@@ -15,6 +16,9 @@ log = logging.getLogger("objclass")
 OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
 """Roles of the image that says where the objects are."""
 
+MOST_ROLES = 3
+"""Raw data, objects, atlas."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -25,9 +29,8 @@ class Inputs:
     paths
         Role -> one entry for each lane.
     axes
-        Role -> its axes, for roles whose axes are forced.
-    forced
-        Whether any are forced: roles without an entry then use those of the file.
+        Axes of the first role, the second, …; one entry stands for all. None, or no entry: those of the
+        file. Empty: nothing is said, and the training lane is asked.
     stack_along
         The axis along which several files become one image.
     ignore_training_axes
@@ -35,14 +38,24 @@ class Inputs:
     """
 
     paths: Mapping[str, Sequence[str]]
-    axes: Mapping[str, str] = field(default_factory=dict)
+    axes: tuple[str | None, ...] = ()
     stack_along: str = "z"
     ignore_training_axes: bool = False
+
+    def axes_of(self, role: str) -> str | None:
+        """Forced axes of a role, None if there are none."""
+        if len(self.axes) == 1:
+            return self.axes[0]
+        place = {"raw_data": 0, "atlas": 2}.get(role, 1)
+        return self.axes[place] if place < len(self.axes) else None
 
 
 def open_lanes(inputs: Inputs, project: Project | None) -> list[Lane]:
     """Open the headers of all images and pair them to lanes."""
     role = object_role(inputs, project)
+    if len(inputs.axes) > MOST_ROLES:
+        message = f"--input_axes of {len(inputs.axes)} entries: more entries than roles"
+        raise UsageError(message)
     raws, objects = inputs.paths.get("raw_data", ()), inputs.paths.get(role, ())
     if len(raws) != len(objects) and (raws or project is not None):
         message = (
@@ -94,9 +107,22 @@ def _open(path: str, role: str, inputs: Inputs, project: Project | None) -> Imag
     """Open an image with the axes that win: forced, else of the training lane, else of the file."""
     stack = inputs.stack_along
     if inputs.axes:
-        return images.open_image(path, axes=inputs.axes.get(role), stack_along=stack)
-    trained = project.training_axes(role) if project and not inputs.ignore_training_axes else None
+        return images.open_image(path, axes=inputs.axes_of(role), stack_along=stack)
     own = images.open_image(path, stack_along=stack)
+    if project is None or inputs.ignore_training_axes:
+        return own
+    return with_training_axes(own, role, project)
+
+
+def with_training_axes(own: Image, role: str, project: Project) -> Image:
+    """The same image with the axes of the project's last training lane, where they fit its shape.
+
+    Raises
+    ------
+    ImageError
+        If they do not.
+    """
+    trained = project.training_axes(role)
     if trained is None or trained == own.axes:
         return own
     if len(trained) != len(own.axes):
@@ -104,7 +130,7 @@ def _open(path: str, role: str, inputs: Inputs, project: Project | None) -> Imag
     if own.axes_from != "shape":
         log.warning(
             "%s states axes %s; the axes of the training lane, %s, are used "
-            "(--ignore_training_axistags keeps those of the file)", path, own.axes, trained,
+            "(--ignore_training_axistags keeps those of the file)", own.name, own.axes, trained,
         )  # fmt: skip
     return replace(own, axes=trained, axes_from="the training lane", pixel_size=None)
 
@@ -128,16 +154,14 @@ def distinct_names(lanes: Sequence[Lane]) -> list[str]:
     parts = [(*Path(lane.directory).parts, lane.nickname) for lane in lanes]
     names = [lane.nickname for lane in lanes]
     for depth in range(2, max((len(p) for p in parts), default=1) + 1):
-        shared = {name for name in names if names.count(name) > 1}
-        if not shared:
-            break
+        times = Counter(names)
         names = [
-            "/".join(part[-depth:]) if name in shared else name
+            "/".join(part[-depth:]) if times[name] > 1 else name
             for part, name in zip(parts, names, strict=True)
         ]
-    seen: dict[str, int] = {}
+    times, seen = Counter(names), Counter[str]()
     for i, name in enumerate(names):
-        seen[name] = seen.get(name, 0) + 1
-        if names.count(name) > 1:
+        if times[name] > 1:  # one image twice
+            seen[name] += 1
             names[i] = f"{name}#{seen[name]}"
     return names

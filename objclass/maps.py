@@ -20,7 +20,7 @@ from objclass.core import (
     from_canonical,
 )
 from objclass.errors import OutputError, UsageError
-from objclass.settings import ExportSettings
+from objclass.settings import DTYPES, ExportSettings
 
 SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 """The result images, by ilastik's names."""
@@ -45,8 +45,11 @@ def paint(source: str, objects: Objects, predictions: Predictions | None) -> Any
 
     ``predictions`` may be None for identities.
     """
-    if predictions is None or source == "Object Identities":
+    if source == "Object Identities":
         return objects.labels[..., None]
+    if predictions is None:
+        message = f"{source} without predictions"
+        raise ValueError(message)
     if source == "Object Predictions":
         lut = np.concatenate([np.zeros(1, np.uint8), predictions.classes])
         return np.take(lut, objects.labels)[..., None]
@@ -102,7 +105,7 @@ class Export:
             if dtype.kind in "iu":
                 pixels = np.rint(pixels)
         with np.errstate(invalid="ignore"):
-            return pixels.astype(dtype)
+            return pixels.astype(dtype, copy=False)
 
 
 def plan_export(
@@ -124,10 +127,14 @@ def plan_export(
     """
     channels = classes if source == "Object Probabilities" else 1
     full = dict(zip(AXES, (*objects.shape[:4], channels), strict=True))
-    axes = _output_axes(objects.axes, full, settings.output_axis_order)
+    axes = _output_axes(objects.axes, settings.output_axis_order)
     region, clipped = _subregion(full, axes, settings.cutout_subregion)
-    dtype = np.dtype(settings.export_dtype or dtype_of(source, objects, role))
     lengths = {axis: region[i].stop - region[i].start for i, axis in enumerate(AXES)}
+    _check_dropped(axes, lengths)
+    if settings.export_dtype not in (None, *DTYPES):
+        message = f"export dtype '{settings.export_dtype}': expected one of {', '.join(DTYPES)}"
+        raise UsageError(message)
+    dtype = np.dtype(settings.export_dtype or dtype_of(source, objects, role))
     drange = settings.export_drange
     if drange is None and source != "Object Probabilities":
         drange = objects.drange if role != "prediction_maps" else None
@@ -163,19 +170,21 @@ def writer_of(name: str) -> Any:
     return found
 
 
-def _output_axes(axes: str, full: dict[str, int], wanted: str | None) -> str:
+def _output_axes(axes: str, wanted: str | None) -> str:
     """Those of the input with the channel last if it had none, or those asked for."""
     if wanted is None:
         return axes if "c" in axes else axes + "c"
-    wanted = wanted.lower()
-    lost = [axis for axis in AXES if axis not in wanted and full[axis] > 1]
+    return wanted.lower()
+
+
+def _check_dropped(axes: str, lengths: dict[str, int]) -> None:
+    lost = [axis for axis in AXES if axis not in axes and lengths[axis] > 1]
     if lost:
         message = (
-            f"--output_axis_order {wanted} leaves out {', '.join(lost)}, along which there is more than "
-            "one pixel"
+            f"--output_axis_order {axes} leaves out {', '.join(lost)}, along which there is more than one "
+            "pixel"
         )
         raise UsageError(message)
-    return wanted
 
 
 def _subregion(

@@ -5,17 +5,21 @@ removed. Two outputs that are one file, and outputs that are an input, are found
 """
 
 import contextlib
+import hashlib
 import logging
 import os
 import string
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from objclass import maps, tables
-from objclass.core import AXES, Lane, Writer
-from objclass.errors import InputError, LaneError, ObjclassError, OutputError, UsageError
+from objclass.core import AXES, FeatureTable, Lane, Predictions, Writer
+from objclass.errors import InputError, ObjclassError, OutputError, UsageError
 from objclass.maps import SLOT_AXES, Export
 from objclass.pipeline import Plan
 from objclass.registry import FORMAT_SUFFIXES, READERS, TABLE_WRITERS
@@ -62,7 +66,7 @@ def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, b
     if clipped:
         log.warning("%s: the subregion is clipped to the image", lane.nickname)
     fields = path_fields(lane, export)
-    path = base / expand(str(settings.output_filename_format), fields)
+    path = base / Path(expand(str(settings.output_filename_format), fields)).expanduser()
     name = str(settings.output_format)
     image = replace(export.image, internal_path=expand(export.image.internal_path, fields))
     return Output(replace(export, image=image), with_suffix(str(path), FORMAT_SUFFIXES[name]), name)
@@ -120,7 +124,7 @@ def expand(template: str, fields: Mapping[str, Any]) -> str:
     except (ValueError, IndexError, KeyError, AttributeError) as fault:
         message = f"path '{template}': {fault} (placeholders are {', '.join(fields)})"
         raise UsageError(message) from None
-    return str(Path(filled).expanduser())
+    return filled
 
 
 def with_suffix(path: str, suffix: str) -> str:
@@ -147,7 +151,7 @@ def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> s
     fields = {"dataset_dir": lane.directory, "nickname": lane.nickname}
     template = wanted
     if template is None and plan.project is not None and plan.project.table is not None:
-        stored = expand(plan.project.table.path, fields)
+        stored = str(Path(expand(plan.project.table.path, fields)).expanduser())
         if Path(stored).suffix.lower() not in TABLE_WRITERS:
             stored = f"{stored}.{plan.project.table.file_type}"
         try:
@@ -164,25 +168,25 @@ def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> s
             message = "--table_only: where to? give --table_filename"
             raise UsageError(message)
         return None
-    path = expand(template, fields)
+    path = str(Path(expand(template, fields)).expanduser())
     tables.writer_for(path)
     return path
 
 
 def table_header(task: Task, plan: Plan) -> list[str]:
     """Columns of the table of a lane, known from headers alone."""
+    lane = task.lane
+    nothing = np.zeros(0, int)
+    widths = {f.key: len(f.columns(lane.objects.ndim, lane.channels)) for f in plan.shown}
+    empty = FeatureTable(
+        nothing,
+        nothing,
+        {key: np.zeros((0, width)) for key, width in widths.items()},
+        nothing if lane.role == "label_image" else None,
+    )
     classes = plan.project.classes if plan.project else ()
-    header = ["object_id", "timestep", "labelimage_oid"]
-    if plan.project is not None:
-        header += ["User Label", "Predicted Class", *(f"Probability of {c}" for c in classes)]
-        header.append("Uncertainty")
-    header.append("Image")
-    if task.lane.role == "label_image":
-        header.append("original_oid")
-    ndim, channels = task.lane.objects.ndim, task.lane.channels
-    for feature in plan.shown:
-        header += feature.columns(ndim, channels)
-    return list(dict.fromkeys(header))
+    predictions = Predictions(np.zeros((0, len(classes)), np.float32)) if plan.project else None
+    return list(tables.ilastik_columns(empty, plan.shown, lane, task.name, classes, predictions))
 
 
 def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
@@ -198,6 +202,10 @@ def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
         if task.table is None:
             continue
         header = table_header(task, plan)
+        refusal = tables.writer_for(task.table).refusal(header)
+        if refusal:
+            message = f"{task.table}: {refusal}"
+            raise OutputError(message)
         other, expected = first.setdefault(task.table, (task, header))
         if header != expected:
             message = (
@@ -219,32 +227,39 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
     OutputError
         With the file and what asks for it.
     """
-    taken: dict[tuple[str, str], str] = {}
     sources = {os.path.realpath(path) for path in inputs}
     for task in tasks:
         for image in (task.lane.raw, task.lane.objects):
             sources |= {os.path.realpath(path) for path in (image.files if image else ())}
-    wanted = [
-        ((os.path.realpath(o.path), o.export.image.internal_path if o.path.endswith(".h5") else ""),
-         f"{o.export.source} of {task.name}")
-        for task in tasks for o in task.outputs
-    ]  # fmt: skip
-    table_paths = dict.fromkeys(task.table for task in tasks if task.table is not None)
-    wanted += [((os.path.realpath(path), "table"), "the table") for path in table_paths]
-    for (path, inside), what in wanted:
+    taken: dict[str, dict[str, str]] = {}
+    for path, inside, what in _wanted(tasks):
         if path in sources:
             message = f"{path}: {what} would overwrite an input: give another name"
             raise OutputError(message)
-        other = taken.get((path, inside))
-        shares = [w for (p, i), w in taken.items() if p == path and "table" in (inside, i)]
-        if other is not None or shares:
+        there = taken.setdefault(path, {})
+        other = there.get(inside) or (next(iter(there.values()), None) if ALONE in (inside, *there) else None)
+        if other is not None:
             message = (
-                f"{path}: both {other or shares[0]} and {what} would be written there: use {{nickname}} and "
+                f"{path}: both {other} and {what} would be written there: use {{nickname}} and "
                 "{result_type} in --output_filename_format, or other names"
             )
             raise OutputError(message)
-        taken[path, inside] = what
+        there[inside] = what
         check_writable(path)
+
+
+ALONE = "/"
+"""Stands for the whole file where a dataset would have a name."""
+
+
+def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str]]:
+    """Real path, dataset in it, and description of all that is written."""
+    for task in tasks:
+        for output in task.outputs:
+            inside = output.export.image.internal_path.strip("/") if output.path.endswith(".h5") else ALONE
+            yield os.path.realpath(output.path), inside, f"{output.export.source} of {task.name}"
+    for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
+        yield os.path.realpath(path), ALONE, "the table"
 
 
 def check_writable(path: str) -> None:
@@ -256,6 +271,13 @@ def check_writable(path: str) -> None:
         If it is a folder, or its folder is a file or not writable.
     """
     target = Path(path)
+    try:
+        target.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # the folder is looked at below
+    except OSError as fault:
+        message = f"output {path}: {fault.strerror}"
+        raise OutputError(message) from None
     if target.is_dir():
         message = f"output {path} is a folder"
         raise OutputError(message)
@@ -273,7 +295,9 @@ def check_writable(path: str) -> None:
 def beside(path: str) -> str:
     """The temporary name of an output: in the same folder, so that it can be renamed."""
     target = Path(path)
-    return str(target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}"))
+    # a digest, since the name itself may be as long as names can be
+    digest = hashlib.sha256(target.name.encode()).hexdigest()[:12]
+    return str(target.with_name(f".objclass-{digest}-{os.getpid()}.part{target.suffix}"))
 
 
 class Pending:
@@ -286,7 +310,7 @@ class Pending:
         """The temporary name for a file; its folder is made."""
         if path not in self._files:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(beside(path)).unlink(missing_ok=True)  # of a process that was killed
+            Path(beside(path)).unlink(missing_ok=True)  # of a killed process of the same number
             self._files[path] = beside(path)
         return self._files[path]
 
@@ -338,35 +362,40 @@ class ImageFiles:
 
 
 class TableFiles:
-    """The tables of a run; a table of several lanes gets their rows in the order of the lanes."""
+    """The tables of a run: rows in the order of the lanes, each table renamed with its last lane.
+
+    Only rows of finished lanes are ever appended, so what is there when a run ends early is whole.
+    """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._pending = Pending()
-        self._writers: dict[str, tables.TableWriter] = {}
-        self._headers: dict[str, list[str]] = {}
-        self._left = [task.table for task in tasks if task.table is not None]
+        self._lanes = Counter(task.table for task in tasks if task.table is not None)
+        self._open: dict[str, tuple[tables.TableWriter, Pending]] = {}
 
     def __enter__(self) -> Self:
         return self
 
-    def append(self, path: str, header: Sequence[str], columns: tables.Columns) -> None:
-        """Add the rows of a lane."""
-        expected = self._headers.setdefault(path, list(header))
-        if list(columns) != expected:
-            message = f"{path}: columns {sorted(set(columns) ^ set(expected))[:5]} came or went"
-            raise LaneError(message)
-        if path not in self._writers:
-            self._writers[path] = tables.writer_for(path)(self._pending.add(path))
-        self._writers[path].append(columns)
+    def append(self, path: str, columns: tables.Columns) -> None:
+        """Add the rows of a finished lane."""
+        if path not in self._open:
+            pending = Pending()
+            self._open[path] = tables.writer_for(path)(pending.add(path)), pending
+        try:
+            self._open[path][0].append(columns)
+        except BaseException:
+            self._open.pop(path)[1].discard()
+            raise
+        self._lanes[path] -= 1
+        if not self._lanes[path]:
+            self._finish(path)
 
-    def commit(self) -> None:
-        """Finish the tables that hold rows and give them their names."""
-        while self._writers:
-            self._writers.popitem()[1].close()
-        self._pending.commit()
+    def _finish(self, path: str) -> None:
+        writer, pending = self._open.pop(path)
+        try:
+            writer.close()
+            pending.commit()
+        finally:
+            pending.discard()
 
     def __exit__(self, *_: object) -> None:
-        for writer in self._writers.values():
-            with contextlib.suppress(Exception):
-                writer.close()
-        self._pending.discard()
+        for path in list(self._open):
+            self._finish(path)

@@ -18,7 +18,7 @@ from objclass.core import (
     Predictions,
     concatenate,
 )
-from objclass.errors import ImageError, UsageError
+from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features import Feature, Frame, ReadRaw, feature_set, measure
 from objclass.project import Project
 from objclass.segmentation import check_first_block, find_objects
@@ -76,16 +76,19 @@ class Step:
     seconds: Mapping[str, float]
 
 
-def plan_for(
-    project: Project,
-    pixel_size: PixelSize | None = None,
-) -> Plan:
+def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | None = None) -> Plan:
     """What a project asks for.
 
-    The table shows the default features first, then the others in sorted order.
+    The table shows the default features first, then the others in sorted order; those that the forest
+    does without are left out where an image cannot have them (a skeleton in 3D).
     """
     defaults = feature_set("Default features")
-    features = project.features()
+    features = [
+        feature
+        for feature in project.features()
+        if feature.key in project.selected
+        or all(feature.fits(lane.objects.ndim, lane.channels) for lane in lanes)
+    ]
     by_key = {feature.key: feature for feature in features}
     shown = [by_key[key] for key in project.shown() if key in by_key]
     chosen = {feature.name for feature in shown if feature.set_name == "Standard Object Features"}
@@ -123,9 +126,21 @@ def check_lane(lane: Lane, plan: Plan) -> None:
         given = lane.raw or lane.objects
         told = f"{given.name} {given.stored.shape} with axes {given.axes} from {given.axes_from}"
         plan.project.check_columns(lane.objects.ndim, lane.channels, told)
+    _check_margin(lane, plan)
     if lane.raw is None and any(f.looks_at_pixels for f in plan.features):
         message = f"{lane.objects.name}: the features look at raw data: give --raw_data"
         raise UsageError(message)
+
+
+def _check_margin(lane: Lane, plan: Plan) -> None:
+    around = any(feature.scope != "object" for feature in plan.features)
+    ndim = lane.objects.ndim
+    if around and (len(plan.margin) < ndim or min(plan.margin[:ndim]) <= 0):
+        message = (
+            f"{lane.objects.name} is {ndim}D: its neighbourhood features need a margin above 0 along each "
+            f"axis, x, y(, z): {plan.margin} is stored"
+        )
+        raise ProjectError(message)
 
 
 def _check_channels(lane: Lane, threshold: ThresholdSettings) -> None:

@@ -157,8 +157,8 @@ def _smooth_channel(image: Image, t: int, channel: int, settings: ThresholdSetti
         slice(t, t + 1), slice(0, z), slice(0, y), slice(0, x), slice(channel, channel + 1)
     )  # fmt: skip
     pixels = image.read(region)[0, ..., 0].astype(np.float32)
-    if settings.rescaled and image.drange is not None and image.drange != (0, 1):
-        low, high = image.drange
+    low, high = image.drange or (0, 1)
+    if settings.rescaled and (low, high) != (0, 1) and low != high:
         pixels = (pixels - np.float32(low)) / np.float32(high - low)
     return smooth(pixels, settings.sigma_xyz)
 

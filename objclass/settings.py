@@ -5,6 +5,7 @@ A field made with `knob` carries in its metadata what argparse needs (help, choi
 """
 
 import json
+import math
 from argparse import ArgumentTypeError
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Optional
@@ -35,10 +36,12 @@ def check(settings: Any) -> None:
             knob_.metadata.get("least"),
             knob_.metadata.get("most"),
         )
-        if value is None or not isinstance(value, int | float):
+        if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        # written so that NaN fails as well
-        if (least is not None and not value >= least) or (most is not None and not value <= most):
+        if not math.isfinite(value):
+            message = f"--{knob_.name} {value}: expected a finite number"
+            raise UsageError(message)
+        if (least is not None and value < least) or (most is not None and value > most):
             told = " and ".join(
                 part
                 for part in (
@@ -51,6 +54,11 @@ def check(settings: Any) -> None:
             raise UsageError(message)
 
 
+def default_of(settings: type[Any], name: str) -> Any:
+    """The default of a knob."""
+    return next(stated.default for stated in fields(settings) if stated.name == name)
+
+
 def help_of(stated: Field[Any]) -> str:
     """The help text of a knob, with its default."""
     text = str(stated.metadata["help"])
@@ -59,6 +67,7 @@ def help_of(stated: Field[Any]) -> str:
     return f"{text} (default: {stated.default})"
 
 
+MOST_SIGMA = 1000
 METHODS = ("simple", "hysteresis")
 
 
@@ -70,7 +79,9 @@ class ThresholdSettings:
     core_threshold: float = knob(0.8, "hysteresis: objects must have a pixel of at least this")
     channel: int = knob(0, "channel of the map that shows the objects", least=0)
     core_channel: int = knob(0, "hysteresis: channel for the cores", least=0)
-    smooth: float = knob(0.0, "Gaussian smoothing of the map before: sigma in pixels", least=0)
+    smooth: float = knob(
+        0.0, "Gaussian smoothing of the map before: sigma in pixels", least=0, most=MOST_SIGMA
+    )
     min_size: int = knob(1, "drop objects of fewer pixels", least=0)
     max_size: Optional[int] = knob(None, "drop objects of more pixels (default: no limit)", least=0)
     method: str = knob("simple", "how to threshold", choices=METHODS)
@@ -98,6 +109,12 @@ class ProjectThreshold(ThresholdSettings):
     """Smoothing along x, y, z."""
 
     rescaled = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(0 <= sigma <= MOST_SIGMA for sigma in self.sigmas):
+            message = f"smoothing sigmas {self.sigmas}: expected 0 to {MOST_SIGMA}"
+            raise UsageError(message)
 
     @property
     def sigma_xyz(self) -> tuple[float, float, float]:

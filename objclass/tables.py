@@ -15,12 +15,18 @@ from objclass.features import Feature
 Columns = dict[str, NDArray[Any]]
 """Name of a column -> its values; all of one length."""
 
+MOST_DESCRIBED = 64_000
+
 UNLABELLED = "0"
 """What ilastik writes for the user label of an object that has none."""
 
 
 class TableWriter(Protocol):
     """Writes rows; it is made with the path of a temporary file beside the final one."""
+
+    @classmethod
+    def refusal(cls, header: Sequence[str]) -> str | None:
+        """Why it cannot hold these columns and what can, None if it can."""
 
     def append(self, columns: Columns) -> None:
         """Write rows; the first call says which columns there are."""
@@ -76,7 +82,9 @@ def ilastik_columns(
         columns["User Label"] = names[given]
         columns["Predicted Class"] = names[predictions.classes]
         for k, name in enumerate(classes):
-            columns[f"Probability of {name}"] = predictions.probabilities[:, k]
+            again = classes[:k].count(name)  # two classes of one name are two columns
+            numbered = f"{name} ({again + 1})" if again else name
+            columns[f"Probability of {numbered}"] = predictions.probabilities[:, k]
         columns["Uncertainty"] = predictions.uncertainty
     columns["Image"] = np.full(count, image, dtype=object)
     if table.original is not None:
@@ -92,6 +100,11 @@ class CsvWriter:
     """UTF-8, RFC 4180 quoting, one header row, shortest round-trip numbers; NaN and infinite = empty."""
 
     separator = ","
+
+    @classmethod
+    def refusal(cls, _: Sequence[str]) -> str | None:
+        """Any columns will do."""
+        return None
 
     def __init__(self, path: str) -> None:
         self._file = Path(path).open("wb")  # noqa: SIM115 (closed by close)
@@ -127,6 +140,16 @@ def _finite(values: NDArray[Any]) -> NDArray[Any] | list[str]:
 
 class Hdf5TableWriter:
     """ilastik's HDF5 table: dataset ``/table``, a compound type with a field for each column."""
+
+    @classmethod
+    def refusal(cls, header: Sequence[str]) -> str | None:
+        """HDF5 describes all columns within 64 KiB."""
+        import h5py
+
+        described = len(h5py.h5t.py_create(np.dtype([(name, float) for name in header])).encode())
+        if described > MOST_DESCRIBED:
+            return f"{len(header)} columns are more than an HDF5 table can have: write .csv or .tsv"
+        return None
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -1,11 +1,15 @@
 """The lesson: images and labels -> measured objects -> forest -> project."""
 
 import csv
+import dataclasses
+import io
 import logging
+import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass import images
-from objclass.core import FeatureTable, Lane, concatenate
-from objclass.errors import InputError, UsageError
+from objclass.core import FeatureTable, Image, Lane, Objects, concatenate
+from objclass.errors import InputError, OutputError, UsageError
 from objclass.features import choose
 from objclass.forest import fit
 from objclass.lanes import Inputs, distinct_names, object_role, open_lanes
 from objclass.outputs import Pending, check_writable
-from objclass.pipeline import Plan, Step, check_lane, run_lane
+from objclass.pipeline import Plan, check_lane, measure_step
 from objclass.project import (
     WORKFLOWS,
     Project,
@@ -27,6 +31,7 @@ from objclass.project import (
     TrainingInput,
     sorted_keys,
 )
+from objclass.segmentation import find_objects, integral
 from objclass.settings import ProjectThreshold
 
 log = logging.getLogger("objclass")
@@ -43,8 +48,6 @@ ALWAYS_COMPUTED = ("Coord<Maximum>", "Coord<Minimum>", "Count", "RegionCenter")
 
 MOST_CLASSES = 255
 """Class images have 8 bits."""
-
-LEFT_OUT_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,9 @@ def train(lesson: Lesson) -> Lessons:
     ObjclassError
         With what is wrong with images, labels or output; nothing is written then.
     """
-    check_writable(lesson.project)
     role = object_role(lesson.inputs, None)
     lanes = open_lanes(lesson.inputs, None)
+    _check_output(lesson, lanes)
     first = lanes[0]
     ndim, channels = first.objects.ndim, first.channels
     chosen = choose(lesson.features, ndim, channels, training=True)
@@ -117,29 +120,70 @@ def train(lesson: Lesson) -> Lessons:
     for lane in lanes:
         _check_like(lane, first)
         check_lane(lane, plan)
-    annotations = None if _is_painted(lesson.labels) else read_csv(lesson.labels[0], lanes)
-    if annotations is None and len(lesson.labels) != len(lanes):
-        message = f"{len(lesson.labels)} label images for {len(lanes)} lanes: expected one for each lane"
-        raise UsageError(message)
-    painted = [] if annotations is not None else [images.open_image(path) for path in lesson.labels]
+    is_painted = _is_painted(lesson.labels)
+    label = _painted_by(lesson, lanes) if is_painted else _named_by(lesson.labels, lanes)
 
     tables: list[FeatureTable] = []
     found: dict[int, dict[int, dict[int, str]]] = {}
     left_out: list[str] = []
     for number, lane in enumerate(lanes):
         found[number] = {}
-        for step in run_lane(lane, plan):
-            if annotations is None:
-                labels, lost = painted_labels(painted[number], step, lane.nickname)
-            else:
-                here = [a for a in annotations if (a.lane, a.t) == (number, step.t)]
-                labels, lost = named_labels(here, step, lane.nickname)
+        for t in range(lane.objects.shape[0]):
+            objects = find_objects(lane, t, plan.threshold)
+            labels, lost = label(number, t, objects)
             left_out += lost
-            found[number][step.t] = labels
-            rows = np.array(sorted(labels), np.intp) - 1
-            tables.append(_rows(step.table, rows))
-    classes = class_list(found, lesson.class_names, painted=annotations is None)
+            found[number][t] = labels
+            if labels or not tables:
+                table = measure_step(lane, plan, t, objects)
+                tables.append(_rows(table, np.array(sorted(labels), np.intp) - 1))
+    classes = class_list(found, lesson.class_names, painted=is_painted)
     return _finish(lesson, role, lanes, plan, concatenate(tables), found, classes, left_out)
+
+
+Label = Callable[[int, int, Objects], tuple[dict[int, str], list[str]]]
+"""Lane, time step, its objects -> class of each labelled object by id, and what was left out."""
+
+
+def _named_by(paths: Sequence[str], lanes: Sequence[Lane]) -> Label:
+    """Labels from tables."""
+    by_step: dict[tuple[int, int], list[Annotation]] = defaultdict(list)
+    for path in paths:
+        for annotation in read_csv(path, lanes):
+            by_step[annotation.lane, annotation.t].append(annotation)
+    return lambda number, t, objects: named_labels(by_step[number, t], objects, lanes[number].nickname)
+
+
+def _painted_by(lesson: Lesson, lanes: Sequence[Lane]) -> Label:
+    """Labels from painted images."""
+    if len(lesson.labels) != len(lanes):
+        message = f"{len(lesson.labels)} label images for {len(lanes)} lanes: expected one for each lane"
+        raise UsageError(message)
+    painted = []
+    for path, lane in zip(lesson.labels, lanes, strict=True):
+        image = images.open_image(path, stack_along=lesson.inputs.stack_along)
+        if image.stored.shape == lane.objects.stored.shape:  # painted over it: it has its axes
+            image = dataclasses.replace(image, axes=lane.objects.axes, axes_from=lane.objects.name)
+        if image.shape[:4] != lane.objects.shape[:4] or image.shape[4] != 1:
+            message = (
+                f"labels {image.name} of shape {image.stored.shape} (axes {image.axes}) do not fit "
+                f"{lane.objects.name} of shape {lane.objects.stored.shape} (axes {lane.objects.axes}): expected "
+                "one class value for each of its pixels, in one channel"
+            )
+            raise InputError(message)
+        painted.append(image)
+    return lambda number, t, objects: painted_labels(painted[number], t, objects, lanes[number].nickname)
+
+
+def _check_output(lesson: Lesson, lanes: Sequence[Lane]) -> None:
+    """Refuse to write the project over what it is made of, or where nothing can be written."""
+    if Path(lesson.project).suffix.lower() != ".ilp":
+        message = f"project {lesson.project}: expected a name that ends in .ilp"
+        raise UsageError(message)
+    given = [f for lane in lanes for i in (lane.raw, lane.objects) if i is not None for f in i.files]
+    if os.path.realpath(lesson.project) in {os.path.realpath(path) for path in [*given, *lesson.labels]}:
+        message = f"project {lesson.project} would overwrite an input: give another name"
+        raise OutputError(message)
+    check_writable(lesson.project)
 
 
 def _finish(
@@ -186,13 +230,11 @@ def _finish(
 
 
 def _write(path: str, project: Project, forest: Any) -> None:
-    from dataclasses import replace
-
     from objclass.project.ilp import write_project
 
     pending = Pending()
     try:
-        write_project(pending.add(path), replace(project, forest=forest))
+        write_project(pending.add(path), dataclasses.replace(project, forest=forest))
         pending.commit()
     finally:
         pending.discard()
@@ -236,7 +278,8 @@ def _training_lane(lesson: Lesson, number: int, lane: Lane) -> dict[str, Trainin
         if image is None:
             continue
         path = lesson.inputs.paths[role][number]
-        relative = os.path.relpath(Path(path).absolute(), folder).replace(os.sep, "/")
+        parts = [os.path.relpath(Path(part).absolute(), folder) for part in path.split(os.pathsep)]
+        relative = os.pathsep.join(parts).replace(os.sep, "/")
         nickname, _ = images.dataset_name(path)
         result[role] = TrainingInput(relative, image.axes, image.stored.shape, nickname)
     return result
@@ -267,7 +310,7 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
         raise InputError(message) from None
     header = text.partition("\n")[0]
     separator = max("\t;,", key=header.count)
-    rows = csv.DictReader(text.splitlines(), delimiter=separator)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     columns = set(rows.fieldnames or ())
     by_place = {"x", "y"} <= columns
     if "class" not in columns or not (by_place or columns & {"labelimage_oid", "original_oid"}):
@@ -280,7 +323,11 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
         message = f"labels {path}: {len(lanes)} images are given, so a column image must tell them apart"
         raise InputError(message)
     names = _lane_names(lanes)
-    return [_annotation(row, names, lanes, f"{path} line {number}") for number, row in enumerate(rows, 2)]
+    return [
+        _annotation(row, names, lanes, f"{path} line {number}")
+        for number, row in enumerate(rows, 2)
+        if any((value or "").strip() for value in row.values() if isinstance(value, str))
+    ]
 
 
 def _lane_names(lanes: Sequence[Lane]) -> dict[str, int]:
@@ -296,14 +343,8 @@ def _lane_names(lanes: Sequence[Lane]) -> dict[str, int]:
 def _annotation(
     row: Mapping[str, str], names: Mapping[str, int], lanes: Sequence[Lane], line: str
 ) -> Annotation:
-    def number(column: str) -> int:
-        text = (row.get(column) or "").strip()
-        try:
-            return int(np.floor(float(text) + 0.5)) if text else 0
-        except (ValueError, OverflowError):
-            message = f"labels {line}: {column} '{text}': expected a number"
-            raise InputError(message) from None
-
+    """One line of a table; what the image has several of must be said."""
+    number = partial(_cell, row, line)
     lane = 0
     if len(lanes) > 1:
         name = (row.get("image") or "").strip()
@@ -315,19 +356,32 @@ def _annotation(
     if not label_class:
         message = f"labels {line}: no class"
         raise InputError(message)
-    t = number("timestep")
-    if not 0 <= t < lanes[lane].objects.shape[0]:
-        message = f"labels {line}: timestep {t}: there are {lanes[lane].objects.shape[0]} (from 0)"
+    shape = lanes[lane].objects.shape
+    t = number("timestep", needed=shape[0] > 1)
+    if not 0 <= t < shape[0]:
+        message = f"labels {line}: timestep {t}: there are {shape[0]} (from 0)"
         raise InputError(message)
-    label, original = number("labelimage_oid"), number("original_oid")
-    if label or original or "x" not in row:
-        return Annotation(lane, t, label_class, label, original, line=line)
-    place = number("z"), number("y"), number("x")
+    for column in ("labelimage_oid", "original_oid"):
+        if (row.get(column) or "").strip():
+            label = number(column, needed=True)
+            own = column == "labelimage_oid"
+            return Annotation(lane, t, label_class, label if own else 0, 0 if own else label, line=line)
+    place = number("z", needed=shape[1] > 1), number("y", needed=True), number("x", needed=True)
     return Annotation(lane, t, label_class, place=place, line=line)
 
 
+def _cell(row: Mapping[str, str], line: str, column: str, *, needed: bool) -> int:
+    """A whole number of a table, 0 where it is not needed and not there."""
+    text = (row.get(column) or "").strip()
+    try:
+        return math.floor(float(text) + 0.5) if text or needed else 0
+    except (ValueError, OverflowError):
+        message = f"labels {line}: {column} '{text}': expected a number"
+        raise InputError(message) from None
+
+
 def named_labels(
-    annotations: Iterable[Annotation], step: Step, image: str
+    annotations: Iterable[Annotation], objects: Objects, image: str
 ) -> tuple[dict[int, str], list[str]]:
     """Class of each labelled object of a time step, and what was left out.
 
@@ -339,62 +393,53 @@ def named_labels(
     found: dict[int, str] = {}
     left_out = []
     for given in annotations:
-        label = _labelled_object(given, step)
+        label = _labelled_object(given, objects)
         if label == 0:
             left_out.append(f"{given.line}: no object at that place of {image}")
             continue
         if found.setdefault(label, given.name) != given.name:
             message = (
-                f"labels {given.line}: object {label} of {image}, time step {step.t}, is both "
+                f"labels {given.line}: object {label} of {image}, time step {given.t}, is both "
                 f"{found[label]} and {given.name}"
             )
             raise InputError(message)
     return found, left_out
 
 
-def _labelled_object(given: Annotation, step: Step) -> int:
+def _labelled_object(given: Annotation, objects: Objects) -> int:
     """Id of the object that is meant, 0 for background."""
-    labels = step.objects.labels
+    labels = objects.labels
     if given.place is not None:
         if not all(0 <= p < n for p, n in zip(given.place, labels.shape, strict=True)):
             z, y, x = given.place
             message = f"labels {given.line}: x={x}, y={y}, z={z} is outside the image"
             raise InputError(message)
         return int(labels[given.place])
-    if given.original and step.objects.original is not None:
-        hit = np.flatnonzero(step.objects.original == given.original)
+    if given.original and objects.original is not None:
+        hit = np.flatnonzero(objects.original == given.original)
         if len(hit):
             return int(hit[0]) + 1
-    elif 1 <= given.label <= step.objects.count:
+    elif 1 <= given.label <= objects.count:
         return given.label
     message = (
-        f"labels {given.line}: no object {given.label or given.original}: time step {step.t} has "
-        f"{step.objects.count}"
+        f"labels {given.line}: no object {given.label or given.original}: time step {given.t} has "
+        f"{objects.count}"
     )
     raise InputError(message)
 
 
-def painted_labels(image: Any, step: Step, name: str) -> tuple[dict[int, str], list[str]]:
+def painted_labels(image: Image, t: int, objects: Objects, name: str) -> tuple[dict[int, str], list[str]]:
     """Class of each object from a painted image: the one that covers most of its painted pixels.
 
     Raises
     ------
     InputError
-        If the image has another shape, or objects are painted with two classes in equal parts.
+        If objects are painted with two classes in equal parts.
     """
-    z, y, x = step.objects.labels.shape
-    if image.shape[1:4] != (z, y, x) or image.shape[0] <= step.t:
-        message = (
-            f"labels {image.name} of shape {image.stored.shape} do not fit {name}: expected the pixels of its "
-            "objects"
-        )
-        raise InputError(message)
-    from objclass.segmentation import integral
-
-    paint = integral(image.read(image.frame(step.t))[0, ..., 0], image.name)
-    touched = (paint > 0) & (step.objects.labels > 0)
+    paint = integral(image.read(image.frame(t))[0, ..., 0], image.name)
+    touched = (paint > 0) & (objects.labels > 0)
     pairs, counts = np.unique(
-        np.column_stack([step.objects.labels[touched], paint[touched]]), axis=0, return_counts=True
+        np.column_stack([objects.labels[touched], paint[touched]]), axis=0, return_counts=True
     )
     votes: dict[int, Counter[int]] = defaultdict(Counter)
     for (label, value), count in zip(pairs.tolist(), counts.tolist(), strict=True):
@@ -405,11 +450,11 @@ def painted_labels(image: Any, step: Step, name: str) -> tuple[dict[int, str], l
     ]  # fmt: skip
     if tied:
         message = (
-            f"labels {image.name}: objects {', '.join(map(str, tied))} of {name}, time step {step.t}, are "
+            f"labels {image.name}: objects {', '.join(map(str, tied))} of {name}, time step {t}, are "
             "painted with two classes in equal parts: paint each with one"
         )
         raise InputError(message)
-    stray = int(((paint > 0) & (step.objects.labels == 0)).sum())
+    stray = int(((paint > 0) & (objects.labels == 0)).sum())
     left_out = [f"{image.name}: {stray} painted pixels on background"] if stray else []
     mixed = [label for label, vote in votes.items() if len(vote) > 1]
     left_out += [f"{image.name}: object {label}: the class of most of its paint counts" for label in mixed]
@@ -443,6 +488,9 @@ def class_list(
                     labels[label] = classes[int(value) - 1]  # type: ignore[index]
         return classes
     classes = classes or tuple(sorted(used, key=_natural))
+    if len(set(classes)) < len(classes):
+        message = f"--class_names {' '.join(classes)}: expected different names"
+        raise UsageError(message)
     unknown = sorted(used - set(classes))
     if unknown:
         message = f"labels of class {', '.join(unknown)}: --class_names has {', '.join(classes)}"

@@ -53,6 +53,28 @@ def test_predict_wants_the_input_of_the_workflow(samples):
         objclass.predict(project, np.zeros((4, 4)), segmentation=np.zeros((4, 5), int))
 
 
+def test_training_axes_hold_as_on_the_command_line(samples, tmp_path):
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        for role in ("Raw Data", "Segmentation Image"):
+            info = file[f"Input Data/infos/lane0000/{role}"]
+            tags = info["axistags"][()].decode()
+            del info["axistags"]
+            info["axistags"] = tags.replace('"y"', '"?"').replace('"x"', '"y"').replace('"?"', '"x"')
+    project = objclass.open_project(str(samples / "cells.ilp"))
+    assert project.training_axes("raw_data") == "xy"
+    for part in ("", "_segmentation"):
+        np.save(tmp_path / f"cells{part}.npy", tifffile.imread(samples / f"cells{part}.tif"))
+    raw, seg = str(tmp_path / "cells.npy"), str(tmp_path / "cells_segmentation.npy")
+    assert main(["--headless", "--quiet", "--project", project.path, "--raw_data", raw, "--segmentation_image", seg,
+                 "--table_only", "--table_filename", str(tmp_path / "t.csv")]) == 0  # fmt: skip
+    expected = pd.read_csv(tmp_path / "t.csv")["Center of the object_0"]
+    for inputs in ((raw, seg), (np.load(raw), np.load(seg))):
+        found = objclass.predict(project, inputs[0], segmentation=inputs[1]).table["Center of the object_0"]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    stated = objclass.predict(project, raw, segmentation=seg, axes="yx", raw_axes="yx").table
+    assert stated["Center of the object_0"].tolist() != expected.tolist()
+
+
 def test_measure_equals_scikit_image(rng):
     from skimage.measure import regionprops_table
 

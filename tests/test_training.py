@@ -29,7 +29,8 @@ def train(labels, *more, project="new.ilp", inputs=None):
         "--segmentation_image",
         "cells_train_segmentation.tif",
     ]
-    return main(["train", "--project", project, *inputs, "--labels", labels, "--trees", "20", *more])
+    labels = [labels] if isinstance(labels, str) else labels
+    return main(["train", "--project", project, *inputs, "--labels", *labels, "--trees", "20", *more])
 
 
 SMALL = ("--features", "Standard Object Features:Count", "Standard Object Features:RegionRadii",
@@ -155,6 +156,38 @@ def test_label_images_are_labelled_by_their_own_ids(here):
     painted = ["--class_names", "ball", "rod"]
     assert train("spots3d_train_painted.tif", *SMALL, *painted, inputs=inputs, project="p.ilp") == 0
     assert forest_bytes("new.ilp") == forest_bytes("p.ilp")
+
+
+def test_several_tables_teach_together(here):
+    rows = (here / "cells_train_labels.csv").read_text().splitlines()
+    (here / "a.csv").write_text("\n".join(rows[:19]))
+    (here / "b.csv").write_text("\n".join([rows[0], "", *rows[19:]]))
+    assert train("cells_train_labels.csv", *SMALL) == 0
+    assert train(["a.csv", "b.csv"], *SMALL, project="two.ilp") == 0
+    assert forest_bytes("new.ilp") == forest_bytes("two.ilp")
+
+
+@pytest.mark.parametrize(("axes", "missing"), [("zyx", "z"), ("tyx", "timestep")])
+def test_what_an_image_has_several_of_must_be_said(here, capsys, axes, missing):
+    inputs = [
+        "--raw_data",
+        "spots3d_train.tif",
+        "--label_image",
+        "spots3d_train_label_image.tif",
+        "--input_axes",
+        axes,
+    ]
+    (here / "l.csv").write_text("x,y,class\n10,10,a\n")
+    assert train("l.csv", *SMALL, inputs=inputs) == 2
+    assert f"{missing} ''" in capsys.readouterr().err
+
+
+def test_paint_has_the_axes_of_what_it_is_painted_over(here):
+    np.save("labels.npy", tifffile.imread("spots3d_train_label_image.tif"))
+    np.save("paint.npy", tifffile.imread("spots3d_train_painted.tif"))
+    inputs = ["--raw_data", "spots3d_train.tif", "--label_image", "labels.npy", "--input_axes", "tyx"]
+    assert train("paint.npy", *SMALL, inputs=inputs) == 0
+    assert len(open_project("new.ilp").labels[0]) == 20  # time steps
 
 
 def test_what_is_left_out_is_told(here, capsys):

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -108,6 +109,7 @@ def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None 
     log.addHandler(console)
     if logfile:
         try:
+            Path(logfile).absolute().parent.mkdir(parents=True, exist_ok=True)
             file = logging.FileHandler(logfile, encoding="utf-8")
         except OSError as fault:
             message = f"--logfile {logfile}: {fault.strerror}"

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from objclass.cli import Parser, set_up_log
 from objclass.cli.inputs import InputOptions, read_inputs, read_pixel_size
 from objclass.errors import UsageError
-from objclass.settings import ExportSettings, ThresholdSettings, knob
+from objclass.settings import ExportSettings, ThresholdSettings, default_of, knob
 
 log = logging.getLogger("objclass")
 
@@ -21,8 +21,6 @@ SOURCES = {
     "blockwise object probabilities": "Object Probabilities",
 }
 """Names that --export_source takes (in any case) -> the result image."""
-
-LATER = {"pixel probabilities", "simple segmentation"}
 
 NEEDLESS = {
     "preconvert_stacks": "--preconvert_stacks is needless: stacks are read slice by slice",
@@ -141,8 +139,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     """The options as the batch takes them."""
     from dataclasses import replace
 
-    from objclass import batch, lanes
-    from objclass.project import open_project
+    from objclass import batch
 
     threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
     if options.project is not None and threshold != ThresholdSettings():
@@ -151,16 +148,13 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     if options.project is not None and options.features:
         message = f"--features: {options.project} says which features there are"
         raise UsageError(message)
+    if options.project is not None and options.margin != default_of(HeadlessOptions, "margin"):
+        message = f"--margin: {options.project} says how large neighbourhoods are"
+        raise UsageError(message)
     if options.inputs:
         options = replace(options, raw_data=options.inputs, inputs=None)
-    role = "segmentation_image"
-    if options.project is not None and options.input_axes:
-        role = open_project(options.project).role
-    else:
-        role = next((r for r in lanes.OBJECT_ROLES if getattr(options, r)), role)
-    ignored = options.ignore_training_axistags
     return batch.Request(
-        inputs=read_inputs(options, role, ignore_training_axes=ignored),
+        inputs=read_inputs(options, ignore_training_axes=options.ignore_training_axistags),
         project=options.project,
         export=ExportSettings(**{f.name: getattr(options, f.name) for f in fields(ExportSettings)}),
         sources=_sources(options),
@@ -188,7 +182,9 @@ def _sources(options: HeadlessOptions) -> tuple[str, ...]:
     for given in options.export_source or ():
         source = SOURCES.get(given.lower())
         if source is None:
-            message = f"--export_source '{given}': expected one of {', '.join(SOURCES.values())}"
+            message = (
+                f"--export_source '{given}': expected one of {', '.join(dict.fromkeys(SOURCES.values()))}"
+            )
             raise UsageError(message)
         if given.lower().startswith("blockwise"):
             log.info("%s: the result is that of the whole image", given)

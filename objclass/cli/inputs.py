@@ -42,24 +42,14 @@ class InputOptions:
     )  # fmt: skip
 
 
-def read_inputs(options: InputOptions, role: str, *, ignore_training_axes: bool = False) -> "Inputs":
-    """The options as the batch takes them; ``role`` is the one beside raw data."""
+def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) -> "Inputs":
+    """The options as the batch takes them."""
     from objclass.lanes import Inputs
 
     paths = {name: getattr(options, name) or [] for name in ROLES}
-    axes = {}
-    if options.input_axes:
-        entries = [entry.strip() for entry in options.input_axes.split(",")]
-        roles = ["raw_data", role, "atlas"]
-        if len(entries) > len(roles):
-            message = f"--input_axes {options.input_axes}: more entries than roles"
-            raise UsageError(message)
-        if len(entries) == 1:
-            entries *= len(roles)
-        for name, entry in zip(roles, entries, strict=False):
-            if entry not in ("None", ""):
-                axes[name] = check_axes(entry)
-    return Inputs(paths, axes, options.stack_along, ignore_training_axes)
+    entries = [entry.strip() for entry in (options.input_axes or "").split(",")]
+    axes = tuple(None if entry in ("None", "") else check_axes(entry) for entry in entries)
+    return Inputs(paths, axes if options.input_axes else (), options.stack_along, ignore_training_axes)
 
 
 def check_axes(text: str) -> str:
@@ -78,13 +68,16 @@ def read_pixel_size(text: str | None) -> "PixelSize | None":
 
     number = r"[0-9.]+(?:[eE][-+]?[0-9]+)?"
     whole = re.fullmatch(rf"({number})\s*([^\d\s]*)", text.strip())
-    parts = re.fullmatch(rf"((?:[xyz]={number},?\s*)+)([^\d\s]*)", text.strip())
+    parts = re.fullmatch(rf"([xyz]={number}(?:,\s*[xyz]={number})*)\s*([^\d\s,]*)", text.strip())
     try:
         if whole:
             size = float(whole[1])
             return PixelSize(size, size, size, whole[2])
         if parts:
-            sizes = dict(re.findall(rf"([xyz])=({number})", parts[1]))
+            stated = re.findall(rf"([xyz])=({number})", parts[1])
+            sizes = dict(stated)
+            if len(sizes) < len(stated):
+                raise ValueError  # noqa: TRY301 (told below)
             return PixelSize(**{axis: float(size) for axis, size in sizes.items()}, unit=parts[2])
     except ValueError:
         pass

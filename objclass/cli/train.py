@@ -48,16 +48,14 @@ def main(arguments: Sequence[str]) -> int:
     if options.pixel_size is not None:
         message = "--pixel_size: nothing that is trained on uses it; give it to the run"
         raise UsageError(message)
-    from objclass.lanes import OBJECT_ROLES
     from objclass.training import Lesson, train
 
     threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
     smooth = threshold["smooth"]
-    role = next((r for r in OBJECT_ROLES if getattr(options, r)), OBJECT_ROLES[0])
     learned = train(
         Lesson(
             options.project,
-            read_inputs(options, role),
+            read_inputs(options),
             options.labels,
             tuple(options.class_names or ()),
             ProjectThreshold(**threshold, sigmas=(smooth, smooth, smooth)),

@@ -13,7 +13,6 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from objclass.core import AnyArray
-from objclass.errors import ProjectError
 from objclass.features.statistics import Extent, Voxels, box_of
 
 if TYPE_CHECKING:
@@ -26,17 +25,8 @@ BATCH = 1 << 21
 def neighbourhoods(frame: "Frame", extent: Extent, scopes: Sequence[str]) -> Iterator[dict[str, Voxels]]:
     """Samples of pixels, for batches of consecutive objects; in each one sample for each scope.
 
-    Raises
-    ------
-    ProjectError
-        If a margin is 0 while another is not: the distance is then not defined.
+    The margins must be positive: with one of 0 distances are not defined.
     """
-    if not frame.margin or min(frame.margin) <= 0:
-        message = (
-            f"neighbourhood margin {frame.margin} (x, y, z): expected a positive number for each "
-            "axis; select no neighbourhood features, or set the margin in ilastik and train again"
-        )
-        raise ProjectError(message)
     batch: list[dict[str, AnyArray]] = []
     held = 0
     for row in range(frame.objects.count):
@@ -59,9 +49,7 @@ def _around(frame: "Frame", extent: Extent, row: int, scopes: Sequence[str]) -> 
     reach = int(margin.max())
     pitch = (1, *(reach // margin)[::-1])[-3:]
     near = distance_transform_edt(outside, sampling=pitch) < reach
-    if frame.read_raw is None:
-        message = "neighbourhood features need raw data"
-        raise ProjectError(message)
+    assert frame.read_raw is not None
     raw = frame.read_raw(box)
     chosen = {"context": near & outside, "both": near}
     return {scope: raw[chosen[scope]].T for scope in scopes}

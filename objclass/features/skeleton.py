@@ -20,12 +20,12 @@ Functions marked ``@kernel`` know lists and numbers only. They run as they stand
 pixels, the same functions run compiled by numba (`choose`).
 """
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heappop, heappush
+from pathlib import Path
 from types import FunctionType
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -38,11 +38,9 @@ from objclass.features.statistics import Crop, PerObject
 
 FEATURES = FeatureSet("2D Skeleton Features")
 feature = FEATURES.feature
-log = logging.getLogger("objclass")
 
 Ints = list[int]
 Floats = list[float]
-Numbers = Callable[[Any, int], Floats]
 
 DX = (-1, 0, 1, -1, 1, -1, 0, 1)
 DY = (-1, -1, -1, 0, 0, 1, 1, 1)
@@ -65,8 +63,10 @@ SALIENT = 0.2
 """How salient a branch must be to count, relative to the centre."""
 
 REPAYS_LOADING = 150_000
-REPAYS_COMPILING = 1_500_000
-"""As many pixels take about as long as loading what numba compiled, and as compiling it."""
+"""So many pixels take about as long as numba and what it once compiled take to load."""
+
+REPAYS_COMPILING = 700_000
+"""About half of what compiling takes: the next run gains from it, too."""
 
 
 # ---------------------------------------------------------------------------- statistics
@@ -76,8 +76,8 @@ REPAYS_COMPILING = 1_500_000
 class Skeleton(PerObject):
     """What `skeleton_numbers` answers, with coordinates in the whole image.
 
-    All is 0, coordinates too, for the few objects without a skeleton: specks at the border of the
-    image, and an object that is the whole of it.
+    All is 0, coordinates too, for the few objects without a skeleton: some at the border of the image,
+    and one that is the whole of it.
     """
 
     pixels: ClassVar[bool] = False
@@ -103,12 +103,10 @@ class Skeleton(PerObject):
 
 def choose(pixels: int) -> Callable[[NDArray[np.bool_]], Floats]:
     """What measures a mask soonest, if so many pixels have been measured until now."""
-    function = None
-    if pixels >= REPAYS_LOADING:
-        function = compiled(keep=True)
-    if function is None and pixels >= REPAYS_COMPILING:
-        function = compiled(keep=False)
-    return plain if function is None else function
+    if pixels < REPAYS_LOADING:
+        return plain
+    function, ready = compiled()
+    return function if ready or pixels >= REPAYS_COMPILING else plain
 
 
 def plain(mask: NDArray[np.bool_]) -> Floats:
@@ -117,28 +115,31 @@ def plain(mask: NDArray[np.bool_]) -> Floats:
 
 
 @cache
-def compiled(*, keep: bool) -> Callable[[NDArray[np.bool_]], Floats] | None:
-    """Measure a mask with numba.
-
-    None if the compiled code is to be kept for the next time and no folder can be written to.
-    """
+def compiled() -> tuple[Callable[[NDArray[np.bool_]], Floats], bool]:
+    """Measure a mask with numba, and whether an earlier run has compiled it (else the first call does)."""
     import numba
 
     jit: Any = numba.njit  # its stubs do not know all options
     names = dict(globals())
-    for kernel in KERNELS:
-        last = kernel is KERNELS[-1]  # it contains all others: only this one is kept, and called
-        options = {"cache": keep} if last else dict.fromkeys(INNER, True)
-        # a copy that finds compiled functions under the names that it calls
-        copy = FunctionType(kernel.__code__, names, kernel.__name__)
-        try:
-            names[kernel.__name__] = jit(nogil=True, **options)(copy)
-        except RuntimeError:
-            return None
-    if not keep:
-        log.info("skeleton: compiled for this run only (NUMBA_CACHE_DIR: a folder to keep it in)")
-    function = names[KERNELS[-1].__name__]
-    return lambda mask: function(mask.ravel().view(np.uint8), mask.shape[1])
+    # copies that find compiled functions under the names that they call
+    copies = [FunctionType(k.__code__, names, k.__name__) for k in KERNELS]
+    for copy in copies[:-1]:
+        names[copy.__name__] = jit(nogil=True, **dict.fromkeys(INNER, True))(copy)
+    # the last one contains the others: it is enough to keep that one
+    try:
+        function = jit(nogil=True, cache=True)(copies[-1])
+    except RuntimeError:  # there is no folder to keep it in (NUMBA_CACHE_DIR would name one)
+        function = jit(nogil=True)(copies[-1])
+    return lambda mask: function(mask.ravel().view(np.uint8), mask.shape[1]), is_kept(function)
+
+
+def is_kept(function: Any) -> bool:
+    """Whether there is compiled code of this version of the file."""
+    if function.stats.cache_path is None:
+        return False
+    source = Path(__file__)
+    found = Path(function.stats.cache_path).glob(f"{source.stem}.{function.__name__}-*.nbi")
+    return any(index.stat().st_mtime > source.stat().st_mtime for index in found)
 
 
 INNER = ("no_cpython_wrapper", "no_cfunc_wrapper")
@@ -440,32 +441,32 @@ def take(heap: Ints, place: Ints, cost: Floats) -> int:
 def shortest_ways(net: Graph, start: int, goal: int) -> Ints:
     """Dijkstra's algorithm: answers the nodes in the order they are reached.
 
-    It ends with the goal, unless that is NONE. The heap is binary and counts from 1. On the way to a
+    It ends with the goal, unless that is no node. The heap is binary and counts from 1. On the way to a
     goal, what is not joined is endlessly far: it leads nowhere, but it is in the heap and so has a say
     in which of two equal ways is found.
     """
+    before, cost, place, beside, joined = net.before, net.cost, net.place, net.beside, net.joined
     for p in net.seen:  # by the call before
-        net.before[p], net.cost[p], net.place[p] = NONE, math.inf, 0
-    net.seen.clear()
-    net.seen.append(start)
-    net.before[start], net.cost[start], net.place[start] = start, 0.0, 1
-    heap, reached = [NONE, start], [NONE]
-    while len(heap) > 1 and net.cost[heap[1]] < ENDLESS:
-        p = take(heap, net.place, net.cost)
+        before[p], cost[p], place[p] = NONE, math.inf, 0
+    seen, heap, reached = [start], [NONE, start], [NONE]
+    before[start], cost[start], place[start] = start, 0.0, 1
+    while len(heap) > 1 and cost[heap[1]] < ENDLESS:
+        p = take(heap, place, cost)
         reached.append(p)
         if p == goal:
             break
         for k in range(8):
-            q, joined = net.beside[8 * p + k], net.joined[8 * p + k]
-            if joined or (goal >= 0 and q >= 0):
-                away = net.cost[p] + PACE[k] if joined else ENDLESS
-                if away < net.cost[q]:
-                    net.cost[q], net.before[q] = away, p
-                    if net.place[q] == 0:
-                        net.seen.append(q)
+            q, there = beside[8 * p + k], joined[8 * p + k]
+            if there or (q != NONE and goal < len(cost)):
+                away = cost[p] + PACE[k] if there else ENDLESS
+                if away < cost[q]:
+                    cost[q], before[q] = away, p
+                    if place[q] == 0:
+                        seen.append(q)
                         heap.append(q)
-                        net.place[q] = len(heap) - 1
-                    rise(heap, net.place, net.cost, net.place[q])
+                        place[q] = len(heap) - 1
+                    rise(heap, place, cost, place[q])
+    net.seen[:] = seen
     return reached[1:]
 
 
@@ -484,8 +485,8 @@ def centre_line(net: Graph) -> tuple[Ints, Floats]:
 
     From the last node to the one furthest away, and from there once more.
     """
-    start = shortest_ways(net, len(net.x) - 1, NONE)[-1]
-    line, along = way_back(net, shortest_ways(net, start, NONE)[-1]), [0.0]
+    start = shortest_ways(net, len(net.x) - 1, len(net.cost))[-1]
+    line, along = way_back(net, shortest_ways(net, start, len(net.cost))[-1]), [0.0]
     for i in range(1, len(line)):
         along.append(along[-1] + distance(line[i - 1], line[i], net))
     return line, along
@@ -512,7 +513,7 @@ def grow(net: Graph, centre: int) -> Tree:
     Edges between branches that both go on are cut.
     """
     size = len(net.x)
-    reached = shortest_ways(net, centre, NONE)
+    reached = shortest_ways(net, centre, len(net.cost))
     parent = net.before[:size]
     tree = Tree(reached, parent, [NONE] * size, [0.0] * size, [1.0] * size)
     for p in reached[::-1]:
@@ -553,16 +554,14 @@ def pass_on(net: Graph, tree: Tree) -> Ints:
 def goes_round_hole(way: Ints, net: Graph) -> bool:
     """Whether a pixel within a closed way does not belong to the object.
 
-    A pixel is within if the way crosses its row an odd number of times to the left of it. An edge
-    between two rows crosses the upper one where it starts, so to say just below.
+    Green's theorem: the sum over an area is one along its boundary. An edge between two rows counts for
+    the upper one, all that lies before its pixel there, and downwards more, upwards less.
     """
-    pixels = [net.pixels[p] for p in way]
-    crossings = [min(pixels[i], pixels[i - 1]) for i in range(len(way)) if net.y[way[i]] != net.y[way[i - 1]]]
-    crossings.sort()
-    for i in range(0, len(crossings), 2):
-        if net.outside[crossings[i]] != net.outside[crossings[i + 1]]:
-            return True
-    return False
+    pixels = 0
+    for i in range(len(way)):
+        p, q = way[i - 1], way[i]
+        pixels += (net.y[q] - net.y[p]) * net.outside[min(net.pixels[p], net.pixels[q])]
+    return pixels != 0
 
 
 @kernel

@@ -127,8 +127,10 @@ class Project:
         Those listed in the stored settings of the table, else all that were computed and are not of
         the kind "in object and neighborhood"; always those of the forest.
         """
-        listed = set(self.table.features) if self.table else {name for _, name in self.computed}
-        keys = [key for key in self.computed if key[1] in listed]
+        keys = list(self.computed)
+        if self.table:
+            listed = set(self.table.features)
+            keys = [key for key in keys if listed & {key[1], getattr(find(*key), "title", key[1])}]
         keys = [key for key in keys if not key[1].endswith("in object and neighborhood")]
         return sorted({*keys, *self.selected})
 

@@ -5,9 +5,10 @@ ilastik itself opens (from binary image, prediction image, label image).
 """
 
 import json
+import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
@@ -30,8 +31,13 @@ from objclass.project import (
 from objclass.project.plain import read_plain
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
 
-MOST_BYTES = 1 << 30
-"""Larger datasets than this are not part of a project (but of a damaged one)."""
+log = logging.getLogger("objclass")
+
+MOST_BYTES = 1 << 28
+"""Forests and labels that are larger than this are not part of a project (but of a damaged one)."""
+
+MOST_CLASSES = 255
+"""Class images have 8 bits."""
 
 WORKFLOW_CLASSES = {
     "ObjectClassificationWorkflowBinary": "Object Classification (from binary image)",
@@ -49,6 +55,9 @@ DAMAGE = (
 
 VERSION = "1.4.2"
 """What we say wrote a project of ours: ilastik opens none without a version that it knows."""
+
+NO_SETTINGS = b"(NNtp0\n."
+"""The pickle of (None, None): no table was set up."""
 
 FOREST_CLASS = (
     b"clazyflow.classifiers.parallelVigraRfLazyflowClassifier\nParallelVigraRfLazyflowClassifier\np0\n."
@@ -76,6 +85,9 @@ def read_project(path: str) -> Project:
         classes = _names(classification.get("LabelNames"))
         if not classes:
             message = f"{path} has no classes: add labels in ilastik and save it"
+            raise ProjectError(message)
+        if len(classes) > MOST_CLASSES:
+            message = f"{path} has {len(classes)} classes: {MOST_CLASSES} at most fit into a class image"
             raise ProjectError(message)
         if not selected:
             message = f"{path} selects no features: choose some in ilastik and save it"
@@ -289,6 +301,14 @@ def _value(dataset: Any) -> Any:
     return dataset[()]
 
 
+def _check_size(datasets: Iterable[Any]) -> None:
+    """Refuse what would fill the memory: a small file can claim a lot, compressed."""
+    total = sum(dataset.nbytes for dataset in datasets if isinstance(dataset, h5py.Dataset))
+    if total > MOST_BYTES:
+        message = f"its forest or labels claim {total} bytes"
+        raise ProjectError(message)
+
+
 def _text(dataset: Any, default: str | None = None) -> str:
     """Text of a dataset, stored as fixed or variable length bytes, or as numbers long ago."""
     if dataset is None and default is not None:
@@ -365,6 +385,7 @@ def _forest(group: Any) -> Forest | None:
     if not 0 < count <= len(trees):
         message = f"its forest claims {count} trees and holds {len(trees)}"
         raise ProjectError(message)
+    _check_size([forest[tree][part] for tree in trees[:count] for part in ("topology", "parameters")])
     arrays = [(_value(forest[t]["topology"]), _value(forest[t]["parameters"])) for t in trees[:count]]
     if any(a.ndim != 1 or b.ndim != 1 or a.dtype.kind not in "iu" or b.dtype.kind != "f"
            for a, b in arrays):  # fmt: skip
@@ -414,6 +435,7 @@ def _threshold(group: Any, role: str) -> ProjectThreshold:
 def _labels(group: Any) -> dict[int, dict[int, NDArray[Any]]]:
     if not isinstance(group, h5py.Group):
         return {}
+    _check_size([group[lane][t] for lane in group for t in group[lane]])
     return {
         int(lane): {int(t): np.asarray(_value(group[lane][t])).ravel() for t in group[lane]} for lane in group
     }
@@ -443,7 +465,7 @@ def _export(group: Any) -> ExportSettings:
         output_filename_format=text("OutputFilenameFormat"),
         output_internal_path=text("OutputInternalPath"),
         cutout_subregion=region,
-        export_dtype=np.dtype(text("ExportDtype")).name if "ExportDtype" in group else None,
+        export_dtype=text("ExportDtype"),
         output_axis_order=text("OutputAxisOrder"),
         pipeline_result_drange=result_range,
         export_drange=pair("ExportMin", "ExportMax") if result_range else None,
@@ -456,18 +478,18 @@ def _table(dataset: Any) -> TableSettings | None:
         return None
     value = _value(dataset)
     data = value if isinstance(value, bytes) else np.asarray(value).tobytes()
+    if not data.strip(b"\0") or data == NO_SETTINGS:
+        return None
     try:
         settings, features = read_plain(data)
-    except (ProjectError, ValueError, TypeError):
+        kind, path = settings["file type"], settings["file path"]
+    except (ProjectError, ValueError, TypeError, KeyError) as fault:
+        log.warning("the stored settings of the table are ignored: %s", _one_line(fault))
         return None
-    if not isinstance(settings, dict) or not isinstance(features, list | tuple):
+    if not isinstance(kind, str) or not isinstance(path, str) or not isinstance(features, list | tuple):
         return None
-    path = settings.get("file path")
-    kind = settings.get("file type")
-    if not isinstance(path, str) or not isinstance(kind, str):
-        return None
-    names = tuple(str(n).replace(" ", "") if "<" in str(n) else str(n) for n in features)
-    return TableSettings(kind, path, names)
+    names = [name for name in features if isinstance(name, str)]
+    return TableSettings(kind, path, tuple(n.replace(" ", "") if "<" in n else n for n in names))
 
 
 def _lanes(group: Any) -> tuple[Mapping[str, TrainingInput], ...]:

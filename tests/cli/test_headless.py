@@ -201,6 +201,68 @@ def test_export_options(here, samples):
     assert np.array_equal(scaled, np.rint(original * np.float32(255)).astype(np.uint8))
 
 
+def test_one_plane_of_a_volume_as_a_picture(here, samples):
+    """First the part, then the order of axes: what is left is flat."""
+    run = ["--headless", "--quiet", "--project", str(samples / "spots3d.ilp"), "--raw_data", str(samples / "spots3d.tif"),
+           "--label_image", str(samples / "spots3d_label_image.tif"), "--table_filename", "t.csv"]  # fmt: skip
+    assert main([*run, "--output_filename_format", "whole", "--output_format", "numpy"]) == 0
+    part = ["--cutout_subregion", "[(0,0,0,9,0), (1,None,None,10,1)]", "--output_axis_order", "yx"]
+    assert main([*run, *part, "--output_filename_format", "plane", "--output_format", "png"]) == 0
+    import imagecodecs
+
+    assert np.array_equal(imagecodecs.imread("plane.png"), np.load("whole.npy")[9, ..., 0])
+
+
+def test_thousands_of_lanes_hold_no_files_open(here, samples):
+    """Under a limit of open files that a table for each lane would break."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    np.save("seg.npy", np.eye(5, dtype=np.uint8))
+    names = []
+    for number in range(120):
+        np.save(f"r{number}.npy", np.ones((5, 5), np.uint8))
+        names.append(f"r{number}.npy")
+    run = ["--headless", "--quiet", "--raw_data", *names, "--segmentation_image", *["seg.npy"] * 120, "--table_only",
+           "--features", "regionprops:area", "--table_filename", "{nickname}.csv"]  # fmt: skip
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, hard))
+    try:
+        assert main(run) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(list(here.glob("*.csv"))) == 120
+
+
+def test_features_that_the_forest_does_without_are_left_out(here, samples):
+    """A project computed skeletons in 2D, but the forest looks at sizes alone: volumes work."""
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        selected = file["ObjectClassification/SelectedFeatures/Standard Object Features"]
+        for name in list(selected):
+            if name != "Count":
+                del selected[name]
+        file.create_group("ObjectExtraction/Features/2D Skeleton Features/Diameter")
+        forest = file["ObjectClassification/ClassifierForests/Forest0000"]
+        forest["_ext_param/column_count_"][...] = 1
+        for name in forest:
+            if name.startswith("Tree"):
+                del forest[name]["topology"], forest[name]["parameters"]
+                forest[name]["topology"] = np.array([1, 3, 0x40000000, 0], np.int32)
+                forest[name]["parameters"] = np.array([1.0, 0, 1, 0])
+    run = ["--headless", "--quiet", "--project", str(samples / "cells.ilp"), "--ignore_training_axistags",
+           "--raw_data", str(samples / "spots3d.tif"), "--table_only", "--table_filename", "t.csv",
+           "--segmentation_image", str(samples / "spots3d_label_image.tif")]  # fmt: skip
+    assert main(run) == 2  # a margin of two axes for a volume
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        for leaf in file["ObjectExtraction/Features/Standard Object Features"].values():
+            if "margin" in leaf:
+                del leaf["margin"]
+                leaf["margin"] = [3, 3, 3]
+    assert main(run) == 0
+    header = rows_of("t.csv")[0]
+    assert "Diameter" not in header
+    assert "Bounding Box Minimum_2" in header
+
+
 def test_source_names_in_any_case_and_blockwise(here, samples):
     asked = ["--export_source", "OBJECT identities", "--export_source", "Blockwise Object Predictions"]
     assert main([*sample(samples), *asked]) == 0
@@ -435,7 +497,7 @@ def test_axes_of_the_training_lane_win_with_a_warning(here, samples, capsys):
 
 
 def test_a_terminated_run_leaves_nothing(here, samples):
-    """SIGTERM: exit code 143, no half of a file."""
+    """SIGTERM in the only lane: exit code 143, no half of a file."""
     import signal
     import time
 
@@ -446,10 +508,10 @@ def test_a_terminated_run_leaves_nothing(here, samples):
            "--output_filename_format", "out"]  # fmt: skip
     process = subprocess.Popen(run, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
-    while not list(here.glob(".*part*")) and time.monotonic() < deadline:
+    while not list(here.glob(".objclass*part*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 143
     assert "terminated" in told
-    assert sorted(p.name for p in here.iterdir()) == ["raw.npy", "seg.npy"]
+    assert sorted(p.name for p in here.iterdir()) == ["objclass_run.json", "raw.npy", "seg.npy"]

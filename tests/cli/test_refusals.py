@@ -25,6 +25,7 @@ def here(tmp_path, monkeypatch, samples):
     with h5py.File("two.h5", "w") as file:
         file["a"], file["b"], file["text"] = raw, raw, "words"
     (tmp_path / "fake.h5").write_bytes(b"not an HDF5 file at all")
+    tifffile.imwrite("ids.tif", tifffile.imread("cells_segmentation.tif").astype(np.uint16) * 300)
     (tmp_path / "notes.txt").write_text("words")
     (tmp_path / "a_file").write_text("")
     return tmp_path
@@ -143,6 +144,12 @@ CASES = {
         "channel 2",
     ),
     "threshold that is none": (run(project=None, threshold="high"), "--threshold"),
+    "NaN": (run(project=None, threshold="nan"), "--threshold nan"),
+    "endless smoothing": (run(project=None, smooth="1e9"), "--smooth"),
+    "margin beside a project": (run(margin="7"), "--margin"),
+    "pixel size twice": (run(pixel_size="x=1,x=2um"), "--pixel_size"),
+    "pixel size without commas": (run(pixel_size="z=1y=2um"), "--pixel_size"),
+    "name that is too long": (run(output_filename_format="x" * 300), "too long"),
     "negative size": (run(project=None, min_size="-1"), "--min_size -1"),
 }  # fmt: skip
 
@@ -170,6 +177,29 @@ def replace(path, value):
     def change(file):
         del file[path]
         file[path] = value
+
+    return change
+
+
+def replace_or_add(path, value):
+    def change(file):
+        file[path] = value
+
+    return change
+
+
+def gigantic(file):
+    """A small file that would fill the memory."""
+    for t in range(1, 40):
+        file.create_dataset(f"ObjectClassification/LabelInputs/0000/{t}", (10**7,), float, chunks=True)
+
+
+def prediction_maps_with(SmootherSigma):  # noqa: N803
+    def change(file):
+        del file["workflowName"]
+        file["workflowName"] = b"Object Classification (from prediction image)"
+        for axis in "xyz":
+            file[f"ThresholdTwoLevels/SmootherSigma/{axis}"] = SmootherSigma
 
     return change
 
@@ -203,6 +233,10 @@ PROJECTS = {
         replace("ObjectClassification/ClassifierForests/Forest0000/_options/tree_count_", np.array([1e9])),
         "1000000000 trees",
     ),
+    "stored dtype": (replace_or_add("Object Information Export/ExportDtype", b"object"), "object"),
+    "256 classes": (replace("ObjectClassification/LabelNames", np.array([b"c"] * 256)), "256 classes"),
+    "gigantic labels": (gigantic, "claim"),
+    "smoothing": (prediction_maps_with(SmootherSigma=1e9), "sigmas"),
     "axistags": (replace("Input Data/infos/lane0000/Raw Data/axistags", b"{"), "damaged"),
     "stored format": (replace("Object Information Export/OutputFormat", b"docx"), "docx"),
 }  # fmt: skip
@@ -211,7 +245,9 @@ PROJECTS = {
 @pytest.mark.parametrize("name", PROJECTS)
 def test_damaged_project(here, capsys, name):
     change, *told = PROJECTS[name]
-    refused(capsys, here, damaged(here, change), "bad.ilp" if name != "stored format" else "docx", *told)
+    refused(
+        capsys, here, damaged(here, change), "bad.ilp" if not name.startswith("stored") else told[0], *told
+    )
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000, -1000])
@@ -248,6 +284,81 @@ def test_lanes_before_a_fault_keep_their_outputs(here, capsys):
     assert (here / "t.csv").read_text().count("\n") == 61
 
 
+def test_a_write_fault_leaves_no_row(here, capsys, monkeypatch):
+    """The disk is full when the second lane is finished."""
+    from objclass.outputs import ImageFiles
+
+    commits = []
+    commit = ImageFiles.commit
+
+    def full(self):
+        commits.append(self)
+        if len(commits) == 2:
+            raise OSError(28, "No space left on device")
+        commit(self)
+
+    monkeypatch.setattr(ImageFiles, "commit", full)
+    arguments = run(
+        raw_data=["cells.tif"] * 3, segmentation_image=["cells_segmentation.tif"] * 3,
+        table_filename="t.csv",
+    )  # fmt: skip
+    for number in range(3):
+        shutil.copy("cells.tif", f"lane{number}.tif")
+    place = arguments.index("--raw_data")
+    arguments[place + 1 : place + 4] = [f"lane{number}.tif" for number in range(3)]
+    assert main(arguments) == 1
+    assert "No space left" in capsys.readouterr().err
+    images = {line.split(",")[9] for line in (here / "t.csv").read_text().splitlines()[1:]}
+    assert images == {"lane0"}
+    assert not list(here.glob(".objclass*"))
+    assert not (here / "lane1_Object Predictions.h5").exists()
+
+
+def test_a_bug_fails_the_lane_like_any_fault(here, capsys, monkeypatch):
+    from objclass import batch
+
+    monkeypatch.setattr(batch, "collect", lambda _: 1 / 0)
+    NAMES[here] = {p.name for p in here.iterdir()} | {"objclass_run.json"}
+    refused(capsys, here, run(output_filename_format="x"), "unexpected ZeroDivisionError", code=3)
+
+
+def test_finished_lanes_stay_when_a_run_is_interrupted(here, capsys, monkeypatch):
+    from objclass import batch
+
+    def interrupted(task, *more):
+        if task.name == "lane1":
+            raise KeyboardInterrupt
+        return run_task(task, *more)
+
+    run_task = batch.run_task
+    monkeypatch.setattr(batch, "run_task", interrupted)
+    for number in range(2):
+        shutil.copy("cells.tif", f"lane{number}.tif")
+    arguments = run(raw_data=["lane0.tif", "lane1.tif"], segmentation_image=["cells_segmentation.tif"] * 2)
+    assert main([*arguments, "--table_filename", "t.csv"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert (here / "t.csv").read_text().count("\n") == 61
+    assert (here / "lane0_Object Predictions.h5").exists()
+    assert not list(here.glob(".objclass*"))
+
+
+def test_a_table_of_too_many_columns_for_hdf5(here, capsys):
+    np.save("wide.npy", np.zeros((10, 10, 60), np.uint8))
+    np.save("one.npy", np.eye(10, dtype=np.uint8))
+    NAMES[here] = {p.name for p in here.iterdir()}
+    arguments = [
+        "--headless",
+        "--raw_data",
+        "wide.npy",
+        "--segmentation_image",
+        "one.npy",
+        "--input_axes",
+        "yxc,yx",
+    ]
+    features = ["--features", "Standard Object Features:Covariance"]
+    refused(capsys, here, [*arguments, *features, "--table_filename", "t.h5"], "columns", ".csv")
+
+
 TRAINING = {
     "no labels": ({"labels": None}, "--labels"),
     "missing labels": ({"labels": "none.csv"}, "none.csv"),
@@ -261,7 +372,14 @@ TRAINING = {
     "class names": ({"labels": "labelimage_oid,class\n1,a\n2,b\n", "class_names": ["a", "c"]}, "class b"),
     "no class": ({"labels": "labelimage_oid,class\n1,\n"}, "no class"),
     "painted other shape": ({"labels": "spots3d.tif"}, "do not fit"),
-    "painted with ids": ({"labels": "cells_segmentation.tif", "class_names": []}, "two classes"),
+    "painted with one class": ({"labels": "cells_segmentation.tif"}, "two classes"),
+    "painted with ids": ({"labels": "ids.tif"}, "is it a label image of objects?"),
+    "painted in colour": ({"labels": "rgb.npy"}, "one channel"),
+    "painted for two lanes": ({"labels": ["cells_segmentation.tif"] * 2}, "2 label images for 1 lanes"),
+    "blank place": ({"labels": "x,y,class\n,,a\n"}, "line 2", "x"),
+    "same class names": ({"class_names": ["ring", "ring"]}, "different names"),
+    "project over input": ({"project": "cells.ilp", "labels": "cells.ilp"}, "overwrite an input"),
+    "project of another suffix": ({"project": "cells.tif"}, "ends in .ilp"),
     "project in a file": ({"project": "a_file/x.ilp"}, "a_file is not a folder"),
 }
 

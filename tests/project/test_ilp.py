@@ -8,8 +8,8 @@ import pytest
 
 from objclass.core import FeatureTable
 from objclass.errors import ProjectError
-from objclass.project import Project, TrainingInput, open_project
-from objclass.project.ilp import write_project
+from objclass.project import Project, TableSettings, TrainingInput, open_project
+from objclass.project.ilp import _table_pickle, write_project
 from objclass.settings import ProjectThreshold
 
 STANDARD = "Standard Object Features"
@@ -140,6 +140,36 @@ def test_methods_that_we_do_not_have_are_refused_by_name(edit, operator, name):
 
     with pytest.raises(ProjectError, match=name):
         edit(change)
+
+
+def test_display_names_in_the_settings_of_the_table(edit):
+    """ilastik stores names or display texts."""
+
+    def change(file):
+        del file["ObjectClassification/ExportSettings"]
+        names = TableSettings("csv", "t.csv", ("Kurtosis of Intensity", "Count"))
+        file["ObjectClassification/ExportSettings"] = np.void(_table_pickle(names))
+
+    project = edit(change)
+    assert project.table.features == ("Kurtosis of Intensity", "Count")
+    shown = Project(**{**vars(project), "selected": ()}).shown()
+    assert shown == [(STANDARD, "Count"), (STANDARD, "Kurtosis")]
+
+
+def test_settings_that_would_have_to_be_run_are_ignored_with_one_line(edit, monkeypatch):
+    import pickle
+
+    told = []
+    monkeypatch.setattr("objclass.project.ilp.log.warning", lambda text, *values: told.append(text % values))
+
+    def change(file):
+        del file["ObjectClassification/ExportSettings"]
+        file["ObjectClassification/ExportSettings"] = np.void(pickle.dumps((np.float64(1), []), 0))
+
+    assert edit(change).table is None
+    assert told == [
+        "the stored settings of the table are ignored: pickle with more than plain values (GLOBAL)"
+    ]
 
 
 def test_empty_lists(edit):

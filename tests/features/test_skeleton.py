@@ -1,0 +1,360 @@
+"""Skeletons: known answers, brute force for each step, compiled = plain, ilastik's own numbers."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from itertools import pairwise
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+from scipy.sparse import csgraph, lil_array
+
+from objclass.core import Objects, to_canonical
+from objclass.features import Frame, measure, skeleton
+from objclass.features.skeleton import FEATURES, NEEDLESS, PACE, Skeleton
+
+EIGHT = np.ones((3, 3))
+CASES = (
+    "blobs2d", "rgb2d", "series2dt", "labels2d", "pred2d", "float2d", "hard2d", "advanced2d",
+    "multichan2", "pred2dt", "po2d",
+)  # fmt: skip
+
+
+def measured(labels):
+    """Name of each feature -> numbers."""
+    objects = Objects(np.asarray(labels, np.uint32)[None], int(np.max(labels)))
+    found = measure(Frame(objects, None, 0, (1.0, 1.0)), FEATURES.values())
+    return {name: values for (_, name), values in found.items()}
+
+
+def alone(mask):
+    """The same of one object, plain numbers."""
+    return {name: values[0].tolist() for name, values in measured(mask).items()}
+
+
+def expected(branches, holes, diameter, euclidean, total, average, *points):
+    lengths = [[float(np.float32(n))] for n in (branches, holes, diameter, euclidean, total, average)]
+    return dict(zip(FEATURES, [*lengths, *([float(x), float(y)] for x, y in points)], strict=True))
+
+
+def zoo(count=40, seed=3):
+    """Noise of all grains: ragged, thin, holed, at the border, falling apart."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        noise = ndimage.gaussian_filter(rng.normal(size=rng.integers(3, 34, 2)), (0, 0.7, 1.5, 3)[i % 4])
+        yield np.pad(noise > np.quantile(noise, rng.uniform(0.1, 0.8)), ((0, 1), (1, 0)))
+
+
+# ---------------------------------------------------------------------------- known answers
+
+
+def test_the_features_are_those_of_ilastik():
+    names = {
+        "Branch Count", "Hole Count", "Diameter", "Euclidean Diameter", "Total Length", "Average Length",
+        "Skeleton Center", "Terminal 1", "Terminal 2",
+    }  # fmt: skip
+    assert set(FEATURES) == names
+    assert not any(f.looks_at_pixels or f.fits(3, 1) for f in FEATURES.values())
+
+
+def test_a_line():
+    labels = np.zeros((6, 14))
+    labels[2, 3:12] = 1
+    assert alone(labels) == expected(2, 0, 8, 8, 8, 4, (7, 2), (11, 2), (3, 2))
+    assert alone(labels.T) == expected(2, 0, 8, 8, 8, 4, (2, 7), (2, 11), (2, 3))
+
+
+def test_a_diagonal():
+    found = alone(np.pad(np.eye(7), 2))
+    assert found["Diameter"] == found["Euclidean Diameter"] == [np.float32(6 * math.sqrt(2))]
+
+
+def test_a_cross_has_four_branches():
+    labels = np.zeros((13, 13))
+    labels[6, 2:11] = labels[2:11, 6] = 1
+    assert alone(labels) == expected(4, 0, 8, 8, 16, 4, (6, 6), (6, 10), (6, 2))
+
+
+def test_a_bar_ends_in_its_corners():
+    labels = np.zeros((9, 13))
+    labels[2:7, 2:11] = 1
+    way = 5 + 2 * math.sqrt(8)  # along the middle, and to two corners
+    found = alone(labels)
+    assert found["Branch Count"] == [4]
+    assert found["Diameter"] == [np.float32(way - 1)]
+    corners = [[x, y] for x in (2, 10) for y in (2, 6)]
+    assert found["Terminal 1"] in corners
+    assert found["Terminal 2"] in corners
+    assert found["Skeleton Center"] == [6, 4]
+
+
+def test_a_ring_has_a_hole():
+    labels = np.zeros((20, 20))
+    labels[4:16, 4:16] = 1
+    labels[7:13, 7:13] = 0
+    assert alone(labels)["Hole Count"] == [1]
+    labels[4:16, 9] = 0  # two halves of one object
+    assert alone(labels)["Hole Count"] == [0]
+
+
+def test_a_single_pixel():
+    labels = np.zeros((5, 6))
+    labels[2, 4] = 1
+    assert alone(labels) == expected(0, 0, 0, 0, 0, 0, (4, 2), (4, 2), (4, 2))
+
+
+def test_what_has_no_skeleton_is_zero():
+    """The border of the image is no boundary: nothing is thin there."""
+    speck = np.zeros((5, 6))
+    speck[0, 4] = 1
+    half = np.zeros((8, 9))
+    half[:4] = 1
+    for labels in (speck, half, np.ones((5, 6))):
+        assert alone(labels) == expected(0, 0, 0, 0, 0, 0, (0, 0), (0, 0), (0, 0))
+
+
+def test_a_line_to_the_border_goes_on_to_it():
+    labels = np.zeros((5, 13))
+    labels[2, :11] = 1
+    assert alone(labels) == expected(2, 0, 10, 10, 10, 5, (5, 2), (10, 2), (0, 2))
+
+
+# ---------------------------------------------------------------------------- step by step
+
+
+def test_boundary_vectors_are_shortest():
+    for mask in zoo():
+        vx, vy, squared = map(np.array, skeleton.boundary_vectors(flat(mask), mask.shape[1]))
+        y, x = np.nonzero(mask)
+        ends = y + vy[mask.ravel()], x + vx[mask.ravel()]
+        assert not mask[ends].any()
+        distance = ndimage.distance_transform_edt(mask) ** 2
+        assert np.array_equal(squared, np.rint(distance).astype(int).ravel())
+        assert np.array_equal(squared, vx**2 + vy**2)
+
+
+def test_of_equal_boundary_vectors_the_lowest_then_the_right_one():
+    mask = np.ones((5, 5), bool)
+    for y, x in ((0, 2), (2, 0), (2, 4), (4, 2)):
+        mask[y, x] = False
+    vx, vy, _ = skeleton.boundary_vectors(flat(mask), 5)
+    assert (vx[12], vy[12]) == (0, 2)
+    mask[4, 2] = True
+    vx, vy, _ = skeleton.boundary_vectors(flat(mask), 5)
+    assert (vx[12], vy[12]) == (2, 0)
+
+
+def test_needless_pixels_are_simple():
+    """Without them there are as many parts and as many gaps: all 256 neighbourhoods."""
+    for code in range(256):
+        ring = [bool(code >> k & 1) for k in range(8)]
+        marked = np.array([*ring[:4], False, *ring[4:]]).reshape(3, 3)
+        beside = ~marked
+        beside[1, 1] = False
+        direct = (0, 1, 1, 2), (1, 0, 2, 1)
+        gaps = set(ndimage.label(beside)[0][direct].tolist()) - {0}
+        simple = ndimage.label(marked, EIGHT)[1] == 1 and len(gaps) == 1
+        corner = marked[direct].sum() == 2
+        blunt_end = marked[direct].sum() == 1 and marked.sum() == 3
+        assert NEEDLESS[code] == (simple and (corner or blunt_end)), code
+
+
+def test_thinning_keeps_parts_and_holes():
+    for mask in zoo():
+        raw, thin, _ = marks(mask)
+        assert np.all(raw >= thin)
+        assert ndimage.label(raw, EIGHT)[1] == ndimage.label(thin, EIGHT)[1]
+        assert (
+            ndimage.label(np.pad(~raw, 1, constant_values=True))[1]
+            == (ndimage.label(np.pad(~thin, 1, constant_values=True))[1])
+        )
+
+
+def test_ways_are_shortest():
+    for mask in zoo():
+        _, thin, net = marks(mask)
+        weights = edges(net)
+        assert np.array_equal(np.argwhere(thin), np.column_stack([net.y, net.x]))
+        lengths = csgraph.dijkstra(weights, indices=0)
+        for goal in np.flatnonzero(np.isfinite(lengths))[::5].tolist():
+            reached = skeleton.shortest_ways(net, 0, goal)
+            assert reached[-1] == goal
+            assert np.all(np.diff(lengths[reached]) > -1e-9)  # other orders of sums
+            way = skeleton.way_back(net, goal)
+            assert way[-1] == 0
+            assert sum(weights[p, q] for p, q in pairwise(way)) == pytest.approx(lengths[goal])
+
+
+def test_the_centre_line_leads_from_the_furthest_node_to_the_one_furthest_from_that():
+    for mask in zoo():
+        net = marks(mask)[2]
+        line, along = skeleton.centre_line(net)
+        ends = len(net.x) - 1, line[-1], line[0]
+        lengths = csgraph.dijkstra(edges(net), indices=ends)
+        lengths[np.isinf(lengths)] = 0
+        assert lengths[0, line[-1]] == pytest.approx(lengths[0].max())
+        assert along[-1] == pytest.approx(lengths[1].max()) == pytest.approx(lengths[2, line[-1]])
+        middle = along[skeleton.half_way(along)]
+        assert min(abs(np.array(along) - along[-1] / 2)) == pytest.approx(abs(middle - along[-1] / 2))
+
+
+def test_without_holes_none_are_found():
+    for mask in zoo():
+        filled = ndimage.binary_fill_holes(np.pad(mask, 1))
+        assert alone(filled)["Hole Count"] == [0]
+
+
+def flat(mask):
+    return mask.ravel().astype(int).tolist()
+
+
+def edges(net):
+    weights = lil_array((len(net.x), len(net.x)))
+    for p in range(len(net.x)):
+        for k in range(8):
+            if net.joined[8 * p + k]:
+                weights[p, net.beside[8 * p + k]] = PACE[k]
+    return weights.tocsr()
+
+
+def marks(mask):
+    """Marked pixels before and after thinning, and the graph."""
+    width = mask.shape[1]
+    vx, vy, squared = skeleton.boundary_vectors(flat(mask), width)
+    raw = skeleton.raw_skeleton(flat(mask), vx, vy, squared, width)
+    thin = raw.copy()
+    skeleton.thin(thin, squared, width)
+    net = skeleton.graph(flat(mask), thin, squared, width)
+    return *(np.reshape(marked, mask.shape).astype(bool) for marked in (raw, thin)), net
+
+
+# ---------------------------------------------------------------------------- invariants
+
+
+@settings(deadline=None, max_examples=40)
+@given(arrays(bool, st.tuples(*[st.integers(1, 9)] * 2)), st.integers(1, 20), st.integers(1, 20))
+def test_moving_an_object_moves_its_points(mask, dy, dx):
+    mask = mask.copy()
+    mask[0, 0] = True
+    labels = np.zeros((40, 40))
+    labels[dy : dy + mask.shape[0], dx : dx + mask.shape[1]] = mask
+    before = measured(np.pad(mask, 1))
+    for name, values in measured(labels).items():
+        moved = before[name] + [dx - 1, dy - 1] if FEATURES[name].shape else before[name]
+        assert np.array_equal(values, moved), name
+
+
+def test_other_objects_are_background():
+    rng = np.random.default_rng(0)
+    labels = ndimage.zoom(rng.integers(0, 9, (9, 9)), 4, order=0)
+    together = measured(labels)
+    for k in range(1, 9):
+        for name, values in alone(labels == k).items():
+            assert values == together[name][k - 1].tolist(), name
+
+
+# ---------------------------------------------------------------------------- compiled
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return skeleton.compiled()[0]
+
+
+def test_compiled_and_plain_are_equal(compiled):
+    for mask in [*zoo(120, seed=8), np.ones((1, 1), bool), np.ones((3, 40), bool), np.zeros((4, 4), bool)]:
+        assert np.array_equal(compiled(mask), skeleton.plain(mask), equal_nan=True)
+
+
+def test_few_pixels_need_no_numba():
+    code = (
+        "import sys, numpy as np; from objclass.features import *\n"
+        "from objclass.core import Objects; from objclass.features.skeleton import FEATURES\n"
+        "labels = np.zeros((1, 9, 9), np.uint32); labels[0, 2:6, 3:7] = 1\n"
+        "measure(Frame(Objects(labels, 1), None, 0, (1, 1)), FEATURES.values())\n"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_many_pixels_are_worth_compiling(monkeypatch):
+    loading, compiling = skeleton.REPAYS_LOADING, skeleton.REPAYS_COMPILING
+    for ready in (True, False):
+        monkeypatch.setattr(skeleton, "compiled", lambda ready=ready: ("compiled", ready))
+        assert skeleton.choose(loading - 1) is skeleton.plain
+        assert (skeleton.choose(loading) == "compiled") is ready
+        assert skeleton.choose(compiling) == "compiled"
+
+
+def test_compiled_code_is_kept(compiled):
+    compiled(np.ones((1, 1), bool))
+    skeleton.compiled.cache_clear()
+    assert skeleton.compiled()[1]
+
+
+def test_without_a_folder_for_compiled_code(monkeypatch):
+    """numba raises then, before it compiles anything."""
+    import numba
+
+    njit = numba.njit
+
+    def nowhere(*, cache=False, **options):
+        if cache:
+            message = "cannot cache function: no locator available"
+            raise RuntimeError(message)
+        return njit(**options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+    function, ready = skeleton.compiled.__wrapped__()
+    assert callable(function)
+    assert not ready
+
+
+# ---------------------------------------------------------------------------- ilastik
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_column_equals_that_of_ilastik(shared, case, compiled, monkeypatch):
+    """As float32, from ilastik's own label image."""
+    monkeypatch.setattr(skeleton, "choose", lambda _: compiled)
+    compared = 0
+    for part in ("train", "test"):
+        with (shared / f"golden/{case}/expected/{part}_table.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        for t, labels in enumerate(label_image(shared / f"golden/{case}/expected/{part}_identities.h5")):
+            here = [row for row in rows if int(row["timestep"]) == t]
+            chosen = [f for f in FEATURES.values() if f.columns(2, 0)[0] in rows[0]]
+            frame = Frame(Objects(labels, len(here)), None, 0, (1, 1))
+            for f, values in zip(chosen, measure(frame, chosen).values(), strict=True):
+                theirs = np.array([[row[name] for name in f.columns(2, 0)] for row in here], np.float32)
+                assert np.array_equal(theirs, values), f.name
+                compared += 1
+    assert compared >= 14
+
+
+def test_all_nine_features_of_a_case(shared):
+    """Points too, which few projects select."""
+    stored = np.load(shared / "golden/float2d/expected/test_features_m30.npz")
+    labels = stored["label_image"][0, :, :, 0, 0].T
+    found = measured(labels)
+    for name, values in found.items():
+        assert np.array_equal(values, stored[f"t0/{FEATURES.name}/{name}"][1:]), name
+
+
+def label_image(path):
+    with h5py.File(path) as file:
+        tags = json.loads(file["exported_data"].attrs["axistags"])["axes"]
+        return to_canonical(file["exported_data"][()], "".join(axis["key"] for axis in tags))[..., 0]
+
+
+def test_counting_pixels(monkeypatch):
+    monkeypatch.setattr(Skeleton, "asked", 0)
+    measured(np.pad(np.ones((3, 4)), 1))
+    assert Skeleton.asked == 5 * 6
