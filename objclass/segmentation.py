@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from objclass.core import AnyArray, FloatArray, Image, Lane, Objects
 from objclass.errors import ImageError, LaneError
+from objclass.growing import grow
 from objclass.settings import ThresholdSettings
 
 SMOOTHS_FROM = 0.1
@@ -116,23 +117,39 @@ def threshold(image: Image, t: int, settings: ThresholdSettings) -> NDArray[np.u
     if settings.method == "simple":
         labels = label(final >= np.float32(settings.threshold)).labels
     else:
-        labels = _hysteresis(final, image, t, settings)
+        summed, cores = _cores(final, image, t, settings)
+        labels = (_with_core if settings.method == "hysteresis" else _grown)(summed, cores, settings)
     return filter_sizes(labels, settings)
 
 
-def _hysteresis(final: FloatArray, image: Image, t: int, settings: ThresholdSettings) -> NDArray[np.uint32]:
-    """Components above the low threshold that hold a voxel of a core of the right size."""
+def _cores(
+    final: FloatArray, image: Image, t: int, settings: ThresholdSettings
+) -> tuple[FloatArray, NDArray[np.uint32]]:
+    """The map that is cut (the sum of both channels if they differ), and label image of the cores."""
     if settings.core_channel == settings.channel:
         core_map = summed = final
     else:
         core_map = _smooth_channel(image, t, settings.core_channel, settings)
         summed = final + core_map
-    cores = filter_sizes(label(core_map >= np.float32(settings.core_threshold)).labels, settings)
+    found = label(core_map >= np.float32(settings.core_threshold)).labels
+    return summed, filter_sizes(found, settings)
+
+
+def _with_core(
+    summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings
+) -> NDArray[np.uint32]:
+    """Hysteresis: components above the low threshold that hold a voxel of a core."""
     objects = label(summed >= np.float32(settings.threshold))
     kept = np.zeros(objects.count + 1, bool)
     kept[objects.labels[cores > 0]] = True
     kept[0] = False
     return np.where(kept[objects.labels], objects.labels, np.uint32(0))
+
+
+def _grown(summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:
+    """Identity-preserving hysteresis: each core grows down to the low threshold, and stays one object."""
+    top = summed.max()
+    return grow(cores, top - summed, top - np.float32(settings.threshold))
 
 
 def filter_sizes(labels: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:

@@ -68,7 +68,7 @@ def help_of(stated: Field[Any]) -> str:
 
 
 MOST_SIGMA = 1000
-METHODS = ("simple", "hysteresis")
+METHODS = ("simple", "hysteresis", "ipht")
 
 
 @dataclass(frozen=True)

@@ -156,3 +156,81 @@ def test_size_filter_keeps_both_limits_and_all_ids():
     labels = np.array([[1, 2, 2, 3, 3, 3, 4, 4, 4, 4]], np.uint32)
     found = filter_sizes(labels, ThresholdSettings(min_size=2, max_size=3))
     assert found.tolist() == [[0, 2, 2, 3, 3, 3, 0, 0, 0, 0]]
+
+
+def flooded(seeds, cost, limit):  # noqa: C901
+    """Region growing with Python's own heap, for costs that are all different."""
+    import heapq
+
+    labels, queue = seeds.copy(), []
+
+    def beside(p):
+        for axis in range(3):
+            for step in (-1, 1):
+                q = list(p)
+                q[axis] += step
+                if 0 <= q[axis] < labels.shape[axis]:
+                    yield tuple(q)
+
+    for p in zip(*np.nonzero(seeds), strict=True):
+        if any(labels[q] == 0 for q in beside(p)):
+            heapq.heappush(queue, (cost[p], p))
+    while queue:
+        now, p = heapq.heappop(queue)
+        if now > limit:
+            break
+        for q in beside(p):
+            if labels[q] == 0:
+                labels[q] = labels[p]
+                heapq.heappush(queue, (max(cost[q], now), q))
+    return labels
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("shape", [(1, 13, 17), (5, 8, 9), (1, 1, 30), (1, 1, 1)])
+def test_growing_by_brute_force(rng, monkeypatch, compiled, shape):
+    from objclass import growing
+
+    monkeypatch.setattr(growing.kernel, "choose", lambda _: growing.kernel.compiled[0] if compiled else None)
+    for _ in range(5):
+        # no two paths cost the same, so that any heap gives the same
+        cost = rng.permutation(np.prod(shape)).reshape(shape).astype(np.float32)
+        seeds = (rng.random(shape) < 0.1) * rng.integers(1, 5, shape)
+        seeds = seeds.astype(np.uint32)
+        found = growing.grow(seeds, cost, np.float32(np.prod(shape) * 0.6))
+        assert ((found == 0) == (flooded(seeds, cost, np.prod(shape) * 0.6) == 0)).all()
+
+
+def test_compiled_growing_breaks_ties_alike(rng, monkeypatch):
+    from objclass import growing
+
+    cost = rng.integers(0, 4, (4, 30, 31)).astype(np.float32)
+    seeds = ((rng.random(cost.shape) < 0.02) * rng.integers(1, 99, cost.shape)).astype(np.uint32)
+    plain = growing.grow(seeds, cost, np.float32(2))
+    monkeypatch.setattr(growing.kernel, "choose", lambda _: growing.kernel.compiled[0])
+    assert np.array_equal(growing.grow(seeds, cost, np.float32(2)), plain)
+
+
+def test_every_thresholding_of_ilastik(shared):
+    """Label images of ilastik for ten settings, ties included."""
+    import json
+
+    import h5py
+
+    from objclass.images import open_image
+
+    folder = shared / "golden/pred2d"
+    image = open_image(str(folder / "test_prediction_maps.h5"))
+    variants = sorted((folder / "threshold_variants").glob("*.json"))
+    assert len(variants) == 10
+    for path in variants:
+        stated = json.loads(path.read_text())
+        settings_ = ProjectThreshold(
+            stated["LowThreshold"], stated["HighThreshold"], stated["Channel"], stated["CoreChannel"],
+            min_size=stated["MinSize"], max_size=stated["MaxSize"], sigmas=tuple(stated["SmootherSigma"].values()),
+            method={0: "simple", 1: "hysteresis", 3: "ipht"}[stated["CurOperator"]],
+        )  # fmt: skip
+        found = find_objects(Lane(None, image, "prediction_maps", "", ""), 0, settings_)
+        with h5py.File(path.with_name(f"{path.stem}_identities.h5")) as file:
+            theirs = file["exported_data"][()]
+        assert np.array_equal(found.labels.ravel(), theirs.ravel()), path.stem

@@ -17,17 +17,14 @@ is part of the definition. The border of the image is no boundary: what touches 
 is not the object is background, so a crop with one pixel around the object is all that is needed.
 
 Functions marked ``@kernel`` know lists and numbers only. They run as they stand; where there are many
-pixels, the same functions run compiled by numba (`choose`).
+pixels, the same functions run compiled by numba (`objclass.kernels`).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from heapq import heapify, heappop, heappush
-from pathlib import Path
-from types import FunctionType
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +32,7 @@ from numpy.typing import NDArray
 from objclass.core import FloatArray
 from objclass.features import FeatureSet
 from objclass.features.statistics import Crop, PerObject
+from objclass.kernels import Kernels
 
 FEATURES = FeatureSet("2D Skeleton Features")
 feature = FEATURES.feature
@@ -89,7 +87,9 @@ class Skeleton(PerObject):
     def of(cls, crop: Crop) -> Sequence[float]:
         """Measure one object."""
         Skeleton.asked += crop.mask.size
-        numbers = choose(cls.asked)(crop.mask)
+        function = kernel.choose(cls.asked)
+        mask = crop.mask
+        numbers = function(mask.ravel().view(np.uint8), mask.shape[1]) if function else plain(mask)
         if math.isnan(numbers[0]):
             return [0.0] * len(numbers)
         y, x = crop.origin
@@ -101,60 +101,12 @@ class Skeleton(PerObject):
         return 12
 
 
-def choose(pixels: int) -> Callable[[NDArray[np.bool_]], Floats]:
-    """What measures a mask soonest, if so many pixels have been measured until now."""
-    if pixels < REPAYS_LOADING:
-        return plain
-    function, ready = compiled()
-    return function if ready or pixels >= REPAYS_COMPILING else plain
-
-
 def plain(mask: NDArray[np.bool_]) -> Floats:
     """Measure a mask without numba."""
     return skeleton_numbers(mask.ravel().view(np.uint8).tolist(), mask.shape[1])
 
 
-@cache
-def compiled() -> tuple[Callable[[NDArray[np.bool_]], Floats], bool]:
-    """Measure a mask with numba, and whether an earlier run has compiled it (else the first call does)."""
-    import numba
-
-    jit: Any = numba.njit  # its stubs do not know all options
-    names = dict(globals())
-    # copies that find compiled functions under the names that they call
-    copies = [FunctionType(k.__code__, names, k.__name__) for k in KERNELS]
-    for copy in copies[:-1]:
-        names[copy.__name__] = jit(nogil=True, **dict.fromkeys(INNER, True))(copy)
-    # the last one contains the others: it is enough to keep that one
-    try:
-        function = jit(nogil=True, cache=True)(copies[-1])
-    except RuntimeError:  # there is no folder to keep it in (NUMBA_CACHE_DIR would name one)
-        function = jit(nogil=True)(copies[-1])
-    return lambda mask: function(mask.ravel().view(np.uint8), mask.shape[1]), is_kept(function)
-
-
-def is_kept(function: Any) -> bool:
-    """Whether there is compiled code of this version of the file."""
-    if function.stats.cache_path is None:
-        return False
-    source = Path(__file__)
-    found = Path(function.stats.cache_path).glob(f"{source.stem}.{function.__name__}-*.nbi")
-    return any(index.stat().st_mtime > source.stat().st_mtime for index in found)
-
-
-INNER = ("no_cpython_wrapper", "no_cfunc_wrapper")
-"""numba's options for functions that only compiled ones call."""
-
-KERNELS: list[Any] = []
-"""The kernels, each after those that it calls."""
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-
-def kernel(function: Kernel) -> Kernel:
-    """Leave the function as it is, for `compiled` to find."""
-    KERNELS.append(function)
-    return function
+kernel = Kernels(globals(), repays_loading=REPAYS_LOADING, repays_compiling=REPAYS_COMPILING)
 
 
 # ---------------------------------------------------------------------------- pixels

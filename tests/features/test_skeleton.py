@@ -263,12 +263,12 @@ def test_other_objects_are_background():
 # ---------------------------------------------------------------------------- compiled
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    return skeleton.compiled()[0]
+def compiled(mask):
+    """Measure a mask with numba."""
+    return skeleton.kernel.compiled[0](mask.ravel().view(np.uint8), mask.shape[1])
 
 
-def test_compiled_and_plain_are_equal(compiled):
+def test_compiled_and_plain_are_equal():
     for mask in [*zoo(120, seed=8), np.ones((1, 1), bool), np.ones((3, 40), bool), np.zeros((4, 4), bool)]:
         assert np.array_equal(compiled(mask), skeleton.plain(mask), equal_nan=True)
 
@@ -284,46 +284,13 @@ def test_few_pixels_need_no_numba():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_many_pixels_are_worth_compiling(monkeypatch):
-    loading, compiling = skeleton.REPAYS_LOADING, skeleton.REPAYS_COMPILING
-    for ready in (True, False):
-        monkeypatch.setattr(skeleton, "compiled", lambda ready=ready: ("compiled", ready))
-        assert skeleton.choose(loading - 1) is skeleton.plain
-        assert (skeleton.choose(loading) == "compiled") is ready
-        assert skeleton.choose(compiling) == "compiled"
-
-
-def test_compiled_code_is_kept(compiled):
-    compiled(np.ones((1, 1), bool))
-    skeleton.compiled.cache_clear()
-    assert skeleton.compiled()[1]
-
-
-def test_without_a_folder_for_compiled_code(monkeypatch):
-    """numba raises then, before it compiles anything."""
-    import numba
-
-    njit = numba.njit
-
-    def nowhere(*, cache=False, **options):
-        if cache:
-            message = "cannot cache function: no locator available"
-            raise RuntimeError(message)
-        return njit(**options)
-
-    monkeypatch.setattr(numba, "njit", nowhere)
-    function, ready = skeleton.compiled.__wrapped__()
-    assert callable(function)
-    assert not ready
-
-
 # ---------------------------------------------------------------------------- ilastik
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_column_equals_that_of_ilastik(shared, case, compiled, monkeypatch):
+def test_every_column_equals_that_of_ilastik(shared, case, monkeypatch):
     """As float32, from ilastik's own label image."""
-    monkeypatch.setattr(skeleton, "choose", lambda _: compiled)
+    monkeypatch.setattr(skeleton.kernel, "choose", lambda _: skeleton.kernel.compiled[0])
     compared = 0
     for part in ("train", "test"):
         with (shared / f"golden/{case}/expected/{part}_table.csv").open() as file:
