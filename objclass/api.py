@@ -13,6 +13,7 @@ from objclass.features import choose
 from objclass.lanes import OBJECT_ROLES, with_training_axes
 from objclass.pipeline import Plan, Step, check_lane, collect, plan_for, run_lane
 from objclass.project import Project
+from objclass.retraining import retrained
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -79,6 +80,8 @@ def predict(
     if roles != [project.role]:
         message = f"{project.path}: expected {project.role} (and raw), got {', '.join(roles) or 'none'}"
         raise UsageError(message)
+    if project.forest is None:
+        project = retrained(project)
     lane = _lane(raw, given[project.role], project.role, raw_axes, axes, name, project)
     return _result(lane, plan_for(project, [lane]), name)
 

@@ -37,6 +37,7 @@ from objclass.outputs import (
 )
 from objclass.pipeline import Clock, Plan, check_lane, collect, plan_for, run_lane
 from objclass.project import Project, open_project
+from objclass.retraining import retrained
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ThresholdSettings
 
 log = logging.getLogger("objclass")
@@ -61,6 +62,7 @@ class Request:
     features: tuple[str, ...] = ()
     margin: int = 30
     pixel_size: PixelSize | None = None
+    retrain: bool = False
     arguments: tuple[str, ...] = ()
 
 
@@ -74,6 +76,8 @@ def run(request: Request, progress: Callable[[str, float], None] | None = None) 
     """
     started = perf_counter()
     project = open_project(request.project) if request.project else None
+    if project is not None and (request.retrain or project.forest is None):
+        project = retrained(project)
     lanes = open_lanes(request.inputs, project)
     plan = make_plan(request, lanes, project)
     tasks = plan_tasks(request, plan, lanes)

@@ -242,6 +242,12 @@ class FeatureTable:
     def __len__(self) -> int:
         return len(self.label)
 
+    def rows(self, index: IntArray) -> "FeatureTable":
+        """Some of the rows."""
+        original = self.original[index] if self.original is not None else None
+        values = {key: numbers[index] for key, numbers in self.values.items()}
+        return FeatureTable(self.timestep[index], self.label[index], values, original)
+
 
 def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
     """The rows of several tables of the same features, one after the other."""

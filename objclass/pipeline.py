@@ -122,7 +122,18 @@ def check_lane(lane: Lane, plan: Plan) -> None:
                 "(wrong --input_axes?)"
             )
             raise ImageError(message)
-    if plan.project is not None:
+    check_features(lane, plan)
+
+
+def check_features(lane: Lane, plan: Plan) -> None:
+    """Refuse a lane whose features would not be those that are asked for.
+
+    Raises
+    ------
+    ProjectError, UsageError
+        With what does not fit.
+    """
+    if plan.project is not None and plan.project.forest is not None:
         given = lane.raw or lane.objects
         told = f"{given.name} {given.stored.shape} with axes {given.axes} from {given.axes_from}"
         plan.project.check_columns(lane.objects.ndim, lane.channels, told)

@@ -135,7 +135,7 @@ def train(lesson: Lesson) -> Lessons:
             found[number][t] = labels
             if labels or not tables:
                 table = measure_step(lane, plan, t, objects)
-                tables.append(_rows(table, np.array(sorted(labels), np.intp) - 1))
+                tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
     classes = class_list(found, lesson.class_names, painted=is_painted)
     return _finish(lesson, role, lanes, plan, concatenate(tables), found, classes, left_out)
 
@@ -248,12 +248,6 @@ def _check_like(lane: Lane, first: Lane) -> None:
             "of one kind"
         )
         raise InputError(message)
-
-
-def _rows(table: FeatureTable, rows: NDArray[np.intp]) -> FeatureTable:
-    return FeatureTable(
-        table.timestep[rows], table.label[rows], {k: v[rows] for k, v in table.values.items()}
-    )
 
 
 def _label_inputs(

@@ -66,6 +66,7 @@ class HeadlessOptions(ThresholdSettings, ExportSettings, InputOptions):
         nargs="+", type=str, metavar="NAME",
     )  # fmt: skip
     margin: int = knob(30, "neighbourhood in pixels", least=1)
+    retrain: bool = knob(False, "train the project's classifier again, on its own labels")
     quiet: bool = knob(False, "only warnings and errors")
     debug: bool = knob(False, "show where an error came from, and where the time went")
     logfile: Optional[str] = knob(None, "write messages to this file as well", metavar="FILE")
@@ -164,6 +165,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         features=tuple(options.features or ()),
         margin=options.margin,
         pixel_size=read_pixel_size(options.pixel_size),
+        retrain=options.retrain,
         arguments=tuple(arguments),
     )
 

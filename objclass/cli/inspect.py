@@ -47,7 +47,8 @@ def _runnable(path: str) -> tuple[bool, str]:
     try:
         project = open_project(path)
         project.features()
-        project.check_trained()
+        if project.forest is None:
+            return True, "its classifier is missing: it will be trained again"
     except ObjclassError as fault:
         return False, str(fault)
     return True, ""
@@ -57,7 +58,8 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     """For people."""
     yield f"project     {told['path']}"
     yield f"workflow    {told['workflow'] or 'not named'} (version {told['ilastik_version'] or '?'})"
-    yield f"runnable    {'yes' if told['runnable'] else 'no: ' + told['why_not']}"
+    why = f": {told['why_not']}" if told["why_not"] else ""
+    yield f"runnable    {'yes' if told['runnable'] else 'no'}{why}"
     for name, write in (
         ("classes", _class_lines),
         ("threshold", _threshold_lines),

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.core import FeatureTable, concatenate
 from objclass.errors import ProjectError, UsageError
 from objclass.features import Key
 from objclass.forest import Forest, decode, encode
@@ -439,6 +440,37 @@ def _labels(group: Any) -> dict[int, dict[int, NDArray[Any]]]:
     return {
         int(lane): {int(t): np.asarray(_value(group[lane][t])).ravel() for t in group[lane]} for lane in group
     }
+
+
+def read_stored_features(
+    project: Project, labels: Mapping[tuple[int, int], NDArray[Any]]
+) -> FeatureTable | None:
+    """Features that ilastik stored of the labelled objects, None if any is not there.
+
+    Parameters
+    ----------
+    labels
+        Lane and time step -> ids of the objects.
+    """
+    tables = []
+    with _opened(project.path) as file:
+        for (lane, t), ids in sorted(labels.items()):
+            group = file.get(f"ObjectExtraction/RegionFeatures/{lane:04d}/[[{t}], [{t + 1}]]")
+            values = {}
+            for plugin, name in project.selected:
+                found = _child(_child(group, plugin), name)
+                if not isinstance(found, h5py.Dataset) or found.ndim != 2 or len(found) <= ids.max():
+                    return None
+                values[plugin, name] = np.asarray(_value(found))[ids]
+            tables.append(FeatureTable(np.full(len(ids), t), ids, values))
+    return concatenate(tables)
+
+
+def _child(group: Any, name: str) -> Any:
+    """A member of a group; vigra's names once held blanks."""
+    if not isinstance(group, h5py.Group):
+        return None
+    return group.get(name) or next((group[n] for n in group if "<" in n and n.replace(" ", "") == name), None)
 
 
 def _export(group: Any) -> ExportSettings:

@@ -211,7 +211,8 @@ PROJECTS = {
         replace("workflowName", b"Object Classification (from pixel classification)"), "not supported yet",
     ),
     "no workflow": (lambda f: f.__delitem__("workflowName"), "workflow"),
-    "no forest": (lambda f: f.__delitem__("ObjectClassification/ClassifierForests"), "no trained classifier"),
+    "no forest": (lambda f: f.__delitem__("ObjectClassification/ClassifierForests"), "no trained classifier",
+                  "cells_train.tif"),
     "no classes": (lambda f: f["ObjectClassification/LabelNames"].attrs.modify("isEmpty", True), "no classes"),
     "no features": (lambda f: f.__delitem__("ObjectExtraction"), "ObjectExtraction"),
     "unknown feature": (
