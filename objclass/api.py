@@ -1,5 +1,6 @@
 """The same from Python: `predict` and `measure` on arrays, or on what the command line takes."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from objclass.errors import UsageError
 from objclass.features import choose
 from objclass.lanes import OBJECT_ROLES, with_training_axes
 from objclass.pipeline import Plan, Step, check_lane, collect, plan_for, run_lane
-from objclass.project import Project
+from objclass.project import Project, open_project
 from objclass.retraining import retrained
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Result:
 
 
 def predict(
-    project: Project,
+    project: Project | str,
     raw: Any,
     segmentation: Any = None,
     *,
@@ -58,7 +59,7 @@ def predict(
     Parameters
     ----------
     project
-        From `objclass.open_project`.
+        From `objclass.open_project`, or its path.
     raw
         Raw data: an array, anything with shape, dtype and slicing, or a path as on the command line.
     segmentation, prediction_maps, label_image
@@ -75,6 +76,7 @@ def predict(
     ObjclassError
         With what does not fit.
     """
+    project = project if isinstance(project, Project) else open_project(os.fspath(project))
     given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
     roles = [role for role, image in given.items() if image is not None]
     if roles != [project.role]:
@@ -127,6 +129,7 @@ def measure(
     0        7       6.0         1.5         2.0
     """
     lane = _lane(raw, labels, "label_image", raw_axes, axes, "array")
+    features = [features] if isinstance(features, str) else features
     chosen = tuple(choose(features, lane.objects.ndim, lane.channels))
     plan = Plan(chosen, chosen, margin=(margin,) * lane.objects.ndim, pixel_size=pixel_size)
     frame = _result(lane, plan, "array").table

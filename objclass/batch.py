@@ -32,6 +32,7 @@ from objclass.outputs import (
     Task,
     check_collisions,
     check_columns_agree,
+    check_tables,
     plan_output,
     table_path,
 )
@@ -97,6 +98,7 @@ def run(request: Request, progress: Callable[[str, float], None] | None = None) 
                 done += 1
                 report.finished(task, counts, seconds)
                 log.info("%s: %d objects in %.2f s", label, counts["objects"], sum(seconds.values()))
+                log.info("  %s", ", ".join(written(task)))
     finally:
         report.write(perf_counter() - started)
     return 0
@@ -153,9 +155,9 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     tasks = []
     for lane, name in zip(lanes, names, strict=True):
         outputs = tuple(plan_output(s, lane, plan, settings, base) for s in sources)
-        tasks.append(
-            Task(lane, name, outputs, table_path(request.table, plan, lane, needed=request.table_only))
-        )
+        path = table_path(request.table, plan, lane, needed=request.table_only)
+        tasks.append(Task(lane, name, outputs, path))
+    check_tables(tasks, request.table)
     check_columns_agree(tasks, plan)
     check_collisions(tasks, [request.project] if request.project else [])
     return tasks
@@ -217,12 +219,19 @@ def run_task(
     return clock.seconds, counts
 
 
+def written(task: Task) -> list[str]:
+    """The files of a lane."""
+    return [o.path for o in task.outputs] + ([task.table] if task.table else [])
+
+
 class RunReport:
     """``objclass_run.json``: what was run, on what, with which result."""
 
     def __init__(self, request: Request, plan: Plan, tasks: Sequence[Task]) -> None:
-        first = next((t.table for t in tasks if t.table), None)
-        first = first or next((o.path for t in tasks for o in t.outputs), None)
+        paths = [o.path for t in tasks for o in t.outputs]
+        tables_ = [t.table for t in tasks if t.table]
+        # beside the table if it was asked for, not where a project once wanted it
+        first = next(iter([*tables_, *paths] if request.table else [*paths, *tables_]), None)
         self._path = Path(first).parent / RUN_FILE if first else None
         project = plan.project
         self._content: dict[str, Any] = {
@@ -262,7 +271,7 @@ class RunReport:
                     }
                     for image in inputs
                 ],
-                "outputs": [o.path for o in task.outputs] + ([task.table] if task.table else []),
+                "outputs": written(task),
                 **more,
             }
         )

@@ -169,7 +169,8 @@ class Lane:
             if a != b:
                 message = (
                     f"raw data {self._told(self.raw)} and {self.role.replace('_', ' ')} "
-                    f"{self._told(self.objects)} differ along {axis} (wrong --input_axes?)"
+                    f"{self._told(self.objects)} differ along {axis} (wrong --input_axes? "
+                    "--ignore_training_axistags?)"
                 )
                 raise ImageError(message)
 

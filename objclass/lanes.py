@@ -156,7 +156,7 @@ def distinct_names(lanes: Sequence[Lane]) -> list[str]:
     for depth in range(2, max((len(p) for p in parts), default=1) + 1):
         times = Counter(names)
         names = [
-            "/".join(part[-depth:]) if times[name] > 1 else name
+            Path(*part[-depth:]).as_posix() if times[name] > 1 else name
             for part, name in zip(parts, names, strict=True)
         ]
     times, seen = Counter(names), Counter[str]()

@@ -1,5 +1,6 @@
 """Result images: values painted over label images, and how they are brought into their files."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from objclass.core import (
 )
 from objclass.errors import OutputError, UsageError
 from objclass.settings import DTYPES, ExportSettings
+
+log = logging.getLogger("objclass")
 
 SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 """The result images, by ilastik's names."""
@@ -87,7 +90,10 @@ class Export:
         steps, *inside = self.region
         if not steps.start <= t < steps.stop:
             return
-        block = self._convert(frame[tuple(inside)])[None]
+        part = frame[tuple(inside)]
+        if self.image.dtype.kind in "iu" and part.dtype.kind in "iu" and self.file_range is None:
+            _warn_wrapped(self.source, part, self.image.dtype)
+        block = self._convert(part)[None]
         lengths = (1, *(s.stop - s.start for s in inside))
         place = {axis: slice(0, n) for axis, n in zip(AXES, lengths, strict=True)}
         place["t"] = slice(t - steps.start, t - steps.start + 1)
@@ -106,6 +112,12 @@ class Export:
                 pixels = np.rint(pixels)
         with np.errstate(invalid="ignore"):
             return pixels.astype(dtype, copy=False)
+
+
+def _warn_wrapped(source: str, pixels: AnyArray, dtype: np.dtype[Any]) -> None:
+    """ilastik wraps what does not fit, and so do we; but not silently."""
+    if np.iinfo(dtype).max < np.iinfo(pixels.dtype).max and pixels.max(initial=0) > np.iinfo(dtype).max:
+        log.warning("%s up to %d do not fit into %s and wrap around", source, pixels.max(), dtype)
 
 
 def plan_export(
@@ -207,7 +219,10 @@ def _subregion(
             bounds[axis] = max(low, 0), min(high, full[axis])
             clipped |= bounds[axis] != (low, high)
             if bounds[axis][0] >= bounds[axis][1]:
-                message = f"subregion {low} to {high} along {axis}: there are {full[axis]} pixels"
+                message = (
+                    f"subregion {low} to {high} along {axis}: expected a start below the stop, within the "
+                    f"{full[axis]} pixels there are"
+                )
                 raise UsageError(message)
     t, z, y, x, c = (slice(*bounds[axis]) for axis in AXES)
     return (t, z, y, x, c), clipped

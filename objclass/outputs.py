@@ -119,6 +119,9 @@ def expand(template: str, fields: Mapping[str, Any]) -> str:
     >>> expand("{nickname}_{x_start:03}_{other}", {"nickname": "a.b", "x_start": 7})
     'a.b_007_{other}'
     """
+    if not template:
+        message = "the path of an output is empty"
+        raise UsageError(message)
     try:
         filled = _KnownFields().vformat(template, (), fields)
     except (ValueError, IndexError, KeyError, AttributeError) as fault:
@@ -219,6 +222,24 @@ def _told(lane: Lane) -> str:
     return f"{lane.objects.name} ({lane.objects.ndim}D, {lane.channels} channels)"
 
 
+def check_tables(tasks: Sequence[Task], template: str | None) -> None:
+    """Refuse lanes of one name where each was to have a table of its own.
+
+    Raises
+    ------
+    OutputError
+        With the table.
+    """
+    if template is None or "{nickname" not in template:
+        return
+    for path, lanes in Counter(task.table for task in tasks).items():
+        if lanes > 1:
+            message = (
+                f"{path}: {lanes} images would have this table: use {{dataset_dir}}, or one table for all"
+            )
+            raise OutputError(message)
+
+
 def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
     """Refuse outputs that are one file, that are an input, or that cannot be written.
 
@@ -309,8 +330,12 @@ class Pending:
     def add(self, path: str) -> str:
         """The temporary name for a file; its folder is made."""
         if path not in self._files:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(beside(path)).unlink(missing_ok=True)  # of a killed process of the same number
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                Path(beside(path)).unlink(missing_ok=True)  # of a killed process of the same number
+            except OSError as fault:
+                message = f"output {path}: its folder cannot be written: {fault.strerror}"
+                raise OutputError(message) from None
             self._files[path] = beside(path)
         return self._files[path]
 

@@ -5,6 +5,7 @@ segmentations and thresholded maps they are connected components by direct neigh
 in a volume) of *equal* value; the ids of a label image stay together, connected or not.
 """
 
+import logging
 import math
 from typing import Any
 
@@ -15,6 +16,8 @@ from objclass.core import AnyArray, FloatArray, Image, Lane, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.growing import grow
 from objclass.settings import ThresholdSettings
+
+log = logging.getLogger("objclass")
 
 SMOOTHS_FROM = 0.1
 """ilastik does not smooth at all if one of the sigmas is smaller."""
@@ -174,6 +177,12 @@ def _smooth_channel(image: Image, t: int, channel: int, settings: ThresholdSetti
         slice(t, t + 1), slice(0, z), slice(0, y), slice(0, x), slice(channel, channel + 1)
     )  # fmt: skip
     pixels = image.read(region)[0, ..., 0].astype(np.float32)
+    if settings.rescaled and image.drange is None and pixels.max() > 1:
+        log.warning(
+            "%s holds values up to %g and does not say its range; the project's thresholds are for 0 to 1",
+            image.name,
+            pixels.max(),
+        )
     low, high = image.drange or (0, 1)
     if settings.rescaled and (low, high) != (0, 1) and low != high:
         pixels = (pixels - np.float32(low)) / np.float32(high - low)

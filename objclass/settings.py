@@ -45,12 +45,12 @@ def check(settings: Any) -> None:
             told = " and ".join(
                 part
                 for part in (
-                    f"at least {least:g}" if least is not None else "",
-                    f"at most {most:g}" if most is not None else "",
+                    f"at least {least}" if least is not None else "",
+                    f"at most {most}" if most is not None else "",
                 )
                 if part
             )
-            message = f"--{knob_.name} {value:g}: expected {told}"
+            message = f"--{knob_.name} {value}: expected {told}"
             raise UsageError(message)
 
 
@@ -88,6 +88,9 @@ class ThresholdSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.max_size is not None and self.max_size < self.min_size:
+            message = f"--min_size {self.min_size} is above --max_size {self.max_size}"
+            raise UsageError(message)
         if self.method not in METHODS:
             message = f"--method {self.method}: expected one of {', '.join(METHODS)}"
             raise UsageError(message)

@@ -204,7 +204,8 @@ def _finish(
     )
     present = np.unique(given)
     if len(present) < 2:
-        message = f"labels of {len(present)} classes: expected objects of two classes at least"
+        lost = f" ({left_out[0]})" if left_out else ""
+        message = f"labels of {len(present)} classes: expected objects of two classes at least{lost}"
         raise InputError(message)
     selected = sorted_keys(plan.features)
     names = tuple(dict.fromkeys([*ALWAYS_COMPUTED, *(name for _, name in selected)]))
@@ -305,21 +306,29 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
     header = text.partition("\n")[0]
     separator = max("\t;,", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    columns = set(rows.fieldnames or ())
+    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+    columns = set(rows.fieldnames)
     by_place = {"x", "y"} <= columns
     if "class" not in columns or not (by_place or columns & {"labelimage_oid", "original_oid"}):
         message = (
-            f"labels {path} have the columns {', '.join(sorted(columns))}: expected class, and "
+            f"labels {path} have the columns '{', '.join(sorted(columns))}': expected class, and "
             "labelimage_oid or x, y (z), and timestep and image where there are several"
         )
         raise InputError(message)
     if len(lanes) > 1 and "image" not in columns:
         message = f"labels {path}: {len(lanes)} images are given, so a column image must tell them apart"
         raise InputError(message)
+    renumbered = lanes[0].role == "label_image" and "labelimage_oid" in columns
+    if renumbered and not columns & {"original_oid", "x"}:
+        message = (
+            f"labels {path}: labelimage_oid may mean the ids of your label image or those of an earlier run, "
+            "which counts from 1: call the ids of the label image original_oid"
+        )
+        raise InputError(message)
     names = _lane_names(lanes)
     return [
-        _annotation(row, names, lanes, f"{path} line {number}")
-        for number, row in enumerate(rows, 2)
+        _annotation(row, names, lanes, f"{path} line {rows.line_num}")
+        for row in rows
         if any((value or "").strip() for value in row.values() if isinstance(value, str))
     ]
 
@@ -340,35 +349,37 @@ def _annotation(
     """One line of a table; what the image has several of must be said."""
     number = partial(_cell, row, line)
     lane = 0
-    if len(lanes) > 1:
-        name = (row.get("image") or "").strip()
+    name = (row.get("image") or "").strip()
+    if len(lanes) > 1 or name:
         lane = names.get(name, names.get(Path(name).name, -1))
         if lane < 0:
             message = f"labels {line}: image '{name}' is not one of {', '.join(sorted(names))}"
             raise InputError(message)
     label_class = (row.get("class") or "").strip()
-    if not label_class:
-        message = f"labels {line}: no class"
+    if not label_class or not label_class.isprintable():
+        message = f"labels {line}: {'a class of several lines' if label_class else 'no class'}"
         raise InputError(message)
     shape = lanes[lane].objects.shape
     t = number("timestep", needed=shape[0] > 1)
     if not 0 <= t < shape[0]:
         message = f"labels {line}: timestep {t}: there are {shape[0]} (from 0)"
         raise InputError(message)
-    for column in ("labelimage_oid", "original_oid"):
-        if (row.get(column) or "").strip():
-            label = number(column, needed=True)
-            own = column == "labelimage_oid"
-            return Annotation(lane, t, label_class, label if own else 0, 0 if own else label, line=line)
+    label, original = (number(c, needed=False) for c in ("labelimage_oid", "original_oid"))
+    by_id = bool(label or original)
+    if by_id and not ((row.get("x") or "").strip() and (row.get("y") or "").strip()):
+        return Annotation(lane, t, label_class, label, original, line=line)
     place = number("z", needed=shape[1] > 1), number("y", needed=True), number("x", needed=True)
-    return Annotation(lane, t, label_class, place=place, line=line)
+    return Annotation(lane, t, label_class, label, original, place, line)
 
 
 def _cell(row: Mapping[str, str], line: str, column: str, *, needed: bool) -> int:
-    """A whole number of a table, 0 where it is not needed and not there."""
+    """A number of a table, 0 where it is not needed and not there; places are rounded to pixels."""
     text = (row.get(column) or "").strip()
     try:
-        return math.floor(float(text) + 0.5) if text or needed else 0
+        value = float(text) if text or needed else 0.0
+        if column not in ("x", "y", "z") and value != int(value):
+            raise ValueError  # noqa: TRY301 (told below)
+        return math.floor(value + 0.5)
     except (ValueError, OverflowError):
         message = f"labels {line}: {column} '{text}': expected a number"
         raise InputError(message) from None
@@ -403,12 +414,22 @@ def named_labels(
 def _labelled_object(given: Annotation, objects: Objects) -> int:
     """Id of the object that is meant, 0 for background."""
     labels = objects.labels
+    by_id = _by_id(given, objects) if given.label or given.original else 0
     if given.place is not None:
         if not all(0 <= p < n for p, n in zip(given.place, labels.shape, strict=True)):
             z, y, x = given.place
             message = f"labels {given.line}: x={x}, y={y}, z={z} is outside the image"
             raise InputError(message)
-        return int(labels[given.place])
+        there = int(labels[given.place])
+        if by_id and there != by_id:
+            message = f"labels {given.line}: x, y say object {there}, the id says object {by_id}"
+            raise InputError(message)
+        return there
+    return by_id
+
+
+def _by_id(given: Annotation, objects: Objects) -> int:
+    """Id of the object that is named by id."""
     if given.original and objects.original is not None:
         hit = np.flatnonzero(objects.original == given.original)
         if len(hit):

@@ -21,6 +21,9 @@ def test_predict_on_arrays_and_paths_equals_the_command_line(samples, tmp_path):
     found = objclass.predict(project, arrays[0], segmentation=arrays[1], name="cells")
     pd.testing.assert_frame_equal(from_paths.table, found.table)
     assert found.labels.shape == found.classes.shape == (320, 320)
+    by_path = objclass.predict(samples / "cells.ilp", raw, segmentation=segmentation, name="cells")
+    pd.testing.assert_frame_equal(by_path.table, found.table)
+    assert len(repr(project)) < 5000
     assert found.probabilities.shape == (320, 320, 3)
     table = pd.read_csv(samples / "cells_expected.csv")
     table = table.rename(columns={"labelimage_oid": "label"}).set_index(["timestep", "label"])
@@ -92,6 +95,7 @@ def test_measure_without_raw_data_and_of_nothing():
     found = objclass.measure(None, np.zeros((3, 4), np.uint8))
     assert len(found) == 0
     assert "area" in found.columns
+    assert list(objclass.measure(None, np.ones((2, 2), int), "regionprops:area")) == ["area"]
 
 
 def test_public_names_are_there_and_documented():

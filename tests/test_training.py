@@ -128,7 +128,7 @@ def test_prediction_maps_and_several_lanes(here):
     (here / "b").mkdir()
     shutil.copy("cells_train.tif", "b/cells_train.tif")
     rows = (here / "cells_train_labels.csv").read_text().splitlines()
-    lines = [f"image,{rows[0]}"]
+    lines = [f" Image ,{rows[0].upper()}"]  # as people type
     lines += [f"b/cells_train,{row}" for row in rows[1:]]
     (here / "l.csv").write_text("\n".join(lines))
     threshold = ["--threshold", "0.45", "--min_size", "30", "--smooth", "0.7"]

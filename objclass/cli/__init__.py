@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -25,7 +26,9 @@ COMMANDS = {
 }
 """Name of a command -> its function; anything else is the run (`objclass.cli.headless`)."""
 
-INTERRUPTED, TERMINATED = 130, 143
+INTERRUPTED = 130
+SIGNALS = ("SIGTERM", "SIGHUP")
+"""What ends a run in an orderly way, with the exit code 128 + number (143, 129)."""
 
 USAGE = """\
 usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE …
@@ -148,9 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("interrupted: outputs that were not complete are removed")  # noqa: TRY400
         return INTERRUPTED
-    except _TerminatedError:
+    except _TerminatedError as stop:
         log.error("terminated: outputs that were not complete are removed")  # noqa: TRY400
-        return TERMINATED
+        return 128 + int(stop.args[0])
     except SystemExit as stop:  # argparse, after --help
         return int(stop.code or 0)
     except Exception as fault:
@@ -165,22 +168,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM, as an exception, so that temporary files are removed."""
+    """A signal to end, as an exception, so that temporary files are removed."""
 
 
 class _Terminable:
-    """While it is entered, SIGTERM raises."""
+    """While it is entered, `SIGNALS` raise."""
 
     def __enter__(self) -> None:
-        try:
-            self._before: Any = signal.signal(signal.SIGTERM, self._raise)
-        except ValueError:  # not in the main thread
-            self._before = None
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+            self._before = {number: signal.signal(number, self._raise) for number in numbers}
 
     @staticmethod
-    def _raise(_: int, __: FrameType | None) -> NoReturn:
-        raise _TerminatedError
+    def _raise(number: int, _: FrameType | None) -> NoReturn:
+        raise _TerminatedError(number)
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)

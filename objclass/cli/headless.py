@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Optional
 
 from objclass.cli import Parser, set_up_log
-from objclass.cli.inputs import InputOptions, read_inputs, read_pixel_size
+from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
 from objclass.errors import UsageError
 from objclass.settings import ExportSettings, ThresholdSettings, default_of, knob
 
@@ -142,10 +142,10 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
 
     from objclass import batch
 
+    check_thresholds(options, needed=bool(options.prediction_maps))
     threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
-    if options.project is not None and threshold != ThresholdSettings():
-        message = f"thresholds are stored in {options.project}: leave --threshold and its companions out"
-        raise UsageError(message)
+    if options.project is not None:
+        check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
     if options.project is not None and options.features:
         message = f"--features: {options.project} says which features there are"
         raise UsageError(message)

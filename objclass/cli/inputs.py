@@ -1,17 +1,24 @@
 """Options that the run and training share: which images, and what their axes are."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Optional
 
 from objclass.errors import UsageError
-from objclass.settings import knob
+from objclass.settings import ThresholdSettings, knob
 
 if TYPE_CHECKING:
     from objclass.core import PixelSize
     from objclass.lanes import Inputs
 
 ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas")
+
+
+UNITS = {
+    "um": "um", "µm": "um", "μm": "um", "micron": "um", "nm": "nm", "mm": "mm", "cm": "cm", "m": "m",
+    "px": "", "pixel": "", "": "",
+}  # fmt: skip
+"""Spellings of units -> how files spell them."""
 
 
 def many(text: str) -> Any:
@@ -52,6 +59,16 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
     return Inputs(paths, axes if options.input_axes else (), options.stack_along, ignore_training_axes)
 
 
+def check_thresholds(
+    options: ThresholdSettings, *, needed: bool, why: str = "only prediction maps are cut by thresholds"
+) -> None:
+    """Refuse threshold options where they would be passed over."""
+    said = [f.name for f in fields(ThresholdSettings) if getattr(options, f.name) != f.default]
+    if said and not needed:
+        message = f"--{said[0]}: {why}"
+        raise UsageError(message)
+
+
 def check_axes(text: str) -> str:
     """Letters of tzyxc, each once, with x and y."""
     if set(text) - set("tzyxc") or len(set(text)) != len(text) or not {"x", "y"} <= set(text):
@@ -72,14 +89,14 @@ def read_pixel_size(text: str | None) -> "PixelSize | None":
     try:
         if whole:
             size = float(whole[1])
-            return PixelSize(size, size, size, whole[2])
+            return PixelSize(size, size, size, UNITS[whole[2]])
         if parts:
             stated = re.findall(rf"([xyz])=({number})", parts[1])
             sizes = dict(stated)
             if len(sizes) < len(stated):
                 raise ValueError  # noqa: TRY301 (told below)
-            return PixelSize(**{axis: float(size) for axis, size in sizes.items()}, unit=parts[2])
-    except ValueError:
+            return PixelSize(**{axis: float(size) for axis, size in sizes.items()}, unit=UNITS[parts[2]])
+    except (ValueError, KeyError):
         pass
-    message = f"--pixel_size {text}: expected 0.65um or z=2.0,y=0.65,x=0.65um"
+    message = f"--pixel_size {text}: expected 0.65um or z=2.0,y=0.65,x=0.65um (units: {', '.join(UNITS)})"
     raise UsageError(message)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Optional
 
 from objclass.cli import Parser, set_up_log
-from objclass.cli.inputs import InputOptions, read_inputs
+from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
 from objclass.errors import UsageError
 from objclass.settings import ProjectThreshold, ThresholdSettings, knob
 
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     from objclass.training import Lesson, train
 
     threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
+    check_thresholds(options, needed=bool(options.prediction_maps))
     smooth = threshold["smooth"]
     learned = train(
         Lesson(

@@ -91,10 +91,10 @@ class Project:
     computed: tuple[Key, ...]
     selected: tuple[Key, ...]
     margin: tuple[int, ...] = ()
-    forest: Forest | None = None
+    forest: Forest | None = field(default=None, repr=False)
     threshold: ProjectThreshold = field(default_factory=ProjectThreshold)
     colors: tuple[tuple[int, int, int], ...] = ()
-    labels: Mapping[int, Mapping[int, NDArray[Any]]] = field(default_factory=dict)
+    labels: Mapping[int, Mapping[int, NDArray[Any]]] = field(default_factory=dict, repr=False)
     export: ExportSettings = field(default_factory=ExportSettings)
     table: TableSettings | None = None
     lanes: tuple[Mapping[str, TrainingInput], ...] = ()

@@ -263,6 +263,35 @@ def test_features_that_the_forest_does_without_are_left_out(here, samples):
     assert "Bounding Box Minimum_2" in header
 
 
+def test_values_that_do_not_fit_wrap_with_a_warning(here, capsys):
+    np.save("l.npy", np.arange(1, 301, dtype=np.uint16).reshape(15, 20))
+    assert main(["--headless", "--label_image", "l.npy", "--features", "regionprops:area", "--output_format", "numpy",
+                 "--export_dtype", "uint8", "--output_filename_format", "o"]) == 0  # fmt: skip
+    assert "up to 300 do not fit into uint8" in capsys.readouterr().err
+    assert np.array_equal(np.load("o.npy").ravel(), np.arange(1, 301).astype(np.uint8))
+
+
+def test_a_map_without_range_is_told(here, samples, capsys):
+    """16 bits and nothing said: ilastik does not rescale it either, and finds nothing or all."""
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        del file["workflowName"]
+        file["workflowName"] = b"Object Classification (from prediction image)"
+        file["ThresholdTwoLevels/LowThreshold"] = 0.5
+        lane = file["Input Data/infos/lane0000"]
+        lane.move("Segmentation Image", "Prediction Maps")
+    np.save("m.npy", tifffile.imread(samples / "cells_segmentation.tif").astype(np.uint16) * 65535)
+    assert main(["--headless", "--project", str(samples / "cells.ilp"), "--raw_data", str(samples / "cells.tif"),
+                 "--prediction_maps", "m.npy", "--output_filename_format", "o"]) == 0  # fmt: skip
+    assert "values up to 65535 and does not say its range" in capsys.readouterr().err
+
+
+def test_files_are_named_when_they_are_there(here, samples, capsys):
+    run = [a for a in sample(samples) if a != "--quiet"]
+    assert main([*run, "--table_filename", "t.csv"]) == 0
+    told = capsys.readouterr().err
+    assert "cells_Object Predictions.h5, t.csv" in told
+
+
 def test_source_names_in_any_case_and_blockwise(here, samples):
     asked = ["--export_source", "OBJECT identities", "--export_source", "Blockwise Object Predictions"]
     assert main([*sample(samples), *asked]) == 0

@@ -150,6 +150,16 @@ CASES = {
     "pixel size twice": (run(pixel_size="x=1,x=2um"), "--pixel_size"),
     "pixel size without commas": (run(pixel_size="z=1y=2um"), "--pixel_size"),
     "name that is too long": (run(output_filename_format="x" * 300), "too long"),
+    "sizes that exclude each other": (run(project=None, segmentation_image=None, min_size="9", max_size="3",
+                                          prediction_maps="cells_probabilities.h5"), "--max_size 3"),
+    "threshold of a segmentation": (run(project=None, threshold="0.3"), "only prediction maps"),
+    "empty name": (run(output_filename_format=""), "empty"),
+    "unit": (run(pixel_size="0.5foo"), "units"),
+    "one table for each lane": (
+        run(raw_data=["cells.tif"] * 2, segmentation_image=["cells_segmentation.tif"] * 2, table_only=True,
+            table_filename="{nickname}_t.csv"),
+        "2 images",
+    ),
     "negative size": (run(project=None, min_size="-1"), "--min_size -1"),
 }  # fmt: skip
 
@@ -377,6 +387,21 @@ TRAINING = {
     "painted with ids": ({"labels": "ids.tif"}, "is it a label image of objects?"),
     "painted in colour": ({"labels": "rgb.npy"}, "one channel"),
     "painted for two lanes": ({"labels": ["cells_segmentation.tif"] * 2}, "2 label images for 1 lanes"),
+    "ids with fractions": ({"labels": "labelimage_oid,class\n1.5,a\n"}, "'1.5'"),
+    "id against place": ({"labels": "labelimage_oid,x,y,class\n1,0,0,a\n"}, "the id says object 1"),
+    "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "image 'A'"),
+    "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "several lines"),
+    "all on background": ({"labels": "x,y,class\n0,0,a\n"}, "no object at that place"),
+    "ids of a label image": (
+        {
+            "segmentation_image": None,
+            "raw_data": "spots3d.tif",
+            "label_image": "spots3d_label_image.tif",
+            "labels": "labelimage_oid,class\n1,a\n2,b\n",
+        },
+        "original_oid",
+    ),
+    "threshold of a segmentation": ({"threshold": "0.3"}, "only prediction maps"),
     "blank place": ({"labels": "x,y,class\n,,a\n"}, "line 2", "x"),
     "same class names": ({"class_names": ["ring", "ring"]}, "different names"),
     "project over input": ({"project": "cells.ilp", "labels": "cells.ilp"}, "overwrite an input"),
