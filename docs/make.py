@@ -34,6 +34,10 @@ COLUMNS = (
     ("Uncertainty", "1 less the gap between the two most probable classes: 0 is sure, 1 is a tie"),
     ("Image", "nickname of the image, or the shortest end of its path that tells images of one name apart"),
     ("original_oid", "label images only: the id that the object has in the label image that was given"),
+    (
+        "AtlasMapping",
+        "with `--atlas`: its value at the rounded centre of the object; `_0`, `_1`, … for several channels",
+    ),
     ("Bounding Box Minimum/Maximum, Center of the object, Size in pixels", "always there, as in ilastik"),
     ("…", "the features of the project, by ilastik's names; `_0`, `_1`, … where one has several numbers"),
 )

@@ -36,7 +36,7 @@ from objclass.outputs import (
     plan_output,
     table_path,
 )
-from objclass.pipeline import Clock, Plan, check_lane, collect, plan_for, run_lane
+from objclass.pipeline import CENTER, Clock, Plan, check_lane, collect, plan_for, run_lane
 from objclass.project import Project, open_project
 from objclass.retraining import retrained
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ThresholdSettings
@@ -122,8 +122,9 @@ def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) 
         first = lanes[0]
         names = request.features or DEFAULT_FEATURES
         features = tuple(choose(names, first.objects.ndim, first.channels))
+        center = choose([":".join(CENTER)], first.objects.ndim, first.channels) if first.atlas else []
         margin = (request.margin,) * first.objects.ndim
-        plan = Plan(features, features, request.threshold, margin, None, request.pixel_size)
+        plan = Plan((*features, *center), features, request.threshold, margin, None, request.pixel_size)
     for lane in lanes:
         check_lane(lane, plan)
     return plan
@@ -255,7 +256,6 @@ class RunReport:
         self._add(task, "failed", error=fault)
 
     def _add(self, task: Task, status: str, **more: Any) -> None:
-        inputs = [i for i in (task.lane.raw, task.lane.objects) if i is not None]
         self._content["lanes"].append(
             {
                 "image": task.name,
@@ -269,7 +269,7 @@ class RunReport:
                         "dtype": str(image.dtype),
                         "files": [_file_entry(path) for path in image.files],
                     }
-                    for image in inputs
+                    for image in task.lane.images
                 ],
                 "outputs": written(task),
                 **more,

@@ -153,7 +153,8 @@ class Lane:
     """What to look at: raw data and the image that says where the objects are.
 
     ``role`` is the ilastik role of ``objects``: ``segmentation_image``, ``prediction_maps`` or
-    ``label_image``. ``raw`` may be absent where nothing of it is measured.
+    ``label_image``. ``raw`` may be absent where nothing of it is measured. ``atlas``, if given, says which
+    region of it the centre of each object lies in.
     """
 
     raw: Image | None
@@ -161,18 +162,24 @@ class Lane:
     role: str
     nickname: str
     directory: str
+    atlas: Image | None = None
 
     def __post_init__(self) -> None:
-        if self.raw is None:
-            return
-        for axis, a, b in zip(AXES[:4], self.raw.shape, self.objects.shape, strict=False):
-            if a != b:
-                message = (
-                    f"raw data {self._told(self.raw)} and {self.role.replace('_', ' ')} "
-                    f"{self._told(self.objects)} differ along {axis} (wrong --input_axes? "
-                    "--ignore_training_axistags?)"
-                )
-                raise ImageError(message)
+        for what, image in (("raw data", self.raw), ("atlas", self.atlas)):
+            lengths = image.shape if image is not None else self.objects.shape
+            for axis, a, b in zip(AXES[:4], lengths, self.objects.shape, strict=False):
+                if image is not None and a != b:
+                    message = (
+                        f"{what} {self._told(image)} and {self.role.replace('_', ' ')} "
+                        f"{self._told(self.objects)} differ along {axis} (wrong --input_axes? "
+                        "--ignore_training_axistags?)"
+                    )
+                    raise ImageError(message)
+
+    @property
+    def images(self) -> list[Image]:
+        """All that were given."""
+        return [image for image in (self.raw, self.objects, self.atlas) if image is not None]
 
     @staticmethod
     def _told(image: Image) -> str:
@@ -186,8 +193,7 @@ class Lane:
     @property
     def pixel_size(self) -> PixelSize | None:
         """From whichever input states it."""
-        sizes = [i.pixel_size for i in (self.objects, self.raw) if i is not None and i.pixel_size]
-        return sizes[0] if sizes else None
+        return next((image.pixel_size for image in reversed(self.images) if image.pixel_size), None)
 
 
 @dataclass(frozen=True)
@@ -225,14 +231,15 @@ class FeatureTable:
         Integer index of the rows, both of length n.
     values
         Key of a feature -> array of shape (n, k).
-    original
-        Ids in the label image that was given, of length n, where there was one.
+    given
+        What comes with the objects and is not measured, by column: ``original_oid``, ``AtlasMapping``;
+        of length n.
     """
 
     timestep: IntArray
     label: IntArray
     values: Mapping[Any, FloatArray]
-    original: NDArray[Any] | None = None
+    given: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, numbers in self.values.items():
@@ -245,20 +252,19 @@ class FeatureTable:
 
     def rows(self, index: IntArray) -> "FeatureTable":
         """Some of the rows."""
-        original = self.original[index] if self.original is not None else None
         values = {key: numbers[index] for key, numbers in self.values.items()}
-        return FeatureTable(self.timestep[index], self.label[index], values, original)
+        given = {name: column[index] for name, column in self.given.items()}
+        return FeatureTable(self.timestep[index], self.label[index], values, given)
 
 
 def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
     """The rows of several tables of the same features, one after the other."""
     first = tables[0]
-    originals = [table.original for table in tables if table.original is not None]
     return FeatureTable(
         np.concatenate([table.timestep for table in tables]),
         np.concatenate([table.label for table in tables]),
         {key: np.concatenate([table.values[key] for table in tables]) for key in first.values},
-        np.concatenate(originals) if originals else None,
+        {name: np.concatenate([table.given[name] for table in tables]) for name in first.given},
     )
 
 

@@ -63,12 +63,16 @@ def open_lanes(inputs: Inputs, project: Project | None) -> list[Lane]:
             'for each lane (quote globs: "stack/*.png" is one lane)'
         )
         raise UsageError(message)
+    atlases = inputs.paths.get("atlas", ())
+    if len(atlases) not in (0, len(objects)):
+        message = f"{len(atlases)} for --atlas and {len(objects)} for --{role}: expected as many, or none"
+        raise UsageError(message)
     lanes = []
     for number, path in enumerate(objects):
         raw = _open(raws[number], "raw_data", inputs, project) if raws else None
-        shown = raws[number] if raws else path
-        nickname, directory = images.dataset_name(shown)
-        lanes.append(Lane(raw, _open(path, role, inputs, project), role, nickname, directory))
+        atlas = _open(atlases[number], "atlas", inputs, project) if atlases else None
+        nickname, directory = images.dataset_name(raws[number] if raws else path)
+        lanes.append(Lane(raw, _open(path, role, inputs, project), role, nickname, directory, atlas))
     return lanes
 
 
@@ -81,9 +85,6 @@ def object_role(inputs: Inputs, project: Project | None) -> str:
         If a role is given that the workflow does not have, or none, or several.
     """
     given = [role for role in OBJECT_ROLES if inputs.paths.get(role)]
-    if inputs.paths.get("atlas"):
-        message = "--atlas: not supported yet"
-        raise UsageError(message)
     if project is not None:
         wrong = [role for role in given if role != project.role]
         if wrong:

@@ -21,7 +21,7 @@ from objclass import maps, tables
 from objclass.core import AXES, FeatureTable, Lane, Predictions, Writer
 from objclass.errors import InputError, ObjclassError, OutputError, UsageError
 from objclass.maps import SLOT_AXES, Export
-from objclass.pipeline import Plan
+from objclass.pipeline import Plan, given_columns
 from objclass.registry import FORMAT_SUFFIXES, READERS, TABLE_WRITERS
 from objclass.settings import ExportSettings
 
@@ -185,7 +185,7 @@ def table_header(task: Task, plan: Plan) -> list[str]:
         nothing,
         nothing,
         {key: np.zeros((0, width)) for key, width in widths.items()},
-        nothing if lane.role == "label_image" else None,
+        dict.fromkeys(given_columns(lane), nothing),
     )
     classes = plan.project.classes if plan.project else ()
     predictions = Predictions(np.zeros((0, len(classes)), np.float32)) if plan.project else None
@@ -250,8 +250,8 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
     """
     sources = {os.path.realpath(path) for path in inputs}
     for task in tasks:
-        for image in (task.lane.raw, task.lane.objects):
-            sources |= {os.path.realpath(path) for path in (image.files if image else ())}
+        for image in task.lane.images:
+            sources |= {os.path.realpath(path) for path in image.files}
     taken: dict[str, dict[str, str]] = {}
     for path, inside, what in _wanted(tasks):
         if path in sources:

@@ -24,6 +24,8 @@ from objclass.project import Project
 from objclass.segmentation import check_first_block, find_objects
 from objclass.settings import ThresholdSettings
 
+CENTER = ("Default features", "RegionCenter")
+
 HELD_BYTES = 1 << 30
 """A time step of raw data up to this size is read once and kept while it is measured."""
 
@@ -82,7 +84,7 @@ def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | No
     The table shows the default features first, then the others in sorted order; those that the forest
     does without are left out where an image cannot have them (a skeleton in 3D).
     """
-    defaults = feature_set("Default features")
+    defaults = feature_set("Default features") or {}
     features = [
         feature
         for feature in project.features()
@@ -92,9 +94,9 @@ def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | No
     by_key = {feature.key: feature for feature in features}
     shown = [by_key[key] for key in project.shown() if key in by_key]
     chosen = {feature.name for feature in shown if feature.set_name == "Standard Object Features"}
-    extra = [f for name, f in (defaults or {}).items() if name not in chosen]
+    extra = [f for name, f in defaults.items() if name not in chosen]
     return Plan(
-        tuple(dict.fromkeys([*features, *extra])),
+        tuple(dict.fromkeys([*features, *defaults.values()])),
         (*extra, *shown),
         project.threshold,
         project.margin,
@@ -190,8 +192,29 @@ def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTab
         plan.margin,
     )
     values: dict[Any, FloatArray] = dict(measure(frame, plan.features))
-    count = objects.count
-    return FeatureTable(np.full(count, t), np.arange(1, count + 1), values, objects.original)
+    given = {"original_oid": objects.original} if objects.original is not None else {}
+    if lane.atlas is not None:
+        given |= atlas_values(lane.atlas, t, values[CENTER])
+    return FeatureTable(np.full(objects.count, t), np.arange(1, objects.count + 1), values, given)
+
+
+def given_columns(lane: Lane) -> list[str]:
+    """Columns that come with the objects of a lane."""
+    label_image = ["original_oid"] if lane.role == "label_image" else []
+    return label_image + (_atlas_columns(lane.atlas) if lane.atlas is not None else [])
+
+
+def _atlas_columns(atlas: Image) -> list[str]:
+    channels = atlas.shape[4]
+    return ["AtlasMapping"] if channels == 1 else [f"AtlasMapping_{c}" for c in range(channels)]
+
+
+def atlas_values(atlas: Image, t: int, center: FloatArray) -> dict[str, AnyArray]:
+    """Value of the atlas at the rounded centre (x, y(, z)) of each object, by column."""
+    pixels = atlas.read(atlas.frame(t))[0]
+    x, y, *z = np.rint(center).astype(int).T
+    found = pixels[z[0] if z else 0, y, x]
+    return {name: found[:, c] for c, name in enumerate(_atlas_columns(atlas))}
 
 
 def _raw_reader(raw: Image, t: int) -> ReadRaw:

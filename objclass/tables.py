@@ -87,8 +87,7 @@ def ilastik_columns(
             columns[f"Probability of {numbered}"] = predictions.probabilities[:, k]
         columns["Uncertainty"] = predictions.uncertainty
     columns["Image"] = np.full(count, image, dtype=object)
-    if table.original is not None:
-        columns["original_oid"] = table.original
+    columns |= table.given
     for feature in features:
         values = table.values[feature.key]
         for k, name in enumerate(feature.columns(lane.objects.ndim, lane.channels)):

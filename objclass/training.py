@@ -179,7 +179,7 @@ def _check_output(lesson: Lesson, lanes: Sequence[Lane]) -> None:
     if Path(lesson.project).suffix.lower() != ".ilp":
         message = f"project {lesson.project}: expected a name that ends in .ilp"
         raise UsageError(message)
-    given = [f for lane in lanes for i in (lane.raw, lane.objects) if i is not None for f in i.files]
+    given = [f for lane in lanes for i in lane.images for f in i.files]
     if os.path.realpath(lesson.project) in {os.path.realpath(path) for path in [*given, *lesson.labels]}:
         message = f"project {lesson.project} would overwrite an input: give another name"
         raise OutputError(message)
@@ -337,7 +337,7 @@ def _lane_names(lanes: Sequence[Lane]) -> dict[str, int]:
     """All names that a table may use for a lane: nickname, distinguishing path, file name."""
     names: dict[str, int] = {}
     for number, (lane, name) in enumerate(zip(lanes, distinct_names(lanes), strict=True)):
-        files = {Path(p).name for i in (lane.raw, lane.objects) if i is not None for p in i.files[:1]}
+        files = {Path(p).name for i in lane.images for p in i.files[:1]}
         for known in (name, lane.nickname, *files):
             names[known] = number if names.get(known, number) == number else -1
     return names

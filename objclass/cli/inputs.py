@@ -34,7 +34,7 @@ class InputOptions:
     segmentation_image: Optional[list[str]] = many("segmentations: objects are connected components")
     prediction_maps: Optional[list[str]] = many("pixel probabilities, to be thresholded")
     label_image: Optional[list[str]] = many("label images: each value is an object")
-    atlas: Optional[list[str]] = many("not supported yet")
+    atlas: Optional[list[str]] = many("images whose value at an object's centre goes into the table")
     input_axes: Optional[str] = knob(
         None, "axes of the roles in order, such as yxc or zyx,zyxc; None leaves a role to its file",
         metavar="AXES",

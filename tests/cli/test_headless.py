@@ -292,6 +292,25 @@ def test_files_are_named_when_they_are_there(here, samples, capsys):
     assert "cells_Object Predictions.h5, t.csv" in told
 
 
+def test_the_atlas_says_where_objects_are(here, samples):
+    """The value at the rounded centre, for each channel."""
+    y, x = np.mgrid[:320, :320]
+    np.save("atlas.npy", np.stack([x // 40 + 8 * (y // 40), x], axis=-1).astype(np.uint16))
+    np.save("one.npy", (x // 40).astype(np.uint8))
+    run = [*sample(samples), "--table_only", "--table_filename", "t.csv"]
+    assert main([*run, "--atlas", "atlas.npy"]) == 0
+    for row in rows_of("t.csv"):
+        cx, cy = (round(float(row[f"Center of the object_{k}"])) for k in (0, 1))
+        assert int(row["AtlasMapping_0"]) == cx // 40 + 8 * (cy // 40)
+        assert int(row["AtlasMapping_1"]) == cx
+    measured = ["--headless", "--segmentation_image", str(samples / "cells_segmentation.tif"), "--atlas", "one.npy",
+                "--features", "regionprops:centroid", "--table_only", "--table_filename", "m.csv"]  # fmt: skip
+    assert main(measured) == 0
+    rows = rows_of("m.csv")
+    assert list(rows[0])[3:] == ["Image", "AtlasMapping", "centroid-0", "centroid-1"]
+    assert all(int(row["AtlasMapping"]) == round(float(row["centroid-1"])) // 40 for row in rows)
+
+
 def test_source_names_in_any_case_and_blockwise(here, samples):
     asked = ["--export_source", "OBJECT identities", "--export_source", "Blockwise Object Predictions"]
     assert main([*sample(samples), *asked]) == 0
