@@ -36,7 +36,7 @@ from objclass.outputs import (
     plan_output,
     table_path,
 )
-from objclass.pipeline import CENTER, Clock, Plan, check_lane, collect, plan_for, run_lane
+from objclass.pipeline import Clock, Plan, check_lane, collect, object_images, plan_for, run_lane
 from objclass.project import Project, open_project
 from objclass.retraining import retrained
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ThresholdSettings
@@ -64,6 +64,7 @@ class Request:
     margin: int = 30
     pixel_size: PixelSize | None = None
     retrain: bool = False
+    table_images: bool = False
     arguments: tuple[str, ...] = ()
 
 
@@ -122,9 +123,16 @@ def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) 
         first = lanes[0]
         names = request.features or DEFAULT_FEATURES
         features = tuple(choose(names, first.objects.ndim, first.channels))
-        center = choose([":".join(CENTER)], first.objects.ndim, first.channels) if first.atlas else []
+        places = choose(["Default features"], first.objects.ndim, first.channels)
         margin = (request.margin,) * first.objects.ndim
-        plan = Plan((*features, *center), features, request.threshold, margin, None, request.pixel_size)
+        plan = Plan(
+            tuple(dict.fromkeys([*features, *places])),
+            features,
+            request.threshold,
+            margin,
+            None,
+            request.pixel_size,
+        )
     for lane in lanes:
         check_lane(lane, plan)
     return plan
@@ -153,11 +161,14 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     if project is not None and request.export.output_filename_format is None:
         base = Path(project.path).resolve().parent
     names = distinct_names(lanes)
+    crop_margin = None
+    if request.table_images:
+        crop_margin = project.table.margin if project is not None and project.table is not None else 0
     tasks = []
     for lane, name in zip(lanes, names, strict=True):
         outputs = tuple(plan_output(s, lane, plan, settings, base) for s in sources)
         path = table_path(request.table, plan, lane, needed=request.table_only)
-        tasks.append(Task(lane, name, outputs, path))
+        tasks.append(Task(lane, name, outputs, path, crop_margin))
     check_tables(tasks, request.table)
     check_columns_agree(tasks, plan)
     check_collisions(tasks, [request.project] if request.project else [])
@@ -193,6 +204,7 @@ def run_task(
     clock = Clock()
     counts: dict[str, int] = {"objects": 0}
     measured = []
+    crops: list[tables.ObjectImage] = []
     with _as_lane_error(task), ImageFiles(task.outputs) as image_files:
         for step in run_lane(task.lane, plan):
             clock.lap("wait")
@@ -205,6 +217,8 @@ def run_task(
                 clock.lap("write")
             counts["objects"] += step.objects.count
             measured.append((step.table, step.predictions))
+            if task.crop_margin is not None:
+                crops += object_images(task.lane, step, task.crop_margin)
             progress(task.name, (step.t + 1) / steps)
         table, predictions = collect(measured)
         classes = plan.project.classes if plan.project is not None else ()
@@ -214,7 +228,7 @@ def run_task(
         clock.lap("write")
         if task.table is not None:
             columns = tables.ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
-            table_files.append(task.table, columns)
+            table_files.append(task.table, columns, crops)
             clock.lap("table")
     clock.seconds.pop("wait", None)
     return clock.seconds, counts

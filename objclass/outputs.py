@@ -50,6 +50,8 @@ class Task:
     name: str
     outputs: tuple[Output, ...]
     table: str | None
+    crop_margin: int | None = None
+    """Pixels around the pictures of objects in the table; None for no pictures."""
 
 
 def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, base: Path) -> Output:
@@ -206,6 +208,8 @@ def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
             continue
         header = table_header(task, plan)
         refusal = tables.writer_for(task.table).refusal(header)
+        if task.crop_margin is not None and not task.table.lower().endswith(".h5"):
+            refusal = "pictures of objects (--table_images) need a table in HDF5: give it a name in .h5"
         if refusal:
             message = f"{task.table}: {refusal}"
             raise OutputError(message)
@@ -399,13 +403,13 @@ class TableFiles:
     def __enter__(self) -> Self:
         return self
 
-    def append(self, path: str, columns: tables.Columns) -> None:
+    def append(self, path: str, columns: tables.Columns, crops: Sequence[tables.ObjectImage] = ()) -> None:
         """Add the rows of a finished lane."""
         if path not in self._open:
             pending = Pending()
             self._open[path] = tables.writer_for(path)(pending.add(path)), pending
         try:
-            self._open[path][0].append(columns)
+            self._open[path][0].append(columns, crops)
         except BaseException:
             self._open.pop(path)[1].discard()
             raise

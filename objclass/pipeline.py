@@ -20,9 +20,11 @@ from objclass.core import (
 )
 from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features import Feature, Frame, ReadRaw, feature_set, measure
+from objclass.features.statistics import box_of
 from objclass.project import Project
 from objclass.segmentation import check_first_block, find_objects
 from objclass.settings import ThresholdSettings
+from objclass.tables import ObjectImage
 
 CENTER = ("Default features", "RegionCenter")
 
@@ -84,7 +86,7 @@ def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | No
     The table shows the default features first, then the others in sorted order; those that the forest
     does without are left out where an image cannot have them (a skeleton in 3D).
     """
-    defaults = feature_set("Default features") or {}
+    defaults: Mapping[str, Feature] = feature_set("Default features") or {}
     features = [
         feature
         for feature in project.features()
@@ -196,6 +198,22 @@ def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTab
     if lane.atlas is not None:
         given |= atlas_values(lane.atlas, t, values[CENTER])
     return FeatureTable(np.full(objects.count, t), np.arange(1, objects.count + 1), values, given)
+
+
+def object_images(lane: Lane, step: Step, margin: int) -> list[ObjectImage]:
+    """Each object of a time step cut out, with ``margin`` pixels around it as far as the image goes."""
+    low, high = (step.table.values["Default features", f"Coord<{end}>"] for end in ("Minimum", "Maximum"))
+    labels = step.objects.labels[None, ..., None]
+    raw = lane.raw.read(lane.raw.frame(step.t)) if lane.raw is not None else None
+    crops = []
+    for row in range(step.objects.count):
+        start = np.maximum(low[row] - margin, 0).astype(int)
+        stop = (high[row] + margin).astype(int)
+        box = (slice(None), *box_of(start, stop))
+        crops.append(
+            ObjectImage((labels[box] == row + 1).astype(np.uint8), raw[box] if raw is not None else None)
+        )
+    return crops
 
 
 def given_columns(lane: Lane) -> list[str]:

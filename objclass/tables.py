@@ -1,6 +1,7 @@
 """The table: one row for each object. Column profiles, and a writer for each kind of file."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -8,17 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass import registry
-from objclass.core import FeatureTable, Lane, Predictions
+from objclass.core import AXES, AnyArray, FeatureTable, Lane, Predictions, from_canonical
 from objclass.errors import UsageError
 from objclass.features import Feature
+from objclass.images.hdf5 import axistags
 
 Columns = dict[str, NDArray[Any]]
 """Name of a column -> its values; all of one length."""
+
+PICTURE_AXES = "xyzc"
 
 MOST_DESCRIBED = 64_000
 
 UNLABELLED = "0"
 """What ilastik writes for the user label of an object that has none."""
+
+
+@dataclass(frozen=True)
+class ObjectImage:
+    """An object cut out: ``mask`` uint8, 1 on it, and ``raw``, both with axes t, z, y, x, c."""
+
+    mask: NDArray[np.uint8]
+    raw: AnyArray | None
 
 
 class TableWriter(Protocol):
@@ -28,8 +40,8 @@ class TableWriter(Protocol):
     def refusal(cls, header: Sequence[str]) -> str | None:
         """Why it cannot hold these columns and what can, None if it can."""
 
-    def append(self, columns: Columns) -> None:
-        """Write rows; the first call says which columns there are."""
+    def append(self, columns: Columns, crops: Sequence[ObjectImage] = ()) -> None:
+        """Write rows, and a picture of each object where asked for; the first call says which columns."""
 
     def close(self) -> None:
         """Finish the file."""
@@ -109,8 +121,8 @@ class CsvWriter:
         self._file = Path(path).open("wb")  # noqa: SIM115 (closed by close)
         self._begun = False
 
-    def append(self, columns: Columns) -> None:
-        """Write rows."""
+    def append(self, columns: Columns, crops: Sequence[ObjectImage] = ()) -> None:
+        """Write rows; pictures do not fit into text."""
         import polars
 
         frame = polars.DataFrame(
@@ -138,7 +150,11 @@ def _finite(values: NDArray[Any]) -> NDArray[Any] | list[str]:
 
 
 class Hdf5TableWriter:
-    """ilastik's HDF5 table: dataset ``/table``, a compound type with a field for each column."""
+    """ilastik's HDF5 table: dataset ``/table``, a compound type with a field for each column.
+
+    Pictures of row i are ``/images/i/labeling`` and ``/images/i/raw``, axes x, y, z, c without those of
+    length 1.
+    """
 
     @classmethod
     def refusal(cls, header: Sequence[str]) -> str | None:
@@ -151,26 +167,40 @@ class Hdf5TableWriter:
         return None
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        import h5py
+
+        # many columns need a newer layout of the file than h5py's default
+        self._file = h5py.File(path, "w", libver="latest")
         self._parts: list[Columns] = []
 
-    def append(self, columns: Columns) -> None:
-        """Keep rows: fields for text are as wide as the longest text of all rows."""
+    def append(self, columns: Columns, crops: Sequence[ObjectImage] = ()) -> None:
+        """Keep rows: fields for text are as wide as the longest text of all rows. Write pictures."""
+        first = sum(len(part["object_id"]) for part in self._parts)
+        for row, crop in enumerate(crops, first):
+            self._write_picture(f"images/{row}/labeling", crop.mask, "labeling")
+            if crop.raw is not None:
+                self._write_picture(f"images/{row}/raw", crop.raw, "image")
         self._parts.append(columns)
+
+    def _write_picture(self, name: str, pixels: AnyArray, kind: str) -> None:
+        lengths = dict(zip(AXES, pixels.shape, strict=True))
+        axes = "".join(axis for axis in PICTURE_AXES if lengths[axis] > 1)
+        data = self._file.create_dataset(
+            name, data=from_canonical(pixels, axes), track_times=False, compression="gzip" if axes else None
+        )
+        data.attrs["axistags"] = axistags(axes)
+        data.attrs["type"] = kind
 
     def close(self) -> None:
         """Write the file."""
-        import h5py
-
         names = list(self._parts[0])
         whole = {n: _stored(np.concatenate([part[n] for part in self._parts])) for n in names}
         kind = np.dtype([(n, whole[n].dtype) for n in names])
         rows = np.zeros(len(whole[names[0]]), kind)
         for n in names:
             rows[n] = whole[n]
-        # many columns need a newer layout of the file than h5py's default
-        with h5py.File(self._path, "w", libver="latest") as file:
-            file.create_dataset("table", data=rows, track_times=False)
+        self._file.create_dataset("table", data=rows, track_times=False)
+        self._file.close()
 
 
 def _stored(values: NDArray[Any]) -> NDArray[Any]:

@@ -68,3 +68,44 @@ def test_objects_of_a_real_3d_series(shared, tmp_path):
     for k, name in enumerate(sorted(radii)):
         np.testing.assert_allclose([float(r[f"Radii of the object_{k}"]) for r in rows],
                                    [float(r[name]) for r in theirs], rtol=1e-6)  # fmt: skip
+
+
+def test_pictures_and_features_of_ilastiks_own_table(shared, tmp_path):
+    """A 3D table that ilastik's developers keep: 22 objects, features and pictures (margin 3)."""
+    folder = shared / "data/ilastik-oc-projects/gui_reference_3d"
+    inputs = folder.parent
+    with h5py.File(inputs / "3d_Probabilities.h5") as file:
+        (name,) = file
+    from objclass.core import Lane
+    from objclass.features import choose
+    from objclass.images import open_image
+    from objclass.pipeline import Plan, object_images, run_lane
+    from objclass.settings import ProjectThreshold
+
+    raw = open_image(str(inputs / "3d.h5"))
+    maps = open_image(f"{inputs}/3d_Probabilities.h5/{name}")
+    threshold = ProjectThreshold(0.7, sigmas=(2.0, 2.1, 1.9), min_size=10)
+    features = choose(
+        ["Default features", "Standard Object Features", "3D Convex Hull Features"], 3, raw.shape[4]
+    )
+    plan = Plan(tuple(features), tuple(features), threshold, (3, 3, 3))
+    lane = Lane(raw, maps, "prediction_maps", "3d", "")
+    (step,) = run_lane(lane, plan)
+    with h5py.File(folder / "table-test_data.h5") as file:
+        table = file["table"][()]
+        assert step.objects.count == len(table) == 22
+        compared = 0
+        for feature in features:
+            names = feature.columns(3, raw.shape[4])
+            if names[0] in table.dtype.names:
+                theirs = np.column_stack([table[n] for n in names]).astype(np.float32)
+                ours = step.table.values[feature.key].astype(np.float32)
+                # made on another machine, whose hypot rounds a zero of 1e-15 otherwise
+                tolerance = 1e-16 if feature.name == "RegionAxes" else 0
+                np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance, err_msg=feature.name)
+                compared += 1
+        assert compared >= 25
+        for row, crop in enumerate(object_images(lane, step, 3)):
+            picture = file[f"images/{row}"]
+            assert np.array_equal(crop.mask.squeeze().T, picture["labeling"][()]), row
+            assert np.array_equal(crop.raw.squeeze().T, picture["raw"][()])

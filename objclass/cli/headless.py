@@ -60,6 +60,7 @@ class HeadlessOptions(ThresholdSettings, ExportSettings, InputOptions):
     table_filename: Optional[str] = knob(
         None, "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}", metavar="PATH"
     )
+    table_images: bool = knob(False, "put a picture of each object into the table (.h5), as ilastik does")
     table_columns: str = knob("ilastik", "columns of the table", choices=("ilastik",))
     features: Optional[list[str]] = knob(
         None, "what to measure without a project: sets or set:feature (default: regionprops)",
@@ -166,6 +167,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         margin=options.margin,
         pixel_size=read_pixel_size(options.pixel_size),
         retrain=options.retrain,
+        table_images=options.table_images,
         arguments=tuple(arguments),
     )
 

@@ -49,6 +49,8 @@ class TableSettings:
     file_type: str
     path: str
     features: tuple[str, ...]
+    margin: int = 0
+    """Pixels around the pictures of objects, in HDF5."""
 
 
 @dataclass(frozen=True)

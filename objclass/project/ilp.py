@@ -521,7 +521,13 @@ def _table(dataset: Any) -> TableSettings | None:
     if not isinstance(kind, str) or not isinstance(path, str) or not isinstance(features, list | tuple):
         return None
     names = [name for name in features if isinstance(name, str)]
-    return TableSettings(kind, path, tuple(n.replace(" ", "") if "<" in n else n for n in names))
+    margin = settings.get("margin", 0)
+    return TableSettings(
+        kind,
+        path,
+        tuple(n.replace(" ", "") if "<" in n else n for n in names),
+        max(margin, 0) if isinstance(margin, int) else 0,
+    )
 
 
 def _lanes(group: Any) -> tuple[Mapping[str, TrainingInput], ...]:

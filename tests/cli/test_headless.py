@@ -311,6 +311,30 @@ def test_the_atlas_says_where_objects_are(here, samples):
     assert all(int(row["AtlasMapping"]) == round(float(row["centroid-1"])) // 40 for row in rows)
 
 
+def test_pictures_of_the_objects_in_the_table(here, samples):
+    run = [
+        *sample(samples),
+        "--export_source",
+        "object identities",
+        "--table_images",
+        "--table_filename",
+        "t.h5",
+    ]
+    assert main(run) == 0
+    ids, raw = stored("cells_Object Identities.h5")[..., 0], tifffile.imread(samples / "cells.tif")
+    with h5py.File("t.h5") as file:
+        table = file["table"][()]
+        assert len(file["images"]) == 60
+        for row, picture in ((i, file[f"images/{i}"]) for i in (0, 17, 59)):
+            x0, y0, x1, y1 = (
+                int(table[f"Bounding Box {m}_{k}"][row]) for m in ("Minimum", "Maximum") for k in (0, 1)
+            )
+            assert np.array_equal(picture["raw"][()], raw[y0:y1, x0:x1].T)
+            assert np.array_equal(picture["labeling"][()], (ids[y0:y1, x0:x1] == row + 1).T)
+            assert [a["key"] for a in json.loads(picture["raw"].attrs["axistags"])["axes"]] == ["x", "y"]
+            assert (picture["raw"].attrs["type"], picture["labeling"].attrs["type"]) == ("image", "labeling")
+
+
 def test_source_names_in_any_case_and_blockwise(here, samples):
     asked = ["--export_source", "OBJECT identities", "--export_source", "Blockwise Object Predictions"]
     assert main([*sample(samples), *asked]) == 0

@@ -161,6 +161,7 @@ CASES = {
             table_filename="{nickname}_t.csv"),
         "2 images",
     ),
+    "pictures in a CSV": (run(table_images=True, table_filename="t.csv"), "--table_images", ".h5"),
     "negative size": (run(project=None, min_size="-1"), "--min_size -1"),
 }  # fmt: skip
 
