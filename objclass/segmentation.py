@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from objclass.core import AnyArray, FloatArray, Image, Lane, Objects
 from objclass.errors import ImageError, LaneError
+from objclass.graphcut import minimum_cut
 from objclass.growing import grow
 from objclass.settings import ThresholdSettings
 
@@ -21,6 +22,9 @@ log = logging.getLogger("objclass")
 
 SMOOTHS_FROM = 0.1
 """ilastik does not smooth at all if one of the sigmas is smaller."""
+
+GRAPH_CUT_BETA = 0.2
+"""ilastik's default; projects do not store another."""
 
 WINDOW = 2.0
 """Radius of the smoothing kernel in sigmas, as in ilastik."""
@@ -119,10 +123,19 @@ def threshold(image: Image, t: int, settings: ThresholdSettings) -> NDArray[np.u
     final = _smooth_channel(image, t, settings.channel, settings)
     if settings.method == "simple":
         labels = label(final >= np.float32(settings.threshold)).labels
+    elif settings.method == "graph cut":
+        labels = label(minimum_cut(_centred(final, settings.threshold), GRAPH_CUT_BETA)).labels
     else:
         summed, cores = _cores(final, image, t, settings)
         labels = (_with_core if settings.method == "hysteresis" else _grown)(summed, cores, settings)
     return filter_sizes(labels, settings)
+
+
+def _centred(values: FloatArray, low: float) -> FloatArray:
+    """Bring the threshold to 0.5, by ilastik's two slopes."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below, above = values * (0.5 / low), 0.5 + (values - low) / (1 - low)
+    return np.nan_to_num(np.where(values < low, below, above), nan=0.5)
 
 
 def _cores(

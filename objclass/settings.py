@@ -69,6 +69,8 @@ def help_of(stated: Field[Any]) -> str:
 
 MOST_SIGMA = 1000
 METHODS = ("simple", "hysteresis", "ipht")
+STORED_METHODS = (*METHODS, "graph cut")
+"""What projects know besides; it is not offered for new ones, since ilastik is giving it up."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class ThresholdSettings:
         if self.max_size is not None and self.max_size < self.min_size:
             message = f"--min_size {self.min_size} is above --max_size {self.max_size}"
             raise UsageError(message)
-        if self.method not in METHODS:
+        if self.method not in STORED_METHODS:
             message = f"--method {self.method}: expected one of {', '.join(METHODS)}"
             raise UsageError(message)
 

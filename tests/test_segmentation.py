@@ -234,3 +234,39 @@ def test_every_thresholding_of_ilastik(shared):
         with h5py.File(path.with_name(f"{path.stem}_identities.h5")) as file:
             theirs = file["exported_data"][()]
         assert np.array_equal(found.labels.ravel(), theirs.ravel()), path.stem
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    hnp.arrays(
+        np.float64,
+        st.sampled_from([(1, 3, 3), (1, 2, 4), (2, 2, 2)]),
+        elements=st.integers(0, 12).map(lambda n: n / 8),
+    ),
+    st.sampled_from([0.0, 0.125, 0.25, 1.0]),
+)
+def test_graph_cut_is_the_cheapest_of_all_segmentations(values, beta):
+    from itertools import product
+
+    from objclass.graphcut import minimum_cut
+
+    def cost(inside):
+        total = np.where(inside, 1 - values, values).sum()
+        return total + beta * sum((np.diff(inside.astype(int), axis=axis) != 0).sum() for axis in range(3))
+
+    every = [np.reshape(bits, values.shape) for bits in product([False, True], repeat=values.size)]
+    found = minimum_cut(values, beta)
+    least = min(cost(one) for one in every)
+    assert cost(found) == pytest.approx(least)  # sums of eighths
+    assert found.sum() == min(one.sum() for one in every if cost(one) == pytest.approx(least))
+
+
+def test_graph_cut_smooths_what_a_threshold_leaves_ragged():
+    pixels = np.full((7, 9), 0.2, np.float32)
+    pixels[2:5, 2:7] = 0.9
+    pixels[3, 4], pixels[0, 0] = 0.45, 0.55  # a hole that is nearly filled, a speck that is hardly one
+    stated = ProjectThreshold(0.5, method="graph cut", min_size=0)
+    found = find_objects(lane(pixels, "prediction_maps"), 0, stated)
+    assert found.count == 1
+    assert found.labels[0, 2:5, 2:7].all()
+    assert found.labels.sum() == 15

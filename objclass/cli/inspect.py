@@ -92,7 +92,9 @@ def _threshold_lines(stated: dict[str, Any]) -> Iterator[str]:
     most = "no limit" if stated["max_size"] is None else stated["max_size"]
     x, y, z = stated["sigmas"]
     cut = f"channel {stated['channel']} at least {stated['threshold']:g}"
-    if stated["method"] != "simple":
+    if stated["method"] == "graph cut":
+        cut += ", by graph cut"
+    elif stated["method"] != "simple":
         identity = "identity-preserving, " if stated["method"] == "ipht" else ""
         cut += f", {identity}with a core of channel {stated['core_channel']} at least {stated['core_threshold']:g}"
     yield f"{cut}, smoothed by sigma x={x:g} y={y:g} z={z:g}, {stated['min_size']} to {most} pixels"

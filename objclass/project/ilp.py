@@ -409,10 +409,9 @@ def _threshold(group: Any, role: str) -> ProjectThreshold:
         return _number(group[name]) if name in group else default
 
     operator = int(stored("CurOperator", 0))
-    methods = {0: "simple", 1: "hysteresis", 3: "ipht"}
+    methods = {0: "simple", 1: "hysteresis", 2: "graph cut", 3: "ipht"}
     if operator not in methods:
-        name = {2: "graph cut"}.get(operator, str(operator))
-        message = f"its thresholding method is {name}, which objclass does not have"
+        message = f"its thresholding method is number {operator}, which objclass does not have"
         raise ProjectError(message)
     channel = int(stored("Channel", 0))
     low = stored("LowThreshold", 0.5)
@@ -629,7 +628,7 @@ def _write_info(info: h5py.Group, given: TrainingInput) -> None:
 
 
 def _write_threshold(group: h5py.Group, threshold: ProjectThreshold) -> None:
-    group["CurOperator"] = {"simple": 0, "hysteresis": 1, "ipht": 3}[threshold.method]
+    group["CurOperator"] = {"simple": 0, "hysteresis": 1, "graph cut": 2, "ipht": 3}[threshold.method]
     group["Channel"] = threshold.channel
     group["CoreChannel"] = threshold.core_channel
     group["LowThreshold"] = float(threshold.threshold)

@@ -131,7 +131,7 @@ def test_thresholds_of_every_age(edit, stored, expected):
         assert found.sigma_xyz == (1, 1, 1)
 
 
-@pytest.mark.parametrize(("operator", "name"), [(2, "graph cut"), (7, "7")])
+@pytest.mark.parametrize(("operator", "name"), [(7, "number 7"), (-1, "number -1")])
 def test_methods_that_we_do_not_have_are_refused_by_name(edit, operator, name):
     def change(file):
         del file["workflowName"]
