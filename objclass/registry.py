@@ -10,6 +10,7 @@ FEATURE_SETS = {
     "3D Convex Hull Features": "objclass.features.hull:VOLUME",
     "Default features": "objclass.features.standard:DEFAULTS",
     "Standard Object Features": "objclass.features.standard:FEATURES",
+    "hull": "objclass.features.convex:FEATURES",
     "regionprops": "objclass.features.regionprops:FEATURES",
 }
 """Name of a feature set (ilastik: plugin) -> its features."""

@@ -65,7 +65,7 @@ class Defects(PerObject):
         points = np.nonzero(free)[::-1]
         if not len(points[0]):
             return [0.0] * 6 + [math.nan] * free.ndim
-        which = _components(free)[free] - 1
+        which = components(free)[free] - 1
         sizes = np.bincount(which)
         centers = np.array([np.bincount(which, p) / sizes for p in points])
         away = centers - np.array([[p.mean()] for p in np.nonzero(crop.mask)[::-1]])
@@ -79,7 +79,7 @@ class Defects(PerObject):
         return 6 + ndim
 
 
-def _components(free: NDArray[np.bool_]) -> NDArray[Any]:
+def components(free: NDArray[np.bool_]) -> NDArray[Any]:
     """Label the direct-connected components 1, 2, 3 … by their first pixel in scan order."""
     import cc3d
 

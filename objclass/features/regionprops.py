@@ -262,9 +262,10 @@ class ConvexImage(PerObject):
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
         """Count the pixels, measure the diameter."""
-        hull = _convex_plane if crop.mask.ndim == 2 else _convex_volume
-        count, corners = hull(crop.mask)
-        return count, _feret_diameter(corners, np.array(crop.spacing))
+        lines = _convex_plane(crop.mask) if crop.mask.ndim == 2 else _convex_volume(crop.mask)
+        if lines is None:
+            return 0, np.nan
+        return lines.count, _feret_diameter(lines.corners(), np.array(crop.spacing))
 
     @classmethod
     def width(cls, ndim: int, channels: int) -> int:
@@ -742,22 +743,62 @@ def _ends(mask: Mask) -> tuple[IntArray, IntArray]:
     return mask.argmax(axis=-1), mask.shape[-1] - 1 - mask[..., ::-1].argmax(axis=-1)
 
 
-def _convex_plane(mask: Mask) -> tuple[int, FloatArray]:
-    """Number of pixels of the convex image and its corners (k, 2); exact.
+@dataclass(frozen=True)
+class _Lines:
+    """A convex image line by line: where the lines are (k, d - 1), their first and last pixel (k,)."""
+
+    places: IntArray
+    first: IntArray
+    last: IntArray
+
+    @property
+    def count(self) -> int:
+        """Number of pixels."""
+        return int((self.last - self.first + 1).sum())
+
+    def corners(self) -> FloatArray:
+        """Corners of the hull of the pixel centres (m, d)."""
+        if self.places.shape[1] == 1:
+            t = self.places[:, 0].tolist()
+            low = _lower_hull(t, self.first.tolist())
+            high = [(t, -v) for t, v in _lower_hull(t, (-self.last).tolist())]
+            return np.array(low + high, np.float64)
+        from scipy.spatial import ConvexHull
+
+        ends = np.concatenate([np.column_stack([self.places, x]) for x in (self.first, self.last)])
+        corners: FloatArray = ends[ConvexHull(ends).vertices].astype(np.float64)
+        return corners
+
+    def image(self, shape: Sequence[int]) -> Mask:
+        """Draw the lines."""
+        x, image = np.arange(shape[-1]), np.zeros(shape, bool)
+        image[tuple(self.places.T)] = (self.first[:, None] <= x) & (x <= self.last[:, None])
+        return image
+
+
+def convex_image(mask: Mask) -> Mask:
+    """The pixels whose centres lie in the convex hull, in 3D also in that of flat objects.
+
+    The hull is that of the midpoints of the pixels' sides, so it holds the object.
+    """
+    lines = _convex_plane(mask) if mask.ndim == 2 else _convex_volume(mask, flat=True)
+    assert lines is not None
+    return lines.image(mask.shape)
+
+
+def _convex_plane(mask: Mask) -> _Lines:
+    """The convex image; exact.
 
     Coordinates are doubled, and t is twice the row plus one, so that all are integers: the pixel in
     row r and column c has the side midpoints (2r, 2c), (2r + 2, 2c) and (2r + 1, 2c ± 1).
     """
     rows = np.flatnonzero(mask.any(axis=1))
     first, last = _ends(mask[rows])
-    wanted = 2 * np.arange(len(mask)) + 1
-    low = _lower_bound(rows, first, wanted)
-    high = -_lower_bound(rows, -last, wanted)
+    between = np.arange(rows[0], rows[-1] + 1)
+    low = _lower_bound(rows, first, 2 * between + 1)
+    high = -_lower_bound(rows, -last, 2 * between + 1)
     hit = np.flatnonzero(low <= high)
-    low, high = low[hit], high[hit]
-    corners = [(t, v) for t, v in _lower_hull(hit.tolist(), low.tolist())]
-    corners += [(t, -v) for t, v in _lower_hull(hit.tolist(), (-high).tolist())]
-    return int((high - low + 1).sum()), np.array(corners, np.float64)
+    return _Lines(between[hit, None], low[hit], high[hit])
 
 
 def _lower_bound(rows: IntArray, first: IntArray, wanted: IntArray) -> IntArray:
@@ -788,8 +829,8 @@ def _lower_hull(ts: Sequence[int], values: Sequence[int]) -> list[tuple[int, int
     return hull
 
 
-def _convex_volume(mask: Mask) -> tuple[int, FloatArray]:
-    """Number of voxels of the convex image and its corners (k, 3); none for flat objects."""
+def _convex_volume(mask: Mask, *, flat: bool = False) -> _Lines | None:
+    """The convex image; None if all voxel centres are in one plane, unless ``flat``."""
     from scipy.spatial import ConvexHull, QhullError
 
     z, y = np.nonzero(mask.any(axis=2))
@@ -798,15 +839,16 @@ def _convex_volume(mask: Mask) -> tuple[int, FloatArray]:
     try:
         corners = centers[ConvexHull(centers).vertices]
     except QhullError:  # all in one plane
-        return 0, np.zeros((0, 3))
+        if not flat:
+            return None
+        corners = np.unique(centers, axis=0)
     midpoints = corners[:, None] + np.concatenate([np.eye(3), -np.eye(3)]) / 2
     hull = ConvexHull(midpoints.reshape(-1, 3))
-    count, ends = _within(np.unique(hull.equations, axis=0), mask.shape)
-    return count, ends[ConvexHull(ends).vertices]
+    return _within(np.unique(hull.equations, axis=0), mask.shape)
 
 
-def _within(planes: FloatArray, shape: tuple[int, ...]) -> tuple[int, FloatArray]:
-    """Number of grid points within half-spaces, and the first and last one along each line in x.
+def _within(planes: FloatArray, shape: tuple[int, ...]) -> _Lines:
+    """The grid points within half-spaces.
 
     Parameters
     ----------
@@ -817,17 +859,16 @@ def _within(planes: FloatArray, shape: tuple[int, ...]) -> tuple[int, FloatArray
     """
     slopes = planes[:, 2]
     up, down, flat = slopes > 0, slopes < 0, slopes == 0
-    count, ends = 0, []
+    lines = []
     for z in range(shape[0]):
         # points on a face count: 1e-10 is above rounding, and below what any other point is off
         rest = 1e-10 - planes[:, [3]] - planes[:, [0]] * z - planes[:, [1]] * np.arange(shape[1])
         last = np.floor((rest[up] / slopes[up, None]).min(axis=0))
         first = np.ceil((rest[down] / slopes[down, None]).max(axis=0))
         y = np.flatnonzero((first <= last) & (rest[flat] >= 0).all(axis=0))
-        first, last = first[y], last[y]
-        count += int((last - first + 1).sum())
-        ends += [np.column_stack([np.full(len(y), z), y, x]) for x in (first, last)]
-    return count, np.concatenate(ends)
+        lines.append(np.column_stack([np.full(len(y), z), y, first[y], last[y]]).astype(np.intp))
+    found = np.concatenate(lines)
+    return _Lines(found[:, :2], found[:, 2], found[:, 3])
 
 
 def _feret_diameter(corners: FloatArray, spacing: FloatArray) -> float:

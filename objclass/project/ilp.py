@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from glob import glob
+from glob import has_magic, iglob
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ log = logging.getLogger("objclass")
 
 MOST_BYTES = 1 << 28
 """Forests and labels that are larger than this are not part of a project (but of a damaged one)."""
+
+MOST_SETTING_BYTES = 1 << 20
+"""Same of any other value: texts, numbers, the pickle of the table's settings."""
+
+MOST_NAMES = 10_000
+"""Same of a list of names or colours."""
 
 MOST_CLASSES = 255
 """Class images have 8 bits."""
@@ -131,14 +137,23 @@ def inspect_project(path: str) -> dict[str, Any]:
         }
         for name, read in _PARTS.items():
             told[name] = _tried(read, file, WORKFLOWS.get(workflow, ""))
-        return told
+        return {name: _encodable(part) for name, part in told.items()}
+
+
+def _encodable(value: Any) -> Any:
+    """The same with a question mark for what no encoding knows: h5py answers odd bytes as surrogates."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(part) for name, part in value.items()}
+    return [_encodable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _tried(read: Callable[[h5py.File, str], Any], file: h5py.File, role: str) -> Any:
     """A part of a project, or what is wrong with it."""
     try:
         return read(file, role)
-    except (ProjectError, UsageError, *DAMAGE) as fault:
+    except (ProjectError, UsageError, OSError, *DAMAGE) as fault:
         return {"fault": _one_line(fault) or type(fault).__name__}
 
 
@@ -216,12 +231,17 @@ def _told_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
                 "path": given.path,
                 "axes": given.axes,
                 "shape": list(given.shape),
-                "found": bool(glob(str(folder / _file_part(given.path)))),
+                "found": _found(folder / _file_part(given.path)),
             }
             for role, given in lane.items()
         }
         for lane in _lanes(file.get("Input Data"))
     ]
+
+
+def _found(path: Path) -> bool:
+    """Whether there is such a file; wildcards count in its name only: those in folders can take forever."""
+    return not has_magic(str(path.parent)) and any(iglob(str(path))) or path.exists()
 
 
 def _file_part(path: str) -> str:
@@ -291,12 +311,12 @@ def _group(parent: h5py.Group, name: str) -> h5py.Group:
     return found
 
 
-def _value(dataset: Any) -> Any:
+def _value(dataset: Any, most: int = MOST_SETTING_BYTES) -> Any:
     """Content of a dataset of sane size."""
     if not isinstance(dataset, h5py.Dataset):
         message = f"{dataset.name if dataset is not None else 'a value'}: expected a dataset"
         raise ProjectError(message)
-    if dataset.nbytes > MOST_BYTES:
+    if dataset.nbytes > most:
         message = f"{dataset.name} claims {dataset.nbytes} bytes"
         raise ProjectError(message)
     return dataset[()]
@@ -329,6 +349,9 @@ def _names(dataset: Any) -> tuple[str, ...]:
     if dataset is None or bool(dataset.attrs.get("isEmpty", False)):
         return ()
     values = np.atleast_1d(np.asarray(_value(dataset), object)).ravel()
+    if values.size > MOST_NAMES:
+        message = f"{dataset.name} holds {values.size} names"
+        raise ProjectError(message)
     return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values)
 
 
@@ -387,7 +410,8 @@ def _forest(group: Any) -> Forest | None:
         message = f"its forest claims {count} trees and holds {len(trees)}"
         raise ProjectError(message)
     _check_size([forest[tree][part] for tree in trees[:count] for part in ("topology", "parameters")])
-    arrays = [(_value(forest[t]["topology"]), _value(forest[t]["parameters"])) for t in trees[:count]]
+    arrays = [tuple(_value(forest[t][part], MOST_BYTES) for part in ("topology", "parameters"))
+              for t in trees[:count]]  # fmt: skip
     if any(a.ndim != 1 or b.ndim != 1 or a.dtype.kind not in "iu" or b.dtype.kind != "f"
            for a, b in arrays):  # fmt: skip
         message = "its forest is damaged: trees of other types than integers and floats"
@@ -437,7 +461,7 @@ def _labels(group: Any) -> dict[int, dict[int, NDArray[Any]]]:
         return {}
     _check_size([group[lane][t] for lane in group for t in group[lane]])
     return {
-        int(lane): {int(t): np.asarray(_value(group[lane][t])).ravel() for t in group[lane]} for lane in group
+        int(lane): {int(t): np.asarray(_value(group[lane][t], MOST_BYTES)).ravel() for t in group[lane]} for lane in group
     }
 
 
