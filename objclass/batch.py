@@ -80,6 +80,13 @@ def run(request: Request, progress: Callable[[str, float], None] | None = None) 
     project = open_project(request.project) if request.project else None
     if project is not None and (request.retrain or project.forest is None):
         project = retrained(project)
+    if project is not None and project.inclusive_maximum:
+        log.info(
+            "%s is of ilastik %s: its classifier gets the last coordinate as Bounding Box Maximum, as it was "
+            "trained; the table has the one after it, as ilastik has since",
+            project.path,
+            project.version,
+        )
     lanes = open_lanes(request.inputs, project)
     plan = make_plan(request, lanes, project)
     tasks = plan_tasks(request, plan, lanes)

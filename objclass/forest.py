@@ -134,8 +134,8 @@ def decode(
         If an index points outside its tree, a node is met twice (a circle), or a node is of another
         kind than threshold split and leaf.
     """
-    topology = np.concatenate([t for t, _ in trees]).astype(np.int64)
-    parameters = np.concatenate([p for _, p in trees]).astype(np.float64)
+    topology = np.concatenate([t for t, _ in trees], dtype=np.int64, casting="unsafe")
+    parameters = np.concatenate([p for _, p in trees], dtype=np.float64, casting="unsafe")
     ends = np.cumsum([len(t) for t, _ in trees])
     starts = ends - [len(t) for t, _ in trees]
     parameter_ends = np.cumsum([len(p) for _, p in trees])
@@ -147,7 +147,7 @@ def decode(
     number = np.full(len(topology), -1)
     found: list[tuple[AnyArray, ...]] = []
     tree, place = np.arange(len(trees)), starts + 2
-    count = depth = 0
+    count = depth = used = 0
     while len(place):
         depth += 1
         _check(depth <= MOST_SPLITS, f"more than {MOST_SPLITS} splits one after the other")
@@ -159,6 +159,8 @@ def decode(
         _check((place + np.where(is_leaf, 1, 4) < ends[tree]).all(), "a node past the end")
         at = topology[place + 1] + parameter_starts[tree]
         last = at + np.where(is_leaf, classes, 1)
+        used += len(place) + int((last - at).sum())
+        _check(used <= len(parameters), "nodes that share their parameters")
         _check(
             ((at >= parameter_starts[tree]) & (last < parameter_ends[tree])).all(),
             "parameters past the end",

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +39,15 @@ def samples(tmp_path_factory) -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was compared with ilastik's own answers."""
+    module = sys.modules.get("tests.test_golden")
+    if module is None or not module.REPORT:
+        return
+    terminalreporter.section("ilastik's own answers")
+    line = "{:45} {:>7} {:>7}  {:30} {:>12} {:>6}".format
+    terminalreporter.write_line(line("case", "objects", "columns", "worst column", "difference", "voxels"))
+    for case, objects, columns, name, gap, voxels in module.REPORT:
+        terminalreporter.write_line(line(case, objects, columns, name[:30], f"{gap:g}", voxels))

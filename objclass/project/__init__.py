@@ -1,5 +1,6 @@
 """The project: everything that was decided at training time, from whatever file it comes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ ROLE_NAMES = {
     "label_image": "Label Image",
     "atlas": "Atlas",
 }
+
+COORD_MAXIMUM = ("Standard Object Features", "Coord<Maximum>")
 
 MISSING_VALUE = 0.0
 """What the forest is told of a feature that is not finite."""
@@ -118,7 +121,7 @@ class Project:
         missing = [f"{s}: {name}" for s, name in self.selected if find(s, name) is None]
         if missing:
             message = f"{self.path} selects features that objclass does not have: {', '.join(missing)}"
-            raise ProjectError(message)
+            raise ProjectError(" ".join(message.splitlines()))
         wanted = dict.fromkeys([*self.selected, *self.shown()])
         found = {key: find(*key) for key in wanted}
         return [feature for feature in found.values() if feature is not None]
@@ -136,9 +139,22 @@ class Project:
         keys = [key for key in keys if not key[1].endswith("in object and neighborhood")]
         return sorted({*keys, *self.selected})
 
+    @property
+    def inclusive_maximum(self) -> bool:
+        """Whether the forest has learned ``Coord<Maximum>`` as the last coordinate, not the one after it.
+
+        ilastik changed it in October 2019, between 1.3.3post2 and 1.3.3post3.
+        """
+        found = re.match(r"(\d+)\.(\d+)\.?(\d*)(?:post(\d+))?", self.version)
+        if found is None or COORD_MAXIMUM not in self.selected:
+            return False
+        return tuple(int(part or 0) for part in found.groups()) < (1, 3, 3, 3)
+
     def matrix(self, table: FeatureTable) -> NDArray[np.float32]:
         """Rows for the forest: columns of the selected features, what is not finite set to 0."""
         columns = [table.values[key].astype(np.float32) for key in self.selected]
+        if self.inclusive_maximum:
+            columns[self.selected.index(COORD_MAXIMUM)] -= np.float32(1)
         rows = np.concatenate([np.zeros((len(table), 0), np.float32), *columns], axis=1)
         return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
 

@@ -41,7 +41,7 @@ MOST_SETTING_BYTES = 1 << 20
 """Same of any other value: texts, numbers, the pickle of the table's settings."""
 
 MOST_NAMES = 10_000
-"""Same of a list of names or colours."""
+"""Same of a list of names."""
 
 MOST_CLASSES = 255
 """Class images have 8 bits."""
@@ -241,7 +241,9 @@ def _told_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
 
 def _found(path: Path) -> bool:
     """Whether there is such a file; wildcards count in its name only: those in folders can take forever."""
-    return not has_magic(str(path.parent)) and any(iglob(str(path))) or path.exists()
+    if has_magic(path.name) and not has_magic(str(path.parent)):
+        return any(iglob(str(path)))
+    return os.path.exists(path)
 
 
 def _file_part(path: str) -> str:
@@ -286,7 +288,7 @@ def _opened(path: str) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except ProjectError as fault:
-        told = str(fault)
+        told = " ".join(str(fault).splitlines())
         raise ProjectError(told if path in told else f"{path}: {told}") from None
     except UsageError as fault:
         message = f"{path}: stored settings: {fault}"
@@ -410,8 +412,10 @@ def _forest(group: Any) -> Forest | None:
         message = f"its forest claims {count} trees and holds {len(trees)}"
         raise ProjectError(message)
     _check_size([forest[tree][part] for tree in trees[:count] for part in ("topology", "parameters")])
-    arrays = [tuple(_value(forest[t][part], MOST_BYTES) for part in ("topology", "parameters"))
-              for t in trees[:count]]  # fmt: skip
+    arrays = [
+        (_value(forest[t]["topology"], MOST_BYTES), _value(forest[t]["parameters"], MOST_BYTES))
+        for t in trees[:count]
+    ]
     if any(a.ndim != 1 or b.ndim != 1 or a.dtype.kind not in "iu" or b.dtype.kind != "f"
            for a, b in arrays):  # fmt: skip
         message = "its forest is damaged: trees of other types than integers and floats"
@@ -461,7 +465,8 @@ def _labels(group: Any) -> dict[int, dict[int, NDArray[Any]]]:
         return {}
     _check_size([group[lane][t] for lane in group for t in group[lane]])
     return {
-        int(lane): {int(t): np.asarray(_value(group[lane][t], MOST_BYTES)).ravel() for t in group[lane]} for lane in group
+        int(lane): {int(t): np.asarray(_value(group[lane][t], MOST_BYTES)).ravel() for t in group[lane]}
+        for lane in group
     }
 
 
@@ -484,7 +489,7 @@ def read_stored_features(
                 found = _child(_child(group, plugin), name)
                 if not isinstance(found, h5py.Dataset) or found.ndim != 2 or len(found) <= ids.max():
                     return None
-                values[plugin, name] = np.asarray(_value(found))[ids]
+                values[plugin, name] = np.asarray(_value(found, MOST_BYTES))[ids]
             tables.append(FeatureTable(np.full(len(ids), t), ids, values))
     return concatenate(tables)
 

@@ -74,9 +74,9 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         items = _since_mark(stack)
         stack[-1].extend(items)
     elif name == "SETITEM":
-        key, value = stack[-2:]
+        pair = stack[-2:]
         del stack[-2:]
-        stack[-1][key] = value
+        stack[-1].update(_pairs(pair))
     elif name == "SETITEMS":
         pairs = _pairs(_since_mark(stack))
         stack[-1].update(pairs)
@@ -99,4 +99,8 @@ def _since_mark(stack: list[Any]) -> list[Any]:
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
+    """Keys are plain: to hash tuples of tuples can take forever."""
+    if any(isinstance(key, tuple) for key in items[::2]):
+        message = "pickle with a tuple as key"
+        raise ProjectError(message)
     return dict(zip(items[::2], items[1::2], strict=True))

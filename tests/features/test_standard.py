@@ -207,3 +207,92 @@ def read(path, name):
     with h5py.File(path) as file:
         tags = json.loads(file[name].attrs["axistags"])
         return to_canonical(file[name][()], "".join(axis["key"] for axis in tags["axes"]))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.sampled_from([2, 3]), st.sampled_from(["u1", "f4"]))
+def test_advanced_features_of_one_channel_by_formula(seed, ndim, dtype):
+    """Weighted with the values, or not: sums, centres, axes and moments along them."""
+    labels, raw = blobs(seed, ndim, 1, dtype)
+    found = {
+        f.name: values.astype(float)
+        for f in feature_set(STANDARD).values()
+        if f.advanced and f.scope == "object" and f.fits(ndim, 1)
+        for values in measure(frame_of(labels, raw), [f]).values()
+    }
+    close = {"rtol": 2e-6, "atol": 2e-3}  # float32 results; third moments of symmetric objects are 0
+    for i in range(1, labels.max() + 1):
+        row = i - 1
+        p = np.argwhere(labels == i)[:, ::-1][:, :ndim].astype(float)
+        x = raw[labels == i][:, 0].astype(np.float32).astype(float)
+        assert np.array_equal(found["Coord<ArgMinWeight>"][row], p[x.argmin()])
+        assert np.array_equal(found["Coord<ArgMaxWeight>"][row], p[x.argmax()])
+        for k in (2, 3, 4):
+            expected = ((x - x.mean()) ** k).sum()
+            np.testing.assert_allclose(
+                found[f"Central<PowerSum<{k}>>"][row, 0], expected, rtol=1e-5, atol=0.5
+            )
+        check_moments(found, "Coord", row, p, np.ones(len(p)), close)
+        if x.sum() > 1:
+            np.testing.assert_allclose(found["Weighted<PowerSum<0>>"][row, 0], x.sum(), rtol=1e-6)
+            center = (p * x[:, None]).sum(axis=0) / x.sum()
+            np.testing.assert_allclose(found["Weighted<RegionCenter>"][row], center, **close)
+            axes = found["Weighted<RegionAxes>"][row].reshape(ndim, ndim)
+            np.testing.assert_allclose(axes.T @ axes, np.eye(ndim), atol=1e-5)
+            check_moments(found, "Weighted<Coord", row, p, x, close)
+    inside = raw[labels > 0].astype(np.float32)
+    assert (found["Global<Minimum>"] == inside.min()).all()
+    assert (found["Global<Maximum>"] == inside.max()).all()
+
+
+def check_moments(found, prefix, row, p, w, close):
+    """Eigenvalues and moments along the axes, from the plain formulas."""
+    end = ">" if prefix.startswith("Weighted") else ""
+
+    def of(name):
+        return found[f"{prefix}<{name}>{end}"][row]
+
+    np.testing.assert_allclose(of("PowerSum<1>"), (p * w[:, None]).sum(axis=0), rtol=1e-6)
+    c = p - (p * w[:, None]).sum(axis=0) / w.sum()
+    values, vectors = np.linalg.eigh((c * w[:, None]).T @ c)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    np.testing.assert_allclose(of("Principal<PowerSum<2>>"), values, rtol=1e-5, atol=0.05)
+    np.testing.assert_allclose(
+        of("DivideByCount<Principal<PowerSum<2>>>"), values / w.sum(), rtol=1e-5, atol=1e-3
+    )
+    if np.diff(values).max(initial=-1) >= -1e-3 * abs(values[0]) or values.min() < 1e-3 * values.max():
+        return  # axes of round and flat objects are not determined
+    q = c @ vectors
+    q3, q4 = ((q**k * w[:, None]).sum(axis=0) for k in (3, 4))
+    scale = np.abs(q**3 * w[:, None]).sum(axis=0)
+    assert np.all(np.abs(np.abs(of("Principal<PowerSum<3>>")) - np.abs(q3)) <= 1e-4 * scale + 1e-6)
+    np.testing.assert_allclose(of("Principal<PowerSum<4>>"), q4, rtol=1e-4)
+    skewness = np.sqrt(w.sum()) * np.abs(q3) / values**1.5
+    np.testing.assert_allclose(np.abs(of("Principal<Skewness>")), skewness, rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(of("Principal<Kurtosis>"), w.sum() * q4 / values**2 - 3, rtol=1e-3, atol=2e-3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.sampled_from([2, 4]), st.sampled_from(["u1", "f4"]))
+def test_features_of_several_channels_by_formula(seed, channels, dtype):
+    labels, raw = blobs(seed, 2, channels, dtype)
+    names = ("Covariance", "PrincipalAxes", "Principal<PowerSum<2>>", "Principal<Variance>",
+             "Principal<PowerSum<4>>", "Principal<Minimum>", "Principal<Maximum>")  # fmt: skip
+    found = dict(zip(names, values_of(labels, raw, *names), strict=True))
+    for i in range(1, labels.max() + 1):
+        row, x = i - 1, raw[labels == i].astype(np.float32).astype(float)
+        covariance = np.cov(x.T, bias=True) if len(x) > 1 else np.zeros((channels, channels))
+        np.testing.assert_allclose(
+            found["Covariance"][row].reshape(channels, -1), covariance, rtol=1e-5, atol=1e-2
+        )
+        axes = found["PrincipalAxes"][row].reshape(channels, channels)
+        np.testing.assert_allclose(axes.T @ axes, np.eye(channels), atol=1e-5)
+        values = np.linalg.eigvalsh(covariance)[::-1]
+        np.testing.assert_allclose(found["Principal<Variance>"][row], values, rtol=1e-5, atol=1e-2)
+        np.testing.assert_allclose(found["Principal<PowerSum<2>>"][row], values * len(x), rtol=1e-5, atol=1)
+        q = (x - x.mean(axis=0)) @ axes
+        np.testing.assert_allclose(
+            found["Principal<PowerSum<4>>"][row], (q**4).sum(axis=0), rtol=1e-4, atol=50
+        )
+        np.testing.assert_allclose(found["Principal<Minimum>"][row], q.min(axis=0), rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(found["Principal<Maximum>"][row], q.max(axis=0), rtol=1e-4, atol=1e-2)

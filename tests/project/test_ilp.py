@@ -207,6 +207,21 @@ def test_a_forest_of_fewer_classes_gives_zeros_for_the_others(edit):
     assert not one.classify(table).probabilities[:, 3].any()
 
 
+@pytest.mark.parametrize(
+    ("version", "inclusive"),
+    [("1.2.2rc4", True), ("1.3.3", True), ("1.3.3post2", True), ("1.3.3post3", False), ("1.4.0b7", False),
+     ("1.4.2a2.dev17+g7d0b5a7c6", False), ("", False), ("0.6", True)],
+)  # fmt: skip
+def test_the_maximum_is_the_one_that_the_forest_has_learned(samples, version, inclusive):
+    project = open_project(str(samples / "cells.ilp"))
+    key = (STANDARD, "Coord<Maximum>")
+    one = Project(**{**vars(project), "selected": (key,), "version": version})
+    table = FeatureTable(np.zeros(1, int), np.ones(1, int), {key: np.array([[5.0, 9.0]], np.float32)})
+    assert one.matrix(table).tolist() == ([[4, 8]] if inclusive else [[5, 9]])
+    assert table.values[key].tolist() == [[5, 9]]
+    assert not Project(**{**vars(one), "selected": ()}).inclusive_maximum
+
+
 def test_what_is_not_finite_is_0_for_the_forest(samples):
     project = open_project(str(samples / "cells.ilp"))
     one = Project(**{**vars(project), "selected": (("x", "y"),)})
