@@ -31,6 +31,7 @@ class Kernels:
     def __init__(self, names: dict[str, Any], *, repays_loading: int, repays_compiling: int) -> None:
         self._names = names
         self._loading, self._compiling = repays_loading, repays_compiling
+        self._done = 0
         self.functions: list[Any] = []
 
     def __call__(self, function: Kernel) -> Kernel:
@@ -38,12 +39,21 @@ class Kernels:
         self.functions.append(function)
         return function
 
-    def choose(self, work: int) -> Any | None:
-        """The compiled function if it is the sooner one for so much work, else None."""
-        if work < self._loading:
+    def choose(self, work: int, known: int = 0) -> Any | None:
+        """The compiled function if it is the sooner one, else None.
+
+        Parameters
+        ----------
+        work
+            What is to be done now; all that was asked for so far counts, since more of it may come.
+        known
+            What is known to be done in all.
+        """
+        self._done += work
+        if max(self._done, known) < self._loading:
             return None
         function, ready = self.compiled
-        return function if ready or work >= self._compiling else None
+        return function if ready or max(self._done, known) >= self._compiling else None
 
     @cached_property
     def compiled(self) -> tuple[Any, bool]:

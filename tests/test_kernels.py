@@ -45,8 +45,12 @@ def test_much_work_is_worth_compiling(ready):
     kernels = fresh()
     kernels.__dict__["compiled"] = ("compiled", ready)
     assert kernels.choose(9) is None
-    assert (kernels.choose(10) == "compiled") is ready
-    assert kernels.choose(100) == "compiled"
+    assert (kernels.choose(1) == "compiled") is ready  # ten in all
+    assert kernels.choose(90) == "compiled"
+    kernels = fresh()
+    kernels.__dict__["compiled"] = ("compiled", ready)
+    assert (kernels.choose(1, known=10) == "compiled") is ready
+    assert kernels.choose(1, known=100) == "compiled"
 
 
 def test_without_a_folder_for_compiled_code(monkeypatch):

@@ -381,6 +381,7 @@ def _add_per_object(
 def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool) -> Iterator[Crop]:
     """Each object whole, with ``reach`` voxels around it as far as the image goes."""
     labels, ndim = frame.objects.labels, frame.objects.ndim
+    total = int(np.prod(extent.high - extent.low + 1 + 2 * reach, axis=1).sum())
     for row in range(frame.objects.count):
         low = np.maximum(extent.low[row] - reach, 0)
         high = extent.high[row] + 1 + reach
@@ -394,6 +395,7 @@ def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool) -> Iterator
             raw,
             tuple(int(n) for n in low[::-1]),
             frame.spacing,
+            total,
         )
 
 

@@ -80,15 +80,12 @@ class Skeleton(PerObject):
 
     pixels: ClassVar[bool] = False
     reach: ClassVar[int] = 1
-    asked: ClassVar[int] = 0
-    """Number of pixels so far."""
 
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
         """Measure one object."""
-        Skeleton.asked += crop.mask.size
-        function = kernel.choose(cls.asked)
         mask = crop.mask
+        function = kernel.choose(mask.size, crop.total)
         numbers = function(mask.ravel().view(np.uint8), mask.shape[1]) if function else plain(mask)
         if math.isnan(numbers[0]):
             return [0.0] * len(numbers)

@@ -204,6 +204,8 @@ class Crop:
     raw: AnyArray | None
     origin: tuple[int, ...]
     spacing: tuple[float, ...]
+    total: int = 0
+    """Voxels of the crops of all objects of the time step."""
 
 
 @dataclass(frozen=True)
@@ -355,8 +357,8 @@ class Central(Folded):
         """Add a block."""
         mean = done[Intensity].mean
         m3, m4 = self.m3.copy(), self.m4.copy()
-        for c, x in enumerate(voxels.values):
-            cubes, fourth = third_and_fourth_power(x - mean[c][voxels.rows])
+        for c in range(len(voxels.raw)):
+            cubes, fourth = _powers_of_deviations(voxels, c, mean[c])
             m3[c] = voxels.sums(cubes, m3[c])
             m4[c] = voxels.sums(fourth, m4[c])
         return replace(self, m3=m3, m4=m4)
@@ -640,6 +642,23 @@ class ChannelProjected(Projected):
 
     after: ClassVar = (ChannelAxes,)
     scatter: ClassVar = ChannelScatter
+
+
+def _powers_of_deviations(voxels: Voxels, channel: int, mean: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(x - mean)³ and (x - mean)⁴ of all voxels of a channel.
+
+    Where an object has more voxels than there are grey values, as around objects in 8 bits, the powers
+    of each grey value are computed once for each object, and looked up.
+    """
+    x = voxels.values[channel]
+    low = x.min(initial=np.inf)
+    values = int(x.max() - low) + 1 if voxels.integral and len(x) else 0
+    if not 0 < 2 * values * voxels.count < len(x):
+        return third_and_fourth_power(x - mean[voxels.rows])
+    table = (low + np.arange(values) - mean[:, None]).ravel()
+    place = voxels.rows * values + (x - low).astype(np.intp)
+    cubes, fourth = third_and_fourth_power(table)
+    return cubes[place], fourth[place]
 
 
 def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:

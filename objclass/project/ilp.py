@@ -6,6 +6,7 @@ ilastik itself opens (from binary image, prediction image, label image).
 
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -318,15 +319,20 @@ def _value(dataset: Any, most: int = MOST_SETTING_BYTES) -> Any:
     if not isinstance(dataset, h5py.Dataset):
         message = f"{dataset.name if dataset is not None else 'a value'}: expected a dataset"
         raise ProjectError(message)
-    if dataset.nbytes > most:
-        message = f"{dataset.name} claims {dataset.nbytes} bytes"
+    if (size := _bytes(dataset)) > most:
+        message = f"{dataset.name} claims {size} bytes"
         raise ProjectError(message)
     return dataset[()]
 
 
+def _bytes(dataset: h5py.Dataset) -> int:
+    """Like its ``nbytes``, which starts again from 0 after 2⁶⁴."""
+    return math.prod(dataset.shape or ()) * int(dataset.dtype.itemsize)
+
+
 def _check_size(datasets: Iterable[Any]) -> None:
     """Refuse what would fill the memory: a small file can claim a lot, compressed."""
-    total = sum(dataset.nbytes for dataset in datasets if isinstance(dataset, h5py.Dataset))
+    total = sum(_bytes(dataset) for dataset in datasets if isinstance(dataset, h5py.Dataset))
     if total > MOST_BYTES:
         message = f"its forest or labels claim {total} bytes"
         raise ProjectError(message)
@@ -447,7 +453,7 @@ def _threshold(group: Any, role: str) -> ProjectThreshold:
         low = stored("SingleThreshold", low)
     legacy_core = channel if operator else 0
     sigmas = group.get("SmootherSigma")
-    x, y, z = (_number(sigmas[a]) if sigmas is not None and a in sigmas else 1.0 for a in "xyz")
+    x, y, z = (_number(sigmas[a]) if isinstance(sigmas, h5py.Group) and a in sigmas else 1.0 for a in "xyz")
     return ProjectThreshold(
         threshold=low,
         core_threshold=stored("HighThreshold", 0.8),
@@ -463,7 +469,7 @@ def _threshold(group: Any, role: str) -> ProjectThreshold:
 def _labels(group: Any) -> dict[int, dict[int, NDArray[Any]]]:
     if not isinstance(group, h5py.Group):
         return {}
-    _check_size([group[lane][t] for lane in group for t in group[lane]])
+    _check_size([steps[t] for lane in group for steps in [_group(group, lane)] for t in steps])
     return {
         int(lane): {int(t): np.asarray(_value(group[lane][t], MOST_BYTES)).ravel() for t in group[lane]}
         for lane in group
@@ -566,6 +572,7 @@ def _lanes(group: Any) -> tuple[Mapping[str, TrainingInput], ...]:
     slugs = {name: slug for slug, name in ROLE_NAMES.items()}
     lanes = []
     for lane in sorted(infos):
+        _group(infos, lane)
         if "Role Names" not in group and "filePath" in infos[lane]:  # very old: raw data only
             lanes.append({"raw_data": _training_input(infos[lane])})
             continue

@@ -296,3 +296,13 @@ def test_features_of_several_channels_by_formula(seed, channels, dtype):
         )
         np.testing.assert_allclose(found["Principal<Minimum>"][row], q.min(axis=0), rtol=1e-4, atol=1e-2)
         np.testing.assert_allclose(found["Principal<Maximum>"][row], q.max(axis=0), rtol=1e-4, atol=1e-2)
+
+
+def test_powers_are_looked_up_where_grey_values_are_few(rng):
+    """The same bits, whether computed for each voxel or for each grey value."""
+    labels = np.repeat([1, 2], 600).reshape(1, 30, 40)
+    raw = rng.integers(3, 40, (1, 30, 40, 1)).astype(np.uint8)
+    few = values_of(labels, raw, "Skewness", "Kurtosis", "Central<PowerSum<3>>")
+    many = values_of(labels, raw.astype(np.float32), "Skewness", "Kurtosis", "Central<PowerSum<3>>")
+    for a, b in zip(few, many, strict=True):
+        assert np.array_equal(a, b)
