@@ -319,6 +319,9 @@ def _value(dataset: Any, most: int = MOST_SETTING_BYTES) -> Any:
     if not isinstance(dataset, h5py.Dataset):
         message = f"{dataset.name if dataset is not None else 'a value'}: expected a dataset"
         raise ProjectError(message)
+    if dataset.shape is None:
+        message = f"{dataset.name} holds no value"
+        raise ProjectError(message)
     if (size := _bytes(dataset)) > most:
         message = f"{dataset.name} claims {size} bytes"
         raise ProjectError(message)
