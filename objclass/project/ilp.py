@@ -30,6 +30,7 @@ from objclass.project import (
     TableSettings,
     TrainingInput,
 )
+from objclass.project.heaps import check_heaps
 from objclass.project.plain import read_plain
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
 
@@ -286,6 +287,7 @@ def _opened(path: str) -> Iterator[h5py.File]:
         message = f"project {path}: {what}: expected an ilastik project (.ilp)"
         raise ProjectError(message)
     try:
+        check_heaps(path)
         with h5py.File(path, "r") as file:
             yield file
     except ProjectError as fault:

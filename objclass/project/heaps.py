@@ -1,0 +1,51 @@
+"""A look at HDF5's global heaps (texts of variable length) before HDF5 itself reads them.
+
+HDF5 walks the objects of such a heap by their sizes; where damage leaves free space of size 0, it walks
+on the spot, for ever, and nothing can interrupt it (seen with HDF5 2.0). Layout: "Global Heap" in the
+HDF5 File Format Specification, III.E.
+"""
+
+import mmap
+import struct
+
+from objclass.errors import ProjectError
+
+SIGNATURE = b"GCOL"
+HEADER, OBJECT = struct.Struct("<4sB3sQ"), struct.Struct("<HHIQ")
+SMALLEST = 4096
+"""HDF5 makes no smaller heap."""
+
+
+def check_heaps(path: str) -> None:
+    """Refuse a file whose heaps would not let HDF5 go.
+
+    Raises
+    ------
+    ProjectError
+        If one has free space of size 0.
+    """
+    with open(path, "rb") as file:
+        if not file.read(1):
+            return  # an empty file has no map
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            at = data.find(SIGNATURE)
+            while at >= 0:
+                _check_heap(data, at)
+                at = data.find(SIGNATURE, at + len(SIGNATURE))
+
+
+def _check_heap(data: mmap.mmap, at: int) -> None:
+    if at + HEADER.size > len(data):
+        return
+    _, version, reserved, size = HEADER.unpack_from(data, at)
+    if version != 1 or any(reserved) or not SMALLEST <= size <= len(data) - at:
+        return  # not a heap: the letters stand in somebody's pixels
+    place, end = at + HEADER.size, at + size
+    while place + OBJECT.size <= end:
+        index, _, _, length = OBJECT.unpack_from(data, place)
+        if index == 0:
+            if length == 0:
+                message = f"its texts are damaged (global heap at byte {at})"
+                raise ProjectError(message)
+            return
+        place += OBJECT.size + (length + 7) // 8 * 8

@@ -1,0 +1,45 @@
+"""Damage that HDF5 itself would walk round in for ever."""
+
+import struct
+
+import h5py
+import pytest
+
+from objclass.errors import ProjectError
+from objclass.project import open_project
+from objclass.project.heaps import check_heaps
+
+
+def with_texts(path):
+    with h5py.File(path, "w") as file:
+        for number in range(5):
+            file[f"text{number}"] = f"text {number}"  # of variable length: in the global heap
+    return path.read_bytes()
+
+
+def test_good_files_pass(samples, tmp_path):
+    data = with_texts(tmp_path / "p.ilp")
+    assert b"GCOL" in data
+    check_heaps(str(tmp_path / "p.ilp"))
+    check_heaps(str(samples / "cells.ilp"))
+
+
+def test_free_space_of_size_0_is_refused(tmp_path):
+    path = tmp_path / "p.ilp"
+    data = bytearray(with_texts(path))
+    at = data.index(b"GCOL")
+    data[at + 16 : at + 16 + 16] = bytes(16)
+    path.write_bytes(data)
+    with pytest.raises(ProjectError, match="texts are damaged"):
+        open_project(str(path))
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", b"GCOL", b"GCOL\1\0\0\0" + struct.pack("<Q", 9), b"GCOL" + bytes(5000)]
+)
+def test_the_letters_alone_are_no_heap(tmp_path, tail):
+    path = tmp_path / "p.ilp"
+    path.write_bytes(b"x" * 100 + tail)
+    check_heaps(str(path))
+    path.write_bytes(tail)
+    check_heaps(str(path))
