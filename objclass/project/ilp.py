@@ -30,7 +30,7 @@ from objclass.project import (
     TableSettings,
     TrainingInput,
 )
-from objclass.project.heaps import check_heaps
+from objclass.project.heaps import check_heaps, check_texts
 from objclass.project.plain import read_plain
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
 
@@ -327,6 +327,7 @@ def _value(dataset: Any, most: int = MOST_SETTING_BYTES) -> Any:
     if (size := _bytes(dataset)) > most:
         message = f"{dataset.name} claims {size} bytes"
         raise ProjectError(message)
+    check_texts(dataset, most)
     return dataset[()]
 
 

@@ -43,3 +43,15 @@ def test_the_letters_alone_are_no_heap(tmp_path, tail):
     check_heaps(str(path))
     path.write_bytes(tail)
     check_heaps(str(path))
+
+
+def test_a_text_that_claims_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "p.ilp"
+    with h5py.File(path, "w") as file:
+        file["workflowName"] = "text"
+        start = file["workflowName"].id.get_offset()
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(struct.pack("<I", 2**32 - 1))
+    with pytest.raises(ProjectError, match="claims texts of 4294967295 bytes"):
+        open_project(str(path))
