@@ -1,7 +1,7 @@
 """A look at HDF5's global heaps (texts of variable length) before HDF5 itself reads them.
 
-HDF5 walks the objects of such a heap by their sizes; where damage leaves free space of size 0, it walks
-on the spot, for ever, and nothing can interrupt it (seen with HDF5 2.0); where the length of a text is damaged, it makes room for it first. Layout: "Global Heap" in the
+HDF5 walks the objects of such a heap by their sizes; where damage leaves free space of size 0, or objects
+so large that the sum wraps around, it walks for ever, and nothing can interrupt it (seen with HDF5 2.0); where the length of a text is damaged, it makes room for it first. Layout: "Global Heap" in the
 HDF5 File Format Specification, III.E.
 """
 
@@ -27,7 +27,7 @@ def check_heaps(path: str) -> None:
     Raises
     ------
     ProjectError
-        If one has free space of size 0.
+        If one has objects that do not fit into it, or free space of size 0.
     """
     with open(path, "rb") as file:
         if not file.read(1):
@@ -69,9 +69,11 @@ def _check_heap(data: mmap.mmap, at: int) -> None:
     place, end = at + HEADER.size, at + size
     while place + OBJECT.size <= end:
         index, _, _, length = OBJECT.unpack_from(data, place)
+        # the size of free space counts its header, that of an object does not
+        room = end - place if index == 0 else end - place - OBJECT.size
+        if length > room or (index == 0 and length == 0):
+            message = f"its texts are damaged (global heap at byte {at})"
+            raise ProjectError(message)
         if index == 0:
-            if length == 0:
-                message = f"its texts are damaged (global heap at byte {at})"
-                raise ProjectError(message)
             return
         place += OBJECT.size + (length + 7) // 8 * 8

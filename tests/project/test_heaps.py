@@ -24,11 +24,12 @@ def test_good_files_pass(samples, tmp_path):
     check_heaps(str(samples / "cells.ilp"))
 
 
-def test_free_space_of_size_0_is_refused(tmp_path):
+@pytest.mark.parametrize("first", [(0, 0), (0, 5000), (1, 2**64 - 8), (1, 4096)])
+def test_sizes_that_would_not_let_go_are_refused(tmp_path, first):
     path = tmp_path / "p.ilp"
     data = bytearray(with_texts(path))
     at = data.index(b"GCOL")
-    data[at + 16 : at + 16 + 16] = bytes(16)
+    data[at + 16 : at + 16 + 16] = struct.pack("<HHIQ", first[0], 1, 0, first[1])
     path.write_bytes(data)
     with pytest.raises(ProjectError, match="texts are damaged"):
         open_project(str(path))
