@@ -144,6 +144,8 @@ def inspect_project(path: str) -> dict[str, Any]:
 
 def _encodable(value: Any) -> Any:
     """The same with a question mark for what no encoding knows: h5py answers odd bytes as surrogates."""
+    if isinstance(value, bytes):  # the name of a member that is no UTF-8
+        value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

@@ -64,3 +64,10 @@ def test_every_project_of_the_reference_data(shared, capsys):
         one = json.loads(told(capsys, path, "--json"))
         assert one["workflow"]
         assert not any(isinstance(part, dict) and "fault" in part for part in one.values()), path
+
+
+def test_names_that_are_no_text(samples, capsys):
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        file["Input Data/infos/lane0000"][b"\xff\xfe"] = file["Input Data/infos/lane0000/Raw Data"]
+    assert json.loads(told(capsys, samples / "cells.ilp", "--json"))["lanes"]
+    told(capsys, samples / "cells.ilp")
