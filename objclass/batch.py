@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from objclass import maps, tables
-from objclass.core import Lane, PixelSize
+from objclass.core import Lane, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, UsageError
 from objclass.features import choose
 from objclass.lanes import Inputs, distinct_names, open_lanes
@@ -68,7 +68,7 @@ class Request:
     arguments: tuple[str, ...] = ()
 
 
-def run(request: Request, progress: Callable[[str, float], None] | None = None) -> int:
+def run(request: Request, progress: Progress | None = None) -> int:
     """Run all lanes; answers the exit code.
 
     Raises
@@ -204,7 +204,7 @@ def run_task(
     task: Task,
     plan: Plan,
     table_files: TableFiles,
-    progress: Callable[[str, float], None],
+    progress: Progress,
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Run one lane and write what is asked for; answers seconds by part and counts."""
     steps = task.lane.objects.shape[0]

@@ -24,11 +24,10 @@ class Slab:
         """Coordinates (z, y, x) of the first voxel."""
         return (self.start, 0, 0) if self.axis == 0 else (0, self.start, 0)
 
-    def within(self, shape: tuple[int, int, int], margin: int = 0) -> tuple[slice, slice, slice]:
-        """Its slices (z, y, x), widened by ``margin`` as far as the image goes."""
-        cut = slice(max(self.start - margin, 0), min(self.stop + margin, shape[self.axis]))
+    def within(self, shape: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+        """Its slices (z, y, x)."""
         whole = [slice(0, n) for n in shape]
-        whole[self.axis] = cut
+        whole[self.axis] = slice(self.start, self.stop)
         return whole[0], whole[1], whole[2]
 
 

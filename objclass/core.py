@@ -306,7 +306,7 @@ class ArrayStore:
 
 
 Progress = Callable[[str, float], None]
-"""Told what is being done and how much of the lane is done (0 to 1)."""
+"""Told which lane is being run and how much of it is done (0 to 1)."""
 
 
 @dataclass(frozen=True)

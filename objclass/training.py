@@ -25,6 +25,7 @@ from objclass.lanes import Inputs, distinct_names, object_role, open_lanes
 from objclass.outputs import Pending, check_writable
 from objclass.pipeline import Plan, check_lane, measure_step
 from objclass.project import (
+    MOST_CLASSES,
     WORKFLOWS,
     Project,
     TableSettings,
@@ -45,9 +46,6 @@ COLORS = (
 
 ALWAYS_COMPUTED = ("Coord<Maximum>", "Coord<Minimum>", "Count", "RegionCenter")
 """What ilastik puts into every table."""
-
-MOST_CLASSES = 255
-"""Class images have 8 bits."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,3 @@ def test_slabs_are_the_image_in_scan_order(shape, voxels):
     for slab, part in zip(cut, parts, strict=True):
         assert part.ravel()[0] == whole[slab.origin]
         assert part.size <= max(voxels, whole.size // max(shape[0] if shape[0] > 1 else shape[1], 1))
-
-
-def test_a_margin_stops_at_the_image():
-    first, *_ = slabs((4, 3, 3), 9)
-    assert first.within((4, 3, 3), margin=2)[0] == slice(0, 3)

@@ -159,7 +159,7 @@ def test_size_filter_keeps_both_limits_and_all_ids():
 
 
 def flooded(seeds, cost, limit):  # noqa: C901
-    """Region growing with Python's own heap, for costs that are all different."""
+    """Region growing with Python's own heap."""
     import heapq
 
     labels, queue = seeds.copy(), []
@@ -193,7 +193,8 @@ def test_growing_by_brute_force(rng, monkeypatch, compiled, shape):
 
     monkeypatch.setattr(growing.kernel, "choose", lambda _: growing.kernel.compiled[0] if compiled else None)
     for _ in range(5):
-        # no two paths cost the same, so that any heap gives the same
+        # which voxels are reached does not depend on the order of equals; whose they are does, and is
+        # compared with ilastik's own images below
         cost = rng.permutation(np.prod(shape)).reshape(shape).astype(np.float32)
         seeds = (rng.random(shape) < 0.1) * rng.integers(1, 5, shape)
         seeds = seeds.astype(np.uint32)

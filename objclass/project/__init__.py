@@ -31,6 +31,9 @@ ROLE_NAMES = {
 
 COORD_MAXIMUM = ("Standard Object Features", "Coord<Maximum>")
 
+MOST_CLASSES = 255
+"""Class images have 8 bits."""
+
 MISSING_VALUE = 0.0
 """What the forest is told of a feature that is not finite."""
 

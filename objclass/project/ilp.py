@@ -23,7 +23,9 @@ from objclass.core import FeatureTable, concatenate
 from objclass.errors import ProjectError, UsageError
 from objclass.features import Key
 from objclass.forest import Forest, decode, encode
+from objclass.images.hdf5 import axistags
 from objclass.project import (
+    MOST_CLASSES,
     ROLE_NAMES,
     WORKFLOWS,
     Project,
@@ -45,8 +47,8 @@ MOST_SETTING_BYTES = 1 << 20
 MOST_NAMES = 10_000
 """Same of a list of names."""
 
-MOST_CLASSES = 255
-"""Class images have 8 bits."""
+THRESHOLD_METHODS = {0: "simple", 1: "hysteresis", 2: "graph cut", 3: "ipht"}
+"""``CurOperator`` -> how the threshold is applied."""
 
 WORKFLOW_CLASSES = {
     "ObjectClassificationWorkflowBinary": "Object Classification (from binary image)",
@@ -451,8 +453,7 @@ def _threshold(group: Any, role: str) -> ProjectThreshold:
         return _number(group[name]) if name in group else default
 
     operator = int(stored("CurOperator", 0))
-    methods = {0: "simple", 1: "hysteresis", 2: "graph cut", 3: "ipht"}
-    if operator not in methods:
+    if operator not in THRESHOLD_METHODS:
         message = f"its thresholding method is number {operator}, which objclass does not have"
         raise ProjectError(message)
     channel = int(stored("Channel", 0))
@@ -469,7 +470,7 @@ def _threshold(group: Any, role: str) -> ProjectThreshold:
         core_channel=int(stored("CoreChannel", legacy_core)),
         min_size=int(stored("MinSize", 10)),
         max_size=int(stored("MaxSize", 1000000)),
-        method=methods[operator],
+        method=THRESHOLD_METHODS[operator],
         sigmas=(x, y, z),
     )
 
@@ -655,16 +656,11 @@ def _write_inputs(group: h5py.Group, project: Project) -> None:
 
 
 def _write_info(info: h5py.Group, given: TrainingInput) -> None:
-    flags = {"c": 1, "t": 8}
-    tags = [
-        {"key": axis, "typeFlags": flags.get(axis, 2), "resolution": 0, "description": ""}
-        for axis in given.axes
-    ]
     info["__class__"] = b"RelativeFilesystemDatasetInfo"
     info["filePath"] = given.path.encode()
     info["location"] = b"FileSystem"
     info["nickname"] = given.nickname.encode()
-    info["axistags"] = json.dumps({"axes": tags}, indent=2).encode()
+    info["axistags"] = axistags(given.axes).encode()
     info["shape"] = np.array(given.shape, np.int64)
     info["allowLabels"] = np.bool_(True)
     info["normalizeDisplay"] = np.bool_(False)
@@ -672,7 +668,8 @@ def _write_info(info: h5py.Group, given: TrainingInput) -> None:
 
 
 def _write_threshold(group: h5py.Group, threshold: ProjectThreshold) -> None:
-    group["CurOperator"] = {"simple": 0, "hysteresis": 1, "graph cut": 2, "ipht": 3}[threshold.method]
+    numbers = {name: number for number, name in THRESHOLD_METHODS.items()}
+    group["CurOperator"] = numbers[threshold.method]
     group["Channel"] = threshold.channel
     group["CoreChannel"] = threshold.core_channel
     group["LowThreshold"] = float(threshold.threshold)
