@@ -19,7 +19,6 @@ from objclass.images import dataset_name, open_image
 from objclass.lanes import with_training_axes
 from objclass.pipeline import check_features, measure_step, plan_for
 from objclass.project import Project
-from objclass.project.ilp import read_stored_features
 from objclass.segmentation import find_objects
 
 log = logging.getLogger("objclass")
@@ -55,6 +54,8 @@ def retrained(project: Project) -> Project:
     if given.min() < 1 or given.max() > len(project.classes):
         message = f"{project.path}: labels of class {given.max()}: there are {len(project.classes)} classes"
         raise ProjectError(message)
+    from objclass.project.ilp import read_stored_features  # h5py, which few runs without a project need
+
     stored = read_stored_features(project, labels)
     table = stored or _measured(project, labels)
     forest, _ = fit(project.matrix(table), given, len(project.classes), TREES, SEED)

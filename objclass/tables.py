@@ -12,7 +12,6 @@ from objclass import registry
 from objclass.core import AXES, AnyArray, FeatureTable, Lane, Predictions, from_canonical
 from objclass.errors import UsageError
 from objclass.features import Feature
-from objclass.images.hdf5 import axistags
 
 Columns = dict[str, NDArray[Any]]
 """Name of a column -> its values; all of one length."""
@@ -183,6 +182,8 @@ class Hdf5TableWriter:
         self._parts.append(columns)
 
     def _write_picture(self, name: str, pixels: AnyArray, kind: str) -> None:
+        from objclass.images.hdf5 import axistags
+
         lengths = dict(zip(AXES, pixels.shape, strict=True))
         axes = "".join(axis for axis in PICTURE_AXES if lengths[axis] > 1)
         data = self._file.create_dataset(

@@ -587,3 +587,14 @@ def test_a_terminated_run_leaves_nothing(here, samples):
     assert process.returncode == 143
     assert "terminated" in told
     assert sorted(p.name for p in here.iterdir()) == ["objclass_run.json", "raw.npy", "seg.npy"]
+
+
+def test_a_run_without_hdf5_does_not_load_it(here):
+    np.save("l.npy", np.eye(5, dtype=np.uint8))
+    run = ["--headless", "--label_image", "l.npy", "--features", "regionprops:area", "--table_only"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "objclass", *run, "--table_filename", "t.csv"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in ("h5py", "scipy", "tifffile", "cc3d"):
+        assert f" {name}\n" not in done.stderr
