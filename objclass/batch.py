@@ -11,7 +11,7 @@ import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from objclass import maps, tables
+from objclass import machine, maps, tables
+from objclass.blocks import Limits
 from objclass.core import Lane, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, UsageError
 from objclass.features import choose
@@ -39,9 +40,18 @@ from objclass.outputs import (
 from objclass.pipeline import Clock, Plan, check_lane, collect, object_images, plan_for, run_lane
 from objclass.project import Project, open_project
 from objclass.retraining import retrained
-from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ThresholdSettings
+from objclass.settings import (
+    EXPORT_DEFAULTS,
+    LEAST_MEMORY,
+    ExportSettings,
+    ResourceSettings,
+    ThresholdSettings,
+)
 
 log = logging.getLogger("objclass")
+
+OVERHEAD = 300_000_000
+"""Bytes that Python and the libraries take, whatever the images."""
 
 RUN_FILE = "objclass_run.json"
 
@@ -65,6 +75,7 @@ class Request:
     pixel_size: PixelSize | None = None
     retrain: bool = False
     table_images: bool = False
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
     arguments: tuple[str, ...] = ()
 
 
@@ -88,7 +99,7 @@ def run(request: Request, progress: Progress | None = None) -> int:
             project.version,
         )
     lanes = open_lanes(request.inputs, project)
-    plan = make_plan(request, lanes, project)
+    plan = replace(make_plan(request, lanes, project), limits=limits_for(request.resources))
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks)
     done = 0
@@ -114,6 +125,16 @@ def run(request: Request, progress: Progress | None = None) -> int:
 
 def _quiet(_: str, __: float) -> None:
     """No progress."""
+
+
+def limits_for(resources: ResourceSettings) -> Limits:
+    """What the user allows, else what the machine has: all cores, and half of the free memory."""
+    if resources.max_memory is not None:
+        memory: int | None = resources.max_memory - OVERHEAD
+    else:
+        free = machine.free_memory()
+        memory = None if free is None else max(free // 2, LEAST_MEMORY - OVERHEAD)
+    return Limits(memory, resources.block_shape, resources.jobs or machine.cores())
 
 
 def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:
@@ -225,7 +246,7 @@ def run_task(
             counts["objects"] += step.objects.count
             measured.append((step.table, step.predictions))
             if task.crop_margin is not None:
-                crops += object_images(task.lane, step, task.crop_margin)
+                crops += object_images(task.lane, step, task.crop_margin, plan.limits)
             progress(task.name, (step.t + 1) / steps)
         table, predictions = collect(measured)
         classes = plan.project.classes if plan.project is not None else ()

@@ -131,6 +131,10 @@ def ordered(function: Callable[[Item], Result], items: Iterable[Item], jobs: int
                 future.cancel()
 
 
+ALL = Limits()
+"""No limits, one thread."""
+
+
 class Tiles:
     """A time step read by box through tiles of whole rows, of which those used last are kept.
 
@@ -157,7 +161,7 @@ class Tiles:
 
     def __getitem__(self, box: Box) -> AnyArray:
         """The pixels of a box, to be read only."""
-        (planes, rows), (z, y, x) = self._step, box
+        (planes, rows), (z, y, _) = self._step, box
         parts = [
             [
                 self._part(i, j, box)
@@ -261,7 +265,7 @@ class PackedLabels:
         slab = self._cut[number]
         for y in range(slab.y, slab.stop_y, self._rows):
             tile = np.ascontiguousarray(labels[:, y - slab.y : y - slab.y + self._rows])
-            packed = zstd_encode(tile, level=1)
+            packed = zstd_encode(tile.data.cast("B"), level=1)  # type: ignore[arg-type]
             with self._lock:
                 start = self._file.seek(0, 2)
                 self._file.write(packed)
@@ -283,7 +287,7 @@ class PackedLabels:
             self._file.seek(start)
             packed = self._file.read(size)
         labels = np.empty((z.stop - z.start, y.stop - y.start, x.stop), np.uint32)
-        zstd_decode(packed, out=memoryview(labels).cast("B"))
+        zstd_decode(packed, out=labels.data.cast("B"))
         return labels
 
     def finish(self, ids: Sequence[NDArray[np.uint32]]) -> Tiles:

@@ -204,14 +204,15 @@ class Objects:
     ----------
     labels
         Label image, axes z, y, x, uint32: 0 is background, objects are 1 … ``count``, numbered by
-        their first voxel in C order.
+        their first voxel in C order. An array, or what reads boxes of it: it has ``shape``, and
+        ``labels[z, y, x]`` with three slices with bounds.
     count
         Number of objects.
     original
         For objects from a label image: the ids that they had there, one for each object.
     """
 
-    labels: NDArray[np.uint32]
+    labels: Any
     count: int
     original: NDArray[Any] | None = None
 

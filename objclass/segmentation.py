@@ -10,15 +10,14 @@ that grow or cut over the whole image need it whole.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.blocks import Box, Components, Limits, Slab, label_image, numbered, ordered
+from objclass.blocks import ALL, Box, Components, Limits, label_image, numbered, ordered
 from objclass.core import AnyArray, FloatArray, Image, IntArray, Lane, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.graphcut import minimum_cut
@@ -35,7 +34,7 @@ WHOLE = {"ipht": 40, "graph cut": 250}
 """Methods that need a whole time step at once -> bytes that they take for a voxel of it."""
 
 
-def find_objects(lane: Lane, t: int, settings: ThresholdSettings, limits: Limits | None = None) -> Objects:
+def find_objects(lane: Lane, t: int, settings: ThresholdSettings, limits: Limits = ALL) -> Objects:
     """The objects of one time step of a lane; without limits all of it is held.
 
     Raises
@@ -43,7 +42,6 @@ def find_objects(lane: Lane, t: int, settings: ThresholdSettings, limits: Limits
     LaneError
         For values that cannot be labels: fractions, negative ids of a label image.
     """
-    limits = limits or Limits()
     if lane.role == "label_image":
         return _renumbered(lane.objects, t, limits)
     if lane.role == "segmentation_image":
@@ -274,16 +272,15 @@ def _thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limi
 
     def cut(number: int) -> tuple[list[Objects], list[IntArray | None], float]:
         parts, sizes, top = [], [], -np.inf
-        for found, (mask, seen) in zip(levels, source.cut(found_slab(number)), strict=True):
+        for found, (mask, seen) in zip(
+            levels, source.cut(levels[0].cut[number].within(source.shape)), strict=True
+        ):
             part = label(mask)
             found.labels.write(number, part.labels)
             parts.append(part)
             sizes.append(_sizes(part) if is_sized else None)
             top = max(top, seen)
         return parts, sizes, top
-
-    def found_slab(number: int) -> Box:
-        return levels[0].cut[number].within(source.shape)
 
     tops, touching = [], []
     for parts, sizes, top in ordered(cut, range(len(levels[0].cut)), limits.jobs):

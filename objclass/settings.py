@@ -6,6 +6,7 @@ A field made with `knob` carries in its metadata what argparse needs (help, choi
 
 import json
 import math
+import re
 from argparse import ArgumentTypeError
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Optional
@@ -214,3 +215,63 @@ EXPORT_DEFAULTS = ExportSettings(
     output_filename_format="{dataset_dir}/{nickname}_{result_type}",
     output_internal_path="exported_data",
 )
+
+
+LEAST_MEMORY = 400_000_000
+"""What the program itself takes, and something to work with."""
+
+SIZES = {"": 1, "B": 1} | {
+    f"{prefix}{unit}": base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for unit, base in (("", 1000), ("B", 1000), ("iB", 1024))
+}
+
+
+def parse_size(text: str) -> int:
+    """``"1GB"``, ``"500 MB"``, ``"2GiB"`` -> bytes."""
+    match = re.fullmatch(r"([0-9.]+) ?([KMGT]?i?B?)", text.strip(), re.IGNORECASE)
+    unit = match[2].upper().replace("I", "i") if match else "?"
+    try:
+        size = int(float(match[1]) * SIZES[unit]) if match else -1
+    except (ValueError, KeyError):
+        size = -1
+    if size < LEAST_MEMORY:
+        message = f"'{text}': expected a size of at least {LEAST_MEMORY // 10**6}MB, such as 4GB"
+        raise ArgumentTypeError(message)
+    return size
+
+
+def parse_block(text: str) -> tuple[int, int]:
+    """``"256"`` or ``"z=32,y=64,x=64"`` -> planes and rows of a block (x is always whole)."""
+    match = re.fullmatch(r"(\d+)|z=(\d+),y=(\d+)(?:,x=(\d+))?", text.replace(" ", ""))
+    sides = [int(side) for side in match.groups() if side is not None] if match else []
+    if not sides or min(sides) < 1:
+        message = f"'{text}': expected a number of pixels, or z=32,y=64,x=64"
+        raise ArgumentTypeError(message)
+    return sides[0], sides[min(1, len(sides) - 1)]
+
+
+@dataclass(frozen=True)
+class ResourceSettings:
+    """How much of the machine is used. Results do not depend on it."""
+
+    jobs: Optional[int] = knob(
+        None, "threads (default: the cores that this process may use)", least=1, most=1024, metavar="N"
+    )
+    max_memory: Optional[int] = knob(
+        None,
+        "keep to about so much memory, such as 4GB (default: half of what is free); larger images are "
+        "worked on in blocks",
+        type=parse_size,
+        metavar="SIZE",
+    )
+    block_shape: Optional[tuple[int, int]] = knob(
+        None,
+        "size of the blocks, 256 or z=32,y=64,x=64, in place of what would be chosen; rows are never cut, "
+        "planes only where blocks have fewer rows",
+        type=parse_block,
+        metavar="SHAPE",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from objclass import blocks, registry
 from objclass.core import AnyArray, FloatArray, IntArray, Objects
-from objclass.errors import UsageError
+from objclass.errors import LaneError, UsageError
 from objclass.features.statistics import (
     Crop,
     Derived,
@@ -36,6 +36,9 @@ from objclass.features.statistics import (
 
 Key = tuple[str, str]
 """Name of a feature set, name of a feature."""
+
+CROP_BYTES = 32
+"""Working memory for a voxel of an object that is measured whole."""
 
 ReadRaw = Callable[[tuple[slice, slice, slice]], AnyArray]
 """Region (z, y, x) of a time step -> raw pixels, axes z, y, x, c."""
@@ -231,6 +234,8 @@ class Frame:
         Extents of a voxel, (y, x) or (z, y, x).
     margin
         Neighbourhood in pixels along x, y(, z).
+    limits
+        Memory, blocks and threads.
     """
 
     objects: Objects
@@ -238,6 +243,7 @@ class Frame:
     channels: int
     spacing: tuple[float, ...]
     margin: tuple[int, ...] = ()
+    limits: blocks.Limits = blocks.ALL
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -245,9 +251,27 @@ class Frame:
         z, y, x = self.objects.labels.shape
         return z, y, x
 
+    def fitting_box(self, low: IntArray, high: IntArray, row: int) -> blocks.Box:
+        """The region from ``low`` to ``high`` (exclusive; x, y(, z)) that is wanted for an object.
 
-def measure(frame: Frame, features: Iterable[Feature], voxels: int = blocks.VOXELS) -> dict[Key, FloatArray]:
-    """Measure the objects of a time step, in slabs of at most ``voxels`` voxels.
+        Raises
+        ------
+        LaneError
+            If it is more than the limits allow to be worked on at once.
+        """
+        needed = int(np.prod(high - low)) * CROP_BYTES
+        if self.limits.memory is not None and needed > self.limits.memory:
+            extent = " × ".join(str(n) for n in high - low)
+            message = (
+                f"object {row + 1} needs its surroundings of {extent} pixels (x, y, z) at once, about "
+                f"{needed / 1e9:.1f} GB: raise --max_memory, or leave out features of shape and neighbourhood"
+            )
+            raise LaneError(message)
+        return box_of(low, high)
+
+
+def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
+    """Measure the objects of a time step, slab by slab.
 
     Returns
     -------
@@ -261,7 +285,7 @@ def measure(frame: Frame, features: Iterable[Feature], voxels: int = blocks.VOXE
     inside = by_scope.pop("object", [])
     needed = closure([Extent, *(s for f in inside for s in f.needs)])
     pixels = any(s.pixels for s in needed if not issubclass(s, PerObject))
-    done = gather(needed, lambda: _frame_voxels(frame, voxels, pixels=pixels))
+    done = gather(needed, lambda: _frame_voxels(frame, pixels=pixels))
     _add_per_object(frame, needed, done)
     results = {f.key: _compute(f, done, frame.objects.count) for f in inside}
     if by_scope:
@@ -319,9 +343,10 @@ def _compute(feature: Feature, done: Done, count: int) -> FloatArray:
         return numbers.reshape(count, -1 if count else int(np.prod(numbers.shape[1:]))).astype(feature.dtype)
 
 
-def _frame_voxels(frame: Frame, voxels: int, *, pixels: bool) -> Iterator[Voxels]:
+def _frame_voxels(frame: Frame, *, pixels: bool) -> Iterator[Voxels]:
     """The voxels of all objects, slab after slab."""
-    for slab in blocks.slabs(frame.shape, voxels):
+
+    def read(slab: blocks.Slab) -> Voxels:
         where = slab.within(frame.shape)
         labels = frame.objects.labels[where]
         rows, index = group(labels)
@@ -330,7 +355,9 @@ def _frame_voxels(frame: Frame, voxels: int, *, pixels: bool) -> Iterator[Voxels
             block = frame.read_raw(where)
             raw = np.stack([block[..., c].ravel()[index] for c in range(frame.channels)])
         positions = _positions(index, labels.shape, slab.origin, frame.objects.ndim)
-        yield Voxels(frame.objects.count, rows, raw, positions, spacing=frame.spacing)
+        return Voxels(frame.objects.count, rows, raw, positions, spacing=frame.spacing)
+
+    return blocks.ordered(read, frame.limits.slabs(frame.shape), frame.limits.jobs)
 
 
 def group(labels: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -384,8 +411,8 @@ def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool) -> Iterator
     total = int(np.prod(extent.high - extent.low + 1 + 2 * reach, axis=1).sum())
     for row in range(frame.objects.count):
         low = np.maximum(extent.low[row] - reach, 0)
-        high = extent.high[row] + 1 + reach
-        box = box_of(low, high)
+        high = np.minimum(extent.high[row] + 1 + reach, frame.shape[::-1][:ndim])
+        box = frame.fitting_box(low, high, row)
         raw = frame.read_raw(box) if pixels and frame.read_raw is not None else None
         if ndim == 2:
             raw = raw[0] if raw is not None else None
