@@ -6,7 +6,7 @@ the whole image, and so whatever is folded in that order does not depend on the 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -109,10 +109,16 @@ class Limits:
         return self.memory is None or size <= self.memory // 4
 
 
-def ordered(function: Callable[[Item], Result], items: Iterable[Item], jobs: int = 1) -> Iterator[Result]:
+def ordered(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    jobs: int = 1,
+    drop: Callable[[Result], object] | None = None,
+) -> Generator[Result, None, None]:
     """``function`` of each item, by so many threads, answered in the order of the items.
 
-    At most one result more than there are threads waits to be taken.
+    At most one result more than there are threads waits to be taken; results that are never taken, since
+    the caller stops or an earlier one failed, are told to ``drop``.
     """
     if jobs == 1:
         yield from map(function, items)
@@ -127,8 +133,10 @@ def ordered(function: Callable[[Item], Result], items: Iterable[Item], jobs: int
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for future in waiting:
-                future.cancel()
+            left = [future for future in waiting if not future.cancel()]
+            for future in left:
+                if future.exception() is None and drop is not None:
+                    drop(future.result())
 
 
 ALL = Limits()

@@ -365,28 +365,29 @@ class ImageFiles:
         self.writers: list[Writer] = []
         self._outputs = outputs
 
-    def __enter__(self) -> Self:
-        try:
-            for output in self._outputs:
-                previous = output.path if Path(output.path).exists() else None
-                make = maps.writer_of(output.format)
-                path = self._pending.add(output.path)
-                self.writers.append(make(path, output.export.image, previous))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def open(self) -> None:
+        """Begin all of them."""
+        for output in self._outputs:
+            previous = output.path if Path(output.path).exists() else None
+            make = maps.writer_of(output.format)
+            path = self._pending.add(output.path)
+            self.writers.append(make(path, output.export.image, previous))
 
-    def commit(self) -> None:
-        """Finish all files and give them their names."""
+    def close(self) -> None:
+        """Finish all files, under their temporary names."""
         while self.writers:
             self.writers.pop(0).close()
+
+    def commit(self) -> None:
+        """Give the files their names."""
         self._pending.commit()
 
-    def __exit__(self, *_: object) -> None:
+    def discard(self) -> None:
+        """Remove what was not committed."""
         for writer in self.writers:
             with contextlib.suppress(Exception):
                 writer.close()
+        self.writers.clear()
         self._pending.discard()
 
 
