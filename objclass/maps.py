@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,8 @@ class Export:
         The part of the whole result that is written, in `AXES`.
     result_range, file_range
         Range that is brought to another, if any.
+    misfits
+        How many values did not fit into the type, block by block.
     """
 
     source: str
@@ -84,16 +86,14 @@ class Export:
     region: Region
     result_range: tuple[float, float] | None
     file_range: tuple[float, float] | None
+    misfits: list[int] = field(default_factory=list, compare=False, repr=False)
 
     def write(self, writer: Writer, t: int, frame: AnyArray) -> None:
         """Write the part of a time step (z, y, x, c) that belongs to the file."""
         steps, *inside = self.region
         if not steps.start <= t < steps.stop:
             return
-        part = frame[tuple(inside)]
-        if self.image.dtype.kind in "iu" and part.dtype.kind in "iu" and self.file_range is None:
-            _warn_wrapped(self.source, part, self.image.dtype)
-        block = self._convert(part)[None]
+        block = self._convert(frame[tuple(inside)])[None]
         lengths = (1, *(s.stop - s.start for s in inside))
         place = {axis: slice(0, n) for axis, n in zip(AXES, lengths, strict=True)}
         place["t"] = slice(t - steps.start, t - steps.start + 1)
@@ -101,23 +101,50 @@ class Export:
         writer.write(tuple(place[a] for a in axes), from_canonical(block, axes))
 
     def _convert(self, pixels: AnyArray) -> AnyArray:
-        """Bring values to another range (no clipping), and to another type."""
+        """Bring values to another range (no clipping), and to another type, as ilastik does."""
         dtype = self.image.dtype
         if self.result_range is not None and self.file_range is not None:
-            (low, high), (new_low, new_high) = self.result_range, self.file_range
-            spread = high - low
-            ratio = np.float32((new_high - new_low) / spread if abs(spread) > 1e-12 else 0)
-            pixels = new_low + (pixels - np.float32(low)) * ratio
-            if dtype.kind in "iu":
-                pixels = np.rint(pixels)
+            pixels = rescale(pixels, self.result_range, self.file_range, round_=dtype.kind in "iu")
+        converted = cast_pixels(pixels, dtype)
+        is_float = pixels.dtype.kind == "f"
+        if not np.can_cast(pixels.dtype, dtype) and not (is_float and dtype.kind == "f"):
+            expected = np.trunc(pixels) if is_float else pixels
+            self.misfits.append(int(np.count_nonzero(converted != expected)))
+        return converted
+
+    def warn(self, where: str) -> None:
+        """Tell of values that did not fit."""
+        if sum(self.misfits):
+            dtype = self.image.dtype
+            become = "wrap around" if dtype.kind in "iu" else "are rounded"
+            told = (self.source, where, sum(self.misfits), dtype, become)
+            log.warning("%s in %s: %d values do not fit into %s and %s (--export_dtype)", *told)
+
+
+def rescale(
+    pixels: AnyArray, old: tuple[float, float], new: tuple[float, float], *, round_: bool
+) -> AnyArray:
+    """Bring values from a range to another; fractions are rounded on request, nothing is clipped.
+
+    Examples
+    --------
+    >>> rescale(np.array([0, 0.5, 2], np.float32), (0, 1), (0, 255), round_=True)
+    array([  0., 128., 510.], dtype=float32)
+    """
+    spread = old[1] - old[0]
+    ratio = np.float32((new[1] - new[0]) / spread if abs(spread) > 1e-12 else 0)
+    is_float = pixels.dtype.kind == "f"
+    scaled: AnyArray = new[0] + (pixels - float(old[0])) * ratio
+    return np.rint(scaled) if round_ and is_float else scaled  # of whole numbers, fractions are cut off
+
+
+def cast_pixels(pixels: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
+    """Another type: fractions are cut off, what does not fit wraps around, no number is 0."""
+    if pixels.dtype.kind == "f" and dtype.kind in "iu":
         with np.errstate(invalid="ignore"):
-            return pixels.astype(dtype, copy=False)
-
-
-def _warn_wrapped(source: str, pixels: AnyArray, dtype: np.dtype[Any]) -> None:
-    """ilastik wraps what does not fit, and so do we; but not silently."""
-    if np.iinfo(dtype).max < np.iinfo(pixels.dtype).max and pixels.max(initial=0) > np.iinfo(dtype).max:
-        log.warning("%s up to %d do not fit into %s and wrap around", source, pixels.max(), dtype)
+            # what a processor makes of a float beyond a small type depends on the processor
+            pixels = pixels.astype(np.int64)
+    return pixels.astype(dtype, copy=False)
 
 
 def plan_export(

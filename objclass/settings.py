@@ -6,6 +6,7 @@ A field made with `knob` carries in its metadata what argparse needs (help, choi
 
 import json
 import math
+import operator
 import re
 from argparse import ArgumentTypeError
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -129,7 +130,18 @@ class ProjectThreshold(ThresholdSettings):
 
 
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-FORMATS = ("hdf5", "compressed hdf5", "tif", "tiff", "multipage tiff", "png", "numpy")
+PLANE_FORMATS = (
+    "bmp", "gif", "hdr", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "ras", "tif", "tiff", "xv",
+)  # fmt: skip
+FORMATS = (
+    "hdf5",
+    "compressed hdf5",
+    "numpy",
+    "multipage tiff",
+    "multipage tiff sequence",
+    *PLANE_FORMATS,
+    *(f"{name} sequence" for name in PLANE_FORMATS),
+)
 
 
 def parse_range(text: str) -> tuple[float, float]:
@@ -137,8 +149,10 @@ def parse_range(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.strip(" ()[]").split(","))
     except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
         message = f"'{text}': expected two numbers, as in \"(0.0, 1.0)\""
-        raise ArgumentTypeError(message) from None
+        raise ArgumentTypeError(message)
     return low, high
 
 
@@ -146,8 +160,8 @@ def parse_subregion(text: str) -> tuple[tuple[Optional[int], ...], tuple[Optiona
     """``"[(0,0,0,0,0), (1,100,200,20,3)]"`` -> start and stop, None where nothing is said."""
     try:
         start, stop = json.loads(text.replace("(", "[").replace(")", "]").replace("None", "null"))
-        bounds = [tuple(None if n is None else int(n) for n in bound) for bound in (start, stop)]
-    except (ValueError, TypeError):
+        bounds = [tuple(None if n is None else operator.index(n) for n in bound) for bound in (start, stop)]
+    except (ValueError, TypeError, RecursionError):
         message = f"'{text}': expected \"[(start, …), (stop, …)]\" of whole numbers"
         raise ArgumentTypeError(message) from None
     if len(bounds[0]) != len(bounds[1]):
@@ -165,20 +179,25 @@ class ExportSettings:
     )
     output_filename_format: Optional[str] = knob(
         None,
-        "path of the images, with {dataset_dir} {nickname} {result_type} {roi} {x_start} {x_stop} … "
+        "path of the images, with {dataset_dir} {nickname} {result_type} {roi} {x_start} {x_stop} …, and "
+        "{slice_index} for sequences "
         "(default: {dataset_dir}/{nickname}_{result_type})",
         metavar="PATH",
     )
     output_internal_path: Optional[str] = knob(
-        None, "name of the dataset in HDF5 files (default: exported_data)", metavar="NAME"
+        None,
+        "name of the dataset in HDF5 and N5, such as volume/{nickname} (default: exported_data)",
+        metavar="NAME",
     )
     cutout_subregion: Optional[tuple[Any, Any]] = knob(
         None,
-        'write only a part: "[(start), (stop)]", in t,x,y,z,c or in the axes of the output',
+        'write only a part: "[(start), (stop)]", in t,x,y,z,c or in the axes of the output; None: to the end',
         type=parse_subregion,
         metavar="REGION",
     )
-    export_dtype: Optional[str] = knob(None, "convert the pixels", choices=DTYPES)
+    export_dtype: Optional[str] = knob(
+        None, "type of the pixels; what does not fit wraps around, fractions are cut off", choices=DTYPES
+    )
     output_axis_order: Optional[str] = knob(
         None, "axes of the images, such as tzyxc (default: those of the input)", metavar="AXES"
     )
@@ -200,9 +219,11 @@ class ExportSettings:
             message = "--export_drange needs --pipeline_result_drange: from which range?"
             raise UsageError(message)
         order = self.output_axis_order
-        if order is not None and (set(order.lower()) - set("tzyxc") or len(set(order)) != len(order)):
-            message = f"--output_axis_order {order}: expected letters of txyzc, each once"
-            raise UsageError(message)
+        if order is not None:
+            letters = order.lower()
+            if not letters or set(letters) - set("tzyxc") or len(set(letters)) != len(letters):
+                message = f"--output_axis_order '{order}': expected letters of txyzc, each once"
+                raise UsageError(message)
 
     def over(self, defaults: "ExportSettings") -> "ExportSettings":
         """These settings where they say something, else ``defaults``."""

@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from io import BytesIO
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from objclass.core import AnyArray, OutputImage, to_canonical
+from objclass.core import AnyArray
 from objclass.errors import ImageError
 from objclass.images import netpbm
-from objclass.images.plane import channels, plane_axes, told
+from objclass.images.plane import EncodedWriter
 from objclass.images.source import Source
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -138,37 +139,60 @@ def _decode_other(path: str, frame: int) -> AnyArray:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-class PngWriter:
-    """Writes a PNG file: one plane of 8 or 16 bits, grey or in three colours."""
+class PngWriter(EncodedWriter):
+    """Writes a PNG file: one plane of 8 or 16 bits, grey or in three colours; no palette."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
-        del previous  # the file holds one image: nothing of an older one is kept
-        self._path = path
-        self._image = image
-        self._pixels = np.zeros(image.shape, image.dtype)
+    format: ClassVar[str] = "png"
 
-    @classmethod
-    def refusal(cls, image: OutputImage) -> str | None:
-        """Why a PNG file cannot hold the image and what can."""
-        if len(plane_axes(image)) > 2:
-            return f"png holds one plane, not {told(image)}: use multipage tiff or hdf5"
-        if channels(image) not in (1, 3):
-            return f"png holds 1 or 3 channels, not {told(image)}: use tiff or hdf5"
-        if image.dtype not in (np.uint8, np.uint16):
-            return f"png holds uint8 and uint16, not {image.dtype}: use tiff or hdf5"
-        return None
-
-    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
-        """Write a block, in the order of the image's axes."""
-        self._pixels[region] = block
-
-    def close(self) -> None:
-        """Compress the plane and write the file."""
+    def _encoded(self, pixels: AnyArray) -> bytes:
         import imagecodecs
 
-        lengths = dict(zip(self._image.axes, self._image.shape, strict=True))
-        rows, columns = (lengths.get(axis, 1) for axis in plane_axes(self._image))
-        pixels = to_canonical(self._pixels, self._image.axes).reshape(rows, columns, -1)
-        encoded = imagecodecs.png_encode(pixels if pixels.shape[2] > 1 else pixels[..., 0])
-        with open(self._path, "wb") as file:
-            file.write(encoded)
+        return bytes(imagecodecs.png_encode(pixels))
+
+
+class BmpWriter(EncodedWriter):
+    """Writes a BMP file: one plane of 8 bits, grey (its palette is that of greys) or in three colours."""
+
+    format: ClassVar[str] = "bmp"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        return _saved(pixels, "BMP")
+
+
+class GifWriter(EncodedWriter):
+    """Writes a GIF file: one grey plane of 8 bits; its palette is that of greys."""
+
+    format: ClassVar[str] = "gif"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        return _saved(pixels, "GIF", optimize=False)  # optimized, values would be renumbered
+
+
+class JpegWriter(EncodedWriter):
+    """Writes a JPEG file: one plane of 8 bits, grey or in three colours, as near as JPEG comes."""
+
+    format: ClassVar[str] = "jpeg"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        return _saved(pixels, "JPEG", quality=100, subsampling=0)
+
+
+class HdrWriter(EncodedWriter):
+    """Writes a Radiance file: one plane in three colours that share an exponent, 8 bits of each.
+
+    What is negative or no number becomes 0.
+    """
+
+    format: ClassVar[str] = "hdr"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        import imagecodecs
+
+        return bytes(imagecodecs.rgbe_encode(np.ascontiguousarray(pixels), header=True))
+
+
+def _saved(pixels: AnyArray, name: str, **options: Any) -> bytes:
+    """A file as Pillow makes it."""
+    file = BytesIO()
+    Pillow.fromarray(np.ascontiguousarray(pixels)).save(file, name, **options)
+    return file.getvalue()

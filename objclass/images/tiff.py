@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, Stored, to_canonical
 from objclass.errors import ImageError
-from objclass.images.plane import channels, plane_axes, told
+from objclass.images.plane import PlaneWriter
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -315,20 +315,18 @@ def _imagej_pixel_size(file: Any, axes: str) -> PixelSize | None:
     return known if known is not None and known.unit else None
 
 
-class TiffWriter:
+class TiffWriter(PlaneWriter):
     """Writes a TIFF file of one plane, of any number of channels, rows y and columns x."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
-        del previous  # the file holds one image: nothing of an older one is kept
-        self._image = image
-        lengths = dict(zip(image.axes, image.shape, strict=True))
-        plane = tuple(lengths.get(axis, 1) for axis in plane_axes(image))
-        count = channels(image)
-        is_colour = count == len("rgb") and image.dtype in (np.uint8, np.uint16)
+    format: ClassVar[str] = "tiff"
+
+    def _begin(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> AnyArray:
+        count = shape[2]
+        is_colour = count == len("rgb") and dtype in (np.uint8, np.uint16)
         self._map: Any = tifffile.memmap(
-            path,
-            shape=plane if count == 1 else (*plane, count),
-            dtype=image.dtype.newbyteorder("<"),
+            self._path,
+            shape=shape if count > 1 else shape[:2],
+            dtype=dtype.newbyteorder("<"),
             byteorder="<",
             photometric="rgb" if is_colour else "minisblack",
             planarconfig=None if count == 1 else "contig",
@@ -336,28 +334,12 @@ class TiffWriter:
             ome=False,
             software="objclass",
         )
-
-    @classmethod
-    def refusal(cls, image: OutputImage) -> str | None:
-        """Why a plain TIFF file cannot hold the image and what can."""
-        if len(plane_axes(image)) > 2:
-            return f"tiff holds one plane, not {told(image)}: use multipage tiff"
-        if image.dtype.kind not in "uif" or image.dtype == np.float16:
-            return f"tiff holds integers, float32 and float64, not {image.dtype}: use hdf5"
-        return None
-
-    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
-        """Write a block, in the order of the image's axes."""
-        given = dict(zip(self._image.axes, region, strict=True))
-        letters = (plane_axes(self._image) + "c")[: self._map.ndim]
-        target = tuple(given.get(axis, slice(0, 1)) for axis in letters)
-        shape = [part.stop - part.start for part in target]
-        self._map[target] = to_canonical(block, self._image.axes).reshape(shape)
+        return self._map.reshape(shape)
 
     def close(self) -> None:
         """Finish the file."""
         self._map.flush()
-        del self._map
+        del self._plane, self._map
 
 
 class MultipageTiffWriter:
