@@ -288,14 +288,12 @@ def _measure_and_paint(finished: Finished, plan: Plan, progress: Progress) -> No
     task, clock = finished.task, finished.clock
     steps = task.lane.objects.shape[0]
     measured = []
-    finished.images = images = ImageFiles(task.outputs)
-    images.open()
+    finished.images = images = ImageFiles(task.outputs).__enter__()
     for step in run_lane(task.lane, plan, clock):
         for output, writer in zip(task.outputs, images.writers, strict=True):
-            frame = maps.paint(output.export.source, step.objects, step.predictions)
+            paint = maps.painter(output.export.source, step.predictions)
+            output.export.write(writer, step.t, step.objects.labels, paint, plan.limits)
             clock.lap("paint")
-            output.export.write(writer, step.t, frame)
-            clock.lap("write")
         measured.append((step.table, step.predictions))
         if task.crop_margin is not None:
             finished.crops += object_images(task.lane, step, task.crop_margin, plan.limits)

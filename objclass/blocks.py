@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Slab:
-    """Planes ``z`` to ``stop_z`` of a time step; of these the rows ``y`` to ``stop_y`` (all, but of one plane)."""
+    """Planes ``z`` to ``stop_z`` of a time step, of these the rows ``y`` to ``stop_y``."""
 
     z: int
     stop_z: int
@@ -56,11 +56,15 @@ class Slab:
 
 
 def slabs(
-    shape: tuple[int, int, int], voxels: int = VOXELS, block: tuple[int, int] | None = None
+    shape: tuple[int, int, int],
+    voxels: int = VOXELS,
+    block: tuple[int, int] | None = None,
+    unit: tuple[int, int] = (1, 1),
 ) -> Iterator[Slab]:
     """Cut (z, y, x) into slabs of at most ``voxels`` voxels, or of ``block`` planes and rows.
 
-    A slab has one row at least, and several planes only if they are whole.
+    A slab has one row at least, and several planes only if they are whole; unless it is to be made of
+    pieces of ``unit`` planes and rows.
 
     Examples
     --------
@@ -70,10 +74,13 @@ def slabs(
     [(0, 0, 0), (3, 0, 0)]
     """
     z, y, x = shape
-    planes, rows = block or (voxels // (y * x), max(voxels // x, 1))
-    if planes < 1 or rows < y:
-        planes = 1
-    rows = min(rows, y) if planes == 1 else y
+    unit = (1, 1) if block else unit
+    least = min(unit[0], z)
+    planes, rows = block or (voxels // (y * x), max(voxels // (x * least), 1))
+    if planes < least or rows < y:
+        planes, rows = least, max(rows // unit[1] * unit[1], min(unit[1], rows))
+    else:
+        planes, rows = planes // least * least, y
     for start_z in range(0, z, planes):
         for start_y in range(0, y, rows):
             yield Slab(start_z, min(start_z + planes, z), start_y, min(start_y + rows, y))
@@ -97,12 +104,12 @@ class Limits:
     block: tuple[int, int] | None = None
     jobs: int = 1
 
-    def slabs(self, shape: tuple[int, int, int]) -> list[Slab]:
-        """How a time step (z, y, x) is cut."""
+    def slabs(self, shape: tuple[int, int, int], unit: tuple[int, int] = (1, 1)) -> list[Slab]:
+        """How a time step (z, y, x) is cut; into pieces of ``unit`` planes and rows where that is said."""
         voxels = VOXELS
         if self.memory is not None:  # as many slabs as there are threads, and one that is read ahead
             voxels = min(voxels, self.memory // (VOXEL_BYTES * (self.jobs + 1)))
-        return list(slabs(shape, max(voxels, 1), self.block))
+        return list(slabs(shape, max(voxels, 1), self.block, unit))
 
     def holds(self, size: int) -> bool:
         """Whether so many bytes may stay in memory besides the slabs: a quarter of all."""

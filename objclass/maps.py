@@ -1,18 +1,19 @@
 """Result images: values painted over label images, and how they are brought into their files."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from objclass import registry
+from objclass.blocks import ALL, Limits, Slab, ordered
 from objclass.core import (
     AXES,
     AnyArray,
     Image,
-    Objects,
     OutputImage,
     PixelSize,
     Predictions,
@@ -43,24 +44,32 @@ def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
     return np.dtype(np.uint32)
 
 
-def paint(source: str, objects: Objects, predictions: Predictions | None) -> AnyArray:
-    """A result image of one time step, axes z, y, x, c; background is 0.
+Paint = Callable[[NDArray[np.uint32]], AnyArray]
+"""Labels of a box (z, y, x) -> a result image of it (z, y, x, c)."""
+
+
+def painter(source: str, predictions: Predictions | None) -> Paint:
+    """What paints the boxes of a result image of one time step; background is 0.
 
     ``predictions`` may be None for identities.
     """
     if source == "Object Identities":
-        return objects.labels[..., None]
+        return lambda labels: labels[..., None]
     if predictions is None:
         message = f"{source} without predictions"
         raise ValueError(message)
     if source == "Object Predictions":
-        lut = np.concatenate([np.zeros(1, np.uint8), predictions.classes])
-        return np.take(lut, objects.labels)[..., None]
-    columns = np.pad(predictions.probabilities, ((1, 0), (0, 0))).T
-    image = np.empty((*objects.labels.shape, len(columns)), np.float32)
-    for c, lut in enumerate(np.ascontiguousarray(columns)):
-        image[..., c] = np.take(lut, objects.labels)  # one column at a time: rows are a trap
-    return image
+        classes = np.concatenate([np.zeros(1, np.uint8), predictions.classes])
+        return lambda labels: np.take(classes, labels)[..., None]
+    columns = np.ascontiguousarray(np.pad(predictions.probabilities, ((1, 0), (0, 0))).T)
+
+    def paint(labels: NDArray[np.uint32]) -> AnyArray:
+        image = np.empty((*labels.shape, len(columns)), np.float32)
+        for c, column in enumerate(columns):
+            image[..., c] = np.take(column, labels)  # one column at a time: rows are a trap
+        return image
+
+    return paint
 
 
 @dataclass(frozen=True)
@@ -88,17 +97,36 @@ class Export:
     file_range: tuple[float, float] | None
     misfits: list[int] = field(default_factory=list, compare=False, repr=False)
 
-    def write(self, writer: Writer, t: int, frame: AnyArray) -> None:
-        """Write the part of a time step (z, y, x, c) that belongs to the file."""
-        steps, *inside = self.region
+    def write(self, writer: Writer, t: int, labels: Any, paint: Paint, limits: Limits = ALL) -> None:
+        """Paint the part of a time step that belongs to the file, box by box, and write it.
+
+        Parameters
+        ----------
+        labels
+            Label image of the time step (z, y, x), read by box.
+        """
+        steps, z, y, x, channels = self.region
         if not steps.start <= t < steps.stop:
             return
-        block = self._convert(frame[tuple(inside)])[None]
-        lengths = (1, *(s.stop - s.start for s in inside))
-        place = {axis: slice(0, n) for axis, n in zip(AXES, lengths, strict=True)}
-        place["t"] = slice(t - steps.start, t - steps.start + 1)
-        axes = self.image.axes
-        writer.write(tuple(place[a] for a in axes), from_canonical(block, axes))
+        lengths = z.stop - z.start, y.stop - y.start, x.stop - x.start
+
+        def painted(slab: Slab) -> tuple[tuple[slice, ...], AnyArray]:
+            inside = slab.within(lengths)
+            box = (_shifted(inside[0], z), _shifted(inside[1], y), x)
+            block = self._convert(paint(labels[box])[..., channels])[None]
+            step = slice(t - steps.start, t - steps.start + 1)
+            count = slice(0, channels.stop - channels.start)
+            place = dict(zip(AXES, (step, *inside, count), strict=True))
+            axes = self.image.axes
+            return tuple(place[axis] for axis in axes), from_canonical(block, axes)
+
+        for region, block in ordered(painted, limits.slabs(lengths, self._unit(writer)), limits.jobs):
+            writer.write(region, block)
+
+    def _unit(self, writer: Writer) -> tuple[int, int]:
+        """Planes and rows of the pieces that a file is made of: what comes so can be written at once."""
+        chunks = dict(zip(self.image.axes, getattr(writer, "chunks", None) or (), strict=False))
+        return chunks.get("z", 1), chunks.get("y", 1)
 
     def _convert(self, pixels: AnyArray) -> AnyArray:
         """Bring values to another range (no clipping), and to another type, as ilastik does."""
@@ -119,6 +147,10 @@ class Export:
             become = "wrap around" if dtype.kind in "iu" else "are rounded"
             told = (self.source, where, sum(self.misfits), dtype, become)
             log.warning("%s in %s: %d values do not fit into %s and %s (--export_dtype)", *told)
+
+
+def _shifted(part: slice, start: slice) -> slice:
+    return slice(part.start + start.start, part.stop + start.start)
 
 
 def rescale(

@@ -538,10 +538,17 @@ class ImageFiles:
         self.writers: list[Writer] = []
         self._outputs = outputs
 
-    def open(self) -> None:
-        """Begin all of them."""
-        for output in self._outputs:
-            self.writers.append(self._begin(output))  # one by one: those before a failure are closed
+    def __enter__(self) -> Self:
+        try:
+            for output in self._outputs:
+                self.writers.append(self._begin(output))  # one by one: those before a failure are closed
+        except BaseException:
+            self.discard()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
 
     def _begin(self, output: Output) -> Writer:
         make = maps.writer_of(output.format)
@@ -559,6 +566,7 @@ class ImageFiles:
 
     def commit(self) -> None:
         """Give the files their names."""
+        self.close()
         self._pending.commit()
         for output in self._outputs:
             output.export.warn(output.path)

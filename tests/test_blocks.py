@@ -32,6 +32,16 @@ def test_slabs_are_the_image_in_scan_order(shape, voxels, block):
             assert part.shape[1] <= block[1] or part.shape[1] == shape[1]
 
 
+@given(shapes, st.integers(1, 200), st.tuples(st.integers(1, 4), st.integers(1, 4)))
+def test_slabs_of_pieces_are_the_image(shape, voxels, unit):
+    times = np.zeros(shape, int)
+    for slab in slabs(shape, voxels, unit=unit):
+        times[slab.within(shape)] += 1
+        assert slab.z % unit[0] == 0
+        assert slab.y % unit[1] == 0 or slab.stop_y - slab.y < unit[1]
+    assert (times == 1).all()
+
+
 @given(st.integers(1, 40), st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=60))
 def test_roots_are_the_least_members(count, pairs):
     pairs = [(a % count, b % count) for a, b in pairs]
