@@ -78,9 +78,6 @@ HOLDS = {
 A PBM file would hold one bit a pixel; as in ilastik, ``pbm`` is a PGM file of that name.
 """
 
-LOSSY = ("hdr", "jpeg", "jpg")
-"""Formats that give back nearly the same values."""
-
 
 def refusal(name: str, image: OutputImage) -> str | None:
     """Why a format of one plane cannot hold the image, and which can; None if it can."""
