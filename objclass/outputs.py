@@ -72,8 +72,8 @@ class Output:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All paths that it takes on this machine."""
-        return () if self.is_url else self.slices or (self.path,)
+        """All that it takes: links followed, so that each has one name only."""
+        return (self.path,) if self.is_url else tuple(map(os.path.realpath, self.slices or (self.path,)))
 
 
 @dataclass(frozen=True)
@@ -378,7 +378,8 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
             )
             raise OutputError(message)
         there[inside] = what
-        check_writable(path)
+        if "://" not in path:  # which no path has whose links are followed
+            check_writable(path)
 
 
 ALONE = "/"
@@ -397,7 +398,7 @@ def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str]]:
             is_shared = output.path.endswith(SHARED_SUFFIXES)
             inside = output.export.image.internal_path.strip("/") if is_shared else ALONE
             for path in output.files:
-                yield os.path.realpath(path), inside, f"{output.export.source} of {task.name}"
+                yield path, inside, f"{output.export.source} of {task.name}"
     for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
         yield os.path.realpath(path), ALONE, "the table"
 

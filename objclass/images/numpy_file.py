@@ -12,6 +12,7 @@ from numpy.lib import format as npy
 from objclass.core import AnyArray, OutputImage
 from objclass.errors import ImageError
 from objclass.images.paths import listed
+from objclass.images.plane import reserve
 from objclass.images.source import Source, axes_by_shape
 
 
@@ -119,6 +120,7 @@ class NpyWriter:
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
         self._map = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
+        reserve(path)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:

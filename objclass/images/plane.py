@@ -1,5 +1,7 @@
 """What formats of a single plane share: what they hold, and how blocks come to lie in rows and columns."""
 
+import errno
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -75,9 +77,6 @@ HOLDS = {
 
 A PBM file would hold one bit a pixel; as in ilastik, ``pbm`` is a PGM file of that name.
 """
-
-LOSSY = ("hdr", "jpeg", "jpg")
-"""Formats that give back nearly the same values."""
 
 
 def refusal(name: str, image: OutputImage) -> str | None:
@@ -191,10 +190,22 @@ class MappedWriter(PlaneWriter):
         with open(self._path, "wb") as file:
             file.write(header)
             file.truncate(len(header) + int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        reserve(self._path)
         self._file = np.memmap(self._path, dtype, "r+", len(header), shape)
         return self._file
 
     def close(self) -> None:
         """Finish the file."""
-        self._file.flush()
         del self._plane, self._file
+
+
+def reserve(path: str) -> None:
+    """Take the space of a file's holes: a disk that gets full under mapped pixels kills the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        except OSError as fault:
+            if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
+                raise

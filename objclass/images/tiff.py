@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, Stored, to_canonical
 from objclass.errors import ImageError
-from objclass.images.plane import PlaneWriter
+from objclass.images.plane import PlaneWriter, reserve
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -334,11 +334,11 @@ class TiffWriter(PlaneWriter):
             ome=False,
             software="objclass",
         )
+        reserve(self._path)
         return self._map.reshape(shape)
 
     def close(self) -> None:
         """Finish the file."""
-        self._map.flush()
         del self._plane, self._map
 
 

@@ -254,9 +254,16 @@ def test_no_handle_stays_open(tmp_path: Path, name: str) -> None:
     assert handles() == before
 
 
+def fail(outputs: tuple[Output, ...], region: tuple[slice, ...], block: Any) -> None:
+    with ImageFiles(outputs) as files:
+        files.writers[0].write(region, block)
+        message = "the disk is full"
+        raise OSError(message)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("moment", ["at once", "in the middle", "at the end"])
-def test_a_failure_leaves_what_was_there(tmp_path: Path, name: str, moment: str) -> None:
+def test_a_failure_leaves_nothing(tmp_path: Path, name: str, moment: str) -> None:
     image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
     pixels = pixels_of(image)
     suffix = FORMAT_SUFFIXES[name]
@@ -268,15 +275,10 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, name: str, moment: str)
     others: tuple[Output, ...] = ()
     if moment == "at once":  # the second of two outputs cannot be begun
         others = (Output(export, f"{tmp_path}/none.h5", "no such format"),)
-    with (
-        pytest.raises(Exception, match=r"the disk is full|no such format"),
-        ImageFiles((output, *others)) as files,
-    ):
-        half = tuple(slice(0, -(-n // 2)) for n in image.shape)
-        region = half if moment == "in the middle" else whole(image)
-        files.writers[0].write(region, pixels[region])
-        message = "the disk is full"
-        raise OSError(message)
+    half = tuple(slice(0, -(-n // 2)) for n in image.shape)
+    region = half if moment == "in the middle" else whole(image)
+    with pytest.raises(Exception, match=r"the disk is full|no such format"):
+        fail((output, *others), region, pixels[region])
     assert list(tmp_path.iterdir()) == []
     with ImageFiles((output,)) as files:
         files.writers[0].write(whole(image), pixels)
