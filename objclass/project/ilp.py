@@ -23,7 +23,7 @@ from objclass.core import FeatureTable, concatenate
 from objclass.errors import ProjectError, UsageError
 from objclass.features import Key
 from objclass.forest import Forest, decode, encode
-from objclass.images.hdf5 import axistags
+from objclass.images.attributes import axistags
 from objclass.project import (
     MOST_CLASSES,
     ROLE_NAMES,

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from objclass.core import OutputImage, PixelSize, to_canonical
 from objclass.errors import OutputError
 from objclass.images import open_image
-from objclass.images.hdf5 import Hdf5Writer, axistags, chunk_shape
+from objclass.images.attributes import axistags
+from objclass.images.chunks import chunk_shape
+from objclass.images.hdf5 import Hdf5Writer
 from objclass.registry import FORMAT_SUFFIXES, WRITERS, resolve
 
 LENGTHS = {"t": 2, "z": 3, "y": 11, "x": 13, "c": 2}
@@ -171,14 +173,15 @@ def test_same_chunks_in_the_same_order(tmp_path: Path) -> None:
 def test_few_chunks_wait_where_blocks_come_in_scan_order(tmp_path: Path) -> None:
     image = image_of("xyz", "f8", lengths={"x": 100, "y": 100, "z": 200})
     writer = Hdf5Writer(str(tmp_path / "a.h5"), image)
-    depth = chunk_shape("xyz", image.shape, image.dtype)[2]
+    x, y, z = chunk_shape("xyz", image.shape, image.dtype)
+    layer = -(-100 // x) * x * -(-100 // y) * y * z * 8
     waiting = []
     for z in range(0, 200, 10):
         region = (slice(0, 100), slice(0, 100), slice(z, z + 10))
         writer.write(region, np.ones((100, 100, 10)))
-        waiting.append(sum(chunk.nbytes for chunk, _ in writer._waiting.values()))
+        waiting.append(sum(chunk.nbytes for chunk, _ in writer._grid.waiting.values()))
     writer.close()
-    assert max(waiting) <= 100 * 100 * depth * 8
+    assert max(waiting) <= layer
     assert waiting[-1] == 0
 
 
