@@ -71,6 +71,9 @@ def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, b
     path = base / Path(expand(str(settings.output_filename_format), fields)).expanduser()
     name = str(settings.output_format)
     image = replace(export.image, internal_path=expand(export.image.internal_path, fields))
+    if plan.project is not None and source != "Object Identities":
+        shown = slice(None) if image.labels else export.region[AXES.index("c")]
+        image = replace(image, names=plan.project.classes[shown], colors=plan.project.colors[shown])
     return Output(replace(export, image=image), with_suffix(str(path), FORMAT_SUFFIXES[name]), name)
 
 

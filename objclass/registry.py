@@ -34,6 +34,11 @@ WRITERS = {
     "multipage tiff": "objclass.images.tiff:MultipageTiffWriter",
     "png": "objclass.images.raster:PngWriter",
     "numpy": "objclass.images.numpy_file:NpyWriter",
+    "single-scale OME-Zarr": "objclass.images.omezarr:SingleScaleWriter",
+    "multi-scale OME-Zarr": "objclass.images.omezarr:MultiScaleWriter",
+    "n5": "objclass.images.n5_writer:N5Writer",
+    "compressed n5": "objclass.images.n5_writer:CompressedN5Writer",
+    "dvid": "objclass.images.dvid:DvidWriter",
 }
 """Name of an output format -> its writer."""
 
@@ -45,6 +50,11 @@ FORMAT_SUFFIXES = {
     "multipage tiff": "tiff",
     "png": "png",
     "numpy": "npy",
+    "single-scale OME-Zarr": "zarr",
+    "multi-scale OME-Zarr": "zarr",
+    "n5": "n5",
+    "compressed n5": "n5",
+    "dvid": "dvid",
 }
 """Name of an output format -> the suffix of its files."""
 

@@ -128,7 +128,20 @@ class ProjectThreshold(ThresholdSettings):
 
 
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-FORMATS = ("hdf5", "compressed hdf5", "tif", "tiff", "multipage tiff", "png", "numpy")
+FORMATS = (
+    "hdf5",
+    "compressed hdf5",
+    "tif",
+    "tiff",
+    "multipage tiff",
+    "png",
+    "numpy",
+    "single-scale OME-Zarr",
+    "multi-scale OME-Zarr",
+    "n5",
+    "compressed n5",
+    "dvid",
+)
 
 
 def parse_range(text: str) -> tuple[float, float]:
