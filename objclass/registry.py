@@ -54,7 +54,6 @@ FORMAT_SUFFIXES = {
     "multi-scale OME-Zarr": "zarr",
     "n5": "n5",
     "compressed n5": "n5",
-    "dvid": "dvid",
 }
 """Name of an output format -> the suffix of its files."""
 

@@ -409,7 +409,7 @@ def _ome(image: OutputImage) -> dict[str, Any]:
         for axis in "xyz":
             key = f"PhysicalSize{axis.upper()}"
             found |= {key: getattr(size, axis), f"{key}Unit": unit}
-    if image.names and not image.labels:
+    if len(image.names) == channels(image) and not image.labels:
         found["Channel"] = {"Name": list(image.names)}
         if len(image.colors) == len(image.names):
             found["Channel"]["Color"] = [_ome_color(color) for color in image.colors]

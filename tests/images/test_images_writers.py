@@ -70,7 +70,7 @@ def refusal(name: str, image: OutputImage) -> str | None:
 
 
 def cases() -> Iterator[tuple[str, str, str]]:
-    readable = [name for name in WRITERS if f".{FORMAT_SUFFIXES[name]}" in READERS]
+    readable = [name for name in WRITERS if f".{FORMAT_SUFFIXES.get(name)}" in READERS]
     for name, axes, dtype in product(readable, ORDERS, DTYPES):
         if refusal(name, image_of(axes, dtype)) is None and (dtype in ("u1", "f4") or axes in (
             "yx", "yxc", "xyzc")):  # fmt: skip
