@@ -80,7 +80,7 @@ def sink(path, shape, dtype):
     if path.suffix == ".tif":
         import tifffile
 
-        return tifffile.memmap(path, shape=shape if shape[0] > 1 else shape, dtype=dtype, photometric="minisblack",
+        return tifffile.memmap(path, shape=shape, dtype=dtype, photometric="minisblack",
                                metadata={"axes": "ZYX"})  # fmt: skip
     if path.suffix == ".h5":
         import h5py

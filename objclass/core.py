@@ -328,6 +328,13 @@ class OutputImage:
         Least and largest possible value, where known.
     pixel_size
         Where known.
+    origin
+        Of a subregion: its first pixel in the whole, along each axis; empty for the whole.
+    labels
+        Whether the pixels are numbers of something (classes, objects), not amounts.
+    names, colors
+        Where known, of the classes: of the values from 1 if the pixels are numbers, else of the channels.
+        Colors are red, green, blue from 0 to 255.
     """
 
     axes: str
@@ -336,6 +343,10 @@ class OutputImage:
     internal_path: str = "exported_data"
     drange: tuple[float, float] | None = None
     pixel_size: PixelSize | None = None
+    origin: tuple[int, ...] = ()
+    labels: bool = False
+    names: tuple[str, ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
 
 
 class Writer(Protocol):

@@ -216,6 +216,8 @@ def plan_export(
         settings.output_internal_path or "exported_data",
         drange,
         pixel_size,
+        origin=tuple(region[AXES.index(axis)].start for axis in axes),
+        labels=source != "Object Probabilities",
     )
     name = str(settings.output_format)
     refusal = writer_of(name).refusal(image)

@@ -99,6 +99,7 @@ def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, b
     classes = len(plan.project.classes) if plan.project else 1
     size = plan.pixel_size or lane.pixel_size
     export, clipped = maps.plan_export(source, lane.objects, lane.role, classes, settings, size)
+    export = _with_classes(export, plan)
     if clipped:
         log.warning("%s: the subregion is clipped to the image", lane.nickname)
     name = str(settings.output_format)
@@ -177,6 +178,15 @@ def _check_slices(paths: Sequence[str], template: str, name: str) -> None:
             f"each of the {len(paths)} files"
         )
         raise UsageError(message)
+
+
+def _with_classes(export: Export, plan: Plan) -> Export:
+    """The same, the names and colors of the classes known to the writer."""
+    if plan.project is None or export.source == "Object Identities":
+        return export
+    shown = slice(None) if export.image.labels else export.region[AXES.index("c")]
+    names, colors = plan.project.classes[shown], plan.project.colors[shown]
+    return replace(export, image=replace(export.image, names=names, colors=colors))
 
 
 def path_fields(lane: Lane, export: Export) -> dict[str, Any]:

@@ -52,6 +52,11 @@ WRITERS = {
     "multipage tiff sequence": "objclass.images.sequence:MULTIPAGE_TIFF",
     **PLANE_WRITERS,
     **{f"{name} sequence": f"objclass.images.sequence:{name.upper()}" for name in PLANE_WRITERS},
+    "single-scale OME-Zarr": "objclass.images.omezarr:SingleScaleWriter",
+    "multi-scale OME-Zarr": "objclass.images.omezarr:MultiScaleWriter",
+    "n5": "objclass.images.n5_writer:N5Writer",
+    "compressed n5": "objclass.images.n5_writer:CompressedN5Writer",
+    "dvid": "objclass.images.dvid:DvidWriter",
 }
 """Name of an output format -> its writer."""
 
@@ -63,6 +68,10 @@ FORMAT_SUFFIXES = {
     "multipage tiff sequence": "tiff",
     **{name: name for name in PLANE_WRITERS},
     **{f"{name} sequence": name for name in PLANE_WRITERS},
+    "single-scale OME-Zarr": "zarr",
+    "multi-scale OME-Zarr": "zarr",
+    "n5": "n5",
+    "compressed n5": "n5",
 }
 """Name of an output format -> the suffix of its files; one that lacks here goes to a URL."""
 

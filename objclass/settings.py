@@ -141,6 +141,11 @@ FORMATS = (
     "multipage tiff sequence",
     *PLANE_FORMATS,
     *(f"{name} sequence" for name in PLANE_FORMATS),
+    "single-scale OME-Zarr",
+    "multi-scale OME-Zarr",
+    "n5",
+    "compressed n5",
+    "dvid",
 )
 
 

@@ -17,7 +17,7 @@ from objclass.errors import ImageError
 _LARGEST_CHANNELS = 4
 """A last axis no longer than this is taken for channels, as ilastik does."""
 
-_MICROMETRES = {"nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+MICROMETRES = {"nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 _UNITS = {
     **dict.fromkeys(
@@ -156,9 +156,9 @@ def known_pixel_size(sizes: Mapping[str, float], units: Mapping[str, str], axes:
     names = {axis: _plain_unit(units.get(axis, "")) for axis in present}
     if len(set(names.values())) == 1:
         return PixelSize(**known, unit=names["x"])
-    if not set(names.values()) <= set(_MICROMETRES):
+    if not set(names.values()) <= set(MICROMETRES):
         return None
-    return PixelSize(**{a: known[a] * _MICROMETRES[names[a]] for a in present}, unit="um")
+    return PixelSize(**{a: known[a] * MICROMETRES[names[a]] for a in present}, unit="um")
 
 
 def _plain_unit(unit: str) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, Stored, to_canonical
 from objclass.errors import ImageError
-from objclass.images.plane import PlaneWriter, reserve
+from objclass.images.plane import PlaneWriter, channels, reserve
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -355,7 +355,7 @@ class MultipageTiffWriter:
             dtype=image.dtype.newbyteorder("<"),
             byteorder="<",
             photometric="minisblack",
-            metadata=_ome(image.pixel_size),
+            metadata=_ome(image),
             ome=True,
             software="objclass",
         )
@@ -382,14 +382,22 @@ class MultipageTiffWriter:
 _OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}
 
 
-def _ome(size: PixelSize | None) -> dict[str, Any]:
+def _ome(image: OutputImage) -> dict[str, Any]:
     # tifffile's own would differ from run to run
-    fixed = {"axes": "TZCYX", "UUID": f"urn:uuid:{UUID(int=0)}", "Creator": "objclass"}
-    if size is None:
-        return fixed
-    unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
-    return fixed | {
-        f"PhysicalSize{axis.upper()}{suffix}": value
-        for axis in "xyz"
-        for suffix, value in (("", getattr(size, axis)), ("Unit", unit))
-    }
+    found: dict[str, Any] = {"axes": "TZCYX", "UUID": f"urn:uuid:{UUID(int=0)}", "Creator": "objclass"}
+    size = image.pixel_size
+    if size is not None:
+        unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
+        for axis in "xyz":
+            key = f"PhysicalSize{axis.upper()}"
+            found |= {key: getattr(size, axis), f"{key}Unit": unit}
+    if len(image.names) == channels(image) and not image.labels:
+        found["Channel"] = {"Name": list(image.names)}
+        if len(image.colors) == len(image.names):
+            found["Channel"]["Color"] = [_ome_color(color) for color in image.colors]
+    return found
+
+
+def _ome_color(color: tuple[int, int, int]) -> int:
+    """Red, green, blue and an opaque alpha as the bytes of a signed number, as OME has it."""
+    return int.from_bytes((*color, 255), signed=True)

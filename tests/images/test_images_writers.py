@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import h5py
 import numpy as np
@@ -16,7 +18,9 @@ import tifffile
 from objclass.core import OutputImage, PixelSize, to_canonical
 from objclass.errors import OutputError
 from objclass.images import open_image
-from objclass.images.hdf5 import Hdf5Writer, axistags, chunk_shape
+from objclass.images.attributes import axistags
+from objclass.images.chunks import chunk_shape
+from objclass.images.hdf5 import Hdf5Writer
 from objclass.images.sequence import slices
 from objclass.registry import FORMAT_SUFFIXES, WRITERS, resolve
 from tests.conftest import ROOT
@@ -46,11 +50,16 @@ def blocks(shape: tuple[int, ...], sides: tuple[int, ...]) -> Iterator[tuple[sli
 
 
 def write(path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = None) -> bytes:
+    if path.is_dir():
+        shutil.rmtree(path)
     path.unlink(missing_ok=True)
     writer = resolve(WRITERS[name])(str(path), image)
     for region in cut or [tuple(slice(0, n) for n in image.shape)]:
         writer.write(region, pixels[region])
     writer.close()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return b"".join(str(file.relative_to(path)).encode() + file.read_bytes() for file in files)
     return path.read_bytes()
 
 
@@ -65,6 +74,8 @@ PROMISED = {
     "compressed hdf5": (DTYPES, ANY),
     "numpy": (DTYPES, ANY),
     "multipage tiff": ([d for d in DTYPES if d not in ("u8", "i8")], ANY),
+    **dict.fromkeys(("single-scale OME-Zarr", "multi-scale OME-Zarr", "n5", "compressed n5"), (DTYPES, ANY)),
+    "dvid": ([], []),
     "bmp": (BYTE, [1, 3]),
     "gif": (BYTE, [1]),
     "hdr": (["f4"], [3]),
@@ -208,14 +219,15 @@ def test_same_chunks_in_the_same_order(tmp_path: Path) -> None:
 def test_few_chunks_wait_where_blocks_come_in_scan_order(tmp_path: Path) -> None:
     image = image_of("xyz", "f8", lengths={"x": 100, "y": 100, "z": 200})
     writer = Hdf5Writer(str(tmp_path / "a.h5"), image)
-    depth = chunk_shape("xyz", image.shape, image.dtype)[2]
+    x, y, z = chunk_shape("xyz", image.shape, image.dtype)
+    layer = -(-100 // x) * x * -(-100 // y) * y * z * 8
     waiting = []
     for z in range(0, 200, 10):
         region = (slice(0, 100), slice(0, 100), slice(z, z + 10))
         writer.write(region, np.ones((100, 100, 10)))
-        waiting.append(sum(chunk.nbytes for chunk, _ in writer._waiting.values()))
+        waiting.append(sum(chunk.nbytes for chunk, _ in writer._grid.waiting.values()))
     writer.close()
-    assert max(waiting) <= 100 * 100 * depth * 8
+    assert max(waiting) <= layer
     assert waiting[-1] == 0
 
 
@@ -402,6 +414,40 @@ def test_ome_of_unknown_unit(tmp_path: Path) -> None:
     with tifffile.TiffFile(tmp_path / "a.tiff") as file:
         assert 'PhysicalSizeXUnit="pixel"' in file.ome_metadata
     assert open_image(f"{tmp_path}/a.tiff").pixel_size is None
+
+
+def test_ome_of_channels(tmp_path: Path) -> None:
+    names, colors = ("Kern & <Hof>", "β"), ((255, 0, 0), (0, 255, 1))
+    image = image_of("zyxc", "f4", names=names, colors=colors)
+    pixels = pixels_of(image)
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels)
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        channels = [
+            e.attrib for e in ElementTree.fromstring(file.ome_metadata).iter() if e.tag.endswith("}Channel")
+        ]
+    assert [channel["Name"] for channel in channels] == list(names)
+    assert [int(c["Color"]) % 2**32 for c in channels] == [0xFF0000FF, 0x00FF01FF]  # red, green, blue, alpha
+    assert np.array_equal(open_image(f"{tmp_path}/a.tiff").read(), to_canonical(pixels, "zyxc"))
+
+
+def test_ome_of_a_class_image_has_no_channel_names(tmp_path: Path) -> None:
+    image = image_of("yx", labels=True, names=("a", "b"))
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels_of(image))
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        assert 'Name="a"' not in file.ome_metadata
+
+
+@pytest.mark.filterwarnings("ignore")  # of its own
+def test_ome_as_another_reader_sees_it(tmp_path: Path) -> None:
+    bioio_ome_tiff = pytest.importorskip("bioio_ome_tiff")
+    names = ("a", "b")
+    image = image_of("xyzc", "f4", names=names, pixel_size=PixelSize(0.5, 0.25, 2, "um"))
+    pixels = pixels_of(image)
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels)
+    reader = bioio_ome_tiff.Reader(f"{tmp_path}/a.tiff")
+    assert (reader.dims.order, tuple(reader.channel_names)) == ("TCZYX", names)
+    assert tuple(reader.physical_pixel_sizes) == (2, 0.25, 0.5)
+    assert np.array_equal(reader.data[0], pixels.transpose(3, 2, 1, 0))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
