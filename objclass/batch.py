@@ -24,7 +24,7 @@ from objclass import maps, tables
 from objclass.core import Lane, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, UsageError
 from objclass.features import choose
-from objclass.lanes import Inputs, distinct_names, open_lanes
+from objclass.lanes import Inputs, distinct_names, open_lanes, warn_of_pixel_sizes
 from objclass.outputs import (
     ImageFiles,
     Pending,
@@ -88,6 +88,8 @@ def run(request: Request, progress: Progress | None = None) -> int:
             project.version,
         )
     lanes = open_lanes(request.inputs, project)
+    if request.pixel_size is None:
+        warn_of_pixel_sizes(lanes)
     plan = make_plan(request, lanes, project)
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks)

@@ -22,8 +22,8 @@ from objclass.images.source import Source, known_pixel_size
 _READERS = {".czi": "bioio_czi", ".lif": "bioio_lif", ".nd2": "bioio_nd2"}
 """Suffix -> the package that reads it."""
 
-_PLANES: dict[str, Any] = dict.fromkeys((".czi", ".lif"), {"chunk_dims": ["Y", "X", "S"]})
-"""What makes a reader answer plane by plane; that of ND2 does so anyway."""
+_BY_PLANE: dict[str, Any] = {"chunk_dims": ["Y", "X", "S"]}
+"""Makes a reader answer plane by plane; that of ND2 does so anyway."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _opened(path: str, scene: str = "") -> Iterator[Any]:
         raise ImageError(message) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as metadata of a newer version
-        reader = module.Reader(path, **_PLANES.get(suffix, {}))
+        reader = module.Reader(path, **({} if suffix == ".nd2" else _BY_PLANE))
         if scene:
             reader.set_scene(scene)
         yield reader

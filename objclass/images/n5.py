@@ -141,10 +141,14 @@ def _tagged_size(attributes: Mapping[str, Any], axes: str) -> PixelSize | None:
     tags = json.loads(tags) if isinstance(tags, str) else tags
     units = attributes.get("axis_units", {})
     units = json.loads(units) if isinstance(units, str) else units
-    return known_pixel_size({tag["key"]: tag.get("resolution", 0) for tag in tags.get("axes", ())}, units, axes)
+    return known_pixel_size(
+        {tag["key"]: tag.get("resolution", 0) for tag in tags.get("axes", ())}, units, axes
+    )
 
 
-def _stated_size(stated: Any, attributes: Mapping[str, Any], axes: str, factors: str = "") -> PixelSize | None:
+def _stated_size(
+    stated: Any, attributes: Mapping[str, Any], axes: str, factors: str = ""
+) -> PixelSize | None:
     """Lengths along the axes from the fastest on: of all, or of x, y and z only."""
     if stated is None:
         return None

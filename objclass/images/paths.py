@@ -170,7 +170,9 @@ def _list_arrays(file: str) -> list[str]:
 
 def counted_order(parts: list[Part]) -> list[Part]:
     """The parts in the order of the numbers in their names: ``img2`` before ``img10``."""
-    return sorted(parts, key=lambda part: [int(c) if c.isdecimal() else c for c in re.split(r"(\d+)", str(part))])
+    return sorted(
+        parts, key=lambda part: [int(c) if c.isdecimal() else c for c in re.split(r"(\d+)", str(part))]
+    )
 
 
 def listed(names: list[str], most: int = 8) -> str:
