@@ -25,7 +25,7 @@ from objclass.blocks import VOXEL_BYTES, Limits, ordered
 from objclass.core import Lane, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, UsageError
 from objclass.features import choose
-from objclass.lanes import Inputs, distinct_names, open_lanes
+from objclass.lanes import Inputs, distinct_names, open_lanes, warn_of_pixel_sizes
 from objclass.outputs import (
     ImageFiles,
     Pending,
@@ -99,6 +99,8 @@ def run(request: Request, progress: Progress | None = None) -> int:
             project.version,
         )
     lanes = open_lanes(request.inputs, project)
+    if request.pixel_size is None:
+        warn_of_pixel_sizes(lanes)
     plan = replace(make_plan(request, lanes, project), limits=limits_for(request.resources))
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks)

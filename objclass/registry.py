@@ -19,10 +19,15 @@ READERS = {
     **dict.fromkeys((".h5", ".hdf5", ".ilp"), "objclass.images.hdf5:open_dataset"),
     **dict.fromkeys((".tif", ".tiff"), "objclass.images.tiff:open_tiff"),
     **dict.fromkeys((".npy", ".npz"), "objclass.images.numpy_file:open_array"),
+    **dict.fromkeys((".zarr", ".zip"), "objclass.images.zarr_store:open_zarr"),
+    ".n5": "objclass.images.n5:open_n5",
+    **dict.fromkeys((".bin", ".dat", ".raw"), "objclass.images.raw:open_raw"),
+    **dict.fromkeys((".czi", ".lif", ".nd2"), "objclass.images.bio:open_scene"),
     **dict.fromkeys(
-        (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pbm", ".pgm", ".pnm", ".ppm"),
+        (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pbm", ".pgm", ".pnm", ".ppm", ".ras"),
         "objclass.images.raster:open_raster",
     ),
+    **dict.fromkeys((".exr", ".hdr", ".xv"), "objclass.images.raster:open_raster"),
 }
 """Suffix of an image file -> the function that opens it."""
 

@@ -1,7 +1,8 @@
-"""Images of cameras and browsers: PNG, JPEG, BMP, GIF, Netpbm. Axes are y, x, channel.
+"""Images of cameras and browsers: PNG, JPEG, BMP, GIF, Netpbm, Sun raster. Axes are y, x, channel.
 
 As in ilastik's reader, palettes become red, green and blue, and fewer than 8 bits become 8: black
-and white is 0 and 255. A GIF of several frames has a z axis.
+and white is 0 and 255. A GIF of several frames has a z axis. Radiance (HDR) and OpenEXR hold floats;
+OpenEXR is read with the package of that name (``pip install objclass[exr]``).
 """
 
 import os
@@ -20,17 +21,27 @@ from PIL import UnidentifiedImageError
 
 from objclass.core import AnyArray
 from objclass.errors import ImageError
-from objclass.images import netpbm
+from objclass.images import netpbm, viff
 from objclass.images.plane import EncodedWriter
 from objclass.images.source import Source
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
+_RADIANCE = b"#?"
+
+_EXR = b"\x76\x2f\x31\x01"
+
+_EXR_ORDER = "RGBA"
+"""Channels that come first; others follow by name."""
+
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Colour type of a PNG file -> its channels."""
 
 _MODE_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-"""Pillow's modes that are taken as they are -> their channels."""
+"""Pillow's modes of 8 bits that are taken as they are -> their channels."""
+
+_WIDE_MODES = {"F": np.float32, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
+"""Pillow's modes of one channel and more bits -> their dtype."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,12 @@ def _decoded(path: str, frame: int, _stamp: int) -> AnyArray:
         return _decode_png(path)
     if netpbm.is_numeric(path):
         return netpbm.decode(path)
+    if _begins_with(path, viff.MAGIC):
+        return viff.decode(path)
+    if _begins_with(path, _RADIANCE):
+        return _decode_radiance(path)
+    if _begins_with(path, _EXR):
+        return _decode_exr(path)
     return _decode_other(path, frame)
 
 
@@ -70,14 +87,22 @@ def open_raster(path: str, internal: str = "") -> Source:
         If it is not such an image.
     """
     del internal  # such files hold one array
-    if _begins_with(path, _PNG):
-        shape, dtype = _png_header(path)
-    elif netpbm.is_numeric(path):
-        shape, dtype = netpbm.header(path)
-    else:
-        shape, dtype = _other_header(path)
+    shape, dtype = _header(path)
     axes = "yxc" if len(shape) == len("yxc") else "zyxc"
     return Source(path, RasterStore(path, shape, dtype), axes, "raster image")
+
+
+def _header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if _begins_with(path, _PNG):
+        return _png_header(path)
+    if netpbm.is_numeric(path):
+        return netpbm.header(path)
+    if _begins_with(path, viff.MAGIC):
+        return viff.header(path)
+    if _begins_with(path, _RADIANCE) or _begins_with(path, _EXR):  # kept until its pixels are read
+        pixels = _decoded(path, 0, os.stat(path).st_mtime_ns)
+        return pixels.shape, pixels.dtype
+    return _other_header(path)
 
 
 def _begins_with(path: str, magic: bytes) -> bool:
@@ -103,6 +128,29 @@ def _decode_png(path: str) -> AnyArray:
     return pixels.reshape(height, width, -1)[..., :channels]
 
 
+def _decode_radiance(path: str) -> AnyArray:
+    import imagecodecs
+
+    with open(path, "rb") as file:
+        pixels: AnyArray = imagecodecs.rgbe_decode(file.read())
+    return pixels
+
+
+def _decode_exr(path: str) -> AnyArray:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        message = f"{path}: is read with OpenEXR, which is not installed: pip install objclass[exr]"
+        raise ImageError(message) from error
+    with OpenEXR.File(path, separate_channels=True) as file:
+        planes = {name: channel.pixels for name, channel in file.channels().items()}
+    order = sorted(planes, key=lambda name: (_EXR_ORDER.find(name) % (len(_EXR_ORDER) + 1), name))
+    if len({plane.shape for plane in planes.values()}) != 1:
+        message = f"{path}: its channels differ in size, expected one size"
+        raise ImageError(message)
+    return np.stack([planes[name] for name in order], axis=-1)
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[Pillow.Image]:
     largest = Pillow.MAX_IMAGE_PIXELS
@@ -120,14 +168,16 @@ def _opened(path: str) -> Iterator[Pillow.Image]:
 
 
 def _mode(image: Pillow.Image) -> str:
-    return image.mode if image.mode in _MODE_CHANNELS else "L" if image.mode == "1" else "RGB"
+    is_plain = image.mode in _MODE_CHANNELS or image.mode in _WIDE_MODES
+    return image.mode if is_plain else "L" if image.mode == "1" else "RGB"
 
 
 def _other_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with _opened(path) as image:
-        plane = (image.height, image.width, _MODE_CHANNELS[_mode(image)])
+        mode = _mode(image)
+        plane = (image.height, image.width, _MODE_CHANNELS.get(mode, 1))
         frames = getattr(image, "n_frames", 1) if image.format == "GIF" else 1
-    return (plane if frames == 1 else (frames, *plane)), np.dtype(np.uint8)
+    return (plane if frames == 1 else (frames, *plane)), np.dtype(_WIDE_MODES.get(mode, np.uint8))
 
 
 def _decode_other(path: str, frame: int) -> AnyArray:

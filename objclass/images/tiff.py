@@ -5,12 +5,14 @@ reads only fetch and decode the segments that the region touches.
 """
 
 import logging
+import os
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, Stored, to_canonical
 from objclass.errors import ImageError
+from objclass.images.chunks import Chunked
 from objclass.images.plane import PlaneWriter, channels, reserve
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
@@ -115,30 +118,49 @@ class SegmentedStore:
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the segments that it touches are read."""
-        y, x = self.axes.index("Y"), self.axes.index("X")
-        first, pixels = self._read_rows(region[y], region[x])
+        part = dict(zip(self.axes, region, strict=True))
+        box = self._box(part)
+        pixels = self._read_box(box)
         shape, within = list(self.shape), list(region)
-        shape[y] = pixels.shape[2]
-        within[y] = slice(region[y].start - first, region[y].stop - first)
+        for axis, extent, length in zip("SYX", box, (0, 2, 3), strict=True):
+            if axis in part and not (axis == "S" and self._is_interleaved):
+                place = self.axes.index(axis)
+                shape[place] = pixels.shape[length]
+                within[place] = slice(part[axis].start - extent.start, part[axis].stop - extent.start)
         return pixels.reshape(shape)[tuple(within)]
 
-    def _read_rows(self, rows: slice, columns: slice) -> tuple[int, AnyArray]:
-        """First row of the segments touched, and their rows: sample, z, y, x, sample."""
-        samples, depth, length, width, contiguous = self.keyframe.page.shaped
+    @property
+    def _is_interleaved(self) -> bool:
+        return bool(self.keyframe.page.shaped[0] == 1)
+
+    def _box(self, part: dict[str, slice]) -> tuple[slice, slice, slice]:
+        """Samples, rows and columns of the segments that are touched."""
+        samples, _, length, width, _ = self.keyframe.page.shaped
+        _, height, across = self.keyframe.segment_shape
+        planes = slice(0, samples) if self._is_interleaved else part.get("S", slice(0, samples))
+        return planes, _rounded(part["Y"], height, length), _rounded(part["X"], across, width)
+
+    def _read_box(self, box: tuple[slice, slice, slice]) -> AnyArray:
+        """Pixels of the box, whole in depth: sample, z, y, x, sample."""
+        _, depth, length, width, contiguous = self.keyframe.page.shaped
         deep, height, across = self.keyframe.segment_shape
-        first, last = rows.start // height * height, min(-(-rows.stop // height) * height, length)
-        shape = (samples, depth, last - first, width, contiguous)
-        pixels = np.full(shape, self.keyframe.page.nodata, self.dtype)
+        samples, rows, columns = box
+        sides = [part.stop - part.start for part in box]
+        pixels = np.full(
+            (sides[0], depth, *sides[1:], contiguous), self.keyframe.page.nodata, self.dtype
+        )  # fmt: skip
+        layers = -(-depth // deep)
         numbers = (
             (plane * -(-length // height) + y) * -(-width // across) + x
-            for plane in range(samples * -(-depth // deep))
-            for y in range(first // height, -(-last // height))
+            for plane in range(samples.start * layers, samples.stop * layers)
+            for y in range(rows.start // height, -(-rows.stop // height))
             for x in range(columns.start // across, -(-columns.stop // across))
         )
         for segment, (s, z, y, x, _) in self._decode(numbers):
-            target = pixels[s, z : z + deep, y - first : y - first + height, x : x + across]
+            top, left = y - rows.start, x - columns.start
+            target = pixels[s - samples.start, z : z + deep, top : top + height, left : left + across]
             target[...] = segment[tuple(slice(0, n) for n in target.shape)]
-        return first, pixels
+        return pixels
 
     def _decode(self, numbers: Iterable[int]) -> Iterator[tuple[AnyArray, tuple[int, ...]]]:
         with open(self.path, "rb") as file:
@@ -149,6 +171,11 @@ class SegmentedStore:
                 file.seek(offset)
                 segment, place, _ = self.keyframe.decode(file.read(count), number, **self.tables)
                 yield segment, place
+
+
+def _rounded(part: slice, side: int, length: int) -> slice:
+    """Widened to whole segments."""
+    return slice(part.start // side * side, min(-(-part.stop // side) * side, length))
 
 
 @dataclass(frozen=True)
@@ -177,8 +204,14 @@ class WholeStore:
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""
-        with _opened(self.path) as file:
-            return np.array(file.series[0].asarray()[region])
+        return _whole(self.path, os.stat(self.path).st_mtime_ns)[region].copy()
+
+
+# block after block must not pay for the whole again
+@lru_cache(maxsize=2)
+def _whole(path: str, _stamp: int) -> AnyArray:
+    with _opened(path) as file:
+        return np.asarray(file.series[0].asarray())
 
 
 def open_tiff(path: str, internal: str = "") -> Source:
@@ -218,7 +251,14 @@ def _store(path: str, file: Any, series: Any) -> Stored:
     keyframe, letters = Keyframe(path, page), series.axes[ahead:]
     frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
     pages = tuple(_page(frame, keyframe, letters, shape[ahead:], dtype) for frame in frames)
-    return PagedStore(pages, shape, dtype) if ahead else pages[0]
+    stored = PagedStore(pages, shape, dtype) if ahead else pages[0]
+    if page.is_final or page.compression == 1:  # nothing to unpack
+        return stored
+    chunks = {"Y": keyframe.segment_shape[1], "X": keyframe.segment_shape[2]}
+    if page.shaped[0] > 1:  # each sample has segments of its own
+        chunks["S"] = 1
+    sides = (chunks.get(axis, n) for axis, n in zip(letters, shape[ahead:], strict=True))
+    return Chunked(stored, (*(1,) * ahead, *sides))
 
 
 def _axes_ahead(series: Any) -> int | None:
