@@ -17,7 +17,7 @@ import numpy as np
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize
 from objclass.errors import ImageError, OutputError
 from objclass.images.attributes import attributes, element_size
-from objclass.images.chunks import Grid, Packer, chunk_shape, deflated
+from objclass.images.chunk_grid import Grid, Packer, chunk_shape, deflated
 from objclass.images.packed import read_packed, unpacker
 from objclass.images.paths import listed
 from objclass.images.source import (

@@ -17,7 +17,7 @@ import numpy as np
 from objclass.core import AnyArray, OutputImage
 from objclass.errors import OutputError
 from objclass.images.attributes import attributes
-from objclass.images.chunks import Grid, Packer, chunk_shape, deflated
+from objclass.images.chunk_grid import Grid, Packer, chunk_shape, deflated
 
 _VERSION = "2.0.0"
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, to_canonical
 from objclass.images.attributes import attributes
-from objclass.images.chunks import Grid, Packer, chunk_shape
+from objclass.images.chunk_grid import Grid, Packer, chunk_shape
 
 AXES_ZARR = "tczyx"
 """The order of axes in every file."""

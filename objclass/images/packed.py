@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from objclass.core import AnyArray
-from objclass.images.chunks import THREADS, Grid, overlap
+from objclass.images.chunk_grid import THREADS, Grid, overlap
 
 KEPT_BYTES = 1 << 27
 """Most that a read leaves behind of chunks that the next slab may want again."""

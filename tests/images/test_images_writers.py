@@ -21,7 +21,7 @@ from objclass.core import OutputImage, PixelSize, to_canonical
 from objclass.errors import OutputError
 from objclass.images import open_image
 from objclass.images.attributes import axistags
-from objclass.images.chunks import chunk_shape
+from objclass.images.chunk_grid import chunk_shape
 from objclass.images.hdf5 import Hdf5Writer
 from objclass.registry import FORMAT_SUFFIXES, READERS, WRITERS, resolve
 
