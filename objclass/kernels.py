@@ -14,6 +14,7 @@ The GIL is released while a compiled kernel runs.
 
 import ctypes
 import hashlib
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -46,6 +47,7 @@ class Kernels:
     signature
         Types of the parameters of the last one: ``"int64"`` and ``"float64"`` for numbers, ``"uint8*"`` and
         the like for arrays, of which kernels see where they begin: they have one index and no length.
+        It may end in ``*arguments``.
         Empty for kernels that numba itself calls.
     """
 
@@ -116,9 +118,11 @@ class Kernels:
         import llvmlite.binding as llvm
         from numba import types
 
-        function = self._jit(
-            types.void(*(_numba_type(types, name) for name in self._signature)), **dict.fromkeys(INNER, True)
-        )
+        kinds = [_numba_type(types, name) for name in self._signature]
+        code = self.functions[-1].__code__
+        if code.co_flags & inspect.CO_VARARGS:
+            kinds[code.co_argcount :] = [types.Tuple(kinds[code.co_argcount :])]
+        function = self._jit(types.void(*kinds), **dict.fromkeys(INNER, True))
         (signature,) = function.signatures
         module = llvm.parse_assembly(function.inspect_llvm(signature))
         named = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}

@@ -365,6 +365,8 @@ def _add_per_object(
 ) -> None:
     """Compute the statistics that want each object whole."""
     wanted = [s for s in needed if issubclass(s, PerObject)]
+    done |= {s: s(at_once) for s in wanted if (at_once := s.of_all(frame, done[Extent])) is not None}
+    wanted = [s for s in wanted if s not in done]
     for reach in sorted({s.reach for s in wanted}):
         now = [s for s in wanted if s.reach == reach]
         pixels = any(s.pixels for s in now)

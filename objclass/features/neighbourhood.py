@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import AnyArray, IntArray
+from objclass.features.boxes import batches, columns_xyz, together
 from objclass.features.statistics import (
     BINS,
     FLT_MAX,
@@ -179,33 +180,6 @@ def _side_by_side(
 # ---------------------------------------------------------------------------- folded by a kernel
 
 
-def batches(low: IntArray, high: IntArray, voxels: int) -> Iterator[range]:
-    """Runs of consecutive objects whose boxes lie in one of at most ``voxels`` voxels.
-
-    Where objects are few that box would be much more than theirs: there each object is a run.
-    """
-    volumes = np.prod(high - low, axis=1)
-    for rows in _runs(low.tolist(), high.tolist(), voxels):
-        of_all = np.prod(high[rows].max(axis=0) - low[rows].min(axis=0))
-        if of_all <= 2 * volumes[rows].sum():
-            yield rows
-        else:
-            yield from (range(row, row + 1) for row in rows)
-
-
-def _runs(low: list[list[int]], high: list[list[int]], voxels: int) -> Iterator[range]:
-    start, bottom, top = 0, [0], [0]
-    for row in range(len(low)):
-        if row > start:
-            bottom, top = list(map(min, bottom, low[row])), list(map(max, top, high[row]))
-        if row == start or math.prod(b - a for a, b in zip(bottom, top, strict=True)) > voxels:
-            if row > start:
-                yield range(start, row)
-            start, bottom, top = row, low[row], high[row]
-    if low:
-        yield range(start, len(low))
-
-
 def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: str) -> dict[Any, Any]:
     """The statistics `FOLDED` of the neighbourhoods of some objects.
 
@@ -221,12 +195,10 @@ def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: st
         ``"context"`` or ``"both"``.
     """
     n, c = len(rows), frame.channels
-    crop_low, crop_high = (
-        _with_z(part[rows], z) for part, z in zip(_crops(frame, extent), (0, 1), strict=True)
-    )
-    own_low, own_high = _with_z(extent.low[rows], 0), _with_z(extent.high[rows] + 1, 1)
-    corner = crop_low.min(axis=0)
-    box = box_of(corner, crop_high.max(axis=0))
+    low, high = (part[rows] for part in _crops(frame, extent))
+    corner, box = together(low, high)
+    crop_low, crop_high = columns_xyz(low, 0), columns_xyz(high, 1)
+    own_low, own_high = columns_xyz(extent.low[rows], 0), columns_xyz(extent.high[rows] + 1, 1)
     assert frame.read_raw is not None
     labels = np.ascontiguousarray(frame.objects.labels[box])
     raw = frame.read_raw(box)
@@ -260,12 +232,6 @@ def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: st
         Histogram: Histogram(bins, *histogram_range(intensity, common=False)),
         ChannelScatter: ChannelScatter(count, total.T, matrix),
     }
-
-
-def _with_z(coordinates: IntArray, z: int) -> IntArray:
-    """Coordinates x, y, z (n, 3) of x, y(, z): those of planes get ``z``."""
-    missing = np.full((len(coordinates), 3 - coordinates.shape[1]), z)
-    return np.concatenate([coordinates, missing], axis=1)
 
 
 class Crop(NamedTuple):
