@@ -118,10 +118,11 @@ class Kernels:
         import llvmlite.binding as llvm
         from numba import types
 
-        kinds = [_numba_type(types, name) for name in self._signature]
+        kinds: list[Any] = [_numba_type(types, name) for name in self._signature]
         code = self.functions[-1].__code__
         if code.co_flags & inspect.CO_VARARGS:
-            kinds[code.co_argcount :] = [types.Tuple(kinds[code.co_argcount :])]
+            rest: Any = types.Tuple  # untyped
+            kinds[code.co_argcount :] = [rest(kinds[code.co_argcount :])]
         function = self._jit(types.void(*kinds), **dict.fromkeys(INNER, True))
         (signature,) = function.signatures
         module = llvm.parse_assembly(function.inspect_llvm(signature))

@@ -51,5 +51,3 @@ def columns_xyz(coordinates: IntArray, z: int) -> IntArray:
     """Coordinates x, y, z (n, 3) of x, y(, z): those of planes get ``z``."""
     missing = np.full((len(coordinates), 3 - coordinates.shape[1]), z)
     return np.concatenate([coordinates, missing], axis=1)
-
-

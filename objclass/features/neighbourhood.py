@@ -63,7 +63,7 @@ Floats = NDArray[np.floating[Any]]
 
 kernel = Kernels(
     globals(),
-    repays_loading=300_000,
+    repays_loading=50_000,
     repays_compiling=5_000_000,
     signature=(
         *("uint32*", "float32*", "int64", "int64", "int64"),
@@ -101,7 +101,7 @@ def neighbourhoods(
         yield from _gathered(frame, low, high, needed)
         return
     for rows in batches(low, high, SLAB // frame.channels):
-        done = {scope: folded(function, frame, extent, rows, scope) for scope in needed}
+        done: dict[str, Done] = {scope: folded(function, frame, extent, rows, scope) for scope in needed}
         yield len(rows), done
 
 
@@ -129,7 +129,9 @@ def _gathered(
     from objclass.features import gather
 
     for samples in _samples(frame, low, high, tuple(needed)):
-        done = {scope: gather(needed[scope], partial(list, [samples[scope]])) for scope in needed}
+        done: dict[str, Done] = {
+            scope: gather(needed[scope], partial(list, [samples[scope]])) for scope in needed
+        }
         yield next(iter(samples.values())).count, done
 
 
@@ -180,7 +182,7 @@ def _side_by_side(
 # ---------------------------------------------------------------------------- folded by a kernel
 
 
-def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: str) -> dict[Any, Any]:
+def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: str) -> Done:
     """The statistics `FOLDED` of the neighbourhoods of some objects.
 
     Parameters

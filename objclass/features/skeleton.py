@@ -24,7 +24,7 @@ work. They run as they stand; where there are many pixels, the same functions ru
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ SLAB = 1 << 22
 REPAYS_LOADING = 10_000
 """So many pixels take about as long as what was once compiled takes to load."""
 
-REPAYS_COMPILING = 700_000
+REPAYS_COMPILING = 500_000
 """About half of what compiling takes: the next run gains from it, too."""
 
 
@@ -207,15 +207,15 @@ def _lengths(size: int) -> list[int]:
 
 def space(size: int) -> Space:
     """Room for an object of that many pixels, as lists."""
-    return Space(*([0] * n for n in _lengths(size)))
+    room: Any = ([0] * n for n in _lengths(size))
+    return Space(*room)
 
 
 def _arrays(size: int) -> Space:
     """The same as arrays, not filled: most of them will hardly be used."""
-    integers = len(Space._fields) - FLOATS
-    return Space(
-        *(np.empty(n, np.int64 if i < integers else np.float64) for i, n in enumerate(_lengths(size)))
-    )
+    kinds = [np.int64] * (len(Space._fields) - FLOATS) + [np.float64] * FLOATS
+    room: Any = map(np.empty, _lengths(size), kinds)
+    return Space(*room)
 
 
 kernel = Kernels(
@@ -744,7 +744,7 @@ def skeleton_numbers(s: Space, width: int, height: int, numbers: Floats, at: int
 
 @kernel
 def measure_skeletons(
-    labels: Ints, stride: int, bounds: Ints, n: int, first: int, numbers: Floats, *space: Ints | Floats
+    labels: Ints, stride: int, bounds: Ints, n: int, first: int, numbers: Floats, *space: Any
 ) -> None:
     """Measure n objects, ``first`` and those that follow, in a label image with rows of that ``stride``.
 
