@@ -13,6 +13,9 @@ import numpy as np
 from objclass.core import IntArray
 from objclass.features.statistics import box_of
 
+READ = 1 << 15
+"""Reading a box and beginning to work on it takes about as long as so many voxels."""
+
 
 def batches(low: IntArray, high: IntArray, voxels: int) -> Iterator[range]:
     """Runs of consecutive objects whose boxes lie in one of at most ``voxels`` voxels.
@@ -22,7 +25,7 @@ def batches(low: IntArray, high: IntArray, voxels: int) -> Iterator[range]:
     volumes = np.prod(high - low, axis=1)
     for rows in _runs(low.tolist(), high.tolist(), voxels):
         of_all = np.prod(high[rows].max(axis=0) - low[rows].min(axis=0))
-        if of_all <= 2 * volumes[rows].sum():
+        if of_all <= 2 * np.maximum(volumes[rows], READ).sum():
             yield rows
         else:
             yield from (range(row, row + 1) for row in rows)

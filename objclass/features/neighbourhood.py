@@ -96,7 +96,8 @@ def neighbourhoods(
     low, high = _crops(frame, extent)
     work = int(np.prod(high - low, axis=1).sum()) * len(needed)
     known = all(FOLDED.issuperset(statistics) for statistics in needed.values())
-    function = kernel.choose(work) if known and max(frame.margin) < FURTHEST else None
+    known &= frame.objects.count > 0 and max(frame.margin) < FURTHEST
+    function = kernel.choose(work) if known else None
     if function is None:
         yield from _gathered(frame, low, high, needed)
         return
