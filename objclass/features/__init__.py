@@ -12,7 +12,6 @@ statistics that it is made of (`objclass.features.statistics`), and so say how i
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -393,6 +392,8 @@ def _add_per_object(
 ) -> None:
     """Compute the statistics that want each object whole."""
     wanted = [s for s in needed if issubclass(s, PerObject)]
+    done |= {s: s(at_once) for s in wanted if (at_once := s.of_all(frame, done[Extent])) is not None}
+    wanted = [s for s in wanted if s not in done]
     for reach in sorted({s.reach for s in wanted}):
         now = [s for s in wanted if s.reach == reach]
         pixels = any(s.pixels for s in now)
@@ -433,12 +434,11 @@ def _measure_around(
     from objclass.features.neighbourhood import neighbourhoods
 
     parts: dict[Key, list[FloatArray]] = {f.key: [] for fs in by_scope.values() for f in fs}
-    for samples in neighbourhoods(frame, extent, tuple(by_scope)):
+    needed = {scope: closure(s for f in fs for s in f.needs) for scope, fs in by_scope.items()}
+    for count, done in neighbourhoods(frame, extent, needed):
         for scope, features in by_scope.items():
-            sample = samples[scope]
-            done = gather(closure(s for f in features for s in f.needs), partial(list, [sample]))
             for f in features:
-                parts[f.key].append(_compute(f, done, sample.count))
+                parts[f.key].append(_compute(f, done[scope], count))
     return {key: np.concatenate(numbers) for key, numbers in parts.items()}
 
 

@@ -221,6 +221,11 @@ class PerObject(Statistic):
         raise NotImplementedError
 
     @classmethod
+    def of_all(cls, frame: Any, extent: "Extent") -> FloatArray | None:
+        """The numbers of all objects of a `Frame`, where that is sooner than one by one; else None."""
+        return None
+
+    @classmethod
     def width(cls, ndim: int, channels: int) -> int:
         """How many numbers `of` answers."""
         raise NotImplementedError
