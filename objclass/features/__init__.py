@@ -302,9 +302,12 @@ def gather(
         passes[s] = before if issubclass(s, Derived) else before + 1
     done: dict[type[Statistic], Any] = {}
     scanned = [s for s in statistics if issubclass(s, Merged | Folded)]
+    only: Block | Voxels | None = None  # that there is: it is read once
     for number in range(max((passes[s] for s in scanned), default=-1) + 1):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
-            done |= _pass([s for s in scanned if passes[s] == number], read_blocks(), done, threads)
+            now = [s for s in scanned if passes[s] == number]
+            states, only = _pass(now, [only] if only else read_blocks(), done, threads)
+            done |= states
             for s in statistics:
                 if issubclass(s, Derived) and passes[s] == number:
                     done[s] = s.of(done)
@@ -313,11 +316,13 @@ def gather(
 
 def _pass(
     statistics: Sequence[type[Statistic]], parts: Iterable[Block | Voxels], done: Done, threads: int
-) -> dict[type[Statistic], Any]:
-    """Statistics that are computed together, block after block."""
+) -> tuple[dict[type[Statistic], Any], Block | Voxels | None]:
+    """Statistics that are computed together, block after block; and the block if there is only one."""
     states: dict[type[Statistic], Any] = {}
     folds: dict[type[Statistic], Fold] = {}
-    for block in parts:
+    only = None
+    for number, block in enumerate(parts):
+        only = None if number else block
         find = block.choose(folding.FIND_RUNS) if isinstance(block, Block) else None
         if isinstance(block, Block) and find:
             for s in statistics:
@@ -328,7 +333,7 @@ def _pass(
             if s not in folds:
                 voxels = block.voxels if isinstance(block, Block) else block
                 states[s] = _advance(s, states.get(s), voxels, done)
-    return states
+    return states, only
 
 
 def _compile(

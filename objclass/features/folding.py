@@ -58,11 +58,8 @@ class Part:
 
     @cached_property
     def values(self) -> FloatArray:
-        """Pixel values as ilastik sees them, rounded to float32 (channels, v)."""
-        dtype = self.raw.dtype
-        if dtype.kind in "biu" and dtype.itemsize <= 2:
-            return self.stored
-        return self.raw.T.astype(np.float32, order="C").astype(np.float64)
+        """Pixel values as ilastik sees them, float32 (channels, v)."""
+        return np.ascontiguousarray(self.raw.T, np.float32)
 
 
 def parts(
@@ -82,6 +79,8 @@ def parts(
         Only objects whose label modulo ``shares`` is ``share``.
     """
     z, y, x = labels.shape
+    # arrays that cannot be written are of another type for numba, for which it would compile once more
+    labels, raw = (a if a.flags.writeable else a.copy() for a in (labels, raw))
     lines, pixels = labels.reshape(z * y, x), raw.reshape(z * y, x * raw.shape[3])
     step = max(PART // x, 1)
     runs = np.empty((step * x, 6), np.int64)
@@ -119,23 +118,26 @@ def find_runs(
     ``height`` the number of lines of a plane in the slab.
     """
     lines, width = labels.shape
+    ends = np.empty(width, np.int64)
     found = 0
     for line in range(lines):
         row = labels[line]
-        start, label = 0, row[0]
-        for x in range(1, width + 1):
-            if x < width and row[x] == label:
-                continue
+        changes = 0
+        for x in range(width - 1):  # without a branch: nobody can predict where objects end
+            ends[changes] = x + 1
+            changes += row[x] != row[x + 1]
+        ends[changes] = width
+        y, z = y0 + (first + line) % height, z0 + (first + line) // height
+        start = 0
+        for i in range(changes + 1):
+            label = row[start]
             if label != 0 and (shares == 1 or label % shares == share):
                 runs[found, OBJECT] = int(label) - 1
-                runs[found, X] = start
-                runs[found, Y] = y0 + (first + line) % height
-                runs[found, Z] = z0 + (first + line) // height
-                runs[found, LENGTH] = x - start
+                runs[found, X], runs[found, Y], runs[found, Z] = start, y, z
+                runs[found, LENGTH] = ends[i] - start
                 runs[found, START] = line * width + start
                 found += 1
-            if x < width:
-                start, label = x, row[x]
+            start = ends[i]
     return found
 
 
@@ -203,9 +205,10 @@ def intensity(
             x = values[c, start : start + length]
             added, least, largest = total[c, o], low[c, o], high[c, o]
             for j in range(length):
-                added += x[j]
-                least = x[j] if x[j] < least else least  # noqa: FURB136 (NaN is left out)
-                largest = x[j] if x[j] > largest else largest  # noqa: FURB136 (same)
+                value = float(x[j])
+                added += value
+                least = value if value < least else least  # noqa: FURB136 (NaN is left out)
+                largest = value if value > largest else largest  # noqa: FURB136 (same)
             # + 0.0: of 0 and -0 numpy may take either
             total[c, o], low[c, o], high[c, o] = added, least + 0.0, largest + 0.0
 

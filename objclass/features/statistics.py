@@ -84,9 +84,16 @@ class Voxels:
         return np.diff(self.first, append=len(self.rows))
 
     @cached_property
+    def counts(self) -> NDArray[np.intp]:
+        """Number of voxels of each object."""
+        counts = np.zeros(self.count, np.intp)
+        counts[self.present] = self.sizes
+        return counts
+
+    @cached_property
     def ordinal(self) -> FloatArray:
         """1, 2, 3 … within each object."""
-        return np.arange(1, len(self.rows) + 1) - np.repeat(self.first, self.sizes).astype(float)
+        return np.arange(1.0, len(self.rows) + 1) - np.repeat(self.first.astype(float), self.sizes)
 
     @cached_property
     def values(self) -> FloatArray:
@@ -179,14 +186,38 @@ class Block:
 
     @cached_property
     def voxels(self) -> Voxels:
-        """The voxels of its objects."""
-        rows, index = group(self.labels)
-        channels = self.raw.shape[3]
-        pixels = self.raw.reshape(self.labels.size, channels)
-        raw = np.empty((channels, len(rows)), self.raw.dtype)
-        for c in range(channels):
-            np.take(pixels[:, c], index, out=raw[c])
-        positions = positions_of(index, self.labels.shape, self.origin, self.ndim)
+        """The voxels of its objects.
+
+        Runs along x are sorted by object, not voxels: there are far fewer of them.
+        """
+        flat = self.labels.ravel()
+        _, height, width = self.labels.shape
+        begins = np.ones(len(flat), bool)
+        np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+        begins[::width] = True
+        start = np.flatnonzero(begins)
+        length = np.diff(start, append=len(flat))
+        here = flat[start] > 0
+        start, length = start[here], length[here]
+        order = np.argsort(flat[start], kind="stable")
+        start, length = start[order], length[order]
+        line = start // width
+        end = np.cumsum(length)
+
+        def each(of_run: IntArray) -> IntArray:
+            return np.repeat(of_run, length)
+
+        count = np.arange(length.sum())
+        x = count + each(start - line * width - end + length)
+        y = each(line % height + self.origin[1])
+        positions = (x, y) if self.ndim == 2 else (x, y, each(line // height + self.origin[0]))
+        rows = each(flat[start].astype(np.intp) - 1)
+        pixels = self.raw.reshape(len(flat), self.raw.shape[3])
+        raw = np.empty((pixels.shape[1], len(rows)), pixels.dtype)
+        if len(raw):
+            index = count + each(start - end + length)
+            for c in range(len(raw)):
+                np.take(pixels[:, c], index, out=raw[c], mode="clip")  # without a copy to fall back on
         return Voxels(self.count, rows, raw, positions, spacing=self.spacing)
 
     @cached_property
@@ -205,34 +236,6 @@ class Block:
     def parts(self, find: Any, share: int, shares: int) -> Iterator[folding.Part]:
         """Its parts with the runs of a share of the objects."""
         return folding.parts(self.labels, self.raw, self.origin, find, share, shares)
-
-
-def group(labels: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Object (from 0) and flat index of each object voxel, objects ascending, scan order within.
-
-    Runs of equal labels are sorted, not voxels: there are far fewer of them.
-    """
-    flat = labels.ravel()
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    lengths = np.diff(starts, append=len(flat))
-    starts, lengths = starts[flat[starts] > 0], lengths[flat[starts] > 0]
-    order = np.argsort(flat[starts], kind="stable")
-    starts, lengths = starts[order], lengths[order]
-    ends = np.cumsum(lengths)
-    index = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
-    return np.repeat(flat[starts].astype(np.intp) - 1, lengths), index
-
-
-def positions_of(
-    index: NDArray[np.intp], shape: tuple[int, ...], origin: tuple[int, int, int], ndim: int
-) -> tuple[IntArray, ...]:
-    """Coordinates x, y(, z) in the whole time step."""
-    _, ny, nx = shape
-    row, x = np.divmod(index, nx)
-    if ndim == 2:
-        return x, row + origin[1]
-    z, y = np.divmod(row, ny)
-    return x, y + origin[1], z + origin[0]
 
 
 def box_of(low: IntArray, high: IntArray) -> tuple[slice, slice, slice]:
@@ -416,11 +419,15 @@ class Intensity(Folded):
             here = [voxels.reduce(ufunc, voxels.values[c], empty) for c in channels]
             return ufunc(start, np.array(here).reshape(start.shape)) + 0.0  # never -0
 
-        total = [voxels.sums(voxels.values[c], self.total[c]) for c in channels]
+        def total(c: int) -> FloatArray:
+            if voxels.integral:  # whatever the order
+                return self.total[c] + voxels.reduce(np.add, voxels.values[c], 0)
+            return voxels.sums(voxels.values[c], self.total[c])
+
         return replace(
             self,
-            count=self.count + np.bincount(voxels.rows, minlength=voxels.count),
-            total=np.array(total).reshape(self.total.shape),
+            count=self.count + voxels.counts,
+            total=np.array([total(c) for c in channels]).reshape(self.total.shape),
             low=extremes(np.fmin, self.low, FLT_MAX),
             high=extremes(np.fmax, self.high, -FLT_MAX),
         )
