@@ -62,7 +62,9 @@ def test_scale_without_unit_is_no_pixel_size(tmp_path: Path) -> None:
 
 
 def test_damaged_scale_is_no_pixel_size(tmp_path: Path) -> None:
-    save_ome_zarr(tmp_path / "a.zarr", "0.4", LEVELS, coordinateTransformations=[{"type": "scale", "scale": "x"}])
+    save_ome_zarr(
+        tmp_path / "a.zarr", "0.4", LEVELS, coordinateTransformations=[{"type": "scale", "scale": "x"}]
+    )
     assert open_image(f"{tmp_path}/a.zarr").pixel_size is None
 
 
@@ -101,7 +103,9 @@ def test_groups(tmp_path: Path, version: Any) -> None:
     group.create_array("deep/two", data=PLANE + 1)
     with pytest.raises(ImageError, match=r"which array\? expected .*one of deep/one; deep/two"):
         open_image(path)
-    with pytest.raises(ImageError, match=r"a\.zarr: there is no array 'x', expected one of deep/one; deep/two"):
+    with pytest.raises(
+        ImageError, match=r"a\.zarr: there is no array 'x', expected one of deep/one; deep/two"
+    ):
         open_image(f"{path}/x")
     stack = open_image(f"{path}/deep/*")
     assert (stack.axes, stack.shape) == ("zyx", (1, 2, 5, 6, 1))
