@@ -129,7 +129,6 @@ class Forest:
         """Votes (n, classes) and their total (n), compiled."""
         votes, total = np.zeros((len(rows), self.classes), np.float32), np.zeros(len(rows))
         nodes = [a.astype(np.uint32) for a in (self.roots, self.column, self.child.ravel())]
-
         part = max(-(-len(rows) // jobs), BLOCK)
 
         def add(start: int) -> None:

@@ -1,11 +1,12 @@
 """Result images: values painted over label images, and how they are brought into their files."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from objclass import registry
 from objclass.core import (
@@ -21,6 +22,7 @@ from objclass.core import (
     from_canonical,
 )
 from objclass.errors import OutputError, UsageError
+from objclass.kernels import Kernels
 from objclass.settings import DTYPES, ExportSettings
 
 log = logging.getLogger("objclass")
@@ -30,6 +32,12 @@ SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 
 SLOT_AXES = "txyzc"
 """The order in which ilastik counts 5D subregions."""
+
+PIECE = 1 << 15
+"""Voxels that are painted together, in all channels."""
+
+kernel = Kernels(globals(), repays_loading=800_000_000, repays_compiling=2_000_000_000)
+"""Work is counted in voxels × channels."""
 
 
 def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
@@ -43,24 +51,94 @@ def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
     return np.dtype(np.uint32)
 
 
-def paint(source: str, objects: Objects, predictions: Predictions | None) -> AnyArray:
-    """A result image of one time step, axes z, y, x, c; background is 0.
+def paint(source: str, objects: Objects, predictions: Predictions | None, axes: str = AXES) -> AnyArray:
+    """A result image of one time step or of a part of it, axes z, y, x, c; background is 0.
 
-    ``predictions`` may be None for identities.
+    Parameters
+    ----------
+    source
+        Name of the result image.
+    objects
+        Their ``labels`` (z, y, x) are painted over: those of the whole time step, or any block of it.
+    predictions
+        Of all objects of the time step; may be None for identities.
+    axes
+        The order in which the pixels are to lie in memory, such as that of the file: `from_canonical`
+        then has nothing to move.
     """
     if source == "Object Identities":
         return objects.labels[..., None]
     if predictions is None:
         message = f"{source} without predictions"
         raise ValueError(message)
-    if source == "Object Predictions":
-        lut = np.concatenate([np.zeros(1, np.uint8), predictions.classes])
-        return np.take(lut, objects.labels)[..., None]
-    columns = np.pad(predictions.probabilities, ((1, 0), (0, 0))).T
-    image = np.empty((*objects.labels.shape, len(columns)), np.float32)
-    for c, lut in enumerate(np.ascontiguousarray(columns)):
-        image[..., c] = np.take(lut, objects.labels)  # one column at a time: rows are a trap
+    table = lut(source, predictions)
+    image = _empty((*objects.labels.shape, len(table)), table.dtype, axes)
+    fill(image, objects.labels, table)
     return image
+
+
+def lut(source: str, predictions: Predictions) -> AnyArray:
+    """Value of each label in each channel, shape (channels, objects + 1): uint8 classes or float32."""
+    values = predictions.classes[:, None] if source == "Object Predictions" else predictions.probabilities
+    return np.ascontiguousarray(np.pad(values, ((1, 0), (0, 0))).T)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], axes: str) -> AnyArray:
+    """An array with axes z, y, x, c whose pixels lie in the order of ``axes``."""
+    order = [axis for axis in AXES[1:] if axis not in axes] + [axis for axis in axes if axis != "t"]
+    lengths = dict(zip(AXES[1:], shape, strict=True))
+    stored = np.empty([lengths[axis] for axis in order], dtype)
+    return stored.transpose([order.index(axis) for axis in AXES[1:]])
+
+
+def fill(image: AnyArray, labels: NDArray[np.unsignedinteger[Any]], table: AnyArray) -> None:
+    """Paint the values of labels.
+
+    Parameters
+    ----------
+    image
+        What is painted, axes z, y, x, c; it may lie in memory as it likes.
+    labels
+        A block of labels, axes z, y, x.
+    table
+        Value of each label in each channel, shape (channels, labels).
+
+    Raises
+    ------
+    IndexError
+        If there is a label that the table lacks.
+    """
+    compiled = kernel.choose(image.size)
+    if compiled:
+        compiled(image, labels, table)
+        return
+    for rows in _pieces(labels.shape):
+        index = labels[rows].astype(np.intp)  # once: every take would do it anew
+        for c, values in enumerate(table):
+            image[(*rows, slice(None), c)] = values.take(index)  # one at a time: rows are a trap
+
+
+def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    """Slices along z and y of some `PIECE` voxels each: what is painted together stays in the cache."""
+    z, y, x = shape
+    planes, rows = max(PIECE // max(y * x, 1), 1), max(PIECE // max(x, 1), 1)
+    for first in range(0, z, planes):
+        for row in range(0, y, rows):
+            yield slice(first, first + planes), slice(row, row + rows)
+
+
+@kernel
+def fill_rows(image: AnyArray, labels: AnyArray, table: AnyArray) -> None:
+    """Paint row by row, in each row channel by channel."""
+    depth, height, width = labels.shape
+    for z in range(depth):
+        for y in range(height):
+            for c in range(len(table)):
+                for x in range(width):
+                    label = labels[z, y, x]
+                    if label >= table.shape[1]:  # numba does not look
+                        raise IndexError
+                    image[z, y, x, c] = table[c, label]
 
 
 @dataclass(frozen=True)
