@@ -173,7 +173,7 @@ def _result(lane: Lane, plan: Plan, name: str) -> Result:
 
 
 def _painted(steps: Sequence[Step], source: str, axes: str) -> AnyArray:
-    frames = [maps.paint(source, step.objects, step.predictions) for step in steps]
+    frames = [maps.painter(source, step.predictions)(step.objects.labels) for step in steps]
     return from_canonical(np.stack(frames), axes)
 
 

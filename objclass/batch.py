@@ -10,9 +10,9 @@ import json
 import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from objclass import maps, tables
+from objclass import machine, maps, tables
+from objclass.blocks import VOXEL_BYTES, Limits, ordered
 from objclass.core import Lane, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, UsageError
 from objclass.features import choose
-from objclass.lanes import Inputs, distinct_names, open_lanes
+from objclass.lanes import Inputs, distinct_names, open_lanes, warn_of_pixel_sizes
 from objclass.outputs import (
     ImageFiles,
     Pending,
@@ -39,9 +40,18 @@ from objclass.outputs import (
 from objclass.pipeline import Clock, Plan, check_lane, collect, object_images, plan_for, run_lane
 from objclass.project import Project, open_project
 from objclass.retraining import retrained
-from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ThresholdSettings
+from objclass.settings import (
+    EXPORT_DEFAULTS,
+    LEAST_MEMORY,
+    ExportSettings,
+    ResourceSettings,
+    ThresholdSettings,
+)
 
 log = logging.getLogger("objclass")
+
+OVERHEAD = 300_000_000
+"""Bytes that Python and the libraries take, whatever the images."""
 
 RUN_FILE = "objclass_run.json"
 
@@ -65,6 +75,7 @@ class Request:
     pixel_size: PixelSize | None = None
     retrain: bool = False
     table_images: bool = False
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
     arguments: tuple[str, ...] = ()
 
 
@@ -88,32 +99,74 @@ def run(request: Request, progress: Progress | None = None) -> int:
             project.version,
         )
     lanes = open_lanes(request.inputs, project)
-    plan = make_plan(request, lanes, project)
+    if request.pixel_size is None:
+        warn_of_pixel_sizes(lanes)
+    plan = replace(make_plan(request, lanes, project), limits=limits_for(request.resources))
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks)
-    done = 0
     try:
         with TableFiles(tasks) as table_files:
-            for number, task in enumerate(tasks):
-                label = f"lane {number + 1}/{len(tasks)} {task.name}"
-                try:
-                    seconds, counts = run_task(task, plan, table_files, progress or _quiet)
-                except ObjclassError as fault:
-                    report.failed(task, str(fault))
-                    log.error("%s failed: %s", label, " ".join(str(fault).split()))  # noqa: TRY400
-                    log.debug("", exc_info=True)
-                    return 1 if done else LaneError.exit_code
-                done += 1
-                report.finished(task, counts, seconds)
-                log.info("%s: %d objects in %.2f s", label, counts["objects"], sum(seconds.values()))
-                log.info("  %s", ", ".join(written(task)))
+            return _run_tasks(tasks, plan, table_files, report, progress or _quiet)
     finally:
         report.write(perf_counter() - started)
+
+
+def _run_tasks(
+    tasks: Sequence[Task], plan: Plan, table_files: TableFiles, report: "RunReport", progress: Progress
+) -> int:
+    """Run the lanes, several at once where that pays; what they give is kept in their order."""
+    at_once, plan = share_out(tasks, plan)
+    done = 0
+    run_one = partial(run_task, plan=plan, progress=progress)
+    with closing(ordered(run_one, tasks, at_once, Finished.discard)) as results:
+        for number, result in enumerate(results, 1):
+            label = f"lane {number}/{len(tasks)} {result.task.name}"
+            try:
+                keep(result, table_files)
+            except ObjclassError as fault:
+                report.failed(result.task, str(fault))
+                log.error("%s failed: %s", label, " ".join(str(fault).split()))  # noqa: TRY400
+                log.debug("", exc_info=True)
+                return 1 if done else LaneError.exit_code
+            done += 1
+            seconds = result.clock.seconds
+            report.finished(result.task, result.counts, seconds)
+            log.info("%s: %d objects in %.2f s", label, result.counts["objects"], sum(seconds.values()))
+            log.info("  %s", ", ".join(written(result.task)))
+            log.debug("  %s", ", ".join(f"{part} {taken:.3f} s" for part, taken in seconds.items()))
     return 0
+
+
+def share_out(tasks: Sequence[Task], plan: Plan) -> tuple[int, Plan]:
+    """How many lanes are run at once, and the plan with what each of them may use.
+
+    Small lanes are run side by side, each by one thread; large ones one after the other, in blocks. So are
+    lanes that go to one file.
+    """
+    limits = plan.limits
+    files = [path for task in tasks for output in task.outputs for path in [output.path]]
+    if limits.jobs == 1 or len(tasks) == 1 or len(set(files)) < len(files):
+        return 1, plan
+    at_once = min(limits.jobs, len(tasks))
+    each = Limits(limits.memory // at_once if limits.memory is not None else None, limits.block, 1)
+    largest = max(int(np.prod(task.lane.objects.shape[1:4])) for task in tasks)
+    if not each.holds(largest * VOXEL_BYTES):
+        return 1, plan
+    return at_once, replace(plan, limits=each)
 
 
 def _quiet(_: str, __: float) -> None:
     """No progress."""
+
+
+def limits_for(resources: ResourceSettings) -> Limits:
+    """What the user allows, else what the machine has: all cores, and half of the free memory."""
+    if resources.max_memory is not None:
+        memory: int | None = resources.max_memory - OVERHEAD
+    else:
+        free = machine.free_memory()
+        memory = None if free is None else max(free // 2, LEAST_MEMORY - OVERHEAD)
+    return Limits(memory, resources.block_shape, resources.jobs or machine.cores())
 
 
 def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:
@@ -200,45 +253,88 @@ def _as_lane_error(task: Task) -> Iterator[None]:
         raise LaneError(message) from fault
 
 
-def run_task(
-    task: Task,
-    plan: Plan,
-    table_files: TableFiles,
-    progress: Progress,
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Run one lane and write what is asked for; answers seconds by part and counts."""
+@dataclass
+class Finished:
+    """A lane that was run, or the fault that ended it: its files are written, but not yet in place."""
+
+    task: Task
+    clock: Clock = field(default_factory=Clock)
+    counts: dict[str, int] = field(default_factory=dict)
+    images: ImageFiles | None = None
+    columns: tables.Columns = field(default_factory=dict)
+    crops: list[tables.ObjectImage] = field(default_factory=list)
+    fault: ObjclassError | None = None
+
+    def discard(self) -> None:
+        """Remove what it wrote."""
+        if self.images is not None:
+            self.images.discard()
+
+
+def run_task(task: Task, plan: Plan, progress: Progress) -> Finished:
+    """Run one lane, and write its images under temporary names."""
+    finished = Finished(task)
+    try:
+        with _as_lane_error(task):
+            _measure_and_paint(finished, plan, progress)
+    except ObjclassError as fault:
+        finished.discard()
+        finished.fault = fault
+    except BaseException:
+        finished.discard()
+        raise
+    return finished
+
+
+def _measure_and_paint(finished: Finished, plan: Plan, progress: Progress) -> None:
+    task, clock = finished.task, finished.clock
     steps = task.lane.objects.shape[0]
-    clock = Clock()
-    counts: dict[str, int] = {"objects": 0}
     measured = []
-    crops: list[tables.ObjectImage] = []
-    with _as_lane_error(task), ImageFiles(task.outputs) as image_files:
-        for step in run_lane(task.lane, plan):
-            clock.lap("wait")
-            for name, seconds in step.seconds.items():
-                clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
-            for output, writer in zip(task.outputs, image_files.writers, strict=True):
-                frame = maps.paint(output.export.source, step.objects, step.predictions)
-                clock.lap("paint")
-                output.export.write(writer, step.t, frame)
-                clock.lap("write")
-            counts["objects"] += step.objects.count
-            measured.append((step.table, step.predictions))
-            if task.crop_margin is not None:
-                crops += object_images(task.lane, step, task.crop_margin)
-            progress(task.name, (step.t + 1) / steps)
-        table, predictions = collect(measured)
-        classes = plan.project.classes if plan.project is not None else ()
-        if predictions is not None:
-            counts |= {name: int((predictions.classes == k).sum()) for k, name in enumerate(classes, 1)}
-        image_files.commit()
-        clock.lap("write")
-        if task.table is not None:
-            columns = tables.ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
-            table_files.append(task.table, columns, crops)
-            clock.lap("table")
-    clock.seconds.pop("wait", None)
-    return clock.seconds, counts
+    finished.images = images = ImageFiles(task.outputs).__enter__()
+    for step in run_lane(task.lane, plan, clock):
+        for output, writer in zip(task.outputs, images.writers, strict=True):
+            paint = maps.painter(output.export.source, step.predictions)
+            output.export.write(writer, step.t, step.objects.labels, paint, plan.limits)
+            clock.lap("paint")
+        measured.append((step.table, step.predictions))
+        if task.crop_margin is not None:
+            finished.crops += object_images(task.lane, step, task.crop_margin, plan.limits)
+        progress(task.name, (step.t + 1) / steps)
+    images.close()
+    clock.lap("write")
+    table, predictions = collect(measured)
+    classes = plan.project.classes if plan.project is not None else ()
+    finished.counts["objects"] = len(table)
+    if predictions is not None:
+        found = predictions.classes
+        finished.counts |= {name: int((found == k).sum()) for k, name in enumerate(classes, 1)}
+    if task.table is not None:
+        finished.columns = tables.ilastik_columns(
+            table, plan.shown, task.lane, task.name, classes, predictions
+        )
+        clock.lap("table")
+
+
+def keep(result: Finished, table_files: TableFiles) -> None:
+    """Put the files of a lane in place, and its rows into the table.
+
+    Raises
+    ------
+    ObjclassError
+        If the lane, or this, failed; nothing of it is left then.
+    """
+    if result.fault is not None:
+        raise result.fault
+    assert result.images is not None
+    try:
+        with _as_lane_error(result.task):
+            result.clock.restart()
+            result.images.commit()
+            if result.task.table is not None:
+                table_files.append(result.task.table, result.columns, result.crops)
+            result.clock.lap("table")
+    finally:
+        result.discard()
 
 
 def written(task: Task) -> list[str]:
@@ -262,6 +358,8 @@ class RunReport:
             "numpy": np.__version__,
             "arguments": list(request.arguments),
             "project": _file_entry(project.path) if project else None,
+            "jobs": plan.limits.jobs,
+            "memory": plan.limits.memory,
             "threshold": _plain(plan.threshold),
             "features": [": ".join(feature.key) for feature in plan.features],
             "classes": list(project.classes) if project else [],
@@ -302,6 +400,7 @@ class RunReport:
         if self._path is None:
             return
         self._content["seconds"] = round(seconds, 4)
+        self._content["peak_memory"] = machine.peak_memory()
         pending = Pending()
         temporary = pending.add(str(self._path))
         Path(temporary).write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")

@@ -165,13 +165,11 @@ class Lane:
     atlas: Image | None = None
 
     def __post_init__(self) -> None:
-        for what, image in (("raw data", self.raw), ("atlas", self.atlas)):
-            lengths = image.shape if image is not None else self.objects.shape
-            for axis, a, b in zip(AXES[:4], lengths, self.objects.shape, strict=False):
-                if image is not None and a != b:
+        for image in self.images:
+            for axis, a, b in zip(AXES[:4], image.shape, self.objects.shape, strict=False):
+                if a != b:
                     message = (
-                        f"{what} {self._told(image)} and {self.role.replace('_', ' ')} "
-                        f"{self._told(self.objects)} differ along {axis} (wrong --input_axes? "
+                        f"{' and '.join(self._told())} differ along {axis} (wrong --input_axes? "
                         "--ignore_training_axistags?)"
                     )
                     raise ImageError(message)
@@ -181,9 +179,14 @@ class Lane:
         """All that were given."""
         return [image for image in (self.raw, self.objects, self.atlas) if image is not None]
 
-    @staticmethod
-    def _told(image: Image) -> str:
-        return f"{image.name} {image.stored.shape} with axes {image.axes} from {image.axes_from}"
+    def _told(self) -> list[str]:
+        roles = ("raw data", self.role.replace("_", " "), "atlas")
+        given = zip(roles, (self.raw, self.objects, self.atlas), strict=True)
+        return [
+            f"{role} {image.name} {image.stored.shape} with axes {image.axes} from {image.axes_from}"
+            for role, image in given
+            if image is not None
+        ]
 
     @property
     def channels(self) -> int:
@@ -192,8 +195,9 @@ class Lane:
 
     @property
     def pixel_size(self) -> PixelSize | None:
-        """From whichever input states it."""
-        return next((image.pixel_size for image in reversed(self.images) if image.pixel_size), None)
+        """From whichever input states it: objects, raw data, atlas."""
+        asked = (self.objects, self.raw, self.atlas)
+        return next((image.pixel_size for image in asked if image is not None and image.pixel_size), None)
 
 
 @dataclass(frozen=True)
@@ -204,14 +208,15 @@ class Objects:
     ----------
     labels
         Label image, axes z, y, x, uint32: 0 is background, objects are 1 … ``count``, numbered by
-        their first voxel in C order.
+        their first voxel in C order. An array, or what reads boxes of it: it has ``shape``, and
+        ``labels[z, y, x]`` with three slices with bounds.
     count
         Number of objects.
     original
         For objects from a label image: the ids that they had there, one for each object.
     """
 
-    labels: NDArray[np.uint32]
+    labels: Any
     count: int
     original: NDArray[Any] | None = None
 
@@ -327,6 +332,13 @@ class OutputImage:
         Least and largest possible value, where known.
     pixel_size
         Where known.
+    origin
+        Of a subregion: its first pixel in the whole, along each axis; empty for the whole.
+    labels
+        Whether the pixels are numbers of something (classes, objects), not amounts.
+    names, colors
+        Where known, of the classes: of the values from 1 if the pixels are numbers, else of the channels.
+        Colors are red, green, blue from 0 to 255.
     """
 
     axes: str
@@ -335,6 +347,10 @@ class OutputImage:
     internal_path: str = "exported_data"
     drange: tuple[float, float] | None = None
     pixel_size: PixelSize | None = None
+    origin: tuple[int, ...] = ()
+    labels: bool = False
+    names: tuple[str, ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
 
 
 class Writer(Protocol):

@@ -4,10 +4,11 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isclose
 from pathlib import Path
 
 from objclass import images
-from objclass.core import Image, Lane
+from objclass.core import Image, Lane, PixelSize
 from objclass.errors import ImageError, UsageError
 from objclass.project import Project
 
@@ -18,6 +19,9 @@ OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
 
 MOST_ROLES = 3
 """Raw data, objects, atlas."""
+
+_ROUNDING = 1e-4
+"""Part by which pixel sizes differ that formats have rounded."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,30 @@ def open_lanes(inputs: Inputs, project: Project | None) -> list[Lane]:
         nickname, directory = images.dataset_name(raws[number] if raws else path)
         lanes.append(Lane(raw, _open(path, role, inputs, project), role, nickname, directory, atlas))
     return lanes
+
+
+def warn_of_pixel_sizes(lanes: Sequence[Lane]) -> None:
+    """Say so where the inputs of a lane state different pixel sizes, and which is taken."""
+    for lane in lanes:
+        stated = [(image, image.pixel_size) for image in lane.images if image.pixel_size is not None]
+        taken = lane.pixel_size
+        if taken is None or all(_is_same(size, taken, lane.objects.ndim) for _, size in stated):
+            continue
+        told = ", ".join(f"{_told(size, lane.objects.ndim)} in {image.name}" for image, size in stated)
+        log.warning(
+            "pixel sizes differ: %s; %s is taken (--pixel_size says what it is)",
+            told, _told(taken, lane.objects.ndim),
+        )  # fmt: skip
+
+
+def _is_same(a: PixelSize, b: PixelSize, ndim: int) -> bool:
+    close = (isclose(p, q, rel_tol=_ROUNDING) for p, q in zip(a.spacing(ndim), b.spacing(ndim), strict=True))
+    return a.unit == b.unit and all(close)
+
+
+def _told(size: PixelSize, ndim: int) -> str:
+    lengths = ",".join(f"{axis}={n:g}" for axis, n in zip("zyx"[-ndim:], size.spacing(ndim), strict=True))
+    return lengths + size.unit
 
 
 def object_role(inputs: Inputs, project: Project | None) -> str:

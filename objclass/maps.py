@@ -1,19 +1,19 @@
 """Result images: values painted over label images, and how they are brought into their files."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass import registry
+from objclass.blocks import ALL, Box, Limits, Slab, ordered
 from objclass.core import (
     AXES,
     AnyArray,
     Image,
-    Objects,
     OutputImage,
     PixelSize,
     Predictions,
@@ -36,9 +36,6 @@ SLOT_AXES = "txyzc"
 PIECE = 1 << 15
 """Voxels that are painted together, in all channels."""
 
-kernel = Kernels(globals(), repays_loading=800_000_000, repays_compiling=2_000_000_000)
-"""Work is counted in voxels × channels."""
-
 
 def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
     """Type of the pixels of a result image before any conversion."""
@@ -51,94 +48,130 @@ def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
     return np.dtype(np.uint32)
 
 
-def paint(source: str, objects: Objects, predictions: Predictions | None, axes: str = AXES) -> AnyArray:
-    """A result image of one time step or of a part of it, axes z, y, x, c; background is 0.
+Paint = Callable[[NDArray[np.uint32]], AnyArray]
+"""Labels of a box (z, y, x) -> a result image of it (z, y, x, c)."""
+
+
+def painter(source: str, predictions: Predictions | None, axes: str = AXES) -> Paint:
+    """What paints the boxes of a result image of one time step; background is 0.
 
     Parameters
     ----------
     source
         Name of the result image.
-    objects
-        Their ``labels`` (z, y, x) are painted over: those of the whole time step, or any block of it.
     predictions
         Of all objects of the time step; may be None for identities.
     axes
-        The order in which the pixels are to lie in memory, such as that of the file: `from_canonical`
-        then has nothing to move.
+        The order in which pixels are to lie in memory, such as that of the file: `from_canonical` then
+        has nothing to move.
     """
     if source == "Object Identities":
-        return objects.labels[..., None]
+        return lambda labels: labels[..., None]
     if predictions is None:
         message = f"{source} without predictions"
         raise ValueError(message)
-    table = lut(source, predictions)
-    image = _empty((*objects.labels.shape, len(table)), table.dtype, axes)
-    fill(image, objects.labels, table)
-    return image
-
-
-def lut(source: str, predictions: Predictions) -> AnyArray:
-    """Value of each label in each channel, shape (channels, objects + 1): uint8 classes or float32."""
     values = predictions.classes[:, None] if source == "Object Predictions" else predictions.probabilities
-    return np.ascontiguousarray(np.pad(values, ((1, 0), (0, 0))).T)
+    lut = np.ascontiguousarray(np.pad(values, ((1, 0), (0, 0))).T)
+    return lambda labels: paint(labels, lut, axes)
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], axes: str) -> AnyArray:
-    """An array with axes z, y, x, c whose pixels lie in the order of ``axes``."""
-    order = [axis for axis in AXES[1:] if axis not in axes] + [axis for axis in axes if axis != "t"]
-    lengths = dict(zip(AXES[1:], shape, strict=True))
-    stored = np.empty([lengths[axis] for axis in order], dtype)
-    return stored.transpose([order.index(axis) for axis in AXES[1:]])
-
-
-def fill(image: AnyArray, labels: NDArray[np.unsignedinteger[Any]], table: AnyArray) -> None:
-    """Paint the values of labels.
+def paint(labels: NDArray[np.unsignedinteger[Any]], lut: AnyArray, axes: str = AXES) -> AnyArray:
+    """Look up the values of labels, axes z, y, x, c.
 
     Parameters
     ----------
-    image
-        What is painted, axes z, y, x, c; it may lie in memory as it likes.
     labels
-        A block of labels, axes z, y, x.
-    table
-        Value of each label in each channel, shape (channels, labels).
+        A box of a label image, axes z, y, x.
+    lut
+        Value of each label in each channel, uint8 or float32, shape (channels, labels).
+    axes
+        The order in which pixels are to lie in memory.
 
     Raises
     ------
     IndexError
         If there is a label that the table lacks.
     """
-    compiled = kernel.choose(image.size)
+    order = [axis for axis in AXES[1:] if axis not in axes] + [axis for axis in axes if axis != "t"]
+    lengths = dict(zip(AXES[1:], (*labels.shape, len(lut)), strict=True))
+    stored = np.empty([lengths[axis] for axis in order], lut.dtype)
+    image = stored.transpose([order.index(axis) for axis in AXES[1:]])
+    compiled = kernels[lut.dtype.name].choose(image.size)
     if compiled:
-        compiled(image, labels, table)
-        return
-    for rows in _pieces(labels.shape):
-        index = labels[rows].astype(np.intp)  # once: every take would do it anew
-        for c, values in enumerate(table):
-            image[(*rows, slice(None), c)] = values.take(index)  # one at a time: rows are a trap
+        _check_labels(labels, lut)
+        steps = [stride // image.itemsize for stride in image.strides]
+        given = np.ascontiguousarray(labels, np.uint32).ravel()
+        compiled(stored.ravel(), given, lut.ravel(), *labels.shape, *lut.shape, *steps)
+        return image
+    for box in _pieces(labels.shape):
+        index = labels[box].astype(np.intp)  # once: every take would do it anew
+        for c, values in enumerate(lut):
+            image[(*box, c)] = values.take(index)  # one channel at a time: rows are a trap
+    return image
 
 
-def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Slices along z and y of some `PIECE` voxels each: what is painted together stays in the cache."""
+def _check_labels(labels: AnyArray, lut: AnyArray) -> None:
+    """Kernels do not look."""
+    greatest = labels.max(initial=0)
+    if greatest >= lut.shape[1]:
+        message = f"label {greatest} of {lut.shape[1] - 1} objects"
+        raise IndexError(message)
+
+
+def _pieces(shape: tuple[int, ...]) -> Iterator[Box]:
+    """Boxes of some `PIECE` voxels, or a row: what is painted together stays in the processor's cache."""
     z, y, x = shape
     planes, rows = max(PIECE // max(y * x, 1), 1), max(PIECE // max(x, 1), 1)
     for first in range(0, z, planes):
         for row in range(0, y, rows):
-            yield slice(first, first + planes), slice(row, row + rows)
+            yield slice(first, first + planes), slice(row, row + rows), slice(0, x)
 
 
-@kernel
-def fill_rows(image: AnyArray, labels: AnyArray, table: AnyArray) -> None:
-    """Paint row by row, in each row channel by channel."""
-    depth, height, width = labels.shape
+kernels = {
+    name: Kernels(
+        globals(),
+        repays_loading=80_000_000,
+        repays_compiling=2_000_000_000,
+        signature=(f"{name}*", "uint32*", f"{name}*", *["int64"] * 9),
+    )
+    for name in ("uint8", "float32")
+}
+"""By type of the values; work is counted in voxels × channels."""
+
+
+@kernels["uint8"]
+@kernels["float32"]
+def paint_rows(
+    image: AnyArray,
+    labels: AnyArray,
+    lut: AnyArray,
+    *given: int,
+) -> None:
+    """Paint row by row, in each row channel by channel.
+
+    ``given`` are the lengths z, y, x, the channels and labels of the table, and the distances between
+    neighbours along z, y, x, c in the image.
+    """
+    depth, height, width, channels, count, step_z, step_y, step_x, step_c = given
     for z in range(depth):
         for y in range(height):
-            for c in range(len(table)):
+            row = (z * height + y) * width
+            for c in range(channels):
+                place = z * step_z + y * step_y + c * step_c
                 for x in range(width):
-                    label = labels[z, y, x]
-                    if label >= table.shape[1]:  # numba does not look
-                        raise IndexError
-                    image[z, y, x, c] = table[c, label]
+                    image[place + x * step_x] = lut[c * count + labels[row + x]]
+
+
+@kernels["uint8"]
+def paint_classes(image: AnyArray, labels: AnyArray, lut: AnyArray, *given: int) -> None:
+    """Paint uint8."""
+    paint_rows(image, labels, lut, *given)
+
+
+@kernels["float32"]
+def paint_probabilities(image: AnyArray, labels: AnyArray, lut: AnyArray, *given: int) -> None:
+    """Paint float32."""
+    paint_rows(image, labels, lut, *given)
 
 
 @dataclass(frozen=True)
@@ -155,6 +188,8 @@ class Export:
         The part of the whole result that is written, in `AXES`.
     result_range, file_range
         Range that is brought to another, if any.
+    misfits
+        How many values did not fit into the type, block by block.
     """
 
     source: str
@@ -162,40 +197,88 @@ class Export:
     region: Region
     result_range: tuple[float, float] | None
     file_range: tuple[float, float] | None
+    misfits: list[int] = field(default_factory=list, compare=False, repr=False)
 
-    def write(self, writer: Writer, t: int, frame: AnyArray) -> None:
-        """Write the part of a time step (z, y, x, c) that belongs to the file."""
-        steps, *inside = self.region
+    def write(self, writer: Writer, t: int, labels: Any, paint: Paint, limits: Limits = ALL) -> None:
+        """Paint the part of a time step that belongs to the file, box by box, and write it.
+
+        Parameters
+        ----------
+        labels
+            Label image of the time step (z, y, x), read by box.
+        """
+        steps, z, y, x, channels = self.region
         if not steps.start <= t < steps.stop:
             return
-        part = frame[tuple(inside)]
-        if self.image.dtype.kind in "iu" and part.dtype.kind in "iu" and self.file_range is None:
-            _warn_wrapped(self.source, part, self.image.dtype)
-        block = self._convert(part)[None]
-        lengths = (1, *(s.stop - s.start for s in inside))
-        place = {axis: slice(0, n) for axis, n in zip(AXES, lengths, strict=True)}
-        place["t"] = slice(t - steps.start, t - steps.start + 1)
-        axes = self.image.axes
-        writer.write(tuple(place[a] for a in axes), from_canonical(block, axes))
+        lengths = z.stop - z.start, y.stop - y.start, x.stop - x.start
+
+        def painted(slab: Slab) -> tuple[tuple[slice, ...], AnyArray]:
+            inside = slab.within(lengths)
+            box = (_shifted(inside[0], z), _shifted(inside[1], y), x)
+            block = self._convert(paint(labels[box])[..., channels])[None]
+            step = slice(t - steps.start, t - steps.start + 1)
+            count = slice(0, channels.stop - channels.start)
+            place = dict(zip(AXES, (step, *inside, count), strict=True))
+            axes = self.image.axes
+            return tuple(place[axis] for axis in axes), from_canonical(block, axes)
+
+        for region, block in ordered(painted, limits.slabs(lengths, self._unit(writer)), limits.jobs):
+            writer.write(region, block)
+
+    def _unit(self, writer: Writer) -> tuple[int, int]:
+        """Planes and rows of the pieces that a file is made of: what comes so can be written at once."""
+        chunks = dict(zip(self.image.axes, getattr(writer, "chunks", None) or (), strict=False))
+        return chunks.get("z", 1), chunks.get("y", 1)
 
     def _convert(self, pixels: AnyArray) -> AnyArray:
-        """Bring values to another range (no clipping), and to another type."""
+        """Bring values to another range (no clipping), and to another type, as ilastik does."""
         dtype = self.image.dtype
         if self.result_range is not None and self.file_range is not None:
-            (low, high), (new_low, new_high) = self.result_range, self.file_range
-            spread = high - low
-            ratio = np.float32((new_high - new_low) / spread if abs(spread) > 1e-12 else 0)
-            pixels = new_low + (pixels - np.float32(low)) * ratio
-            if dtype.kind in "iu":
-                pixels = np.rint(pixels)
+            pixels = rescale(pixels, self.result_range, self.file_range, round_=dtype.kind in "iu")
+        converted = cast_pixels(pixels, dtype)
+        is_float = pixels.dtype.kind == "f"
+        if not np.can_cast(pixels.dtype, dtype) and not (is_float and dtype.kind == "f"):
+            expected = np.trunc(pixels) if is_float else pixels
+            self.misfits.append(int(np.count_nonzero(converted != expected)))
+        return converted
+
+    def warn(self, where: str) -> None:
+        """Tell of values that did not fit."""
+        if sum(self.misfits):
+            dtype = self.image.dtype
+            become = "wrap around" if dtype.kind in "iu" else "are rounded"
+            told = (self.source, where, sum(self.misfits), dtype, become)
+            log.warning("%s in %s: %d values do not fit into %s and %s (--export_dtype)", *told)
+
+
+def _shifted(part: slice, start: slice) -> slice:
+    return slice(part.start + start.start, part.stop + start.start)
+
+
+def rescale(
+    pixels: AnyArray, old: tuple[float, float], new: tuple[float, float], *, round_: bool
+) -> AnyArray:
+    """Bring values from a range to another; fractions are rounded on request, nothing is clipped.
+
+    Examples
+    --------
+    >>> rescale(np.array([0, 0.5, 2], np.float32), (0, 1), (0, 255), round_=True)
+    array([  0., 128., 510.], dtype=float32)
+    """
+    spread = old[1] - old[0]
+    ratio = np.float32((new[1] - new[0]) / spread if abs(spread) > 1e-12 else 0)
+    is_float = pixels.dtype.kind == "f"
+    scaled: AnyArray = new[0] + (pixels - float(old[0])) * ratio
+    return np.rint(scaled) if round_ and is_float else scaled  # of whole numbers, fractions are cut off
+
+
+def cast_pixels(pixels: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
+    """Another type: fractions are cut off, what does not fit wraps around, no number is 0."""
+    if pixels.dtype.kind == "f" and dtype.kind in "iu":
         with np.errstate(invalid="ignore"):
-            return pixels.astype(dtype, copy=False)
-
-
-def _warn_wrapped(source: str, pixels: AnyArray, dtype: np.dtype[Any]) -> None:
-    """ilastik wraps what does not fit, and so do we; but not silently."""
-    if np.iinfo(dtype).max < np.iinfo(pixels.dtype).max and pixels.max(initial=0) > np.iinfo(dtype).max:
-        log.warning("%s up to %d do not fit into %s and wrap around", source, pixels.max(), dtype)
+            # what a processor makes of a float beyond a small type depends on the processor
+            pixels = pixels.astype(np.int64)
+    return pixels.astype(dtype, copy=False)
 
 
 def plan_export(
@@ -235,6 +318,8 @@ def plan_export(
         settings.output_internal_path or "exported_data",
         drange,
         pixel_size,
+        origin=tuple(region[AXES.index(axis)].start for axis in axes),
+        labels=source != "Object Probabilities",
     )
     name = str(settings.output_format)
     refusal = writer_of(name).refusal(image)

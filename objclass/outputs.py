@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import string
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 from objclass import maps, tables
 from objclass.core import AXES, FeatureTable, Lane, Predictions, Writer
 from objclass.errors import InputError, ObjclassError, OutputError, UsageError
+from objclass.images import sequence
 from objclass.maps import SLOT_AXES, Export
 from objclass.pipeline import Plan, given_columns
 from objclass.registry import FORMAT_SUFFIXES, READERS, TABLE_WRITERS
@@ -32,14 +34,46 @@ KNOWN_SUFFIXES = {
 }  # fmt: skip
 """Suffixes that are replaced by that of the output format; any other dot belongs to the name."""
 
+SHARED_SUFFIXES = (".h5", ".n5")
+"""Files and folders that hold several datasets, each with a name: what is there already is kept."""
+
+FOLDER_SUFFIXES = (".n5", ".zarr")
+"""Outputs that are folders."""
+
+LOSSY = ("jpeg", "jpg", "jpeg sequence", "jpg sequence")
+"""Formats that change classes and ids."""
+
 
 @dataclass(frozen=True)
 class Output:
-    """A result image of a lane and the file that it goes to."""
+    """A result image of a lane and where it goes.
+
+    Parameters
+    ----------
+    export
+        What is written.
+    path
+        The file, folder or URL; of a sequence, with ``{slice_index}``.
+    format
+        Name of the format.
+    slices
+        The files of a sequence, in order.
+    """
 
     export: Export
     path: str
     format: str
+    slices: tuple[str, ...] = ()
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it goes to a server, which needs no name on this machine."""
+        return self.format not in FORMAT_SUFFIXES
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that it takes: links followed, so that each has one name only."""
+        return (self.path,) if self.is_url else tuple(map(os.path.realpath, self.slices or (self.path,)))
 
 
 @dataclass(frozen=True)
@@ -65,13 +99,94 @@ def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, b
     classes = len(plan.project.classes) if plan.project else 1
     size = plan.pixel_size or lane.pixel_size
     export, clipped = maps.plan_export(source, lane.objects, lane.role, classes, settings, size)
+    export = _with_classes(export, plan)
     if clipped:
         log.warning("%s: the subregion is clipped to the image", lane.nickname)
-    fields = path_fields(lane, export)
-    path = base / Path(expand(str(settings.output_filename_format), fields)).expanduser()
     name = str(settings.output_format)
-    image = replace(export.image, internal_path=expand(export.image.internal_path, fields))
-    return Output(replace(export, image=image), with_suffix(str(path), FORMAT_SUFFIXES[name]), name)
+    if name in LOSSY:
+        log.warning(
+            "%s: values in %s files are only nearly those written: png keeps them", lane.nickname, name
+        )
+    fields = path_fields(lane, export)
+    inside = _internal_path(export.image.internal_path, fields)
+    export = replace(export, image=replace(export.image, internal_path=inside))
+    # a name that begins with ~ is none of the user's home
+    template = os.path.expanduser(str(settings.output_filename_format))
+    if name not in FORMAT_SUFFIXES:
+        return Output(export, _url(expand(template, fields), name), name)
+    suffix = FORMAT_SUFFIXES[name]
+
+    def filled(more: dict[str, Any]) -> str:
+        return with_suffix(str(base / expand(template, fields | more)), suffix)
+
+    slices: tuple[str, ...] = ()
+    if name.endswith(" sequence"):
+        slices = tuple(filled({"slice_index": index}) for index in _slice_indices(export))
+        _check_slices(slices, template, name)
+    return Output(export, filled({}), name, slices)
+
+
+def _internal_path(template: str, fields: Mapping[str, Any]) -> str:
+    """The name of the dataset, filled in."""
+    inside = expand(template, fields)
+    parts = inside.strip("/").split("/")
+    if {"", ".", ".."} & set(parts):
+        message = (
+            f"--output_internal_path '{inside}': expected a name such as exported_data or volume/classes"
+        )
+        raise UsageError(message)
+    return inside
+
+
+def _url(path: str, name: str) -> str:
+    if "://" not in path:
+        message = f"--output_filename_format '{path}': {name} goes to a server: expected a URL"
+        raise UsageError(message)
+    return path
+
+
+class SliceIndex(int):
+    """The number of a slice: without a format of its own, with as many digits as the last one has."""
+
+    digits: int
+
+    def __new__(cls, number: int, digits: int) -> Self:
+        """A number, and how many digits it is written with."""
+        index = super().__new__(cls, number)
+        index.digits = digits
+        return index
+
+    def __format__(self, spec: str) -> str:
+        return int.__format__(self, spec or f"0{self.digits}")
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+def _slice_indices(export: Export) -> Iterator[SliceIndex]:
+    """The numbers of the slices: those that they have in the whole image."""
+    axis, count = sequence.slices(export.image)
+    start = export.region[AXES.index(axis)].start
+    # as in ilastik, which counts the digits of the number after the last
+    return (SliceIndex(start + n, len(str(start + count))) for n in range(count))
+
+
+def _check_slices(paths: Sequence[str], template: str, name: str) -> None:
+    if len(set(paths)) < len(paths):
+        message = (
+            f"--output_filename_format '{template}': {name}: expected {{slice_index}} in it, the number of "
+            f"each of the {len(paths)} files"
+        )
+        raise UsageError(message)
+
+
+def _with_classes(export: Export, plan: Plan) -> Export:
+    """The same, the names and colors of the classes known to the writer."""
+    if plan.project is None or export.source == "Object Identities":
+        return export
+    shown = slice(None) if export.image.labels else export.region[AXES.index("c")]
+    names, colors = plan.project.classes[shown], plan.project.colors[shown]
+    return replace(export, image=replace(export.image, names=names, colors=colors))
 
 
 def path_fields(lane: Lane, export: Export) -> dict[str, Any]:
@@ -258,11 +373,14 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
             sources |= {os.path.realpath(path) for path in image.files}
     taken: dict[str, dict[str, str]] = {}
     for path, inside, what in _wanted(tasks):
-        if path in sources:
+        within = f"{path}{os.sep}"
+        if path in sources or (
+            path.endswith(FOLDER_SUFFIXES) and any(source.startswith(within) for source in sources)
+        ):
             message = f"{path}: {what} would overwrite an input: give another name"
             raise OutputError(message)
         there = taken.setdefault(path, {})
-        other = there.get(inside) or (next(iter(there.values()), None) if ALONE in (inside, *there) else None)
+        other = next((there[name] for name in there if _clash(name, inside)), None)
         if other is not None:
             message = (
                 f"{path}: both {other} and {what} would be written there: use {{nickname}} and "
@@ -270,19 +388,27 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
             )
             raise OutputError(message)
         there[inside] = what
-        check_writable(path)
+        if "://" not in path:  # which no path has whose links are followed
+            check_writable(path)
 
 
 ALONE = "/"
 """Stands for the whole file where a dataset would have a name."""
 
 
+def _clash(name: str, other: str) -> bool:
+    """Whether two datasets of a file are one, or one would lie in the other."""
+    return ALONE in (name, other) or f"{name}/".startswith(f"{other}/") or f"{other}/".startswith(f"{name}/")
+
+
 def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str]]:
     """Real path, dataset in it, and description of all that is written."""
     for task in tasks:
         for output in task.outputs:
-            inside = output.export.image.internal_path.strip("/") if output.path.endswith(".h5") else ALONE
-            yield os.path.realpath(output.path), inside, f"{output.export.source} of {task.name}"
+            is_shared = output.path.endswith(SHARED_SUFFIXES)
+            inside = output.export.image.internal_path.strip("/") if is_shared else ALONE
+            for path in output.files:
+                yield path, inside, f"{output.export.source} of {task.name}"
     for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
         yield os.path.realpath(path), ALONE, "the table"
 
@@ -293,7 +419,7 @@ def check_writable(path: str) -> None:
     Raises
     ------
     OutputError
-        If it is a folder, or its folder is a file or not writable.
+        If it is a folder that cannot be replaced, or its folder is a file or not writable.
     """
     target = Path(path)
     try:
@@ -303,7 +429,9 @@ def check_writable(path: str) -> None:
     except OSError as fault:
         message = f"output {path}: {fault.strerror}"
         raise OutputError(message) from None
-    if target.is_dir():
+    if target.suffix in FOLDER_SUFFIXES:
+        _check_folder(target)
+    elif target.is_dir():
         message = f"output {path} is a folder"
         raise OutputError(message)
     folder = target.parent
@@ -317,6 +445,16 @@ def check_writable(path: str) -> None:
         raise OutputError(message)
 
 
+def _check_folder(target: Path) -> None:
+    """Refuse what an output that is a folder would destroy: as ilastik, any OME-Zarr."""
+    if target.is_dir() and target.suffix == ".zarr":
+        message = f"output {target} exists already: remove it, or give another name"
+        raise OutputError(message)
+    if target.exists() and not target.is_dir():
+        message = f"output {target} is a file, expected a folder or none: remove it, or give another name"
+        raise OutputError(message)
+
+
 def beside(path: str) -> str:
     """The temporary name of an output: in the same folder, so that it can be renamed."""
     target = Path(path)
@@ -326,35 +464,81 @@ def beside(path: str) -> str:
 
 
 class Pending:
-    """Files that are written beside their final names: renamed by `commit`, else removed."""
+    """Files and folders that are written beside their final names: renamed by `commit`, else removed."""
 
     def __init__(self) -> None:
         self._files: dict[str, str] = {}
+        self._folders: list[str] = []
 
     def add(self, path: str) -> str:
-        """The temporary name for a file; its folder is made."""
+        """The temporary name for a file or a folder; the folder that it lies in is made."""
         if path not in self._files:
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                Path(beside(path)).unlink(missing_ok=True)  # of a killed process of the same number
-            except OSError as fault:
-                message = f"output {path}: its folder cannot be written: {fault.strerror}"
-                raise OutputError(message) from None
-            self._files[path] = beside(path)
+            self._files[path] = self._cleared(path)
         return self._files[path]
 
+    def add_slices(self, paths: Sequence[str]) -> str:
+        """The temporary folder of the files of a sequence, which lie in it by number."""
+        folder = self._cleared(paths[0])
+        self._folders.append(folder)
+        for parent in {Path(path).parent for path in paths}:
+            self._make(parent)
+        self._files |= {path: sequence.slice_path(folder, number) for number, path in enumerate(paths)}
+        return folder
+
+    def _cleared(self, path: str) -> str:
+        temporary = beside(path)
+        self._make(Path(path).parent)
+        _remove(temporary)  # of a killed process of the same number
+        return temporary
+
+    @staticmethod
+    def _make(folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            message = f"output folder {folder} cannot be made: {fault.strerror}"
+            raise OutputError(message) from None
+
     def commit(self) -> None:
-        """Give all files their final names."""
+        """Give all files and folders their final names."""
         for path, temporary in self._files.items():
-            Path(temporary).replace(path)
+            _rename(temporary, path)
         self._files.clear()
+        self.discard()
 
     def discard(self) -> None:
         """Remove what was not committed."""
-        for temporary in self._files.values():
+        for temporary in (*self._files.values(), *self._folders):
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                _remove(temporary)
         self._files.clear()
+        self._folders.clear()
+
+
+def _remove(path: str) -> None:
+    """Remove a file or a folder, if there is one."""
+    target = Path(path)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
+
+
+def _rename(temporary: str, path: str) -> None:
+    """Give a file or a folder its name, in place of what has it."""
+    if not Path(path).is_dir():
+        Path(temporary).replace(path)
+        return
+    # a folder cannot take the name of another one: it steps aside first, and back if that fails
+    aside = f"{beside(path)}.old"
+    _remove(aside)
+    Path(path).rename(aside)
+    try:
+        Path(temporary).rename(path)
+    except OSError:
+        Path(aside).rename(path)
+        raise
+    _remove(aside)
 
 
 class ImageFiles:
@@ -368,25 +552,42 @@ class ImageFiles:
     def __enter__(self) -> Self:
         try:
             for output in self._outputs:
-                previous = output.path if Path(output.path).exists() else None
-                make = maps.writer_of(output.format)
-                path = self._pending.add(output.path)
-                self.writers.append(make(path, output.export.image, previous))
+                self.writers.append(self._begin(output))  # one by one: those before a failure are closed
         except BaseException:
-            self.__exit__()
+            self.discard()
             raise
         return self
 
-    def commit(self) -> None:
-        """Finish all files and give them their names."""
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def _begin(self, output: Output) -> Writer:
+        make = maps.writer_of(output.format)
+        if output.is_url:
+            return make(output.path, output.export.image, None)
+        if output.slices:
+            return make(self._pending.add_slices(output.slices), output.export.image, None)
+        previous = output.path if Path(output.path).exists() else None
+        return make(self._pending.add(output.path), output.export.image, previous)
+
+    def close(self) -> None:
+        """Finish all files, under their temporary names."""
         while self.writers:
             self.writers.pop(0).close()
-        self._pending.commit()
 
-    def __exit__(self, *_: object) -> None:
+    def commit(self) -> None:
+        """Give the files their names."""
+        self.close()
+        self._pending.commit()
+        for output in self._outputs:
+            output.export.warn(output.path)
+
+    def discard(self) -> None:
+        """Remove what was not committed."""
         for writer in self.writers:
             with contextlib.suppress(Exception):
                 writer.close()
+        self.writers.clear()
         self._pending.discard()
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
 
+from objclass.blocks import ALL, TILE_VOXELS, Box, Limits, Tiles
 from objclass.core import (
     AnyArray,
     FeatureTable,
@@ -28,8 +30,8 @@ from objclass.tables import ObjectImage
 
 CENTER = ("Default features", "RegionCenter")
 
-HELD_BYTES = 1 << 30
-"""A time step of raw data up to this size is read once and kept while it is measured."""
+RAW_PLANES = 16
+"""Planes of the pieces in which raw data are read around objects, where the file has no chunks."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Plan:
         Classifies; None only measures.
     pixel_size
         What the user states; it overrides what the images say.
+    limits
+        Memory, blocks and threads; they change no result.
     """
 
     features: tuple[Feature, ...]
@@ -58,6 +62,7 @@ class Plan:
     margin: tuple[int, ...] = ()
     project: Project | None = None
     pixel_size: PixelSize | None = None
+    limits: Limits = ALL
 
     def spacing(self, ndim: int) -> tuple[float, ...]:
         """Extents of a pixel that features see, (y, x) or (z, y, x): 1 unless the user states others.
@@ -71,13 +76,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Step:
-    """Results for one time step. ``seconds`` says where the time went."""
+    """Results for one time step."""
 
     t: int
     objects: Objects
     table: FeatureTable
     predictions: Predictions | None
-    seconds: Mapping[str, float]
 
 
 def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | None = None) -> Plan:
@@ -171,48 +175,48 @@ def _check_channels(lane: Lane, threshold: ThresholdSettings) -> None:
         raise ImageError(message)
 
 
-def run_lane(lane: Lane, plan: Plan) -> Iterator[Step]:
-    """Walk a lane, time step by time step."""
+def run_lane(lane: Lane, plan: Plan, clock: "Clock | None" = None) -> Iterator[Step]:
+    """Walk a lane, time step by time step; the clock is told where the time went."""
+    clock = clock or Clock()
     for t in range(lane.objects.shape[0]):
-        clock = Clock()
-        objects = find_objects(lane, t, plan.threshold)
+        clock.restart()
+        objects = find_objects(lane, t, plan.threshold, plan.limits)
         clock.lap("segment")
         table = measure_step(lane, plan, t, objects)
         clock.lap("features")
         predictions = plan.project.classify(table) if plan.project is not None else None
         clock.lap("classify")
-        yield Step(t, objects, table, predictions, clock.seconds)
+        yield Step(t, objects, table, predictions)
 
 
 def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTable:
     """The table of one time step."""
     frame = Frame(
         objects,
-        _raw_reader(lane.raw, t) if lane.raw is not None else None,
+        _raw_reader(lane.raw, t, plan.limits) if lane.raw is not None else None,
         lane.channels,
         plan.spacing(objects.ndim),
         plan.margin,
+        plan.limits,
     )
     values: dict[Any, FloatArray] = dict(measure(frame, plan.features))
     given = {"original_oid": objects.original} if objects.original is not None else {}
     if lane.atlas is not None:
-        given |= atlas_values(lane.atlas, t, values[CENTER])
+        given |= atlas_values(lane.atlas, t, values[CENTER], plan.limits)
     return FeatureTable(np.full(objects.count, t), np.arange(1, objects.count + 1), values, given)
 
 
-def object_images(lane: Lane, step: Step, margin: int) -> list[ObjectImage]:
+def object_images(lane: Lane, step: Step, margin: int, limits: Limits) -> list[ObjectImage]:
     """Each object of a time step cut out, with ``margin`` pixels around it as far as the image goes."""
     low, high = (step.table.values["Default features", f"Coord<{end}>"] for end in ("Minimum", "Maximum"))
-    labels = step.objects.labels[None, ..., None]
-    raw = lane.raw.read(lane.raw.frame(step.t)) if lane.raw is not None else None
+    size = np.array(lane.objects.shape[3 : 3 - step.objects.ndim : -1])
+    read = _raw_reader(lane.raw, step.t, limits) if lane.raw is not None else None
     crops = []
     for row in range(step.objects.count):
         start = np.maximum(low[row] - margin, 0).astype(int)
-        stop = (high[row] + margin).astype(int)
-        box = (slice(None), *box_of(start, stop))
-        crops.append(
-            ObjectImage((labels[box] == row + 1).astype(np.uint8), raw[box] if raw is not None else None)
-        )
+        box = box_of(start, np.minimum(high[row] + margin, size))
+        mask = (step.objects.labels[box] == row + 1).astype(np.uint8)
+        crops.append(ObjectImage(mask[None, ..., None], read(box)[None] if read is not None else None))
     return crops
 
 
@@ -227,28 +231,37 @@ def _atlas_columns(atlas: Image) -> list[str]:
     return ["AtlasMapping"] if channels == 1 else [f"AtlasMapping_{c}" for c in range(channels)]
 
 
-def atlas_values(atlas: Image, t: int, center: FloatArray) -> dict[str, AnyArray]:
+def atlas_values(atlas: Image, t: int, center: FloatArray, limits: Limits) -> dict[str, AnyArray]:
     """Value of the atlas at the rounded centre (x, y(, z)) of each object, by column."""
-    pixels = atlas.read(atlas.frame(t))[0]
+    read = _raw_reader(atlas, t, limits)
     x, y, *z = np.rint(center).astype(int).T
-    found = pixels[z[0] if z else 0, y, x]
+    depth = z[0] if z else np.zeros_like(y)
+    found = np.zeros((len(x), atlas.shape[4]), atlas.dtype)
+    for slab in limits.slabs(atlas.shape[1:4]):
+        here = (depth >= slab.z) & (depth < slab.stop_z) & (y >= slab.y) & (y < slab.stop_y)
+        if here.any():
+            pixels = read(slab.within(atlas.shape[1:4]))
+            found[here] = pixels[depth[here] - slab.z, y[here] - slab.y, x[here]]
     return {name: found[:, c] for c, name in enumerate(_atlas_columns(atlas))}
 
 
-def _raw_reader(raw: Image, t: int) -> ReadRaw:
-    """Reads regions of a time step: of one that fits, all pixels at once and only once."""
-    steps, *inside, channels = raw.frame(t)
-    held: list[AnyArray] = []
-    fits = int(np.prod(raw.shape[1:])) * raw.dtype.itemsize <= HELD_BYTES
+def _raw_reader(raw: Image, t: int, limits: Limits) -> ReadRaw:
+    """Reads boxes of a time step: of one that may be held, all pixels at once and only once."""
+    _, *shape, channels = raw.shape
+    whole = tuple(slice(0, n) for n in shape)
 
-    def read(region: tuple[slice, slice, slice]) -> AnyArray:
-        if not fits:
-            return cast("AnyArray", raw.read((steps, *region, channels))[0])
-        if not held:
-            held.append(raw.read((steps, inside[0], inside[1], inside[2], channels))[0])
-        return held[0][region]
+    def read(box: Box) -> AnyArray:
+        return cast("AnyArray", raw.read((slice(t, t + 1), *box, slice(0, channels)))[0])
 
-    return read
+    if limits.holds(int(np.prod(raw.shape[1:])) * raw.dtype.itemsize):
+        held = cache(lambda: read((whole[0], whole[1], whole[2])))
+        return lambda box: held()[box]
+    chunks = dict(zip(raw.axes, getattr(raw.stored, "chunks", None) or (), strict=False))
+    planes = min(chunks.get("z", RAW_PLANES), shape[0])
+    rows = max(TILE_VOXELS // (planes * shape[2]), chunks.get("y", 1))
+    tiles = Tiles((shape[0], shape[1], shape[2]), (planes, rows), read, (limits.memory or 0) // 8)
+    # slabs are read straight, each once in a pass; boxes around objects lie close to each other
+    return lambda box: read(box) if box[2] == whole[2] else tiles[box]
 
 
 class Clock:
@@ -256,6 +269,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def restart(self) -> None:
+        """What has passed since the last lap is counted nowhere."""
         self._last = perf_counter()
 
     def lap(self, name: str) -> None:

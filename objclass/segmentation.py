@@ -3,47 +3,109 @@
 Objects are numbered 1 … n in each time step by their first voxel in C order of (z, y, x). In
 segmentations and thresholded maps they are connected components by direct neighbours (4 in a plane, 6
 in a volume) of *equal* value; the ids of a label image stay together, connected or not.
+
+All is done slab by slab: a slab is read (with the surroundings that smoothing needs) and labelled; what
+touches over the seams is joined; then sizes are looked at, and what is left is numbered. Only the methods
+that grow or cut over the whole image need it whole.
 """
 
 import logging
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.core import AnyArray, FloatArray, Image, Lane, Objects
+from objclass.blocks import ALL, Box, Components, Limits, label_image, numbered, ordered
+from objclass.core import AnyArray, FloatArray, Image, IntArray, Lane, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.graphcut import minimum_cut
 from objclass.growing import grow
 from objclass.settings import ThresholdSettings
+from objclass.smoothing import halo, kernels_for, smooth
 
 log = logging.getLogger("objclass")
-
-SMOOTHS_FROM = 0.1
-"""ilastik does not smooth at all if one of the sigmas is smaller."""
 
 GRAPH_CUT_BETA = 0.2
 """ilastik's default; projects do not store another."""
 
-WINDOW = 2.0
-"""Radius of the smoothing kernel in sigmas, as in ilastik."""
+WHOLE = {"ipht": 40, "graph cut": 250}
+"""Methods that need a whole time step at once -> bytes that they take for a voxel of it."""
 
 
-def find_objects(lane: Lane, t: int, settings: ThresholdSettings) -> Objects:
-    """The objects of one time step of a lane.
+def find_objects(lane: Lane, t: int, settings: ThresholdSettings, limits: Limits = ALL) -> Objects:
+    """The objects of one time step of a lane; without limits all of it is held.
 
     Raises
     ------
     LaneError
         For values that cannot be labels: fractions, negative ids of a label image.
     """
-    if lane.role == "prediction_maps":
-        return label(threshold(lane.objects, t, settings))
-    z, y, x = lane.objects.shape[1:4]
-    region = slice(t, t + 1), slice(0, z), slice(0, y), slice(0, x), slice(0, 1)
-    values = integral(lane.objects.read(region)[0, ..., 0], lane.objects.name)
-    return relabel(values, lane.objects.name) if lane.role == "label_image" else label(values)
+    if lane.role == "label_image":
+        return _renumbered(lane.objects, t, limits)
+    if lane.role == "segmentation_image":
+        return _segmented(lane.objects, t, limits)
+    if settings.method in WHOLE:
+        return _of_whole_frame(lane.objects, t, settings, limits)
+    return _thresholded(lane.objects, t, settings, limits)
+
+
+class Found:
+    """The components of one time step, which come slab by slab, and their sizes where these matter."""
+
+    def __init__(self, shape: tuple[int, int, int], limits: Limits) -> None:
+        self.cut = limits.slabs(shape)
+        self.shape = shape
+        self.labels = label_image(shape, self.cut, limits)
+        self.components = Components(self.labels, self.cut)
+        self._sizes: list[IntArray] = []
+
+    def add(self, part: Objects, values: Any = 1, sizes: IntArray | None = None) -> None:
+        """The next slab, whose labels are written already."""
+        self.components.add(part.labels, part.count, values)
+        if sizes is not None:
+            self._sizes.append(sizes)
+
+    def kept(self, root: IntArray, settings: ThresholdSettings) -> NDArray[np.bool_]:
+        """For each part that is a root, whether its component is within the limits of size."""
+        if not self._sizes:
+            return np.ones(len(root), bool)
+        sizes = np.bincount(root, np.concatenate(self._sizes), len(root))
+        largest = settings.max_size if settings.max_size is not None else np.inf
+        return (sizes >= settings.min_size) & (sizes <= largest)
+
+    def objects(self, root: IntArray, kept: NDArray[np.bool_]) -> Objects:
+        """The components that are kept, numbered."""
+        ids, count = numbered(kept, root)
+        return Objects(self.labels.finish(self.components.tables(ids)), count)
+
+
+def _segmented(image: Image, t: int, limits: Limits) -> Objects:
+    """Components of a segmentation."""
+    found = Found(_shape(image), limits)
+
+    def cut(number: int) -> tuple[Objects, Any]:
+        values = integral(_read(image, t, found.cut[number].within(found.shape)), image.name)
+        part = label(values)
+        found.labels.write(number, part.labels)
+        top = values.max()
+        is_single = np.count_nonzero(values == top) == np.count_nonzero(values)
+        return part, top if is_single else values
+
+    for part, values in ordered(cut, range(len(found.cut)), limits.jobs):
+        found.add(part, values)
+    root = found.components.roots()
+    return found.objects(root, np.ones(len(root), bool))
+
+
+def _shape(image: Image) -> tuple[int, int, int]:
+    return image.shape[1:4]
+
+
+def _read(image: Image, t: int, box: Box, channel: int = 0) -> AnyArray:
+    """One channel of a box of a time step, axes z, y, x."""
+    return image.read((slice(t, t + 1), *box, slice(channel, channel + 1)))[0, ..., 0]
 
 
 def integral(values: AnyArray, name: str) -> AnyArray:
@@ -96,6 +158,34 @@ def label(values: AnyArray) -> Objects:
     return Objects(labels.reshape(values.shape), int(count))
 
 
+def _renumbered(image: Image, t: int, limits: Limits) -> Objects:
+    """The ids of a label image, numbered by first occurrence; `Objects.original` says which was which."""
+    shape = _shape(image)
+    cut = limits.slabs(shape)
+    labels = label_image(shape, cut, limits)
+
+    def look(number: int) -> AnyArray:
+        part = relabel(integral(_read(image, t, cut[number].within(shape)), image.name), image.name)
+        labels.write(number, part.labels)
+        assert part.original is not None
+        return part.original
+
+    known: AnyArray = np.zeros(0, np.int64)  # sorted
+    numbers = np.zeros(0, np.uint32)
+    found: list[AnyArray] = []
+    tables: list[NDArray[np.uint32]] = []
+    for ids in ordered(look, range(len(cut)), limits.jobs):
+        new = ids[~np.isin(ids, known)]
+        first = len(known) + 1
+        known = np.concatenate([known.astype(new.dtype, copy=False), new])
+        numbers = np.concatenate([numbers, np.arange(first, first + len(new), dtype=np.uint32)])
+        order = np.argsort(known)
+        known, numbers = known[order], numbers[order]
+        found.append(new)
+        tables.append(np.concatenate([np.zeros(1, np.uint32), numbers[np.searchsorted(known, ids)]]))
+    return Objects(labels.finish(tables), len(known), np.concatenate(found))
+
+
 def relabel(values: AnyArray, name: str = "label image") -> Objects:
     """Number the ids of a label image (z, y, x) by first occurrence, keeping which was which."""
     if values.dtype.kind == "i" and values.min() < 0:
@@ -114,21 +204,146 @@ def relabel(values: AnyArray, name: str = "label image") -> Objects:
     return Objects(labels, len(order), ids[order])
 
 
-def threshold(image: Image, t: int, settings: ThresholdSettings) -> NDArray[np.uint32]:
-    """Label image (z, y, x) of one time step of a prediction map; ids have gaps.
+@dataclass(frozen=True)
+class Map:
+    """A prediction map of one time step, read by box: one channel, float32, smoothed."""
 
-    The map is smoothed, cut, labelled, and components outside the limits of size are dropped
-    (ilastik's "Threshold and Size Filter").
+    image: Image
+    t: int
+    settings: ThresholdSettings
+
+    def __post_init__(self) -> None:
+        used = {self.settings.channel}
+        if self.settings.method != "simple":
+            used.add(self.settings.core_channel)
+        if max(used) >= self.image.shape[4]:
+            message = (
+                f"{self.image.name}: channel {max(used)} of a map of {self.image.shape[4]} channels (from 0)"
+            )
+            raise ImageError(message)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Lengths of z, y, x."""
+        return _shape(self.image)
+
+    def read(self, box: Box, channel: int) -> tuple[NDArray[np.float32], float]:
+        """The box (z, y, x), in the range 0 … 1 if asked for; and the largest value that was read."""
+        kernels = kernels_for(self.shape, self.settings.sigma_xyz)
+        wide, inside = halo(box, self.shape, kernels)
+        pixels = _read(self.image, self.t, wide, channel).astype(np.float32)
+        top = float(pixels.max())
+        low, high = self.image.drange or (0, 1)
+        if self.settings.rescaled and (low, high) != (0, 1) and low != high:
+            pixels = (pixels - np.float32(low)) / np.float32(high - low)
+        return smooth(pixels, kernels)[inside], top
+
+    def warn_of_range(self, top: float) -> None:
+        """Tell of values that do not fit the thresholds of a project."""
+        if self.settings.rescaled and self.image.drange is None and top > 1:
+            log.warning(
+                "%s holds values up to %g and does not say its range; the project's thresholds are for "
+                "0 to 1", self.image.name, top,
+            )  # fmt: skip
+
+    def cut(self, box: Box) -> Iterator[tuple[NDArray[np.bool_], float]]:
+        """Where objects may be, and for hysteresis where cores are; each with the largest value read."""
+        settings = self.settings
+        final, top = self.read(box, settings.channel)
+        if settings.method == "simple":
+            yield final >= np.float32(settings.threshold), top
+            return
+        cores = final
+        if settings.core_channel != settings.channel:
+            cores, top_of_cores = self.read(box, settings.core_channel)
+            final, top = final + cores, max(top, top_of_cores)
+        yield final >= np.float32(settings.threshold), top
+        yield cores >= np.float32(settings.core_threshold), top
+
+
+def _thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limits) -> Objects:
+    """ilastik's "Threshold and Size Filter": smoothed, cut, labelled, components of other sizes dropped.
+
+    By hysteresis, components are kept that hold a voxel of a core (of the right size itself).
     """
-    final = _smooth_channel(image, t, settings.channel, settings)
-    if settings.method == "simple":
-        labels = label(final >= np.float32(settings.threshold)).labels
-    elif settings.method == "graph cut":
-        labels = label(minimum_cut(_centred(final, settings.threshold), GRAPH_CUT_BETA)).labels
-    else:
-        summed, cores = _cores(final, image, t, settings)
-        labels = (_with_core if settings.method == "hysteresis" else _grown)(summed, cores, settings)
-    return filter_sizes(labels, settings)
+    source = Map(image, t, settings)
+    levels = [Found(source.shape, limits) for _ in range(1 if settings.method == "simple" else 2)]
+    is_sized = settings.min_size > 1 or settings.max_size is not None
+
+    def cut(number: int) -> tuple[list[Objects], list[IntArray | None], float]:
+        parts, sizes, top = [], [], -np.inf
+        for found, (mask, seen) in zip(
+            levels, source.cut(levels[0].cut[number].within(source.shape)), strict=True
+        ):
+            part = label(mask)
+            found.labels.write(number, part.labels)
+            parts.append(part)
+            sizes.append(_sizes(part) if is_sized else None)
+            top = max(top, seen)
+        return parts, sizes, top
+
+    tops, touching = [], []
+    for parts, sizes, top in ordered(cut, range(len(levels[0].cut)), limits.jobs):
+        if len(parts) == 2:
+            starts = [found.components.count for found in levels]
+            touching.append(_overlaps(parts[0].labels, parts[1].labels, starts[0], starts[1]))
+        for found, part, size in zip(levels, parts, sizes, strict=True):
+            found.add(part, sizes=size)
+        tops.append(top)
+    source.warn_of_range(max(tops))
+    root = levels[0].components.roots()
+    kept = levels[0].kept(root, settings)
+    if touching:
+        cores = levels[1].components.roots()
+        is_core = levels[1].kept(cores, settings)[cores]
+        with_core, core = np.concatenate(touching, axis=1)
+        holds_core = np.zeros(len(root), bool)
+        holds_core[root[with_core[is_core[core]]]] = True
+        kept &= holds_core
+    return levels[0].objects(root, kept)
+
+
+def _sizes(part: Objects) -> IntArray:
+    """Number of voxels of each component of a slab."""
+    return np.bincount(part.labels.ravel(), minlength=part.count + 1)[1:]
+
+
+def _overlaps(low: AnyArray, high: AnyArray, start: int, start_high: int) -> IntArray:
+    """Pairs (2, n) of components (from 0) of two label images of a slab that have a voxel in common."""
+    both = (low > 0) & (high > 0)
+    pairs = np.unique(low[both].astype(np.uint64) << np.uint64(32) | high[both])
+    first, second = pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)
+    return np.stack([first.astype(np.int64) - 1 + start, second.astype(np.int64) - 1 + start_high])
+
+
+def _of_whole_frame(image: Image, t: int, settings: ThresholdSettings, limits: Limits) -> Objects:
+    """The methods that grow or cut over the whole time step: beyond what blocks can do.
+
+    Raises
+    ------
+    LaneError
+        If the limits do not allow it.
+    """
+    source = Map(image, t, settings)
+    needed = int(np.prod(source.shape)) * WHOLE[settings.method]
+    if limits.memory is not None and needed > limits.memory:
+        message = (
+            f"{image.name}: {settings.method} needs a whole time step in memory, about {needed / 1e9:.1f} GB: "
+            "raise --max_memory, or use hysteresis"
+        )
+        raise LaneError(message)
+    whole = tuple(slice(0, n) for n in source.shape)
+    final, top = source.read((whole[0], whole[1], whole[2]), settings.channel)
+    source.warn_of_range(top)
+    if settings.method == "graph cut":
+        found = minimum_cut(_centred(final, settings.threshold), GRAPH_CUT_BETA)
+        return label(filter_sizes(label(found).labels, settings))
+    core_map = final
+    if settings.core_channel != settings.channel:
+        core_map, _ = source.read((whole[0], whole[1], whole[2]), settings.core_channel)
+        final = final + core_map
+    cores = filter_sizes(label(core_map >= np.float32(settings.core_threshold)).labels, settings)
+    return label(filter_sizes(_grown(final, cores, settings), settings))
 
 
 def _centred(values: FloatArray, low: float) -> FloatArray:
@@ -136,30 +351,6 @@ def _centred(values: FloatArray, low: float) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         below, above = values * (0.5 / low), 0.5 + (values - low) / (1 - low)
     return np.nan_to_num(np.where(values < low, below, above), nan=0.5)
-
-
-def _cores(
-    final: FloatArray, image: Image, t: int, settings: ThresholdSettings
-) -> tuple[FloatArray, NDArray[np.uint32]]:
-    """The map that is cut (the sum of both channels if they differ), and label image of the cores."""
-    if settings.core_channel == settings.channel:
-        core_map = summed = final
-    else:
-        core_map = _smooth_channel(image, t, settings.core_channel, settings)
-        summed = final + core_map
-    found = label(core_map >= np.float32(settings.core_threshold)).labels
-    return summed, filter_sizes(found, settings)
-
-
-def _with_core(
-    summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings
-) -> NDArray[np.uint32]:
-    """Hysteresis: components above the low threshold that hold a voxel of a core."""
-    objects = label(summed >= np.float32(settings.threshold))
-    kept = np.zeros(objects.count + 1, bool)
-    kept[objects.labels[cores > 0]] = True
-    kept[0] = False
-    return np.where(kept[objects.labels], objects.labels, np.uint32(0))
 
 
 def _grown(summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:
@@ -178,43 +369,3 @@ def filter_sizes(labels: NDArray[np.uint32], settings: ThresholdSettings) -> NDA
     if kept.all():
         return labels
     return np.where(kept[labels], labels, np.uint32(0))
-
-
-def _smooth_channel(image: Image, t: int, channel: int, settings: ThresholdSettings) -> NDArray[np.float32]:
-    """One channel of one time step, float32 (z, y, x), in the range 0 … 1 if asked for, smoothed."""
-    z, y, x, channels = image.shape[1:]
-    if channel >= channels:
-        message = f"{image.name}: channel {channel} of a map of {channels} channels (from 0)"
-        raise ImageError(message)
-    region = (
-        slice(t, t + 1), slice(0, z), slice(0, y), slice(0, x), slice(channel, channel + 1)
-    )  # fmt: skip
-    pixels = image.read(region)[0, ..., 0].astype(np.float32)
-    if settings.rescaled and image.drange is None and pixels.max() > 1:
-        log.warning(
-            "%s holds values up to %g and does not say its range; the project's thresholds are for 0 to 1",
-            image.name,
-            pixels.max(),
-        )
-    low, high = image.drange or (0, 1)
-    if settings.rescaled and (low, high) != (0, 1) and low != high:
-        pixels = (pixels - np.float32(low)) / np.float32(high - low)
-    return smooth(pixels, settings.sigma_xyz)
-
-
-def smooth(pixels: NDArray[np.float32], sigmas: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Gaussian smoothing of (z, y, x) along x, then y, then z, rounded to float32 after each.
-
-    Axes of length 1 are left out; nothing is done if a sigma of the others is below 0.1. Taps
-    exp(-x² / 2σ²) up to 2σ, normalised; at borders the image is mirrored without repeating the edge.
-    """
-    steps = [(2 - i, s) for i, s in enumerate(sigmas) if pixels.shape[2 - i] > 1]
-    if not steps or min(s for _, s in steps) < SMOOTHS_FROM:
-        return pixels
-    from scipy.ndimage import correlate1d  # costs, and few runs smooth
-
-    for axis, sigma in steps:
-        radius = max(math.floor(WINDOW * sigma + 0.5), 1)
-        taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma * sigma))
-        pixels = correlate1d(pixels, taps / taps.sum(), axis, output=np.float32, mode="mirror")
-    return pixels

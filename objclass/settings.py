@@ -6,6 +6,8 @@ A field made with `knob` carries in its metadata what argparse needs (help, choi
 
 import json
 import math
+import operator
+import re
 from argparse import ArgumentTypeError
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Optional
@@ -128,7 +130,23 @@ class ProjectThreshold(ThresholdSettings):
 
 
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-FORMATS = ("hdf5", "compressed hdf5", "tif", "tiff", "multipage tiff", "png", "numpy")
+PLANE_FORMATS = (
+    "bmp", "gif", "hdr", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "ras", "tif", "tiff", "xv",
+)  # fmt: skip
+FORMATS = (
+    "hdf5",
+    "compressed hdf5",
+    "numpy",
+    "multipage tiff",
+    "multipage tiff sequence",
+    *PLANE_FORMATS,
+    *(f"{name} sequence" for name in PLANE_FORMATS),
+    "single-scale OME-Zarr",
+    "multi-scale OME-Zarr",
+    "n5",
+    "compressed n5",
+    "dvid",
+)
 
 
 def parse_range(text: str) -> tuple[float, float]:
@@ -136,8 +154,10 @@ def parse_range(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.strip(" ()[]").split(","))
     except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
         message = f"'{text}': expected two numbers, as in \"(0.0, 1.0)\""
-        raise ArgumentTypeError(message) from None
+        raise ArgumentTypeError(message)
     return low, high
 
 
@@ -145,8 +165,8 @@ def parse_subregion(text: str) -> tuple[tuple[Optional[int], ...], tuple[Optiona
     """``"[(0,0,0,0,0), (1,100,200,20,3)]"`` -> start and stop, None where nothing is said."""
     try:
         start, stop = json.loads(text.replace("(", "[").replace(")", "]").replace("None", "null"))
-        bounds = [tuple(None if n is None else int(n) for n in bound) for bound in (start, stop)]
-    except (ValueError, TypeError):
+        bounds = [tuple(None if n is None else operator.index(n) for n in bound) for bound in (start, stop)]
+    except (ValueError, TypeError, RecursionError):
         message = f"'{text}': expected \"[(start, …), (stop, …)]\" of whole numbers"
         raise ArgumentTypeError(message) from None
     if len(bounds[0]) != len(bounds[1]):
@@ -164,20 +184,25 @@ class ExportSettings:
     )
     output_filename_format: Optional[str] = knob(
         None,
-        "path of the images, with {dataset_dir} {nickname} {result_type} {roi} {x_start} {x_stop} … "
+        "path of the images, with {dataset_dir} {nickname} {result_type} {roi} {x_start} {x_stop} …, and "
+        "{slice_index} for sequences "
         "(default: {dataset_dir}/{nickname}_{result_type})",
         metavar="PATH",
     )
     output_internal_path: Optional[str] = knob(
-        None, "name of the dataset in HDF5 files (default: exported_data)", metavar="NAME"
+        None,
+        "name of the dataset in HDF5 and N5, such as volume/{nickname} (default: exported_data)",
+        metavar="NAME",
     )
     cutout_subregion: Optional[tuple[Any, Any]] = knob(
         None,
-        'write only a part: "[(start), (stop)]", in t,x,y,z,c or in the axes of the output',
+        'write only a part: "[(start), (stop)]", in t,x,y,z,c or in the axes of the output; None: to the end',
         type=parse_subregion,
         metavar="REGION",
     )
-    export_dtype: Optional[str] = knob(None, "convert the pixels", choices=DTYPES)
+    export_dtype: Optional[str] = knob(
+        None, "type of the pixels; what does not fit wraps around, fractions are cut off", choices=DTYPES
+    )
     output_axis_order: Optional[str] = knob(
         None, "axes of the images, such as tzyxc (default: those of the input)", metavar="AXES"
     )
@@ -199,9 +224,11 @@ class ExportSettings:
             message = "--export_drange needs --pipeline_result_drange: from which range?"
             raise UsageError(message)
         order = self.output_axis_order
-        if order is not None and (set(order.lower()) - set("tzyxc") or len(set(order)) != len(order)):
-            message = f"--output_axis_order {order}: expected letters of txyzc, each once"
-            raise UsageError(message)
+        if order is not None:
+            letters = order.lower()
+            if not letters or set(letters) - set("tzyxc") or len(set(letters)) != len(letters):
+                message = f"--output_axis_order '{order}': expected letters of txyzc, each once"
+                raise UsageError(message)
 
     def over(self, defaults: "ExportSettings") -> "ExportSettings":
         """These settings where they say something, else ``defaults``."""
@@ -214,3 +241,63 @@ EXPORT_DEFAULTS = ExportSettings(
     output_filename_format="{dataset_dir}/{nickname}_{result_type}",
     output_internal_path="exported_data",
 )
+
+
+LEAST_MEMORY = 400_000_000
+"""What the program itself takes, and something to work with."""
+
+SIZES = {"": 1, "B": 1} | {
+    f"{prefix}{unit}": base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for unit, base in (("", 1000), ("B", 1000), ("iB", 1024))
+}
+
+
+def parse_size(text: str) -> int:
+    """``"1GB"``, ``"500 MB"``, ``"2GiB"`` -> bytes."""
+    match = re.fullmatch(r"([0-9.]+) ?([KMGT]?i?B?)", text.strip(), re.IGNORECASE)
+    unit = match[2].upper().replace("I", "i") if match else "?"
+    try:
+        size = int(float(match[1]) * SIZES[unit]) if match else -1
+    except (ValueError, KeyError):
+        size = -1
+    if size < LEAST_MEMORY:
+        message = f"'{text}': expected a size of at least {LEAST_MEMORY // 10**6}MB, such as 4GB"
+        raise ArgumentTypeError(message)
+    return size
+
+
+def parse_block(text: str) -> tuple[int, int]:
+    """``"256"`` or ``"z=32,y=64,x=64"`` -> planes and rows of a block (x is always whole)."""
+    match = re.fullmatch(r"(\d+)|z=(\d+),y=(\d+)(?:,x=(\d+))?", text.replace(" ", ""))
+    sides = [int(side) for side in match.groups() if side is not None] if match else []
+    if not sides or min(sides) < 1:
+        message = f"'{text}': expected a number of pixels, or z=32,y=64,x=64"
+        raise ArgumentTypeError(message)
+    return sides[0], sides[min(1, len(sides) - 1)]
+
+
+@dataclass(frozen=True)
+class ResourceSettings:
+    """How much of the machine is used. Results do not depend on it."""
+
+    jobs: Optional[int] = knob(
+        None, "threads (default: the cores that this process may use)", least=1, most=1024, metavar="N"
+    )
+    max_memory: Optional[int] = knob(
+        None,
+        "keep to about so much memory, such as 4GB (default: half of what is free); larger images are "
+        "worked on in blocks",
+        type=parse_size,
+        metavar="SIZE",
+    )
+    block_shape: Optional[tuple[int, int]] = knob(
+        None,
+        "size of the blocks, 256 or z=32,y=64,x=64, in place of what would be chosen; rows are never cut, "
+        "planes only where blocks have fewer rows",
+        type=parse_block,
+        metavar="SHAPE",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -182,7 +182,7 @@ class Hdf5TableWriter:
         self._parts.append(columns)
 
     def _write_picture(self, name: str, pixels: AnyArray, kind: str) -> None:
-        from objclass.images.hdf5 import axistags
+        from objclass.images.attributes import axistags
 
         lengths = dict(zip(AXES, pixels.shape, strict=True))
         axes = "".join(axis for axis in PICTURE_AXES if lengths[axis] > 1)

@@ -76,6 +76,7 @@ def test_pictures_and_features_of_ilastiks_own_table(shared, tmp_path):
     inputs = folder.parent
     with h5py.File(inputs / "3d_Probabilities.h5") as file:
         (name,) = file
+    from objclass.blocks import Limits
     from objclass.core import Lane
     from objclass.features import choose
     from objclass.images import open_image
@@ -105,7 +106,7 @@ def test_pictures_and_features_of_ilastiks_own_table(shared, tmp_path):
                 np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance, err_msg=feature.name)
                 compared += 1
         assert compared >= 25
-        for row, crop in enumerate(object_images(lane, step, 3)):
+        for row, crop in enumerate(object_images(lane, step, 3, Limits())):
             picture = file[f"images/{row}"]
             assert np.array_equal(crop.mask.squeeze().T, picture["labeling"][()]), row
             assert np.array_equal(crop.raw.squeeze().T, picture["raw"][()])

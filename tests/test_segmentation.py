@@ -15,10 +15,9 @@ from objclass.segmentation import (
     find_objects,
     label,
     relabel,
-    smooth,
-    threshold,
 )
 from objclass.settings import ProjectThreshold, ThresholdSettings
+from objclass.smoothing import kernels_for, smooth
 
 volumes = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
@@ -100,14 +99,14 @@ def test_negative_ids_are_refused():
 
 
 def test_threshold_includes_the_limit():
-    image = lane(np.array([[0.4, 0.5, 0.6]], np.float32), "prediction_maps").objects
-    assert threshold(image, 0, ThresholdSettings(threshold=0.5)).tolist() == [[[0, 1, 1]]]
+    given = lane(np.array([[0.4, 0.5, 0.6]], np.float32), "prediction_maps")
+    assert find_objects(given, 0, ThresholdSettings(threshold=0.5)).labels.tolist() == [[[0, 1, 1]]]
 
 
 def test_a_range_is_brought_to_0_1_for_projects_only():
-    image = lane(np.array([[127, 128]], np.uint8), "prediction_maps", drange=(0, 255)).objects
-    assert threshold(image, 0, ProjectThreshold(threshold=0.5)).tolist() == [[[0, 1]]]
-    assert threshold(image, 0, ThresholdSettings(threshold=127)).tolist() == [[[1, 1]]]
+    given = lane(np.array([[127, 128]], np.uint8), "prediction_maps", drange=(0, 255))
+    assert find_objects(given, 0, ProjectThreshold(threshold=0.5)).labels.tolist() == [[[0, 1]]]
+    assert find_objects(given, 0, ThresholdSettings(threshold=127)).labels.tolist() == [[[1, 1]]]
 
 
 @settings(deadline=None, max_examples=60)
@@ -116,13 +115,15 @@ def test_smoothing_is_the_truncated_gaussian(pixels, sigma):
     expected = pixels
     for axis in (2, 1, 0):
         expected = ndimage.gaussian_filter1d(expected, sigma, axis, mode="mirror", truncate=2.0)
-    np.testing.assert_allclose(smooth(pixels, (sigma,) * 3), expected, atol=3e-7)  # float32 between axes
+    np.testing.assert_allclose(
+        smooth(pixels, kernels_for(pixels.shape, (sigma,) * 3)), expected, atol=3e-7
+    )  # float32 between axes
 
 
 def test_a_small_sigma_turns_smoothing_off_unless_its_axis_is_single(rng):
     pixels = rng.random((1, 6, 7)).astype(np.float32)
-    assert np.array_equal(smooth(pixels, (1, 0.05, 1)), pixels)
-    assert not np.array_equal(smooth(pixels, (1, 1, 0)), pixels)
+    assert kernels_for(pixels.shape, (1, 0.05, 1)) == []
+    assert not np.array_equal(smooth(pixels, kernels_for(pixels.shape, (1, 1, 0))), pixels)
 
 
 @settings(deadline=None, max_examples=100)
@@ -148,8 +149,8 @@ def test_hysteresis_keeps_components_with_a_core_of_the_right_size(pixels, other
         inside = expected == i
         if not good[cores[inside]].any() or not least <= inside.sum() <= 20:
             expected[inside] = 0
-    found = threshold(lane(pixels, "prediction_maps", "zyxc").objects, 0, stated)
-    assert np.array_equal(found, expected)
+    found = find_objects(lane(pixels, "prediction_maps", "zyxc"), 0, stated)
+    assert np.array_equal(found.labels, by_scipy(expected))
 
 
 def test_size_filter_keeps_both_limits_and_all_ids():

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from objclass.cli import Parser, set_up_log
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
 from objclass.errors import UsageError
-from objclass.settings import ExportSettings, ThresholdSettings, default_of, knob
+from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings, default_of, knob
 
 log = logging.getLogger("objclass")
 
@@ -36,7 +36,7 @@ NEEDLESS = {
 
 
 @dataclass(frozen=True)
-class HeadlessOptions(ThresholdSettings, ExportSettings, InputOptions):
+class HeadlessOptions(ThresholdSettings, ExportSettings, ResourceSettings, InputOptions):
     """All options of the run."""
 
     inputs: Optional[list[str]] = knob(
@@ -168,6 +168,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         pixel_size=read_pixel_size(options.pixel_size),
         retrain=options.retrain,
         table_images=options.table_images,
+        resources=ResourceSettings(**{f.name: getattr(options, f.name) for f in fields(ResourceSettings)}),
         arguments=tuple(arguments),
     )
 

@@ -1,5 +1,6 @@
 """The image file: one argument of the command line, or one array, becomes an `Image`."""
 
+import logging
 import os
 from typing import Any
 
@@ -7,12 +8,17 @@ import numpy as np
 
 from objclass.core import ArrayStore, Image
 from objclass.errors import ImageError
-from objclass.images.paths import Part, dataset_name, expand, listed
+from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
 from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack
 from objclass.registry import READERS, lookup
 
 __all__ = ["dataset_name", "from_array", "open_image"]
+
+log = logging.getLogger("objclass")
+
+_FOLDERS = {".n5", ".zarr"}
+"""Formats that are a folder of files."""
 
 
 def open_image(
@@ -43,13 +49,14 @@ def open_image(
         If there is no such file, it cannot be read, or its shape, dtype or axes do not fit.
     """
     parts = expand(spec)
+    files = tuple(dict.fromkeys(part.file for part in parts))
     if len(parts) == 1:
         source = open_source(parts[0])
-    else:
-        _refuse_mixture(spec, parts)
-        source = open_stack(parts, stack_along, open_source)
-    files = tuple(dict.fromkeys(part.file for part in parts))
-    return _image(spec, source, axes, axes_from, files)
+        name = f"{spec.rstrip('/')}/{source.picked}" if source.picked else spec
+        return _image(name, source, axes, axes_from, files)
+    _refuse_mixture(spec, parts)
+    _warn_of_order(spec, parts)
+    return _image(spec, open_stack(parts, stack_along, open_source), axes, axes_from, files)
 
 
 def from_array(array: Any, axes: str | None = None, name: str = "array") -> Image:
@@ -94,9 +101,10 @@ def open_source(part: Part) -> Source:
     if not os.path.exists(part.file):
         message = f"no such file: {part.file}"
         raise ImageError(message)
-    suffix = os.path.splitext(part.file)[1].lower()
+    suffix = kind(part.file)
     reader = lookup(READERS, "objclass.images", suffix)
-    if os.path.isdir(part.file) and (reader is None or suffix in READERS):
+    is_file_format = suffix in READERS and suffix not in _FOLDERS
+    if os.path.isdir(part.file) and (reader is None or is_file_format):
         message = f"{part.file}: is a directory, expected a file: name its files, such as '*.png'"
         raise ImageError(message)
     if reader is None:
@@ -127,7 +135,19 @@ def _image(name: str, source: Source, axes: str | None, axes_from: str, files: t
 
 
 def _refuse_mixture(spec: str, parts: list[Part]) -> None:
-    suffixes = sorted({os.path.splitext(part.file)[1].lower() for part in parts})
+    suffixes = sorted({kind(part.file) for part in parts})
     if len(suffixes) > 1:
         message = f"{spec}: matches files of several kinds, expected one: {listed(suffixes)}"
         raise ImageError(message)
+
+
+def _warn_of_order(spec: str, parts: list[Part]) -> None:
+    """Say so where ilastik's order of names, that of text, is not that of the numbers in them."""
+    differing = ((a, b) for a, b in zip(parts, counted_order(parts), strict=True) if a != b)
+    first = next(differing, None)
+    if first is not None:
+        log.warning(
+            "%s: stacked in the order of their names as text, as in ilastik: %s comes before %s "
+            "(numbers of one width, such as img02 and img10, keep their order)",
+            spec, *(os.path.basename(str(part)) for part in first),
+        )  # fmt: skip

@@ -3,11 +3,10 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
-from math import prod
 from tempfile import TemporaryFile
 from typing import Any
 from weakref import finalize
@@ -17,6 +16,9 @@ import numpy as np
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize
 from objclass.errors import ImageError, OutputError
+from objclass.images.attributes import attributes, element_size
+from objclass.images.chunk_grid import Grid, Packer, chunk_shape, deflated
+from objclass.images.packed import read_packed, unpacker
 from objclass.images.paths import listed
 from objclass.images.source import (
     Source,
@@ -26,62 +28,26 @@ from objclass.images.source import (
     reason,
 )
 
-CHUNK_BYTES = 512_000
-"""Aim for the size of a chunk, as ilastik has it."""
-
-KEPT_BYTES = 1 << 27
-"""Most that is kept of unpacked chunks, for each of raw data and objects."""
-
-_TYPE_FLAGS = {"c": 1, "x": 2, "y": 2, "z": 2, "t": 8}
-"""vigra's kinds of axes: channel, space, time."""
-
 
 @dataclass(frozen=True)
 class Hdf5Store:
-    """A dataset; the file is open only while it is read.
-
-    ``chunks`` is the shape of its chunks if they are packed.
-    """
+    """A dataset; the file is open only while it is read."""
 
     path: str
     internal: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    chunks: tuple[int, ...] | None
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the chunks that it touches are read."""
-        whole_chunks = self._widened(region)
-        if whole_chunks == region:
-            return _read(self.path, self.internal, region)
-        stamp = os.stat(self.path).st_mtime_ns
-        bounds = tuple((part.start, part.stop) for part in whole_chunks)
-        starts = [start for start, _ in bounds]
-        inside = tuple(slice(r.start - a, r.stop - a) for r, a in zip(region, starts, strict=True))
-        return _unpacked(self.path, self.internal, bounds, stamp)[inside].copy()
-
-    def _widened(self, region: tuple[slice, ...]) -> tuple[slice, ...]:
-        """The region rounded to packed chunks, if these are few enough to be kept."""
-        if self.chunks is None:
-            return region
-        wide = tuple(
-            slice(part.start // side * side, min(-(-part.stop // side) * side, n))
-            for part, side, n in zip(region, self.chunks, self.shape, strict=True)
-        )
-        needed = prod(part.stop - part.start for part in wide) * self.dtype.itemsize
-        return wide if needed <= KEPT_BYTES else region
-
-
-def _read(path: str, internal: str, region: tuple[slice, ...]) -> AnyArray:
-    with _opened(path) as file:
-        pixels: AnyArray = file[internal][region]
-        return pixels
-
-
-# a slab is thinner than the chunks: the next one must not unpack the same chunks again
-@lru_cache(maxsize=2)
-def _unpacked(path: str, internal: str, bounds: tuple[tuple[int, int], ...], _stamp: int) -> AnyArray:
-    return _read(path, internal, tuple(slice(start, stop) for start, stop in bounds))
+        with _opened(self.path) as file:
+            dataset = file[self.internal]
+            unpack = unpacker(dataset)
+            if unpack is None:
+                pixels: AnyArray = dataset[region]
+                return pixels
+            key = (self.path, self.internal, os.stat(self.path).st_mtime_ns)
+            return read_packed(dataset, region, unpack, key)
 
 
 def open_dataset(path: str, internal: str = "") -> Source:
@@ -97,8 +63,7 @@ def open_dataset(path: str, internal: str = "") -> Source:
         name = dataset.name.strip("/")
         shape = tuple(dataset.shape or ())
         axes, axes_from = _axes(dataset, shape)
-        packed = dataset.chunks if dataset.compression else None
-        store = Hdf5Store(path, name, shape, dataset.dtype, packed)
+        store = Hdf5Store(path, name, shape, dataset.dtype)
         size = _pixel_size(dataset, axes)
         return Source(f"{path}/{name}", store, axes, axes_from, _drange(dataset), size)
 
@@ -200,48 +165,6 @@ def _pixel_size(dataset: Any, axes: str) -> PixelSize | None:
     return size
 
 
-def axistags(axes: str, size: PixelSize | None = None) -> str:
-    """Axes as vigra's JSON text, newlines and all.
-
-    Parameters
-    ----------
-    axes
-        Letters of ``"tzyxc"``.
-    size
-        Of the pixels; resolution 0 stands for unknown.
-    """
-    tags = [
-        {
-            "key": axis,
-            "typeFlags": _TYPE_FLAGS[axis],
-            "resolution": getattr(size, axis) if size is not None and axis in "xyz" else 0,
-            "description": "",
-        }
-        for axis in axes
-    ]
-    return json.dumps({"axes": tags}, indent=2)
-
-
-def chunk_shape(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
-    """Shape of the chunks: of about `CHUNK_BYTES`, one time step and channel, else near a cube.
-
-    Examples
-    --------
-    >>> chunk_shape("tzyxc", (1, 200, 512, 512, 1), np.dtype(np.float32))
-    (1, 50, 51, 50, 1)
-    """
-    remaining = CHUNK_BYTES // dtype.itemsize
-    longest = [1 if axis in "tc" else n for axis, n in zip(axes, shape, strict=True)]
-    chunk = [1] * len(axes)
-    # short axes first: what they do not use up is left to the long ones
-    order = sorted(range(len(axes)), key=longest.__getitem__)
-    for done, axis in enumerate(order):
-        side = int(remaining ** (1 / (len(order) - done)) + 0.5)
-        chunk[axis] = max(min(side, longest[axis]), 1)
-        remaining //= chunk[axis]
-    return tuple(chunk)
-
-
 class Hdf5Writer:
     """Writes a dataset with ilastik's attributes.
 
@@ -256,6 +179,7 @@ class Hdf5Writer:
     """
 
     _compression: tuple[str, int] | None = None
+    _pack: Callable[[AnyArray], Any] = staticmethod(np.ascontiguousarray)
 
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         self._previous = previous if previous and h5py.is_hdf5(previous) else None
@@ -271,9 +195,11 @@ class Hdf5Writer:
         self._dataset = self._sink = self._create(self._file, image)
         if is_shared:  # chunks of several outputs by turns would lie as the blocks came
             self._sink = self._create(self._open_scratch(path), image)
-        self._waiting: dict[tuple[int, ...], tuple[AnyArray, int]] = {}
+        self._grid = Grid(image.shape, self._dataset.chunks, image.dtype)
+        self._packed: dict[tuple[int, ...], Future[Any]] = {}
         self._order = self._scan(image)
         self._turn = next(self._order, None)
+        self._packer = Packer(self._pack)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -313,56 +239,41 @@ class Hdf5Writer:
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
-        chunks = self._dataset.chunks
-        touched = (
-            range(part.start // side, -(-part.stop // side))
-            for part, side in zip(region, chunks, strict=True)
-        )
-        for index in product(*touched):
-            self._fill(index, region, block)
-        while self._turn in self._waiting and self._waiting[self._turn][1] == 0:
+        for index, chunk in self._grid.add(region, block):
+            self._packed[index] = self._packer.put(chunk)
+        while self._turn in self._packed and self._packed[self._turn].done():
             self._flush(self._turn)
-
-    def _place(self, index: tuple[int, ...]) -> tuple[slice, ...]:
-        sides = zip(index, self._dataset.chunks, self._dataset.shape, strict=True)
-        return tuple(slice(i * side, min(i * side + side, n)) for i, side, n in sides)
-
-    def _fill(self, index: tuple[int, ...], region: tuple[slice, ...], block: AnyArray) -> None:
-        place = self._place(index)
-        if index not in self._waiting:
-            shape = tuple(part.stop - part.start for part in place)
-            self._waiting[index] = (np.zeros(shape, self._dataset.dtype), prod(shape))
-        chunk, missing = self._waiting[index]
-        pairs = list(zip(place, region, strict=True))
-        bounds = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs]
-        inside = tuple(slice(s - p.start, e - p.start) for (s, e), p in zip(bounds, place, strict=True))
-        given = tuple(slice(s - r.start, e - r.start) for (s, e), r in zip(bounds, region, strict=True))
-        chunk[inside] = block[given]
-        self._waiting[index] = (chunk, missing - prod(end - start for start, end in bounds))
+            self._turn = next(self._order, None)
 
     def _flush(self, index: tuple[int, ...]) -> None:
-        chunk, _ = self._waiting.pop(index)
-        self._sink[self._place(index)] = chunk
-        self._turn = next(self._order, None)
+        start = tuple(part.start for part in self._grid.place(index))
+        self._sink.id.write_direct_chunk(start, self._packed.pop(index).result())
 
     def close(self) -> None:
         """Write what is left, take over what else the previous file held, and finish the file."""
-        for index in sorted(self._waiting):
-            self._sink[self._place(index)] = self._waiting[index][0]
-        self._waiting.clear()
-        if self._sink != self._dataset:
-            _move_chunks(self._sink, self._dataset)
-        if self._previous is not None:
-            with h5py.File(self._previous, "r") as previous:
-                _take_over(previous, self._file)
-        self._file.close()
-        self._drop_scratch()
+        try:
+            for index, chunk in self._grid.rest():
+                self._packed[index] = self._packer.put(chunk)
+            self._packer.close()
+            while self._turn is not None:
+                if self._turn in self._packed:
+                    self._flush(self._turn)
+                self._turn = next(self._order, None)
+            if self._sink != self._dataset:
+                _move_chunks(self._sink, self._dataset)
+            if self._previous is not None:
+                with h5py.File(self._previous, "r") as previous:
+                    _take_over(previous, self._file)
+        finally:
+            self._file.close()
+            self._drop_scratch()
 
 
 class CompressedHdf5Writer(Hdf5Writer):
     """Writes a dataset with ilastik's attributes, compressed as ilastik does it."""
 
     _compression = ("gzip", 1)
+    _pack = staticmethod(deflated)
 
 
 def _refuse_inside_dataset(file: Any, internal: str) -> None:
@@ -383,23 +294,13 @@ def _move_chunks(scratch: Any, dataset: Any) -> None:
 
 
 def _describe(dataset: Any, image: OutputImage) -> None:
-    size = image.pixel_size
-    dataset.attrs["axistags"] = axistags(image.axes, size)
-    if size is not None and size.unit:
-        dataset.attrs["axis_units"] = json.dumps({a: size.unit for a in image.axes if a in "xyz"})
-    dataset.attrs["display_mode"] = "default"
-    if image.drange is not None:
-        dataset.attrs["drange"] = _in_dtype(image.drange, image.dtype)
+    for name, value in attributes(image, image.axes).items():
+        dataset.attrs[name] = value
+    element = element_size(image.pixel_size)
+    if element is not None:
+        dataset.attrs["element_size_um"] = element
     for dimension, axis in zip(dataset.dims, image.axes, strict=True):
         dimension.label = axis
-
-
-def _in_dtype(drange: tuple[float, float], dtype: np.dtype[Any]) -> AnyArray:
-    bounds = np.array(drange, np.float64)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return np.array([max(min(int(b), limits.max), limits.min) for b in bounds], dtype)
-    return bounds.astype(dtype)
 
 
 def _take_over(old: Any, new: Any) -> None:

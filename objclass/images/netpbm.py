@@ -1,15 +1,17 @@
 """Netpbm images of numbers (PGM and PPM, as text or packed), in 8 or 16 bits as they are stored.
 
-Pillow would stretch 12-bit images to 16 bits and cut 16-bit colours to 8.
+Pillow would stretch 12-bit images to 16 bits and cut 16-bit colours to 8. Source: the manual pages
+pgm(5) and ppm(5) of Netpbm.
 """
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from objclass.core import AnyArray
 from objclass.errors import ImageError
+from objclass.images.plane import MappedWriter
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 
@@ -67,3 +69,21 @@ def _parse(path: str, head: bytes) -> tuple[bool, tuple[int, ...], np.dtype[Any]
     kind, width, height, largest = (int(number) for number in match.groups())
     dtype = np.dtype(np.uint16 if largest >= _SMALLEST_WIDE else np.uint8)
     return kind in (2, 3), (height, width, 3 if kind in (3, 6) else 1), dtype, match.end()
+
+
+class PnmWriter(MappedWriter):
+    """Writes a packed Netpbm file of 8 or 16 bits: a PGM of one channel, a PPM of three."""
+
+    format: ClassVar[str] = "pnm"
+
+    def _begin(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> AnyArray:
+        rows, columns, count = shape
+        kind = 5 if count == 1 else 6
+        header = f"P{kind}\n{columns} {rows}\n{np.iinfo(dtype).max}\n".encode()
+        return self._map(header, dtype.newbyteorder(">"), shape)
+
+
+class PgmWriter(PnmWriter):
+    """Writes a packed PGM file of 8 or 16 bits."""
+
+    format: ClassVar[str] = "pgm"

@@ -1,17 +1,19 @@
 """NumPy's own files: ``.npy``, mapped into memory, and ``.npz``, which holds several arrays."""
 
 import os
+import struct
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
 
-from objclass.core import AnyArray, OutputImage
+from objclass.core import AnyArray, OutputImage, Stored
 from objclass.errors import ImageError
 from objclass.images.paths import listed
+from objclass.images.plane import reserve
 from objclass.images.source import Source, axes_by_shape
 
 
@@ -43,6 +45,21 @@ class NpzStore:
         return _unpacked(self.path, self.internal, stamp)[region].copy()
 
 
+@dataclass(frozen=True)
+class StoredStore:
+    """One of the arrays in a ``.npz`` file that packs nothing."""
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Literal["C", "F"]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only their part of the file is touched."""
+        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[region])
+
+
 # a packed array can only be unpacked whole: block after block must not pay for that again
 @lru_cache(maxsize=2)
 def _unpacked(path: str, internal: str, _stamp: int) -> AnyArray:
@@ -62,8 +79,8 @@ def open_array(path: str, internal: str = "") -> Source:
     if path.lower().endswith(".npz"):
         return _open_npz(path, internal)
     with open(path, "rb") as file:
-        shape, dtype = _header(path, file)
-    _refuse_short(path, shape, dtype)
+        shape, _, dtype = _header(path, file)
+    _refuse_short(path, shape, dtype, os.path.getsize(path))
     return Source(path, NpyStore(path, shape, dtype), axes_by_shape(shape), "shape")
 
 
@@ -90,26 +107,39 @@ def _open_npz(path: str, internal: str) -> Source:
         message = f"{path}: {wrong} expected {path}/NAME with one of {listed(held)}"
         raise ImageError(message)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-        shape, dtype = _header(f"{path}/{name}", file)
-    store = NpzStore(path, name, shape, dtype)
+        shape, is_fortran, dtype = _header(f"{path}/{name}", file)
+        entry, header = archive.getinfo(f"{name}.npy"), file.tell()
+    store: Stored = NpzStore(path, name, shape, dtype)
+    if entry.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
+        offset = _content_offset(path, entry) + header
+        _refuse_short(path, shape, dtype, entry.file_size - header)
+        store = StoredStore(path, offset, shape, dtype, "F" if is_fortran else "C")
     return Source(f"{path}/{name}", store, axes_by_shape(shape), "shape")
 
 
-def _header(name: str, file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _content_offset(path: str, entry: zipfile.ZipInfo) -> int:
+    """Where the content of an entry of a zip file begins: its local header says how long that is."""
+    with open(path, "rb") as file:
+        file.seek(entry.header_offset)
+        name, extra = struct.unpack("<26x2H", file.read(30))
+    return entry.header_offset + 30 + int(name) + int(extra)
+
+
+def _header(name: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, is_fortran, dtype = read(file)
     except ValueError as error:
         message = f"{name}: is not an npy file, or a damaged one"
         raise ImageError(message) from error
-    return tuple(shape), dtype
+    return tuple(shape), is_fortran, dtype
 
 
-def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:
     needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if os.path.getsize(path) < needed and dtype.kind != "O":
-        message = f"{path}: is truncated: {os.path.getsize(path)} bytes, its pixels need {needed}"
+    if size < needed and dtype.kind != "O":
+        message = f"{path}: is truncated: {size} bytes, its pixels need {needed}"
         raise ImageError(message)
 
 
@@ -119,6 +149,7 @@ class NpyWriter:
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
         self._map = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
+        reserve(path)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:

@@ -1,7 +1,8 @@
 """The path grammar: what one argument of the command line may hold.
 
     argument = part { os.pathsep part }          several files are one stack
-    part     = file or glob [ "/" array or glob ]   the array inside .h5 .hdf5 .ilp .npz
+    part     = file or glob [ "/" array or glob ]   the array inside .h5 .hdf5 .ilp .npz .n5 .zarr,
+                                                    the scene of .czi .lif .nd2
 
 A name that exists is meant literally, whatever characters it has.
 """
@@ -19,13 +20,24 @@ from objclass.registry import resolve
 CONTAINERS = {
     **dict.fromkeys((".h5", ".hdf5", ".ilp"), "objclass.images.hdf5:arrays_in"),
     ".npz": "objclass.images.numpy_file:arrays_in",
+    **dict.fromkeys((".zarr", ".zip"), "objclass.images.zarr_store:arrays_in"),
+    ".n5": "objclass.images.n5:arrays_in",
+    **dict.fromkeys((".czi", ".lif", ".nd2"), "objclass.images.bio:scenes_in"),
 }
 """Suffix of files that hold several arrays -> the function that lists them."""
+
+_MARKS = {
+    ".zarr": ("zarr.json", ".zgroup", ".zarray", ".zattrs"),
+    ".n5": ("attributes.json",),
+}
+"""Suffix of folders that are stores -> files of which they have one."""
 
 # `http://…`, `host:8000/…`: a colon before `//` or before a port separates nothing
 _SEPARATOR = re.compile(re.escape(os.pathsep) + r"(?!//|\d{1,5}\b)")
 
-_CONTAINER = re.compile(rf"\.(?:ilp|h5|hdf5|npz)(?=$|[/{re.escape(os.sep)}])", re.IGNORECASE)
+_CONTAINER = re.compile(
+    rf"(?:{'|'.join(map(re.escape, CONTAINERS))})(?=$|[/{re.escape(os.sep)}])", re.IGNORECASE
+)
 
 
 class Part(NamedTuple):
@@ -87,10 +99,26 @@ def split_internal(path: str) -> tuple[str, str]:
     """
     cuts = [match.end() for match in _CONTAINER.finditer(path)]
     found = {cut: _files(path[:cut]) for cut in cuts}
-    names_file = [cut for cut in cuts if any(os.path.isfile(file) for file in found[cut])]
+    names_file = [cut for cut in cuts if any(_is_container(file) for file in found[cut])]
     names_nothing = [cut for cut in cuts if not found[cut]]
     best = (names_file or names_nothing)[-1:]
     return (path[: best[0]], path[best[0] :].strip("/" + os.sep)) if best else (path, "")
+
+
+def kind(path: str) -> str:
+    """The suffix that says which reader it is for; ``.zarr`` for any folder that is such a store."""
+    suffix = os.path.splitext(path.rstrip("/" + os.sep))[1].lower()
+    is_bare_store = os.path.isdir(path) and suffix not in _MARKS and is_store(path, ".zarr")
+    return ".zarr" if is_bare_store else suffix
+
+
+def is_store(folder: str, suffix: str) -> bool:
+    """Whether a folder is a store of the format of that suffix."""
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in _MARKS.get(suffix, ()))
+
+
+def _is_container(path: str) -> bool:
+    return os.path.isfile(path) or is_store(path, os.path.splitext(path)[1].lower())
 
 
 def _pieces(spec: str) -> list[str]:
@@ -130,7 +158,7 @@ def _arrays(piece: str, files: list[str], pattern: str) -> list[Part]:
 
 def _list_arrays(file: str) -> list[str]:
     arrays_in: Callable[[str], list[str]]
-    arrays_in = resolve(CONTAINERS[os.path.splitext(file)[1].lower()])
+    arrays_in = resolve(CONTAINERS[kind(file)])
     try:
         return arrays_in(file)
     except ImageError:
@@ -138,6 +166,13 @@ def _list_arrays(file: str) -> list[str]:
     except Exception as error:  # a damaged file may end in any exception of its parser
         message = f"{file}: cannot be listed, the file may be damaged: {error}"
         raise ImageError(message) from error
+
+
+def counted_order(parts: list[Part]) -> list[Part]:
+    """The parts in the order of the numbers in their names: ``img2`` before ``img10``."""
+    return sorted(
+        parts, key=lambda part: [int(c) if c.isdecimal() else c for c in re.split(r"(\d+)", str(part))]
+    )
 
 
 def listed(names: list[str], most: int = 8) -> str:

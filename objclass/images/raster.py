@@ -1,7 +1,8 @@
-"""Images of cameras and browsers: PNG, JPEG, BMP, GIF, Netpbm. Axes are y, x, channel.
+"""Images of cameras and browsers: PNG, JPEG, BMP, GIF, Netpbm, Sun raster. Axes are y, x, channel.
 
 As in ilastik's reader, palettes become red, green and blue, and fewer than 8 bits become 8: black
-and white is 0 and 255. A GIF of several frames has a z axis.
+and white is 0 and 255. A GIF of several frames has a z axis. Radiance (HDR) and OpenEXR hold floats;
+OpenEXR is read with the package of that name (``pip install objclass[exr]``).
 """
 
 import os
@@ -11,25 +12,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from io import BytesIO
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from objclass.core import AnyArray, OutputImage, to_canonical
+from objclass.core import AnyArray
 from objclass.errors import ImageError
-from objclass.images import netpbm
-from objclass.images.plane import channels, plane_axes, told
+from objclass.images import netpbm, viff
+from objclass.images.plane import EncodedWriter
 from objclass.images.source import Source
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+_RADIANCE = b"#?"
+
+_EXR = b"\x76\x2f\x31\x01"
+
+_EXR_ORDER = "RGBA"
+"""Channels that come first; others follow by name."""
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Colour type of a PNG file -> its channels."""
 
 _MODE_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-"""Pillow's modes that are taken as they are -> their channels."""
+"""Pillow's modes of 8 bits that are taken as they are -> their channels."""
+
+_WIDE_MODES = {"F": np.float32, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
+"""Pillow's modes of one channel and more bits -> their dtype."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,12 @@ def _decoded(path: str, frame: int, _stamp: int) -> AnyArray:
         return _decode_png(path)
     if netpbm.is_numeric(path):
         return netpbm.decode(path)
+    if _begins_with(path, viff.MAGIC):
+        return viff.decode(path)
+    if _begins_with(path, _RADIANCE):
+        return _decode_radiance(path)
+    if _begins_with(path, _EXR):
+        return _decode_exr(path)
     return _decode_other(path, frame)
 
 
@@ -69,14 +87,22 @@ def open_raster(path: str, internal: str = "") -> Source:
         If it is not such an image.
     """
     del internal  # such files hold one array
-    if _begins_with(path, _PNG):
-        shape, dtype = _png_header(path)
-    elif netpbm.is_numeric(path):
-        shape, dtype = netpbm.header(path)
-    else:
-        shape, dtype = _other_header(path)
+    shape, dtype = _header(path)
     axes = "yxc" if len(shape) == len("yxc") else "zyxc"
     return Source(path, RasterStore(path, shape, dtype), axes, "raster image")
+
+
+def _header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if _begins_with(path, _PNG):
+        return _png_header(path)
+    if netpbm.is_numeric(path):
+        return netpbm.header(path)
+    if _begins_with(path, viff.MAGIC):
+        return viff.header(path)
+    if _begins_with(path, _RADIANCE) or _begins_with(path, _EXR):  # kept until its pixels are read
+        pixels = _decoded(path, 0, os.stat(path).st_mtime_ns)
+        return pixels.shape, pixels.dtype
+    return _other_header(path)
 
 
 def _begins_with(path: str, magic: bytes) -> bool:
@@ -102,6 +128,29 @@ def _decode_png(path: str) -> AnyArray:
     return pixels.reshape(height, width, -1)[..., :channels]
 
 
+def _decode_radiance(path: str) -> AnyArray:
+    import imagecodecs
+
+    with open(path, "rb") as file:
+        pixels: AnyArray = imagecodecs.rgbe_decode(file.read())
+    return pixels
+
+
+def _decode_exr(path: str) -> AnyArray:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        message = f"{path}: is read with OpenEXR, which is not installed: pip install objclass[exr]"
+        raise ImageError(message) from error
+    with OpenEXR.File(path, separate_channels=True) as file:
+        planes = {name: channel.pixels for name, channel in file.channels().items()}
+    order = sorted(planes, key=lambda name: (_EXR_ORDER.find(name) % (len(_EXR_ORDER) + 1), name))
+    if len({plane.shape for plane in planes.values()}) != 1:
+        message = f"{path}: its channels differ in size, expected one size"
+        raise ImageError(message)
+    return np.stack([planes[name] for name in order], axis=-1)
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[Pillow.Image]:
     largest = Pillow.MAX_IMAGE_PIXELS
@@ -119,14 +168,16 @@ def _opened(path: str) -> Iterator[Pillow.Image]:
 
 
 def _mode(image: Pillow.Image) -> str:
-    return image.mode if image.mode in _MODE_CHANNELS else "L" if image.mode == "1" else "RGB"
+    is_plain = image.mode in _MODE_CHANNELS or image.mode in _WIDE_MODES
+    return image.mode if is_plain else "L" if image.mode == "1" else "RGB"
 
 
 def _other_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with _opened(path) as image:
-        plane = (image.height, image.width, _MODE_CHANNELS[_mode(image)])
+        mode = _mode(image)
+        plane = (image.height, image.width, _MODE_CHANNELS.get(mode, 1))
         frames = getattr(image, "n_frames", 1) if image.format == "GIF" else 1
-    return (plane if frames == 1 else (frames, *plane)), np.dtype(np.uint8)
+    return (plane if frames == 1 else (frames, *plane)), np.dtype(_WIDE_MODES.get(mode, np.uint8))
 
 
 def _decode_other(path: str, frame: int) -> AnyArray:
@@ -138,37 +189,60 @@ def _decode_other(path: str, frame: int) -> AnyArray:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-class PngWriter:
-    """Writes a PNG file: one plane of 8 or 16 bits, grey or in three colours."""
+class PngWriter(EncodedWriter):
+    """Writes a PNG file: one plane of 8 or 16 bits, grey or in three colours; no palette."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
-        del previous  # the file holds one image: nothing of an older one is kept
-        self._path = path
-        self._image = image
-        self._pixels = np.zeros(image.shape, image.dtype)
+    format: ClassVar[str] = "png"
 
-    @classmethod
-    def refusal(cls, image: OutputImage) -> str | None:
-        """Why a PNG file cannot hold the image and what can."""
-        if len(plane_axes(image)) > 2:
-            return f"png holds one plane, not {told(image)}: use multipage tiff or hdf5"
-        if channels(image) not in (1, 3):
-            return f"png holds 1 or 3 channels, not {told(image)}: use tiff or hdf5"
-        if image.dtype not in (np.uint8, np.uint16):
-            return f"png holds uint8 and uint16, not {image.dtype}: use tiff or hdf5"
-        return None
-
-    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
-        """Write a block, in the order of the image's axes."""
-        self._pixels[region] = block
-
-    def close(self) -> None:
-        """Compress the plane and write the file."""
+    def _encoded(self, pixels: AnyArray) -> bytes:
         import imagecodecs
 
-        lengths = dict(zip(self._image.axes, self._image.shape, strict=True))
-        rows, columns = (lengths.get(axis, 1) for axis in plane_axes(self._image))
-        pixels = to_canonical(self._pixels, self._image.axes).reshape(rows, columns, -1)
-        encoded = imagecodecs.png_encode(pixels if pixels.shape[2] > 1 else pixels[..., 0])
-        with open(self._path, "wb") as file:
-            file.write(encoded)
+        return bytes(imagecodecs.png_encode(pixels))
+
+
+class BmpWriter(EncodedWriter):
+    """Writes a BMP file: one plane of 8 bits, grey (its palette is that of greys) or in three colours."""
+
+    format: ClassVar[str] = "bmp"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        return _saved(pixels, "BMP")
+
+
+class GifWriter(EncodedWriter):
+    """Writes a GIF file: one grey plane of 8 bits; its palette is that of greys."""
+
+    format: ClassVar[str] = "gif"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        return _saved(pixels, "GIF", optimize=False)  # optimized, values would be renumbered
+
+
+class JpegWriter(EncodedWriter):
+    """Writes a JPEG file: one plane of 8 bits, grey or in three colours, as near as JPEG comes."""
+
+    format: ClassVar[str] = "jpeg"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        return _saved(pixels, "JPEG", quality=100, subsampling=0)
+
+
+class HdrWriter(EncodedWriter):
+    """Writes a Radiance file: one plane in three colours that share an exponent, 8 bits of each.
+
+    What is negative or no number becomes 0.
+    """
+
+    format: ClassVar[str] = "hdr"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        import imagecodecs
+
+        return bytes(imagecodecs.rgbe_encode(np.ascontiguousarray(pixels), header=True))
+
+
+def _saved(pixels: AnyArray, name: str, **options: Any) -> bytes:
+    """A file as Pillow makes it."""
+    file = BytesIO()
+    Pillow.fromarray(np.ascontiguousarray(pixels)).save(file, name, **options)
+    return file.getvalue()

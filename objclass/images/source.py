@@ -17,7 +17,7 @@ from objclass.errors import ImageError
 _LARGEST_CHANNELS = 4
 """A last axis no longer than this is taken for channels, as ilastik does."""
 
-_MICROMETRES = {"nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+MICROMETRES = {"pm": 1e-6, "angstrom": 1e-4, "nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 _UNITS = {
     **dict.fromkeys(
@@ -26,6 +26,10 @@ _UNITS = {
     ),
     **dict.fromkeys(("nanometer", "nanometers", "nanometre"), "nm"),
     **dict.fromkeys(("millimeter", "millimeters", "millimetre"), "mm"),
+    **dict.fromkeys(("centimeter", "centimeters", "centimetre"), "cm"),
+    **dict.fromkeys(("meter", "meters", "metre"), "m"),
+    **dict.fromkeys(("å", "ångström"), "angstrom"),
+    "picometer": "pm",
     **dict.fromkeys(("pixel", "pixels", "voxel", "reference frame"), ""),
 }
 
@@ -48,6 +52,9 @@ class Source:
         Smallest and largest possible value, where the file says so.
     pixel_size
         Where the file says so.
+    picked
+        What the reader chose where nothing was said, such as the scale ``0`` of a multiscale image; it
+        becomes part of the name of the image.
 
     Raises
     ------
@@ -61,6 +68,7 @@ class Source:
     axes_from: str
     drange: tuple[float, float] | None = None
     pixel_size: PixelSize | None = None
+    picked: str = ""
 
     def __post_init__(self) -> None:
         shape, dtype = self.stored.shape, self.stored.dtype
@@ -156,9 +164,9 @@ def known_pixel_size(sizes: Mapping[str, float], units: Mapping[str, str], axes:
     names = {axis: _plain_unit(units.get(axis, "")) for axis in present}
     if len(set(names.values())) == 1:
         return PixelSize(**known, unit=names["x"])
-    if not set(names.values()) <= set(_MICROMETRES):
+    if not set(names.values()) <= set(MICROMETRES):
         return None
-    return PixelSize(**{a: known[a] * _MICROMETRES[names[a]] for a in present}, unit="um")
+    return PixelSize(**{a: known[a] * MICROMETRES[names[a]] for a in present}, unit="um")
 
 
 def _plain_unit(unit: str) -> str:

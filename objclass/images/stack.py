@@ -94,6 +94,8 @@ def open_stack(parts: Sequence[Any], along: str, opener: Opener) -> Source:
         message = f"stack along '{along}': expected one of t, z, y, x, c (--stack_along)"
         raise ImageError(message)
     first = opener(parts[0])
+    if along == "z" and first.axes == "zyxc" and first.axes_from == "raster image":
+        first = replace(first, axes="tyxc")  # frames of a film: ilastik's stack of them is ztyxc
     if along not in first.axes:
         stops = tuple(range(1, len(parts) + 1))
         stack = Stack(parts, opener, first, 0, stops, is_new=True)

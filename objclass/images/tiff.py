@@ -5,14 +5,16 @@ reads only fetch and decode the segments that the region touches.
 """
 
 import logging
+import os
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import numpy as np
@@ -21,7 +23,8 @@ from numpy.typing import NDArray
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, Stored, to_canonical
 from objclass.errors import ImageError
-from objclass.images.plane import channels, plane_axes, told
+from objclass.images.chunks import Chunked
+from objclass.images.plane import PlaneWriter, channels, reserve
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -115,30 +118,49 @@ class SegmentedStore:
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the segments that it touches are read."""
-        y, x = self.axes.index("Y"), self.axes.index("X")
-        first, pixels = self._read_rows(region[y], region[x])
+        part = dict(zip(self.axes, region, strict=True))
+        box = self._box(part)
+        pixels = self._read_box(box)
         shape, within = list(self.shape), list(region)
-        shape[y] = pixels.shape[2]
-        within[y] = slice(region[y].start - first, region[y].stop - first)
+        for axis, extent, length in zip("SYX", box, (0, 2, 3), strict=True):
+            if axis in part and not (axis == "S" and self._is_interleaved):
+                place = self.axes.index(axis)
+                shape[place] = pixels.shape[length]
+                within[place] = slice(part[axis].start - extent.start, part[axis].stop - extent.start)
         return pixels.reshape(shape)[tuple(within)]
 
-    def _read_rows(self, rows: slice, columns: slice) -> tuple[int, AnyArray]:
-        """First row of the segments touched, and their rows: sample, z, y, x, sample."""
-        samples, depth, length, width, contiguous = self.keyframe.page.shaped
+    @property
+    def _is_interleaved(self) -> bool:
+        return bool(self.keyframe.page.shaped[0] == 1)
+
+    def _box(self, part: dict[str, slice]) -> tuple[slice, slice, slice]:
+        """Samples, rows and columns of the segments that are touched."""
+        samples, _, length, width, _ = self.keyframe.page.shaped
+        _, height, across = self.keyframe.segment_shape
+        planes = slice(0, samples) if self._is_interleaved else part.get("S", slice(0, samples))
+        return planes, _rounded(part["Y"], height, length), _rounded(part["X"], across, width)
+
+    def _read_box(self, box: tuple[slice, slice, slice]) -> AnyArray:
+        """Pixels of the box, whole in depth: sample, z, y, x, sample."""
+        _, depth, length, width, contiguous = self.keyframe.page.shaped
         deep, height, across = self.keyframe.segment_shape
-        first, last = rows.start // height * height, min(-(-rows.stop // height) * height, length)
-        shape = (samples, depth, last - first, width, contiguous)
-        pixels = np.full(shape, self.keyframe.page.nodata, self.dtype)
+        samples, rows, columns = box
+        sides = [part.stop - part.start for part in box]
+        pixels = np.full(
+            (sides[0], depth, *sides[1:], contiguous), self.keyframe.page.nodata, self.dtype
+        )  # fmt: skip
+        layers = -(-depth // deep)
         numbers = (
             (plane * -(-length // height) + y) * -(-width // across) + x
-            for plane in range(samples * -(-depth // deep))
-            for y in range(first // height, -(-last // height))
+            for plane in range(samples.start * layers, samples.stop * layers)
+            for y in range(rows.start // height, -(-rows.stop // height))
             for x in range(columns.start // across, -(-columns.stop // across))
         )
         for segment, (s, z, y, x, _) in self._decode(numbers):
-            target = pixels[s, z : z + deep, y - first : y - first + height, x : x + across]
+            top, left = y - rows.start, x - columns.start
+            target = pixels[s - samples.start, z : z + deep, top : top + height, left : left + across]
             target[...] = segment[tuple(slice(0, n) for n in target.shape)]
-        return first, pixels
+        return pixels
 
     def _decode(self, numbers: Iterable[int]) -> Iterator[tuple[AnyArray, tuple[int, ...]]]:
         with open(self.path, "rb") as file:
@@ -149,6 +171,11 @@ class SegmentedStore:
                 file.seek(offset)
                 segment, place, _ = self.keyframe.decode(file.read(count), number, **self.tables)
                 yield segment, place
+
+
+def _rounded(part: slice, side: int, length: int) -> slice:
+    """Widened to whole segments."""
+    return slice(part.start // side * side, min(-(-part.stop // side) * side, length))
 
 
 @dataclass(frozen=True)
@@ -177,8 +204,14 @@ class WholeStore:
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""
-        with _opened(self.path) as file:
-            return np.array(file.series[0].asarray()[region])
+        return _whole(self.path, os.stat(self.path).st_mtime_ns)[region].copy()
+
+
+# block after block must not pay for the whole again
+@lru_cache(maxsize=2)
+def _whole(path: str, _stamp: int) -> AnyArray:
+    with _opened(path) as file:
+        return np.asarray(file.series[0].asarray())
 
 
 def open_tiff(path: str, internal: str = "") -> Source:
@@ -218,7 +251,14 @@ def _store(path: str, file: Any, series: Any) -> Stored:
     keyframe, letters = Keyframe(path, page), series.axes[ahead:]
     frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
     pages = tuple(_page(frame, keyframe, letters, shape[ahead:], dtype) for frame in frames)
-    return PagedStore(pages, shape, dtype) if ahead else pages[0]
+    stored = PagedStore(pages, shape, dtype) if ahead else pages[0]
+    if page.is_final or page.compression == 1:  # nothing to unpack
+        return stored
+    chunks = {"Y": keyframe.segment_shape[1], "X": keyframe.segment_shape[2]}
+    if page.shaped[0] > 1:  # each sample has segments of its own
+        chunks["S"] = 1
+    sides = (chunks.get(axis, n) for axis, n in zip(letters, shape[ahead:], strict=True))
+    return Chunked(stored, (*(1,) * ahead, *sides))
 
 
 def _axes_ahead(series: Any) -> int | None:
@@ -315,20 +355,18 @@ def _imagej_pixel_size(file: Any, axes: str) -> PixelSize | None:
     return known if known is not None and known.unit else None
 
 
-class TiffWriter:
+class TiffWriter(PlaneWriter):
     """Writes a TIFF file of one plane, of any number of channels, rows y and columns x."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
-        del previous  # the file holds one image: nothing of an older one is kept
-        self._image = image
-        lengths = dict(zip(image.axes, image.shape, strict=True))
-        plane = tuple(lengths.get(axis, 1) for axis in plane_axes(image))
-        count = channels(image)
-        is_colour = count == len("rgb") and image.dtype in (np.uint8, np.uint16)
+    format: ClassVar[str] = "tiff"
+
+    def _begin(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> AnyArray:
+        count = shape[2]
+        is_colour = count == len("rgb") and dtype in (np.uint8, np.uint16)
         self._map: Any = tifffile.memmap(
-            path,
-            shape=plane if count == 1 else (*plane, count),
-            dtype=image.dtype.newbyteorder("<"),
+            self._path,
+            shape=shape if count > 1 else shape[:2],
+            dtype=dtype.newbyteorder("<"),
             byteorder="<",
             photometric="rgb" if is_colour else "minisblack",
             planarconfig=None if count == 1 else "contig",
@@ -336,28 +374,12 @@ class TiffWriter:
             ome=False,
             software="objclass",
         )
-
-    @classmethod
-    def refusal(cls, image: OutputImage) -> str | None:
-        """Why a plain TIFF file cannot hold the image and what can."""
-        if len(plane_axes(image)) > 2:
-            return f"tiff holds one plane, not {told(image)}: use multipage tiff"
-        if image.dtype.kind not in "uif" or image.dtype == np.float16:
-            return f"tiff holds integers, float32 and float64, not {image.dtype}: use hdf5"
-        return None
-
-    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
-        """Write a block, in the order of the image's axes."""
-        given = dict(zip(self._image.axes, region, strict=True))
-        letters = (plane_axes(self._image) + "c")[: self._map.ndim]
-        target = tuple(given.get(axis, slice(0, 1)) for axis in letters)
-        shape = [part.stop - part.start for part in target]
-        self._map[target] = to_canonical(block, self._image.axes).reshape(shape)
+        reserve(self._path)
+        return self._map.reshape(shape)
 
     def close(self) -> None:
         """Finish the file."""
-        self._map.flush()
-        del self._map
+        del self._plane, self._map
 
 
 class MultipageTiffWriter:
@@ -373,7 +395,7 @@ class MultipageTiffWriter:
             dtype=image.dtype.newbyteorder("<"),
             byteorder="<",
             photometric="minisblack",
-            metadata=_ome(image.pixel_size),
+            metadata=_ome(image),
             ome=True,
             software="objclass",
         )
@@ -400,14 +422,22 @@ class MultipageTiffWriter:
 _OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}
 
 
-def _ome(size: PixelSize | None) -> dict[str, Any]:
+def _ome(image: OutputImage) -> dict[str, Any]:
     # tifffile's own would differ from run to run
-    fixed = {"axes": "TZCYX", "UUID": f"urn:uuid:{UUID(int=0)}", "Creator": "objclass"}
-    if size is None:
-        return fixed
-    unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
-    return fixed | {
-        f"PhysicalSize{axis.upper()}{suffix}": value
-        for axis in "xyz"
-        for suffix, value in (("", getattr(size, axis)), ("Unit", unit))
-    }
+    found: dict[str, Any] = {"axes": "TZCYX", "UUID": f"urn:uuid:{UUID(int=0)}", "Creator": "objclass"}
+    size = image.pixel_size
+    if size is not None:
+        unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
+        for axis in "xyz":
+            key = f"PhysicalSize{axis.upper()}"
+            found |= {key: getattr(size, axis), f"{key}Unit": unit}
+    if len(image.names) == channels(image) and not image.labels:
+        found["Channel"] = {"Name": list(image.names)}
+        if len(image.colors) == len(image.names):
+            found["Channel"]["Color"] = [_ome_color(color) for color in image.colors]
+    return found
+
+
+def _ome_color(color: tuple[int, int, int]) -> int:
+    """Red, green, blue and an opaque alpha as the bytes of a signed number, as OME has it."""
+    return int.from_bytes((*color, 255), signed=True)

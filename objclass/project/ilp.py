@@ -23,7 +23,7 @@ from objclass.core import FeatureTable, concatenate
 from objclass.errors import ProjectError, UsageError
 from objclass.features import Key
 from objclass.forest import Forest, decode, encode
-from objclass.images.hdf5 import axistags
+from objclass.images.attributes import axistags
 from objclass.project import (
     MOST_CLASSES,
     ROLE_NAMES,
@@ -377,7 +377,9 @@ def _colors(dataset: Any) -> tuple[tuple[int, int, int], ...]:
     if dataset is None or bool(dataset.attrs.get("isEmpty", False)):
         return ()
     rows = np.atleast_2d(np.asarray(_value(dataset)))
-    return tuple((int(r[0]), int(r[1]), int(r[2])) for r in rows if len(r) >= 3)
+    if rows.shape[1] < 3 or not ((rows >= 0) & (rows <= 255)).all():  # it is not worth failing for
+        return ()
+    return tuple((int(r[0]), int(r[1]), int(r[2])) for r in rows)
 
 
 def _features(group: h5py.Group) -> tuple[tuple[Key, ...], tuple[int, ...]]:

@@ -338,10 +338,10 @@ def test_a_bug_fails_the_lane_like_any_fault(here, capsys, monkeypatch):
 def test_finished_lanes_stay_when_a_run_is_interrupted(here, capsys, monkeypatch):
     from objclass import batch
 
-    def interrupted(task, *more):
+    def interrupted(task, **more):
         if task.name == "lane1":
             raise KeyboardInterrupt
-        return run_task(task, *more)
+        return run_task(task, **more)
 
     run_task = batch.run_task
     monkeypatch.setattr(batch, "run_task", interrupted)

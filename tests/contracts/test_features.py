@@ -1,10 +1,13 @@
 """What every feature of every set promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objclass.blocks import Limits
 from objclass.core import Objects
 from objclass.features import Frame, feature_set, measure
 from objclass.registry import FEATURE_SETS
@@ -76,8 +79,8 @@ def test_blocks_change_no_bit(set_name, ndim, channels):
     frame, _ = example(ndim, channels, dtype=np.float32)
     chosen = fitting(set_name, ndim, channels)
     whole = measure(frame, chosen)
-    for voxels in (1, 60, 200):
-        cut = measure(frame, chosen, voxels=voxels)
+    for limits in (Limits(block=(1, 1)), Limits(block=(2, 3), jobs=2), Limits(block=(3, 99), jobs=3)):
+        cut = measure(replace(frame, limits=limits), chosen)
         for key, values in whole.items():
             assert equal(values, cut[key]), key
 

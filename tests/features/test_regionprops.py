@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import regionprops, regionprops_table
 
+from objclass.blocks import Limits
 from objclass.core import AnyArray, FloatArray, Objects
 from objclass.features import Feature, Frame, measure
 from objclass.features.regionprops import FEATURES
@@ -265,7 +267,8 @@ def test_equals_scikit_image_in_3d(
 def test_blocks_give_the_same_bits(scene: tuple[AnyArray, AnyArray, tuple[float, ...]], voxels: int) -> None:
     frame = frame_of(*scene)
     features = fitting(frame)
-    whole, cut = measure(frame, features), measure(frame, features, voxels=voxels)
+    limits = Limits(block=(voxels % 3 + 1, voxels), jobs=voxels % 2 + 1)
+    whole, cut = measure(frame, features), measure(replace(frame, limits=limits), features)
     for f in features:
         np.testing.assert_array_equal(whole[f.key], cut[f.key], err_msg=f.name)
 

@@ -13,7 +13,7 @@ import tifffile
 from objclass.core import PixelSize
 from objclass.errors import ImageError
 from objclass.images import from_array, open_image
-from objclass.images.hdf5 import axistags
+from objclass.images.attributes import axistags
 from objclass.images.source import known_pixel_size
 
 

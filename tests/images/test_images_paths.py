@@ -156,7 +156,7 @@ ERRORS = [
     ("https://a.b/c.png", "https://a.b/c.png: addresses are not read"),
     (".", ".: is a directory, expected a file"),
     ("folder.tif", "folder.tif: is a directory, expected a file"),
-    ("plane.xyz", "plane.xyz: cannot read files with suffix '.xyz', expected one of .bmp .gif"),
+    ("plane.xyz", "plane.xyz: cannot read files with suffix '.xyz', expected one of .bin .bmp .czi"),
     ("bare", "bare: cannot read files with suffix ''"),
     ("text.h5", "text.h5: is not an HDF5 file"),
     ("text.tif", "text.tif: is not a TIFF file"),

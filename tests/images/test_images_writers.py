@@ -3,29 +3,31 @@
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from objclass.core import OutputImage, PixelSize, to_canonical
 from objclass.errors import OutputError
 from objclass.images import open_image
-from objclass.images.hdf5 import Hdf5Writer, axistags, chunk_shape
+from objclass.images.attributes import axistags
+from objclass.images.chunk_grid import chunk_shape
+from objclass.images.hdf5 import Hdf5Writer
+from objclass.images.sequence import slices
 from objclass.registry import FORMAT_SUFFIXES, WRITERS, resolve
+from tests.conftest import ROOT
 
 LENGTHS = {"t": 2, "z": 3, "y": 11, "x": 13, "c": 2}
 
 DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"]
-
-ORDERS = ["yx", "xy", "yxc", "cyx", "zyx", "xyz", "xyzc", "zcyx", "tyxc", "tzyxc", "txyzc", "tczyx"]
 
 
 def image_of(axes: str, dtype: str = "u1", **more: Any) -> OutputImage:
@@ -48,11 +50,16 @@ def blocks(shape: tuple[int, ...], sides: tuple[int, ...]) -> Iterator[tuple[sli
 
 
 def write(path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = None) -> bytes:
+    if path.is_dir():
+        shutil.rmtree(path)
     path.unlink(missing_ok=True)
     writer = resolve(WRITERS[name])(str(path), image)
     for region in cut or [tuple(slice(0, n) for n in image.shape)]:
         writer.write(region, pixels[region])
     writer.close()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return b"".join(str(file.relative_to(path)).encode() + file.read_bytes() for file in files)
     return path.read_bytes()
 
 
@@ -60,42 +67,59 @@ def refusal(name: str, image: OutputImage) -> str | None:
     return resolve(WRITERS[name]).refusal(image)  # type: ignore[no-any-return]
 
 
-def cases() -> Iterator[tuple[str, str, str]]:
-    for name, axes, dtype in product(WRITERS, ORDERS, DTYPES):
-        if refusal(name, image_of(axes, dtype)) is None and (dtype in ("u1", "f4") or axes in (
-            "yx", "yxc", "xyzc")):  # fmt: skip
-            yield name, axes, dtype
+UNSIGNED, BYTE, ANY = ["u1", "u2"], ["u1"], [1, 2, 3, 5]
+
+PROMISED = {
+    "hdf5": (DTYPES, ANY),
+    "compressed hdf5": (DTYPES, ANY),
+    "numpy": (DTYPES, ANY),
+    "multipage tiff": ([d for d in DTYPES if d not in ("u8", "i8")], ANY),
+    **dict.fromkeys(("single-scale OME-Zarr", "multi-scale OME-Zarr", "n5", "compressed n5"), (DTYPES, ANY)),
+    "dvid": ([], []),
+    "bmp": (BYTE, [1, 3]),
+    "gif": (BYTE, [1]),
+    "hdr": (["f4"], [3]),
+    "jpeg": (BYTE, [1, 3]),
+    "jpg": (BYTE, [1, 3]),
+    "pbm": (UNSIGNED, [1]),
+    "pgm": (UNSIGNED, [1]),
+    "png": (UNSIGNED, [1, 3]),
+    "pnm": (UNSIGNED, [1, 3]),
+    "ppm": (UNSIGNED, [1, 3]),
+    "ras": (BYTE, [1, 3]),
+    "tif": (DTYPES, ANY),
+    "tiff": (DTYPES, ANY),
+    "xv": (["u1", "i2", "i4", "f4", "f8"], ANY),
+}
 
 
-@pytest.mark.parametrize(("name", "axes", "dtype"), list(cases()))
-def test_round_trip(tmp_path: Path, name: str, axes: str, dtype: str) -> None:
-    image = image_of(axes, dtype)
-    pixels = pixels_of(image)
-    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
-    cut = list(blocks(image.shape, tuple(5 for _ in axes)))
-    write(path, name, image, pixels, cut)
-    is_numpy = name == "numpy"
-    read = open_image(str(path), axes=axes if is_numpy else None)
-    assert read.dtype == np.dtype(dtype)
-    assert np.array_equal(read.read(), to_canonical(pixels, axes))
-    if name.endswith("hdf5"):
-        assert (read.axes, read.axes_from) == (axes, "axistags")
-
-
-def test_each_format_promises_its_dtypes() -> None:
-    promised = {
-        name: [dtype for dtype in DTYPES if refusal(name, image_of("yx", dtype)) is None] for name in WRITERS
+@pytest.mark.parametrize("name", PROMISED)
+def test_each_format_promises_dtypes_and_channels(name: str) -> None:
+    held = {
+        (dtype, count)
+        for dtype, count in product(DTYPES, ANY)
+        if refusal(name, image_of("yxc", dtype, lengths={"c": count})) is None
     }
-    everything = DTYPES
-    assert promised == {
-        "hdf5": everything,
-        "compressed hdf5": everything,
-        "tif": everything,
-        "tiff": everything,
-        "multipage tiff": [d for d in DTYPES if d not in ("u8", "i8")],
-        "png": ["u1", "u2"],
-        "numpy": everything,
-    }
+    assert held == set(product(*PROMISED[name]))
+
+
+def test_the_table_of_the_documentation_says_the_same() -> None:
+    """`docs/formats.md`, the part on outputs."""
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("formats*.md")]
+    page = next(text for text in pages if "## Output" in text)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line[:2] == "| "
+    ]
+    told = {name: row for row in rows for name in row[0].replace("`", "").split(", ")}
+    for name, (dtypes, counts) in PROMISED.items():
+        _, _, pixels, channels, *_ = told[name]
+        short = {"any": DTYPES}.get(
+            pixels, [np.dtype(d.strip(" `")).str[1:] for d in pixels.split(",")] if pixels != "any" else []
+        )
+        assert short == dtypes, name
+        assert channels == ("any" if counts == ANY else " or ".join(map(str, counts))), name
 
 
 @pytest.mark.parametrize("name", ["png", "tif", "multipage tiff"])
@@ -122,12 +146,40 @@ def test_rows_are_y_and_columns_x(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "axes", "dtype", "message"),
     [
-        ("png", "zyx", "u1", "png holds one plane, not (3, 11, 13) with axes zyx: use multipage"),
+        ("png", "zyx", "u1", "png holds one plane, not (3, 11, 13) with axes zyx: use multipage tiff"),
+        ("png", "zyx", "u8", "png holds one plane, not (3, 11, 13) with axes zyx: use hdf5"),
         ("png", "yxc", "u1", "png holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff"),
-        ("png", "yx", "f4", "png holds uint8 and uint16, not float32: use tiff or hdf5"),
-        ("png", "yx", "u4", "png holds uint8 and uint16, not uint32: use tiff or hdf5"),
+        ("png", "yx", "f4", "png holds uint8 and uint16, not float32: use tiff"),
+        ("png", "yx", "u4", "png holds uint8 and uint16, not uint32: use tiff"),
+        ("jpg", "yx", "f4", "jpeg holds uint8, not float32: use tiff"),
+        ("jpeg", "yx", "u2", "jpeg holds uint8, not uint16: use png"),
+        ("gif", "yxc", "u1", "gif holds 1 channel, not (11, 13, 2) with axes yxc: use tiff"),
+        ("hdr", "yx", "f4", "hdr holds 3 channels, not (11, 13) with axes yx: use tiff"),
+        ("xv", "yx", "u4", "xv holds uint8, int16, int32, float32 and float64, not uint32: use tiff"),
         ("tif", "tyxc", "u1", "tiff holds one plane, not (2, 11, 13, 2) with axes tyxc: use multi"),
-        ("tif", "yx", "f2", "tiff holds integers, float32 and float64, not float16: use hdf5"),
+        ("tif", "yx", "f2", "tiff holds uint8, uint16, uint32, uint64, int8, int16, int32, int64, f"),
+        (
+            "png sequence",
+            "yx",
+            "u1",
+            "png sequence holds 3 axes longer than 1 (and channels, not first), not ",
+        ),
+        ("png sequence", "tzyx", "u1", "png sequence holds 3 axes longer than 1 (and channels, not first), "),
+        ("png sequence", "czyx", "u1", "png sequence holds 3 axes longer than 1 (and channels, not first), "),
+        (
+            "png sequence",
+            "zyxc",
+            "u1",
+            "png holds 1 or 3 channels, not (11, 13, 2) with axes yxc a file: use tiff seq",
+        ),
+        ("png sequence", "zyx", "f4", "png holds uint8 and uint16, not float32 a file: use tiff sequence"),
+        ("multipage tiff sequence", "zyx", "u1", "multipage tiff sequence holds 4 axes longer than 1 (and"),
+        (
+            "multipage tiff sequence",
+            "tzyx",
+            "u8",
+            "multipage tiff holds 8 to 32 bits and float64, not uint64 a file: use hdf5",
+        ),
         ("multipage tiff", "yx", "u8", "multipage tiff holds 8 to 32 bits and float64, not uint64"),
         ("multipage tiff", "yx", "f2", "multipage tiff holds 8 to 32 bits and float64, not float1"),
     ],
@@ -139,20 +191,16 @@ def test_refusals(name: str, axes: str, dtype: str, message: str) -> None:
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("name", WRITERS)
-@given(data=st.data())
-def test_same_image_makes_the_same_bytes_whatever_the_blocks(
-    tmp_path_factory: Any, name: str, data: Any
-) -> None:
-    folder = tmp_path_factory.mktemp("w")
-    axes = "xy" if name in ("png", "tif", "tiff") else data.draw(st.sampled_from(ORDERS))
-    image = image_of(axes, drange=(0.0, 255.0), pixel_size=PixelSize(0.5, 0.5, 2, "um"))
-    pixels = pixels_of(image)
-    sides = tuple(data.draw(st.integers(1, n)) for n in image.shape)
-    cut = list(blocks(image.shape, sides))
-    random.Random(data.draw(st.integers(0, 99))).shuffle(cut)
-    once = write(folder / "a", name, image, pixels)
-    assert write(folder / "b", name, image, pixels, cut) == once
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("gif", (65536, 2)), ("jpeg", (2, 65501)), ("bmp", (1 << 16, 1 << 16)), ("ras", (1 << 17, 1 << 15))],
+)
+def test_too_large_for_the_format(name: str, shape: tuple[int, int]) -> None:
+    said = refusal(name, OutputImage("yx", shape, np.dtype("u1")))
+    assert said is not None
+    assert said.startswith(f"{name} holds up to ")
+    assert said.endswith(": use png")
+    assert refusal(name, OutputImage("yx", (30000, 30000), np.dtype("u1"))) is None
 
 
 def test_same_chunks_in_the_same_order(tmp_path: Path) -> None:
@@ -171,14 +219,15 @@ def test_same_chunks_in_the_same_order(tmp_path: Path) -> None:
 def test_few_chunks_wait_where_blocks_come_in_scan_order(tmp_path: Path) -> None:
     image = image_of("xyz", "f8", lengths={"x": 100, "y": 100, "z": 200})
     writer = Hdf5Writer(str(tmp_path / "a.h5"), image)
-    depth = chunk_shape("xyz", image.shape, image.dtype)[2]
+    x, y, z = chunk_shape("xyz", image.shape, image.dtype)
+    layer = -(-100 // x) * x * -(-100 // y) * y * z * 8
     waiting = []
     for z in range(0, 200, 10):
         region = (slice(0, 100), slice(0, 100), slice(z, z + 10))
         writer.write(region, np.ones((100, 100, 10)))
-        waiting.append(sum(chunk.nbytes for chunk, _ in writer._waiting.values()))
+        waiting.append(sum(chunk.nbytes for chunk, _ in writer._grid.waiting.values()))
     writer.close()
-    assert max(waiting) <= 100 * 100 * depth * 8
+    assert max(waiting) <= layer
     assert waiting[-1] == 0
 
 
@@ -367,6 +416,40 @@ def test_ome_of_unknown_unit(tmp_path: Path) -> None:
     assert open_image(f"{tmp_path}/a.tiff").pixel_size is None
 
 
+def test_ome_of_channels(tmp_path: Path) -> None:
+    names, colors = ("Kern & <Hof>", "β"), ((255, 0, 0), (0, 255, 1))
+    image = image_of("zyxc", "f4", names=names, colors=colors)
+    pixels = pixels_of(image)
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels)
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        channels = [
+            e.attrib for e in ElementTree.fromstring(file.ome_metadata).iter() if e.tag.endswith("}Channel")
+        ]
+    assert [channel["Name"] for channel in channels] == list(names)
+    assert [int(c["Color"]) % 2**32 for c in channels] == [0xFF0000FF, 0x00FF01FF]  # red, green, blue, alpha
+    assert np.array_equal(open_image(f"{tmp_path}/a.tiff").read(), to_canonical(pixels, "zyxc"))
+
+
+def test_ome_of_a_class_image_has_no_channel_names(tmp_path: Path) -> None:
+    image = image_of("yx", labels=True, names=("a", "b"))
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels_of(image))
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        assert 'Name="a"' not in file.ome_metadata
+
+
+@pytest.mark.filterwarnings("ignore")  # of its own
+def test_ome_as_another_reader_sees_it(tmp_path: Path) -> None:
+    bioio_ome_tiff = pytest.importorskip("bioio_ome_tiff")
+    names = ("a", "b")
+    image = image_of("xyzc", "f4", names=names, pixel_size=PixelSize(0.5, 0.25, 2, "um"))
+    pixels = pixels_of(image)
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels)
+    reader = bioio_ome_tiff.Reader(f"{tmp_path}/a.tiff")
+    assert (reader.dims.order, tuple(reader.channel_names)) == ("TCZYX", names)
+    assert tuple(reader.physical_pixel_sizes) == (2, 0.25, 0.5)
+    assert np.array_equal(reader.data[0], pixels.transpose(3, 2, 1, 0))
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_channels_of_a_tiff(tmp_path: Path, count: int, dtype: str) -> None:
@@ -385,6 +468,10 @@ def test_streamed_formats_do_not_hold_the_image(tmp_path: Path) -> None:
         writer = resolve(WRITERS[name])(str(tmp_path / "a"), image_of("yx"), None)
         assert isinstance(writer._map, np.memmap)
         writer.close()
+    for name in ("pgm", "pnm", "ras", "xv"):
+        writer = resolve(WRITERS[name])(str(tmp_path / "a"), image_of("yx"), None)
+        assert isinstance(writer._file, np.memmap)
+        writer.close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the hole would be written out")
@@ -402,3 +489,105 @@ def test_big_files_are_bigtiff(tmp_path: Path) -> None:
     assert read.read(region).ravel().tolist() == [1, 2, 3, 4]
     with tifffile.TiffFile(path) as file:
         assert file.is_bigtiff
+
+
+# --- other formats of one plane
+
+
+@pytest.mark.parametrize("name", ["bmp", "gif", "pbm", "pgm", "png", "pnm", "ppm"])
+def test_few_classes_keep_their_numbers(tmp_path: Path, name: str) -> None:
+    """Palettes of the values that occur would renumber them."""
+    image = image_of("yx")
+    pixels = np.zeros(image.shape, np.uint8)
+    pixels[2:5], pixels[7:] = 3, 7
+    write(tmp_path / f"a.{name}", name, image, pixels)
+    read = open_image(f"{tmp_path}/a.{name}")
+    assert read.shape == (1, 1, 11, 13, 1)
+    assert np.array_equal(read.read().squeeze(), pixels)
+
+
+def test_netpbm_headers(tmp_path: Path) -> None:
+    image = image_of("yxc", "u2", lengths={"c": 3})
+    assert write(tmp_path / "a", "ppm", image, pixels_of(image)).startswith(b"P6\n13 11\n65535\n")
+    assert write(tmp_path / "a", "pbm", image_of("yx"), pixels_of(image_of("yx"))).startswith(
+        b"P5\n13 11\n255\n"
+    )
+
+
+def test_rows_of_a_sun_raster_are_even(tmp_path: Path) -> None:
+    image = image_of("yx")
+    data = write(tmp_path / "a.ras", "ras", image, pixels_of(image))
+    assert len(data) == 32 + 11 * 14
+    assert data[:4] == bytes([0x59, 0xA6, 0x6A, 0x95])
+
+
+def test_what_hdr_cannot_say_is_zero(tmp_path: Path) -> None:
+    import imagecodecs
+
+    image = image_of("yxc", "f4", lengths={"y": 1, "x": 2, "c": 3})
+    pixels = np.array([[[-1, np.nan, 0.5], [0, 0, 0]]], np.float32)
+    data = write(tmp_path / "a.hdr", "hdr", image, pixels)
+    assert imagecodecs.rgbe_decode(data).tolist() == [[[0, 0, 0.5], [0, 0, 0]]]
+
+
+# --- sequences
+
+
+def sequence(folder: Path, name: str, image: OutputImage) -> Any:
+    return resolve(WRITERS[name])(str(folder / "s"), image)
+
+
+@pytest.mark.parametrize(
+    ("axes", "lengths", "found"),
+    [
+        ("zyx", {}, ("z", 3)),
+        ("xyz", {}, ("x", 13)),
+        ("tzyxc", {"t": 1}, ("z", 3)),
+        ("cyx", {"c": 5}, ("c", 5)),
+        ("yxc", {"c": 3}, ("y", 11)),
+    ],
+)
+def test_slices_go_along_the_first_long_axis(axes: str, lengths: Any, found: Any, tmp_path: Path) -> None:
+    image = image_of(axes, lengths=lengths)
+    assert slices(image) == found
+    pixels = pixels_of(image)
+    writer = sequence(tmp_path, "tif sequence", image)
+    writer.write(tuple(slice(0, n) for n in image.shape), pixels)
+    writer.close()
+    at = axes.index(found[0])
+    assert len(list((tmp_path / "s").iterdir())) == found[1]
+    for n in range(found[1]):
+        part = tifffile.imread(tmp_path / f"s/{n}")
+        expected = pixels.take(n, axis=at)
+        rest = axes.replace(found[0], "")
+        assert np.array_equal(part.squeeze(), to_canonical(expected, rest).squeeze())
+
+
+def test_a_slice_is_written_as_soon_as_it_is_whole(tmp_path: Path) -> None:
+    """So that no more is held than the slices that blocks have begun."""
+    image = image_of("zyx", lengths={"z": 200})
+    writer = sequence(tmp_path, "png sequence", image)
+    for z in range(0, 200, 4):
+        for y in (0, 6):
+            region = (slice(z, z + 4), slice(y, min(y + 6, 11)), slice(0, 13))
+            writer.write(region, np.ones([part.stop - part.start for part in region], np.uint8))
+            assert len(writer._waiting) == (4 if y == 0 else 0)
+        assert len(list((tmp_path / "s").iterdir())) == z + 4
+    writer.close()
+
+
+def test_few_handles_are_open_whatever_the_number_of_slices(tmp_path: Path) -> None:
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("no way to count handles")
+    image = image_of("zyx", lengths={"z": 600})
+    for name in ("tif sequence", "pgm sequence"):
+        folder = tmp_path / name
+        folder.mkdir()
+        writer = sequence(folder, name, image)
+        before, most = len(os.listdir("/proc/self/fd")), 0
+        for y in range(11):  # all slices are begun before the first is whole
+            writer.write((slice(0, 600), slice(y, y + 1), slice(0, 13)), np.ones((600, 1, 13), np.uint8))
+            most = max(most, len(os.listdir("/proc/self/fd")))
+        writer.close()
+        assert most <= before + 2
+        assert len(list((folder / "s").iterdir())) == 600

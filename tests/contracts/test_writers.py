@@ -1,0 +1,286 @@
+"""What every writer promises: what goes in comes back, whatever the blocks, with the same bytes each
+time; what it cannot hold is refused, with a format that can; a run that fails leaves nothing behind."""
+
+import os
+import random
+import shutil
+import struct
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from objclass.core import AXES, OutputImage, PixelSize, to_canonical
+from objclass.images import open_image, sequence
+from objclass.maps import Export, writer_of
+from objclass.outputs import ImageFiles, Output
+from objclass.registry import FORMAT_SUFFIXES, READERS, WRITERS
+from objclass.settings import FORMATS
+
+NAMES = [name for name in WRITERS if name in FORMAT_SUFFIXES]
+"""Those that write here, not to a server."""
+
+LOSSY = ("hdr", "jpeg", "jpg")
+
+DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"]
+
+ORDERS = ["yx", "xy", "yxc", "cyx", "zyx", "xyz", "xyzc", "zcyx", "tyxc", "tzyxc", "txyzc", "ctzyx"]
+
+LENGTHS = {"t": 2, "z": 3, "y": 11, "x": 13}
+
+
+@cache
+def images() -> list[OutputImage]:
+    """Any order of axes, of any length, with any number of channels; some of them of any dtype."""
+    found = []
+    short = ["", "t", "tz", "x", "tzyx"]
+    for axes, ones, channels in product(ORDERS, short, (1, 3, 5)):
+        lengths = LENGTHS | dict.fromkeys(ones, 1) | {"c": channels}
+        shape = tuple(lengths[axis] for axis in axes)
+        is_plain = axes in ("yx", "yxc", "cyx", "xyzc", "ctzyx") and ones in ("", "t")
+        found += [OutputImage(axes, shape, np.dtype(d)) for d in (DTYPES if is_plain else ("u1", "f4"))]
+    unique = {(image.axes, image.shape, image.dtype): image for image in found}
+    return list(unique.values())
+
+
+def promised(name: str) -> list[OutputImage]:
+    return [image for image in images() if writer_of(name).refusal(image) is None]
+
+
+def pixels_of(image: OutputImage) -> Any:
+    generator = np.random.default_rng(3)
+    if image.dtype.kind == "f":
+        return generator.random(image.shape).astype(image.dtype)
+    limits = np.iinfo(image.dtype)
+    return generator.integers(limits.min, limits.max, image.shape, image.dtype, endpoint=True)
+
+
+def whole(image: OutputImage) -> tuple[slice, ...]:
+    return tuple(slice(0, n) for n in image.shape)
+
+
+def blocks(shape: tuple[int, ...], sides: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    starts = (range(0, n, side) for n, side in zip(shape, sides, strict=True))
+    for corner in product(*starts):
+        yield tuple(slice(a, min(a + side, n)) for a, side, n in zip(corner, sides, shape, strict=True))
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def write(path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = None) -> dict[str, bytes]:
+    """Write; answers the bytes of all files."""
+    remove(path)
+    writer = writer_of(name)(str(path), image, None)
+    for region in cut or [whole(image)]:
+        writer.write(region, pixels[region])
+    writer.close()
+    return content(path)
+
+
+def content(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {str(p.relative_to(path)): p.read_bytes() for p in files}
+
+
+# --- reading back
+
+
+def read(name: str, path: Path, image: OutputImage) -> Any:
+    """All pixels, axes tzyxc: with our own reader, or another one."""
+    if name.endswith(" sequence"):
+        maker = writer_of(name)
+        part, (axis, count) = maker.part(image), sequence.slices(image)
+        parts = [read(maker.format, Path(sequence.slice_path(str(path), n)), part) for n in range(count)]
+        return np.concatenate(parts, axis=AXES.index(axis))
+    found = DECODERS.get(name, opened)(path, image)
+    lengths = dict(zip(image.axes, image.shape, strict=True))
+    return found.reshape([lengths.get(axis, 1) for axis in AXES])
+
+
+def opened(path: Path, image: OutputImage) -> Any:
+    suffixed = path
+    if not path.suffix:  # a slice, that has its name later
+        suffixed = path.with_suffix(".tif" if path.read_bytes()[:2] == b"II" else ".png")
+        shutil.copy(path, suffixed)
+    return open_image(f"{suffixed}/s0" if path.suffix == ".zarr" else str(suffixed)).read()
+
+
+def decoded_array(path: Path, image: OutputImage) -> Any:
+    return to_canonical(np.load(path), image.axes)
+
+
+def decoded_tiff(path: Path, image: OutputImage) -> Any:
+    return tifffile.imread(path)
+
+
+def decoded_pages(path: Path, image: OutputImage) -> Any:
+    with tifffile.TiffFile(path) as file:
+        assert len(file.series) == 1
+        found = file.asarray()
+    lengths = dict(zip(image.axes, image.shape, strict=True))
+    return np.moveaxis(found.reshape([lengths.get(axis, 1) for axis in "tzcyx"]), 2, 4)
+
+
+def decoded_by_pillow(path: Path, image: OutputImage) -> Any:
+    with Pillow.open(path) as found:
+        assert found.mode in ("L", "RGB")  # no palette that readers would turn into colours
+        return np.asarray(found)
+
+
+def decoded_viff(path: Path, image: OutputImage) -> Any:
+    data = path.read_bytes()
+    assert data[:5] == bytes([0xAB, 1, 1, 3, 2])
+    columns, rows = struct.unpack(">2I", data[520:528])
+    location, _, count, bands, kind, packed, mapped = struct.unpack(">7I", data[548:576])
+    assert (location, count, packed, mapped) == (1, 1, 0, 0)
+    dtype = {1: "u1", 2: ">i2", 4: ">i4", 5: ">f4", 9: ">f8"}[kind]
+    assert np.dtype(dtype) == image.dtype.newbyteorder(">")
+    assert len(data) == 1024 + rows * columns * bands * image.dtype.itemsize
+    return np.frombuffer(data, dtype, offset=1024).reshape(bands, rows, columns).transpose(1, 2, 0)
+
+
+DECODERS = {
+    "numpy": decoded_array,
+    "multipage tiff": decoded_pages,
+    **dict.fromkeys(("tif", "tiff"), decoded_tiff),
+    **dict.fromkeys(("bmp", "gif", "jpeg", "jpg", "ras"), decoded_by_pillow),
+    "hdr": lambda path, _: imagecodecs.rgbe_decode(path.read_bytes()),
+    "xv": decoded_viff,
+}
+"""Readers other than ours."""
+
+
+# --- the promises
+
+
+def test_formats_are_those_of_the_command_line() -> None:
+    assert set(FORMATS) == set(WRITERS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_goes_in_comes_back(tmp_path: Path, name: str) -> None:
+    held = promised(name)
+    assert held
+    for image in held:
+        pixels = pixels_of(image)
+        path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+        write(path, name, image, pixels)
+        expected, found = to_canonical(pixels, image.axes), read(name, path, image)
+        if name.startswith(("jpeg", "jpg")):
+            assert np.abs(found.astype(int) - expected).max() <= 6, image
+        elif name.startswith("hdr"):
+            nearly = np.abs(found - expected) <= expected.max(axis=4, keepdims=True) / 128
+            assert nearly.all(), image
+        else:
+            assert found.dtype.newbyteorder("=") == image.dtype, image
+            assert np.array_equal(found, expected), image
+
+
+READ = [
+    name
+    for name in NAMES
+    if f".{FORMAT_SUFFIXES[name]}" in READERS and name not in LOSSY and not name.endswith(" sequence")
+]
+
+
+@pytest.mark.parametrize("name", READ)
+def test_our_reader_agrees(tmp_path: Path, name: str) -> None:
+    """Of the formats that are read as well: as a user would open them."""
+    for image in promised(name)[:6]:
+        pixels = pixels_of(image)
+        path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+        write(path, name, image, pixels)
+        spec = f"{path}/s0" if path.suffix == ".zarr" else str(path)
+        found = open_image(spec, axes=image.axes if name == "numpy" else None)
+        assert found.dtype == image.dtype
+        assert np.array_equal(found.read().squeeze(), to_canonical(pixels, image.axes).squeeze())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=12)
+@given(data=st.data())
+def test_same_image_makes_the_same_bytes_whatever_the_blocks(
+    tmp_path_factory: Any, name: str, data: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("w")
+    image = data.draw(st.sampled_from([image for image in promised(name) if np.prod(image.shape) > 5]))
+    image = OutputImage(
+        image.axes, image.shape, image.dtype, "data", (0.0, 255.0), PixelSize(0.5, 0.5, 2, "um")
+    )
+    pixels = pixels_of(image)
+    sides = tuple(data.draw(st.integers(-(-n // 3), n)) for n in image.shape)
+    cut = list(blocks(image.shape, sides))
+    random.Random(data.draw(st.integers(0, 99))).shuffle(cut)
+    suffix = FORMAT_SUFFIXES[name]
+    once = write(folder / f"a.{suffix}", name, image, pixels)
+    assert write(folder / f"b.{suffix}", name, image, pixels, cut) == once
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_held_is_refused_with_a_format_that_holds_it(name: str) -> None:
+    for image in images():
+        said = writer_of(name).refusal(image)
+        if said is None:
+            continue
+        assert "\n" not in said
+        _, _, instead = said.rpartition(": use ")
+        assert writer_of(instead).refusal(image) is None, (image, said)
+
+
+def handles() -> int:
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("no way to count handles")
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_handle_stays_open(tmp_path: Path, name: str) -> None:
+    image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
+    before = handles()
+    write(tmp_path / f"a.{FORMAT_SUFFIXES[name]}", name, image, pixels_of(image))
+    assert handles() == before
+
+
+def fail(outputs: tuple[Output, ...], region: tuple[slice, ...], block: Any) -> None:
+    with ImageFiles(outputs) as files:
+        files.writers[0].write(region, block)
+        message = "the disk is full"
+        raise OSError(message)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("moment", ["at once", "in the middle", "at the end"])
+def test_a_failure_leaves_nothing(tmp_path: Path, name: str, moment: str) -> None:
+    image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
+    pixels = pixels_of(image)
+    suffix = FORMAT_SUFFIXES[name]
+    slices: tuple[str, ...] = ()
+    if name.endswith(" sequence"):
+        slices = tuple(f"{tmp_path}/new_{n}.{suffix}" for n in range(sequence.slices(image)[1]))
+    export = Export("Object Predictions", image, tuple(slice(0, 1) for _ in AXES), None, None)  # type: ignore[arg-type]
+    output = Output(export, f"{tmp_path}/new.{suffix}", name, slices)
+    others: tuple[Output, ...] = ()
+    if moment == "at once":  # the second of two outputs cannot be begun
+        others = (Output(export, f"{tmp_path}/none.h5", "no such format"),)
+    half = tuple(slice(0, -(-n // 2)) for n in image.shape)
+    region = half if moment == "in the middle" else whole(image)
+    with pytest.raises(Exception, match=r"the disk is full|no such format"):
+        fail((output, *others), region, pixels[region])
+    assert list(tmp_path.iterdir()) == []
+    with ImageFiles((output,)) as files:
+        files.writers[0].write(whole(image), pixels)
+        files.commit()
+    assert sorted(str(p) for p in tmp_path.iterdir()) == sorted(output.files)
