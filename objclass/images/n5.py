@@ -18,7 +18,6 @@ from objclass.images.chunks import Chunked
 from objclass.images.paths import listed
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
 
-
 _ATTRIBUTES = "attributes.json"
 
 _NEEDED = ("dimensions", "blockSize", "dataType", "compression")
