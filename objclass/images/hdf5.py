@@ -46,7 +46,8 @@ class Hdf5Store:
             if unpack is None:
                 pixels: AnyArray = dataset[region]
                 return pixels
-            key = (self.path, self.internal, os.stat(self.path).st_mtime_ns)
+            now = os.stat(self.path)
+            key = (self.path, self.internal, now.st_ino, now.st_size, now.st_mtime_ns)
             return read_packed(dataset, region, unpack, key)
 
 

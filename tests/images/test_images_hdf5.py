@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objclass.core import OutputImage, PixelSize
@@ -41,6 +41,7 @@ def smooth(dtype: str, shape: tuple[int, ...] = SHAPE) -> Any:
 
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "<f8"])
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_regions_are_those_of_h5py(tmp_path_factory: Any, filters: str, dtype: str, data: Any) -> None:
     pixels = smooth(dtype)
