@@ -564,15 +564,15 @@ def test_slices_go_along_the_first_long_axis(axes: str, lengths: Any, found: Any
 
 
 def test_a_slice_is_written_as_soon_as_it_is_whole(tmp_path: Path) -> None:
-    """So that no more is held than the slices that blocks have begun."""
     image = image_of("zyx", lengths={"z": 200})
     writer = sequence(tmp_path, "png sequence", image)
     for z in range(0, 200, 4):
         for y in (0, 6):
             region = (slice(z, z + 4), slice(y, min(y + 6, 11)), slice(0, 13))
             writer.write(region, np.ones([part.stop - part.start for part in region], np.uint8))
-            assert len(writer._waiting) == (4 if y == 0 else 0)
+            assert len(writer._missing) == (4 if y == 0 else 0)
         assert len(list((tmp_path / "s").iterdir())) == z + 4
+    assert isinstance(writer._waiting, np.memmap)  # no slice waits in memory
     writer.close()
 
 
