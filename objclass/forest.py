@@ -6,8 +6,9 @@ nodes, the root at index 2: a split is ``0, p, child0, child1, column``, a leaf 
 probabilities of a leaf. A row goes to child0 where ``row[column] < threshold``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,21 @@ from numpy.typing import NDArray
 
 from objclass.core import AnyArray, FloatArray, Predictions
 from objclass.errors import ProjectError
+from objclass.kernels import Kernels
 
 LEAF = 0x40000000
 MOST_SPLITS = 10_000
 """Deeper trees than this are damage (or an attack on the time of its reader)."""
 
-FEW_ROWS = 512
-"""Up to so many rows all trees walk together, level by level; above, rows are split node by node."""
+FEW, MOST = 8, 1 << 20
+"""Up to so many visits (rows × trees) per node, and in all, the trees walk together, level by level; above,
+rows are split node by node."""
+
+kernel = Kernels(globals(), repays_loading=4_000_000, repays_compiling=12_000_000)
+"""Work is counted in rows × trees."""
+
+GROUP, BLOCK = 16, 512
+"""Rows that go down a tree together, and rows for which a tree is kept at hand."""
 
 
 @dataclass(frozen=True)
@@ -69,58 +78,155 @@ class Forest:
             level, nodes = level + 1, self.child[nodes].ravel()
         return level
 
-    def predict(self, rows: NDArray[np.float32]) -> Predictions:
+    def predict(self, rows: NDArray[np.float32], jobs: int = 1) -> Predictions:
         """Class probabilities of rows (n, columns), float32.
 
         vigra adds the probabilities of the leaves as float32, tree after tree, and divides by their
         total; a row with NaN gets zeros.
+
+        Parameters
+        ----------
+        rows
+            Features, float32.
+        jobs
+            Threads, where there are enough rows; the result does not depend on them.
+
+        Raises
+        ------
+        ProjectError
+            If the rows have another number of columns than the forest.
         """
         if rows.ndim != 2 or rows.shape[1] != self.columns:
             message = f"{rows.shape[-1]} feature columns: the forest was trained on {self.columns}"
             raise ProjectError(message)
-        votes = self.leaf * self.weight[:, None] if self.weighted else self.leaf
-        single, share = votes.astype(np.float32), votes.sum(axis=1)
-        total = np.zeros(len(rows))
-        probabilities = np.zeros((len(rows), self.classes), np.float32)
-        by_column = np.asfortranarray(rows)
-        for reached in self._leaves(by_column):
-            probabilities += single[reached]
-            total += share[reached]
+        rows = np.ascontiguousarray(rows, np.float32)
+        compiled = kernel.choose(len(rows) * self.trees) if len(rows) >= GROUP else None
+        votes, total = self._descend(compiled, rows, jobs) if compiled else self._count(rows)
         with np.errstate(invalid="ignore", divide="ignore"):
-            probabilities /= total.astype(np.float32)[:, None]
-        probabilities[np.isnan(rows).any(axis=1)] = 0
-        return Predictions(probabilities)
+            votes /= total.astype(np.float32)[:, None]
+        votes[np.isnan(rows).any(axis=1)] = 0
+        return Predictions(votes)
 
-    def _leaves(self, rows: NDArray[np.float32]) -> Sequence[NDArray[np.intp]]:
-        """The leaf that each row reaches in each tree: an array of n nodes for every tree."""
-        if len(rows) <= FEW_ROWS:
-            return list(self._walk(rows))
-        return [self._split(rows, root) for root in self.roots]
+    @cached_property
+    def _cut(self) -> NDArray[np.float32]:
+        """The least float32 from each threshold on: a float32 is below both or below neither."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            cut = self.threshold.astype(np.float32)
+            low = cut < self.threshold
+            cut[low] = np.nextafter(cut[low], np.float32(np.inf))
+        cut[np.isnan(cut)] = -np.inf  # nothing is below NaN either
+        return cut
 
-    def _walk(self, rows: NDArray[np.float32]) -> NDArray[np.intp]:
+    @cached_property
+    def _votes(self) -> tuple[NDArray[np.float32], FloatArray]:
+        """What each leaf adds to the classes (nodes, classes), and to the total (nodes)."""
+        votes = self.leaf * self.weight[:, None] if self.weighted else self.leaf
+        return votes.astype(np.float32), votes.sum(axis=1)
+
+    def _descend(
+        self, compiled: Any, rows: NDArray[np.float32], jobs: int
+    ) -> tuple[NDArray[np.float32], FloatArray]:
+        """Votes (n, classes) and their total (n), compiled."""
+        votes, total = np.zeros((len(rows), self.classes), np.float32), np.zeros(len(rows))
+        nodes = [a.astype(np.uint32) for a in (self.roots, self.column, self.child.ravel())]
+
+        part = max(-(-len(rows) // jobs), BLOCK)
+
+        def add(start: int) -> None:
+            compiled(rows, start, min(start + part, len(rows)), *nodes, self._cut, *self._votes, votes, total)
+
+        if part >= len(rows):
+            add(0)
+            return votes, total
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(jobs) as threads:
+            list(threads.map(add, range(0, len(rows), part)))
+        return votes, total
+
+    def _count(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], FloatArray]:
+        """Votes (n, classes) and their total (n), by numpy."""
+        votes, total = np.zeros((self.classes, len(rows)), np.float32), np.zeros(len(rows))
+        vote, share = self._votes
+        by_class = np.ascontiguousarray(vote.T)
+        by_column = np.ascontiguousarray(rows.T)
+        for reached in self._leaves(by_column):
+            for c in range(self.classes):
+                votes[c] += by_class[c].take(reached)
+            total += share.take(reached)
+        return np.ascontiguousarray(votes.T), total
+
+    def _leaves(self, columns: NDArray[np.float32]) -> Iterable[NDArray[np.intp]]:
+        """The leaf that each row reaches, tree after tree; ``columns`` are the rows transposed."""
+        if columns.shape[1] * self.trees <= min(FEW * len(self.column), MOST):
+            return self._walk(columns)
+        return (self._split(columns, root) for root in self.roots)
+
+    def _walk(self, columns: NDArray[np.float32]) -> NDArray[np.intp]:
         """All rows through all trees at once, one level after the other."""
-        node = np.repeat(self.roots[:, None], len(rows), axis=1)
-        row = np.arange(len(rows))
+        node = np.repeat(self.roots[:, None], columns.shape[1], axis=1)
+        row = np.arange(columns.shape[1])
         while True:
-            above = rows[row, self.column[node]] >= self.threshold[node]
+            above = columns[self.column[node], row] >= self._cut[node]
             following = self.child[node, above.astype(np.intp)]
             if np.array_equal(following, node):
                 return node
             node = following
 
-    def _split(self, rows: NDArray[np.float32], root: int) -> NDArray[np.intp]:
+    def _split(self, columns: NDArray[np.float32], root: int) -> NDArray[np.intp]:
         """All rows through one tree: the rows of a node are split between its children."""
-        reached = np.empty(len(rows), np.intp)
-        todo = [(int(root), np.arange(len(rows)))]
+        reached = np.empty(columns.shape[1], np.intp)
+        todo = [(int(root), np.arange(columns.shape[1]))]
         while todo:
             node, here = todo.pop()
-            left, right = self.child[node]
+            left, right = self.child[node].tolist()
             if left == node or not len(here):
                 reached[here] = node
                 continue
-            below = rows[:, self.column[node]][here] < self.threshold[node]
-            todo += [(int(left), here[below]), (int(right), here[~below])]
+            below = columns[self.column[node]].take(here) < self._cut[node]
+            todo += [(left, here.compress(below)), (right, here.compress(~below))]
         return reached
+
+
+@kernel
+def descend(
+    rows: NDArray[np.float32],
+    start: int,
+    stop: int,
+    roots: AnyArray,
+    column: AnyArray,
+    child: AnyArray,
+    cut: NDArray[np.float32],
+    vote: NDArray[np.float32],
+    share: FloatArray,
+    votes: NDArray[np.float32],
+    total: FloatArray,
+) -> None:
+    """Add what the leaves say of the rows from ``start`` to ``stop``, tree after tree.
+
+    A group of rows goes down a tree together until all are in leaves: each step waits for memory, that
+    of the others does not. The node k has its children at 2k and 2k + 1; a leaf has itself there. There
+    must be a whole group of rows: the last one overlaps the one before it, but is added once.
+    """
+    node = np.empty(GROUP, np.uint32)
+    for block in range(start, stop, BLOCK):
+        for root in roots:
+            for first in range(block, min(block + BLOCK, stop), GROUP):
+                base = min(first, len(rows) - GROUP)
+                node[:] = root
+                moved = 1
+                while moved:
+                    moved = 0
+                    for i in range(GROUP):
+                        k = node[i]
+                        following = child[2 * k + (rows[base + i, column[k]] >= cut[k])]
+                        moved |= following ^ k
+                        node[i] = following
+                for r in range(first, min(first + GROUP, stop)):
+                    k = node[r - base]
+                    total[r] += share[k]
+                    for c in range(vote.shape[1]):
+                        votes[r, c] += vote[k, c]
 
 
 def decode(
@@ -319,7 +425,7 @@ def out_of_bag_accuracy(
     votes = np.zeros((len(rows), forest.classes))
     for root, seen in zip(forest.roots, samples, strict=True):
         unseen = np.setdiff1d(np.arange(len(rows)), seen)
-        votes[unseen] += forest.leaf[forest._split(rows[unseen], int(root))]  # noqa: SLF001
+        votes[unseen] += forest.leaf[forest._split(rows[unseen].T, int(root))]  # noqa: SLF001
     asked = votes.any(axis=1)
     if not asked.any():
         return float("nan")

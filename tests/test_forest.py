@@ -1,5 +1,8 @@
 """The forest: vigra's rule, scikit-learn's numbers, and every kind of damage."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,12 +59,73 @@ def test_a_row_with_nan_gets_zeros():
     assert np.array_equal(found, [[0, 0], [0.25, 0.75]])
 
 
-def test_few_and_many_rows_walk_the_same_way(trained, monkeypatch):
+WAYS = ("level by level", "node by node", "plain kernel", "compiled")
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    """Each of the ways in which rows go down, whatever their number."""
+    kernels = {"plain kernel": module.descend, "compiled": module.kernel.compiled[0]}
+    monkeypatch.setattr(module.kernel, "choose", lambda _: kernels.get(request.param))
+    monkeypatch.setattr(module, "FEW", 0 if request.param == "node by node" else 10**9)
+    return request.param
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 40])
+def test_all_ways_are_one(trained, way, count, weighted):
     rows, _, forest = trained
-    few = forest.predict(rows).probabilities
-    monkeypatch.setattr(module, "FEW_ROWS", 0)
-    assert np.array_equal(forest.predict(rows).probabilities, few)
-    assert np.array_equal(by_hand(encode(forest), rows, 4), few)
+    forest = decode(encode(forest), 6, 4, weighted=weighted)
+    found = forest.predict(rows[:count]).probabilities
+    assert np.array_equal(by_hand(encode(forest), rows[:count], 4, weighted), found)
+
+
+def test_all_ways_agree_next_to_thresholds(way):
+    """float32 rows are compared with float64 thresholds: also where those are no float32."""
+    cuts = [0.1, -0.1, 1e-300, -1e-300, 0.0, -0.0, 1e300, -1e300, 3.4028235e38, np.inf, -np.inf, 1 / 3]
+    cuts += list(np.float32([0.1, 1 / 3, 1e-45]).astype(float))
+    near = np.array([*cuts, 0], float).clip(-3.4e38, 3.4e38).astype(np.float32)
+    values = np.concatenate([near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, -near - 1)])
+    values = np.concatenate([values, np.float32([np.inf, -np.inf, 3.4028235e38, -3.4028235e38, np.nan])])
+    rows = np.column_stack([values, values[::-1]])
+    for cut in cuts:
+        found = decode([stump(0, cut), stump(1, -cut)], 2, 2).predict(rows).probabilities
+        expected = by_hand([stump(0, cut), stump(1, -cut)], rows, 2)
+        expected[np.isnan(rows).any(axis=1)] = 0
+        assert np.array_equal(found, expected)
+
+
+def test_nothing_is_below_a_threshold_that_is_no_number(way):
+    found = decode([stump(0, np.nan)], 2, 2).predict(np.float32([[-np.inf, 0], [1, 0]] * 9)).probabilities
+    assert np.array_equal(found, [[1, 0]] * 18)
+
+
+def test_threads_change_nothing(trained, monkeypatch):
+    rows, _, forest = trained
+    expected = forest.predict(rows[:161]).probabilities
+    monkeypatch.setattr(module.kernel, "choose", lambda _: module.kernel.compiled[0])
+    monkeypatch.setattr(module, "BLOCK", 16)  # of a part: that of the kernel is compiled in
+    for jobs in (1, 2, 3, 10, 50):
+        assert np.array_equal(forest.predict(rows[:161], jobs).probabilities, expected)
+
+
+def test_rows_in_any_layout(trained, way):
+    rows, _, forest = trained
+    expected = forest.predict(rows).probabilities
+    assert np.array_equal(forest.predict(np.asfortranarray(rows)).probabilities, expected)
+    assert np.array_equal(forest.predict(np.repeat(rows, 2, axis=0)[::2]).probabilities, expected)
+
+
+def test_few_rows_do_not_load_numba():
+    asked = """
+import sys
+import numpy as np
+from objclass.forest import LEAF, decode
+tree = np.array([1, 2, LEAF, 0]), np.array([1.0, 0.25, 0.75])
+decode([tree] * 100, 1, 2).predict(np.zeros((2000, 1), np.float32))
+sys.exit("numba" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
 def test_equals_scikit_learn_also_on_its_own_thresholds(trained):

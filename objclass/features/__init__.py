@@ -16,16 +16,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from objclass import blocks, registry
 from objclass.core import AnyArray, FloatArray, IntArray, Objects
 from objclass.errors import LaneError, UsageError
+from objclass.features import folding
 from objclass.features.statistics import (
+    Block,
     Crop,
     Derived,
     Done,
     Extent,
+    Fold,
     Folded,
     Merged,
     PerObject,
@@ -285,7 +287,7 @@ def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
     inside = by_scope.pop("object", [])
     needed = closure([Extent, *(s for f in inside for s in f.needs)])
     pixels = any(s.pixels for s in needed if not issubclass(s, PerObject))
-    done = gather(needed, lambda: _frame_voxels(frame, pixels=pixels))
+    done = gather(needed, lambda: _frame_blocks(frame, pixels=pixels), frame.limits.jobs)
     _add_per_object(frame, needed, done)
     results = {f.key: _compute(f, done, frame.objects.count) for f in inside}
     if by_scope:
@@ -303,28 +305,75 @@ def closure(statistics: Iterable[type[Statistic]]) -> list[type[Statistic]]:
 
 
 def gather(
-    statistics: Sequence[type[Statistic]], read_blocks: Callable[[], Iterable[Voxels]]
+    statistics: Sequence[type[Statistic]],
+    read_blocks: Callable[[], Iterable[Block | Voxels]],
+    threads: int = 1,
 ) -> dict[type[Statistic], Any]:
-    """Compute merged, folded and derived statistics in as few passes as the longest chain has."""
+    """Compute merged, folded and derived statistics in as few passes as the longest chain has.
+
+    Parameters
+    ----------
+    statistics
+        Each after what it needs.
+    read_blocks
+        Begins a pass: slabs of a time step in scan order (or the voxels of samples).
+    threads
+        That share the objects of a slab among them, where compiled code is at work.
+    """
     passes: dict[type[Statistic], int] = {}
     for s in statistics:
         before = max((passes[a] for a in s.after if a in passes), default=-1)
         passes[s] = before if issubclass(s, Derived) else before + 1
     done: dict[type[Statistic], Any] = {}
     scanned = [s for s in statistics if issubclass(s, Merged | Folded)]
+    only: Block | Voxels | None = None  # that there is: it is read once
     for number in range(max((passes[s] for s in scanned), default=-1) + 1):
-        now = [s for s in scanned if passes[s] == number]
-        states: dict[type[Statistic], Any] = {}
-        for voxels in read_blocks():
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
-                for s in now:
-                    states[s] = _advance(s, states.get(s), voxels, done)
-        done |= states
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
+            now = [s for s in scanned if passes[s] == number]
+            states, only = _pass(now, [only] if only else read_blocks(), done, threads)
+            done |= states
             for s in statistics:
                 if issubclass(s, Derived) and passes[s] == number:
                     done[s] = s.of(done)
     return done
+
+
+def _pass(
+    statistics: Sequence[type[Statistic]], parts: Iterable[Block | Voxels], done: Done, threads: int
+) -> tuple[dict[type[Statistic], Any], Block | Voxels | None]:
+    """Statistics that are computed together, block after block; and the block if there is only one."""
+    states: dict[type[Statistic], Any] = {}
+    folds: dict[type[Statistic], Fold] = {}
+    only = None
+    for number, block in enumerate(parts):
+        only = None if number else block
+        find = block.choose(folding.FIND_RUNS) if isinstance(block, Block) else None
+        if isinstance(block, Block) and find:
+            for s in statistics:
+                if s not in folds:
+                    _compile(s, states, folds, block, done)
+            folding.fold(list(folds.values()), partial(block.parts, find), threads)
+        for s in statistics:
+            if s not in folds:
+                voxels = block.voxels if isinstance(block, Block) else block
+                states[s] = _advance(s, states.get(s), voxels, done)
+    return states, only
+
+
+def _compile(
+    s: type[Statistic],
+    states: dict[type[Statistic], Any],
+    folds: dict[type[Statistic], Fold],
+    block: Block,
+    done: Done,
+) -> None:
+    """Have compiled code go on with a statistic, if there is some and it is the sooner one."""
+    if s.compiled is Statistic.compiled or not issubclass(s, Merged | Folded):
+        return
+    state = states[s] if s in states else s.start(block.nothing, done)
+    fold = state.compiled(block, done) if state is not None else None
+    if fold:
+        states[s], folds[s] = state, fold
 
 
 def _advance(s: type[Statistic], state: Any, voxels: Voxels, done: Done) -> Any:
@@ -343,49 +392,20 @@ def _compute(feature: Feature, done: Done, count: int) -> FloatArray:
         return numbers.reshape(count, -1 if count else int(np.prod(numbers.shape[1:]))).astype(feature.dtype)
 
 
-def _frame_voxels(frame: Frame, *, pixels: bool) -> Iterator[Voxels]:
-    """The voxels of all objects, slab after slab."""
+def _frame_blocks(frame: Frame, *, pixels: bool) -> Iterator[Block]:
+    """The time step, slab after slab."""
+    total = int(np.prod(frame.shape))
 
-    def read(slab: blocks.Slab) -> Voxels:
+    def read(slab: blocks.Slab) -> Block:
         where = slab.within(frame.shape)
-        labels = frame.objects.labels[where]
-        rows, index = group(labels)
-        raw = np.zeros((0, len(rows)))
+        labels = np.ascontiguousarray(frame.objects.labels[where])
         if pixels and frame.read_raw is not None:
-            block = frame.read_raw(where)
-            raw = np.stack([block[..., c].ravel()[index] for c in range(frame.channels)])
-        positions = _positions(index, labels.shape, slab.origin, frame.objects.ndim)
-        return Voxels(frame.objects.count, rows, raw, positions, spacing=frame.spacing)
+            raw = frame.read_raw(where)
+        else:
+            raw = np.zeros((*labels.shape, 0), np.uint8)
+        return Block(labels, raw, slab.origin, frame.objects.count, total, frame.objects.ndim, frame.spacing)
 
     return blocks.ordered(read, frame.limits.slabs(frame.shape), frame.limits.jobs)
-
-
-def group(labels: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Object (from 0) and flat index of each object voxel, objects ascending, scan order within.
-
-    Runs of equal labels are sorted, not voxels: there are far fewer of them.
-    """
-    flat = labels.ravel()
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    lengths = np.diff(starts, append=len(flat))
-    starts, lengths = starts[flat[starts] > 0], lengths[flat[starts] > 0]
-    order = np.argsort(flat[starts], kind="stable")
-    starts, lengths = starts[order], lengths[order]
-    ends = np.cumsum(lengths)
-    index = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
-    return np.repeat(flat[starts].astype(np.intp) - 1, lengths), index
-
-
-def _positions(
-    index: NDArray[np.intp], shape: tuple[int, ...], origin: tuple[int, int, int], ndim: int
-) -> tuple[IntArray, ...]:
-    """Coordinates x, y(, z) in the whole time step."""
-    _, ny, nx = shape
-    row, x = np.divmod(index, nx)
-    if ndim == 2:
-        return x, row + origin[1]
-    z, y = np.divmod(row, ny)
-    return x, y + origin[1], z + origin[0]
 
 
 def _add_per_object(
@@ -393,6 +413,8 @@ def _add_per_object(
 ) -> None:
     """Compute the statistics that want each object whole."""
     wanted = [s for s in needed if issubclass(s, PerObject)]
+    done |= {s: s(at_once) for s in wanted if (at_once := s.of_all(frame, done[Extent])) is not None}
+    wanted = [s for s in wanted if s not in done]
     for reach in sorted({s.reach for s in wanted}):
         now = [s for s in wanted if s.reach == reach]
         pixels = any(s.pixels for s in now)
@@ -433,12 +455,11 @@ def _measure_around(
     from objclass.features.neighbourhood import neighbourhoods
 
     parts: dict[Key, list[FloatArray]] = {f.key: [] for fs in by_scope.values() for f in fs}
-    for samples in neighbourhoods(frame, extent, tuple(by_scope)):
+    needed = {scope: closure(s for f in fs for s in f.needs) for scope, fs in by_scope.items()}
+    for count, done in neighbourhoods(frame, extent, needed):
         for scope, features in by_scope.items():
-            sample = samples[scope]
-            done = gather(closure(s for f in features for s in f.needs), partial(list, [sample]))
             for f in features:
-                parts[f.key].append(_compute(f, done, sample.count))
+                parts[f.key].append(_compute(f, done[scope], count))
     return {key: np.concatenate(numbers) for key, numbers in parts.items()}
 
 

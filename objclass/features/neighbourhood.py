@@ -4,16 +4,38 @@ An object is cut out with ``margin`` pixels below and ``margin + 1`` pixels abov
 far as the image goes). With M the largest margin and a pixel pitch of M // margin along each axis,
 its neighbourhood are the pixels at an exact Euclidean distance below M from it. Other objects are
 not left out.
+
+There are two formulations, and their numbers are equal: `_samples` finds the pixels for any statistic
+to gather (scipy, numpy); `measure_around` finds and folds them, compiled, for those in `FOLDED`. Pitches
+are integers, so that its squared distances are, too: it compares those.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from numpy.typing import NDArray
 
-from objclass.core import AnyArray
-from objclass.features.statistics import Extent, Voxels, box_of
+from objclass.core import AnyArray, IntArray
+from objclass.features.boxes import batches, columns_xyz, together
+from objclass.features.statistics import (
+    BINS,
+    FLT_MAX,
+    Central,
+    ChannelScatter,
+    Done,
+    Extent,
+    Histogram,
+    Intensity,
+    Spread,
+    Statistic,
+    Voxels,
+    box_of,
+    histogram_range,
+)
+from objclass.kernels import Kernels
 
 if TYPE_CHECKING:
     from objclass.features import Frame
@@ -21,42 +43,134 @@ if TYPE_CHECKING:
 BATCH = 1 << 21
 """Pixels of neighbourhoods that are held at a time."""
 
+SLAB = 1 << 22
+"""Pixels that are read at once where objects are many."""
 
-def neighbourhoods(frame: "Frame", extent: Extent, scopes: Sequence[str]) -> Iterator[dict[str, Voxels]]:
-    """Samples of pixels, for batches of consecutive objects; in each one sample for each scope.
+FOLDED = frozenset((Intensity, Spread, Central, Histogram, ChannelScatter))
+"""The statistics of neighbourhoods that `measure_around` knows."""
+
+FURTHEST = 30_000
+"""Margins up to this one have squares that are far from the end of int32."""
+
+GREYS = 1 << 16
+"""Values of integers of up to 16 bits."""
+
+NONE = -1
+EPS = 2.0**-52
+
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
+
+kernel = Kernels(
+    globals(),
+    repays_loading=50_000,
+    repays_compiling=5_000_000,
+    signature=(
+        *("uint32*", "float32*", "int64", "int64", "int64"),
+        *("int64*", "int64", "int64", "int64", "int64", "int64", "int64", "int64", "int64"),
+        *("int32*", "int32*", "int32*", "float32*", "int64*", "float64*"),
+        *("float64*", "float64*", "float64*", "float64*"),
+    ),
+)
+
+
+def neighbourhoods(
+    frame: "Frame", extent: Extent, needed: Mapping[str, Sequence[type[Statistic]]]
+) -> Iterator[tuple[int, dict[str, Done]]]:
+    """Statistics of neighbourhoods, for batches of consecutive objects.
 
     The margins must be positive: with one of 0 distances are not defined.
+
+    Parameters
+    ----------
+    frame, extent
+        The objects and where they are.
+    needed
+        For each scope (``"context"``, ``"both"``), which statistics are wanted.
+
+    Yields
+    ------
+    tuple
+        Number of objects, and for each scope the finished statistics.
     """
+    low, high = _crops(frame, extent)
+    work = int(np.prod(high - low, axis=1).sum()) * len(needed)
+    known = all(FOLDED.issuperset(statistics) for statistics in needed.values())
+    known &= frame.objects.count > 0 and max(frame.margin) < FURTHEST
+    function = kernel.choose(work) if known else None
+    if function is None:
+        yield from _gathered(frame, low, high, needed)
+        return
+    for rows in batches(low, high, SLAB // frame.channels):
+        done: dict[str, Done] = {scope: folded(function, frame, extent, rows, scope) for scope in needed}
+        yield len(rows), done
+
+
+def _crops(frame: "Frame", extent: Extent) -> tuple[IntArray, IntArray]:
+    """First and last (exclusive) coordinates x, y(, z) of what is cut out for each object (n, d)."""
+    ndim = frame.objects.ndim
+    margin, size = np.array(frame.margin[:ndim]), np.array(frame.shape[::-1][:ndim])
+    return np.maximum(extent.low - margin, 0), np.minimum(extent.high + 2 + margin, size)
+
+
+def _pitch(frame: "Frame") -> tuple[int, IntArray]:
+    """The distance that ends a neighbourhood, and how far pixels are from each other along x, y(, z)."""
+    margin = np.array(frame.margin[: frame.objects.ndim])
+    reach = int(margin.max())
+    return reach, reach // margin
+
+
+# ---------------------------------------------------------------------------- gathered by numpy
+
+
+def _gathered(
+    frame: "Frame", low: IntArray, high: IntArray, needed: Mapping[str, Sequence[type[Statistic]]]
+) -> Iterator[tuple[int, dict[str, Done]]]:
+    """Any statistics."""
+    from objclass.features import gather
+
+    for samples in _samples(frame, low, high, tuple(needed)):
+        done: dict[str, Done] = {
+            scope: gather(needed[scope], partial(list, [samples[scope]])) for scope in needed
+        }
+        yield next(iter(samples.values())).count, done
+
+
+def _samples(
+    frame: "Frame", low: IntArray, high: IntArray, scopes: Sequence[str]
+) -> Iterator[dict[str, Voxels]]:
+    """The pixels around batches of objects; in each one sample for each scope."""
     batch: list[dict[str, AnyArray]] = []
     held = 0
     for row in range(frame.objects.count):
-        batch.append(_around(frame, extent, row, scopes))
+        batch.append(_around(frame, row, low[row], high[row], scopes))
         held += sum(pixels.size for pixels in batch[-1].values())
         if held > BATCH:
-            yield _samples(batch, scopes, frame.channels)
+            yield _side_by_side(batch, scopes, frame.channels)
             batch, held = [], 0
-    yield _samples(batch, scopes, frame.channels)
+    yield _side_by_side(batch, scopes, frame.channels)
 
 
-def _around(frame: "Frame", extent: Extent, row: int, scopes: Sequence[str]) -> dict[str, AnyArray]:
+def _around(
+    frame: "Frame", row: int, low: IntArray, high: IntArray, scopes: Sequence[str]
+) -> dict[str, AnyArray]:
     """Pixels (channels, v) of one object for each scope."""
-    margin = np.array(frame.margin[: frame.objects.ndim])
-    size = np.array(frame.shape[::-1][: frame.objects.ndim])
-    low = np.maximum(extent.low[row] - margin, 0)
-    high = np.minimum(extent.high[row] + 2 + margin, size)
+    from scipy.ndimage import distance_transform_edt
+
     box = box_of(low, high)
     outside = frame.objects.labels[box] != row + 1
-    reach = int(margin.max())
-    pitch = (1, *(reach // margin)[::-1])[-3:]
-    near = distance_transform_edt(outside, sampling=pitch) < reach
+    reach, pitch = _pitch(frame)
+    near = distance_transform_edt(outside, sampling=(1, *pitch[::-1])[-3:]) < reach
     assert frame.read_raw is not None
     raw = frame.read_raw(box)
     chosen = {"context": near & outside, "both": near}
     return {scope: raw[chosen[scope]].T for scope in scopes}
 
 
-def _samples(batch: Sequence[dict[str, AnyArray]], scopes: Sequence[str], channels: int) -> dict[str, Voxels]:
-    """The pixels of a batch of objects, side by side."""
+def _side_by_side(
+    batch: Sequence[dict[str, AnyArray]], scopes: Sequence[str], channels: int
+) -> dict[str, Voxels]:
+    """The pixels of a batch of objects."""
     samples = {}
     for scope in scopes:
         pixels = [one[scope] for one in batch]
@@ -64,3 +178,284 @@ def _samples(batch: Sequence[dict[str, AnyArray]], scopes: Sequence[str], channe
         raw = np.concatenate(pixels, axis=1) if pixels else np.zeros((channels, 0))
         samples[scope] = Voxels(len(batch), rows, raw, common_range=False)
     return samples
+
+
+# ---------------------------------------------------------------------------- folded by a kernel
+
+
+def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: str) -> Done:
+    """The statistics `FOLDED` of the neighbourhoods of some objects.
+
+    Parameters
+    ----------
+    function
+        `measure_around`, compiled.
+    frame, extent
+        The objects and where they are.
+    rows
+        Consecutive objects; what is around them is read at once.
+    scope
+        ``"context"`` or ``"both"``.
+    """
+    n, c = len(rows), frame.channels
+    low, high = (part[rows] for part in _crops(frame, extent))
+    corner, box = together(low, high)
+    crop_low, crop_high = columns_xyz(low, 0), columns_xyz(high, 1)
+    own_low, own_high = columns_xyz(extent.low[rows], 0), columns_xyz(extent.high[rows] + 1, 1)
+    assert frame.read_raw is not None
+    labels = np.ascontiguousarray(frame.objects.labels[box])
+    raw = frame.read_raw(box)
+    integral = raw.dtype.kind in "biu" and raw.dtype.itemsize <= 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        raw = np.ascontiguousarray(raw, np.float32)
+    bounds = np.stack([crop_low, crop_high, own_low, own_high], axis=1) - corner
+    reach, pitch = _pitch(frame)
+    size, own = crop_high - crop_low, own_high - own_low
+    greys = GREYS if integral else 0
+    count, moments = np.zeros(n), np.zeros((6, c, n))
+    bins, matrix = np.zeros((n, BINS)), np.zeros((n, c, c))
+    function(
+        *(labels, raw, labels.shape[1], labels.shape[2], c),
+        *(np.ascontiguousarray(bounds), n, rows.start + 1, int(scope == "both"), greys),
+        *(reach, *(1, *pitch[::-1].tolist())[-3:]),
+        np.empty(int((own[:, 2] * size[:, 1] * own[:, 0]).max()), np.int32),
+        np.empty(int(own[:, 0].max()), np.int32),
+        np.zeros(int(size[:, 0].max()) + 1, np.int32),
+        np.empty(c * int(np.prod(size, axis=1).max()), np.float32),
+        np.full(greys, NONE, np.int64),
+        np.empty(2 * (greys + c)),
+        *(count, moments, bins, matrix),
+    )
+    total, least, largest, m2, m3, m4 = moments
+    intensity = Intensity(count, total, least, largest)
+    return {
+        Intensity: intensity,
+        Spread: Spread(count, total, m2),
+        Central: Central(m3, m4),
+        Histogram: Histogram(bins, *histogram_range(intensity, common=False)),
+        ChannelScatter: ChannelScatter(count, total.T, matrix),
+    }
+
+
+class Crop(NamedTuple):
+    """Where one object is: its identity, and the corners of what is cut out and of the object itself.
+
+    ``layer`` and ``row`` are how many pixels there are in a plane and a row of the label image.
+    """
+
+    identity: int
+    z: int
+    y: int
+    x: int
+    depth: int
+    height: int
+    width: int
+    own_z: int
+    own_x: int
+    own_depth: int
+    own_width: int
+    layer: int
+    row: int
+
+
+class Metric(NamedTuple):
+    """Pitches, and the square of the distance that ends a neighbourhood."""
+
+    far: int
+    z: int
+    y: int
+    x: int
+
+
+@kernel
+def crop_of(i: int, bounds: Ints, identity: int, ny: int, nx: int) -> Crop:
+    """The crop of the i-th object; ``bounds`` are those that `folded` makes."""
+    b = 12 * i
+    return Crop(
+        identity,
+        bounds[b + 2],
+        bounds[b + 1],
+        bounds[b],
+        bounds[b + 5] - bounds[b + 2],
+        bounds[b + 4] - bounds[b + 1],
+        bounds[b + 3] - bounds[b],
+        bounds[b + 8],
+        bounds[b + 6],
+        bounds[b + 11] - bounds[b + 8],
+        bounds[b + 9] - bounds[b + 6],
+        ny * nx,
+        nx,
+    )
+
+
+@kernel
+def steps_along_y(labels: Ints, crop: Crop, metric: Metric, tall: Ints) -> None:
+    """Squared distances along y to the object, no further than ``far``, where it has planes and columns."""
+    width, size = crop.own_width, crop.own_width * crop.height
+    for z in range(crop.own_depth):
+        start = (crop.own_z + z) * crop.layer + crop.y * crop.row + crop.own_x
+        for y in range(crop.height):
+            at = z * size + y * width
+            for x in range(width):
+                if labels[start + y * crop.row + x] == crop.identity:
+                    tall[at + x] = 0
+                elif y == 0:
+                    tall[at + x] = metric.far
+                else:
+                    tall[at + x] = min(tall[at + x - width] + metric.y, metric.far)
+        for y in range(crop.height - 2, -1, -1):
+            at = z * size + y * width
+            for x in range(width):
+                tall[at + x] = min(tall[at + x], tall[at + x + width] + metric.y)
+    for p in range(crop.own_depth * size):
+        tall[p] = metric.far if tall[p] > FURTHEST else min(tall[p] * tall[p], metric.far)
+
+
+@kernel
+def cover_row(y: int, z: int, crop: Crop, metric: Metric, tall: Ints, squared: Ints, cover: Ints) -> bool:
+    """Where a row is near the object: adds 1 to ``cover`` where it begins to be so, -1 where it ends.
+
+    Answers whether it is anywhere. ``squared`` is work space: squared distances along y and z.
+    """
+    width, near = crop.own_width, False
+    for x in range(width):
+        squared[x] = metric.far
+    for own in range(crop.own_depth):
+        away = metric.z * (crop.z + z - crop.own_z - own)
+        if away * away < metric.far:
+            at = (own * crop.height + y) * width
+            for x in range(width):
+                squared[x] = min(squared[x], tall[at + x] + away * away)
+    first = crop.own_x - crop.x
+    for x in range(width):
+        if squared[x] < metric.far:
+            near = True
+            wide = int(math.sqrt(float(metric.far - 1 - squared[x]))) // metric.x
+            cover[max(first + x - wide, 0)] += 1
+            cover[min(first + x + wide, crop.width - 1) + 1] -= 1
+    return near
+
+
+@kernel
+def take_sample(
+    labels: Ints,
+    raw: Floats,
+    channels: int,
+    both: int,
+    crop: Crop,
+    metric: Metric,
+    tall: Ints,
+    squared: Ints,
+    cover: Ints,
+    sample: Floats,
+) -> int:
+    """Put the values around an object into ``sample``, channel after channel; answers how many pixels."""
+    count, room = 0, crop.depth * crop.height * crop.width
+    steps_along_y(labels, crop, metric, tall)
+    for z in range(crop.depth):
+        for y in range(crop.height):
+            if not cover_row(y, z, crop, metric, tall, squared, cover):
+                continue
+            start, covered = (crop.z + z) * crop.layer + (crop.y + y) * crop.row + crop.x, 0
+            for x in range(crop.width):
+                covered += cover[x]
+                cover[x] = 0
+                if covered > 0 and (both or labels[start + x] != crop.identity):
+                    for c in range(channels):
+                        sample[c * room + count] = raw[(start + x) * channels + c]
+                    count += 1
+            cover[crop.width] = 0
+    return count
+
+
+@kernel
+def fold_values(
+    sample: Floats, at: int, count: int, greys: int, seen: Ints, powers: Floats, turn: int, moments: Floats,
+    here: int, stride: int,
+) -> None:  # fmt: skip
+    """What `Intensity`, `Spread` and `Central` say of a sample of one channel.
+
+    Where values are few (``greys``), the powers of each are computed once: ``seen`` says in which ``turn``.
+    """
+    total, low, high, spread = 0.0, FLT_MAX, -FLT_MAX, 0.0
+    for k in range(count):
+        x = float(sample[at + k])
+        total += x
+        low = min(low, x)
+        high = max(high, x)
+        if k > 0:
+            deviation = total / (k + 1.0) - x
+            spread += (k + 1.0) / k * (deviation * deviation)
+    mean, third, fourth = total / count, 0.0, 0.0
+    for k in range(count):
+        q = sample[at + k] - mean
+        if greys == 0:
+            third += math.pow(q, 3.0)
+            fourth += math.pow(q, 4.0)
+        else:
+            grey = int(sample[at + k] - low)
+            if seen[grey] != turn:
+                seen[grey] = turn
+                powers[2 * grey], powers[2 * grey + 1] = math.pow(q, 3.0), math.pow(q, 4.0)
+            third += powers[2 * grey]
+            fourth += powers[2 * grey + 1]
+    moments[here], moments[here + stride], moments[here + 2 * stride] = total, low, high
+    moments[here + 3 * stride], moments[here + 4 * stride] = spread, third
+    moments[here + 5 * stride] = fourth
+
+
+@kernel
+def fill_bins(sample: Floats, count: int, low: float, high: float, bins: Floats, at: int) -> None:
+    """What `Histogram` says of a sample."""
+    scale = BINS / ((high + BINS * EPS if low == high else high) - low)
+    for k in range(count):
+        place = scale * (sample[k] - low)
+        if math.isfinite(place):
+            bins[at + min(int(place), BINS - 1)] += 1.0
+
+
+@kernel
+def fold_scatter(
+    sample: Floats, room: int, count: int, channels: int, space: Floats, at: int, matrix: Floats, to: int
+) -> None:
+    """What `ChannelScatter` says of a sample; ``space`` from ``at`` on is work space."""
+    for c in range(channels):
+        space[at + c] = 0.0
+    for k in range(count):
+        for i in range(channels):
+            x = float(sample[i * room + k])
+            space[at + i] += x
+            space[at + channels + i] = space[at + i] / (k + 1.0) - x
+        if k == 0:
+            continue
+        factor = (k + 1.0) / k
+        for i in range(channels):
+            left = factor * space[at + channels + i]
+            for j in range(i + 1):
+                matrix[to + i * channels + j] += left * space[at + channels + j]
+    for i in range(channels):
+        for j in range(i):
+            matrix[to + j * channels + i] = matrix[to + i * channels + j]
+
+
+@kernel
+def measure_around(
+    labels: Ints, raw: Floats, ny: int, nx: int, channels: int,
+    bounds: Ints, n: int, first: int, both: int, greys: int, reach: int, pz: int, py: int, px: int,
+    tall: Ints, squared: Ints, cover: Ints, sample: Floats, seen: Ints, powers: Floats,
+    count: Floats, moments: Floats, bins: Floats, matrix: Floats,
+) -> None:  # fmt: skip
+    """Measure the neighbourhoods of n objects, one after the other, each in scan order: see `folded`."""
+    metric = Metric(reach * reach, pz, py, px)
+    for i in range(n):
+        crop = crop_of(i, bounds, first + i, ny, nx)
+        room = crop.depth * crop.height * crop.width
+        found = take_sample(labels, raw, channels, both, crop, metric, tall, squared, cover, sample)
+        count[i] = found
+        for c in range(channels):
+            turn, here = i * channels + c, c * n + i
+            fold_values(sample, c * room, found, greys, seen, powers, turn, moments, here, channels * n)
+        if channels == 1:
+            fill_bins(sample, found, moments[i + n], moments[i + 2 * n], bins, BINS * i)
+        else:
+            fold_scatter(sample, room, found, channels, powers, 2 * greys, matrix, channels * channels * i)

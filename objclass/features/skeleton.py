@@ -16,23 +16,27 @@ Equal distances are everywhere on a pixel grid, so each order below (of neighbou
 is part of the definition. The border of the image is no boundary: what touches it goes on. Whatever
 is not the object is background, so a crop with one pixel around the object is all that is needed.
 
-Functions marked ``@kernel`` know lists and numbers only. They run as they stand; where there are many
-pixels, the same functions run compiled by numba (`objclass.kernels`).
+Functions marked ``@kernel`` know lists or arrays and numbers only, and make none: `Space` is where they
+work. They run as they stand; where there are many pixels, the same functions run compiled by numba
+(`objclass.kernels`).
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import FloatArray
 from objclass.features import FeatureSet
-from objclass.features.statistics import Crop, PerObject
+from objclass.features.boxes import batches, together
+from objclass.features.statistics import Crop, Extent, PerObject
 from objclass.kernels import Kernels
+
+if TYPE_CHECKING:
+    from objclass.features import Frame
 
 FEATURES = FeatureSet("2D Skeleton Features")
 feature = FEATURES.feature
@@ -60,10 +64,13 @@ LONG = 4.0
 SALIENT = 0.2
 """How salient a branch must be to count, relative to the centre."""
 
-REPAYS_LOADING = 150_000
-"""So many pixels take about as long as numba and what it once compiled take to load."""
+SLAB = 1 << 22
+"""Pixels that are read at once where objects are many."""
 
-REPAYS_COMPILING = 700_000
+REPAYS_LOADING = 10_000
+"""So many pixels take about as long as what was once compiled takes to load."""
+
+REPAYS_COMPILING = 500_000
 """About half of what compiling takes: the next run gains from it, too."""
 
 
@@ -84,13 +91,31 @@ class Skeleton(PerObject):
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
         """Measure one object."""
-        mask = crop.mask
-        function = kernel.choose(mask.size, crop.total)
-        numbers = function(mask.ravel().view(np.uint8), mask.shape[1]) if function else plain(mask)
+        numbers = plain(crop.mask)
         if math.isnan(numbers[0]):
             return [0.0] * len(numbers)
         y, x = crop.origin
         return [*numbers[:6], *(a + b for a, b in zip(numbers[6:], (x, y) * 3, strict=True))]
+
+    @classmethod
+    def of_all(cls, frame: "Frame", extent: Extent) -> FloatArray | None:
+        """Measure all objects, compiled, unless they are too few."""
+        size = np.array(frame.shape[:0:-1])
+        low, high = np.maximum(extent.low - 1, 0), np.minimum(extent.high + 2, size)
+        function = kernel.choose(int(np.prod(high - low, axis=1).sum()))
+        if function is None:
+            return None
+        numbers = np.zeros((frame.objects.count, 12))
+        for rows in batches(low, high, SLAB):
+            corner, box = together(low[rows], high[rows])
+            labels = np.ascontiguousarray(frame.objects.labels[box])
+            bounds = np.column_stack([low[rows] - corner[:2], high[rows] - corner[:2]])
+            largest = int(np.prod(high[rows] - low[rows], axis=1).max())
+            here = np.empty((len(rows), 12))
+            function(labels, labels.shape[2], bounds, len(rows), rows.start + 1, here, *_arrays(largest))
+            here[:, 6:] += np.tile(corner[:2], 3)
+            numbers[rows] = np.where(np.isnan(here[:, :1]), 0, here)
+        return numbers
 
     @classmethod
     def width(cls, ndim: int, channels: int) -> int:
@@ -100,10 +125,109 @@ class Skeleton(PerObject):
 
 def plain(mask: NDArray[np.bool_]) -> Floats:
     """Measure a mask without numba."""
-    return skeleton_numbers(mask.ravel().view(np.uint8).tolist(), mask.shape[1])
+    height, width = mask.shape
+    numbers = [0.0] * 12
+    labels = mask.ravel().view(np.uint8).tolist()
+    measure_skeletons(labels, width, [0, 0, width, height], 1, 1, numbers, *space(mask.size))
+    return numbers
 
 
-kernel = Kernels(globals(), repays_loading=REPAYS_LOADING, repays_compiling=REPAYS_COMPILING)
+class Space(NamedTuple):
+    """Where an object is measured; all but the last four fields are integers.
+
+    One of each pixel: ``inside`` the object, ``square``, ``across``, ``vx``, ``vy`` and ``squared`` (see
+    `boundary_vectors`), ``marked``, ``number`` (of its node) and ``outside``, how many pixels beside the
+    object come before it.
+
+    One of each node (a marked pixel, in scan order): ``pixels``, ``x``, ``y`` and ``depth`` (squared
+    distance to the boundary). Neighbour k of node p is ``beside[8 * p + k]``, and ``joined`` says whether
+    there is an edge. Unmarked neighbours within the bounding box of the skeleton are numbered, too, though
+    no edges lead there.
+
+    ``before`` and ``cost`` are the node before each and the way to it, as `shortest_ways` found them last;
+    ``place`` (in its heap, ``waiting``) and ``seen`` (after their number) are its own, ``reached`` what it
+    answers.
+
+    The tree: ``order`` are its nodes, nearest to the centre first. For each node ``parent`` (the centre is
+    its own), ``child`` (the one with the longest way out, NONE for leaves), ``length`` of the longest way
+    out, and its ``salience``; twice the ``area`` swept on the way there, and whether it is in a ``loop``.
+
+    ``line`` and ``along`` are the centre line and how far each node is along it. The others are room for
+    lists: ``far``, ``sites``, ``since``, ``ends``, ``heap`` and ``queue`` of `thin`, and ``way``.
+    """
+
+    inside: Ints
+    square: Ints
+    across: Ints
+    vx: Ints
+    vy: Ints
+    squared: Ints
+    marked: Ints
+    number: Ints
+    outside: Ints
+    pixels: Ints
+    x: Ints
+    y: Ints
+    depth: Ints
+    beside: Ints
+    joined: Ints
+    before: Ints
+    place: Ints
+    waiting: Ints
+    seen: Ints
+    reached: Ints
+    order: Ints
+    parent: Ints
+    child: Ints
+    area: Ints
+    loop: Ints
+    line: Ints
+    far: Ints
+    sites: Ints
+    since: Ints
+    ends: Ints
+    heap: Ints
+    queue: Ints
+    way: Ints
+    cost: Floats
+    along: Floats
+    length: Floats
+    salience: Floats
+
+
+ROOM = {"ends": 2, "beside": 8, "joined": 8, "heap": 9, "queue": 9}
+"""How many entries for each pixel where it is not one. What is pushed: one and once for each neighbour."""
+
+FLOATS = 4
+
+
+def _lengths(size: int) -> list[int]:
+    return [ROOM.get(name, 1) * size + 2 for name in Space._fields]
+
+
+def space(size: int) -> Space:
+    """Room for an object of that many pixels, as lists."""
+    room: Any = ([0] * n for n in _lengths(size))
+    return Space(*room)
+
+
+def _arrays(size: int) -> Space:
+    """The same as arrays, not filled: most of them will hardly be used."""
+    kinds = [np.int64] * (len(Space._fields) - FLOATS) + [np.float64] * FLOATS
+    room: Any = map(np.empty, _lengths(size), kinds)
+    return Space(*room)
+
+
+kernel = Kernels(
+    globals(),
+    repays_loading=REPAYS_LOADING,
+    repays_compiling=REPAYS_COMPILING,
+    signature=(
+        *("uint32*", "int64", "int64*", "int64", "int64", "float64*"),
+        *("int64*",) * (len(Space._fields) - FLOATS),
+        *("float64*",) * FLOATS,
+    ),
+)
 
 
 # ---------------------------------------------------------------------------- pixels
@@ -117,76 +241,78 @@ def neighbour(p: int, k: int, width: int, size: int) -> int:
 
 
 @kernel
-def nearest_sites(square: Ints, first: int, last: int, begin: int, end: int) -> tuple[Ints, Ints]:
+def nearest_sites(s: Space, first: int, last: int, begin: int, end: int) -> int:
     """Which sites of a line are nearest to its places from ``begin`` to ``end``, and from where on.
 
-    The sites are first … last, each at a distance of its own besides: ``square`` is that squared. Of
-    equals the later one counts. Felzenszwalb and Huttenlocher 2012: the lower envelope of parabolas.
+    The sites are first … last, each at a distance of its own besides: ``far`` is that squared. Of equals
+    the later one counts. Answers how many there are in ``sites`` and ``since``. Felzenszwalb and
+    Huttenlocher 2012: the lower envelope of parabolas.
     """
-    sites, since = [first], [begin]
+    far, sites, since = s.far, s.sites, s.since
+    sites[0], since[0], count = first, begin, 1
     for c in range(first + 1, last + 1):
         start = begin
-        while sites:
-            b = sites[-1]
+        while count > 0:
+            b = sites[count - 1]
             # the first place that is at least as near to c as to b
-            start = -((b * b + square[b] - c * c - square[c]) // (2 * (c - b)))
-            if start > since[-1]:
+            start = -((b * b + far[b] - c * c - far[c]) // (2 * (c - b)))
+            if start > since[count - 1]:
                 break
-            sites.pop()
-            since.pop()
+            count -= 1
             start = begin
         if start < end:
-            sites.append(c)
-            since.append(start)
-    return sites, since
+            sites[count], since[count] = c, start
+            count += 1
+    return count
 
 
 @kernel
-def steps_along(inside: Ints, square: Ints, line: int, stride: int, length: int, steps: Ints) -> None:
+def steps_along(s: Space, line: int, stride: int, length: int, steps: Ints) -> None:
     """Steps along a line to the nearest pixel beside the object, for each pixel of the object.
 
     ``square`` is how far each pixel of the image is from there already, squared, and is updated.
     """
     begin = 0
-    far = [square[line + i * stride] for i in range(length)]
+    for i in range(length):
+        s.far[i] = s.square[line + i * stride]
     for end in range(length + 1):
-        if end < length and inside[line + end * stride]:
+        if end < length and s.inside[line + end * stride]:
             continue
         if begin < end:  # a run of the object ends here
-            first, last = max(begin - 1, 0), min(end, length - 1)
-            sites, since = nearest_sites(far, first, last, begin, end)
-            since.append(end)
-            for i in range(len(sites)):
-                for place in range(since[i], since[i + 1]):
-                    p = line + place * stride
-                    steps[p] = sites[i] - place
-                    square[p] = steps[p] * steps[p] + far[sites[i]]
+            count = nearest_sites(s, max(begin - 1, 0), min(end, length - 1), begin, end)
+            s.since[count] = end
+            for i in range(count):
+                for place in range(s.since[i], s.since[i + 1]):
+                    p, step = line + place * stride, s.sites[i] - place
+                    steps[p] = step
+                    s.square[p] = step * step + s.far[s.sites[i]]
         begin = end + 1
 
 
 @kernel
-def boundary_vectors(inside: Ints, width: int) -> tuple[Ints, Ints, Ints]:
+def boundary_vectors(s: Space, width: int, height: int) -> None:
     """Vectors to the nearest pixel beside the object, and their squared lengths.
 
     Of equals the lowest row counts, in it the pixel to the right. If the whole image is object, vectors
     are 0.
     """
-    size = len(inside)
-    height = size // width
     beyond = (width + height) * (width + height)
-    square = [beyond if inside[p] else 0 for p in range(size)]
-    across, down = [0] * size, [0] * size
+    for p in range(width * height):
+        s.square[p] = beyond if s.inside[p] else 0
+        s.across[p] = s.vy[p] = 0
     for y in range(height):
-        steps_along(inside, square, y * width, 1, width, across)
+        steps_along(s, y * width, 1, width, s.across)
     for x in range(width):
-        steps_along(inside, square, x, width, height, down)
-    across = [across[p + down[p] * width] for p in range(size)]
-    return across, down, [across[p] ** 2 + down[p] ** 2 for p in range(size)]
+        steps_along(s, x, width, height, s.vy)
+    for p in range(width * height):
+        s.vx[p] = s.across[p + s.vy[p] * width]
+        s.squared[p] = s.vx[p] * s.vx[p] + s.vy[p] * s.vy[p]
 
 
 @kernel
-def ridge(p: int, q: int, k: int, inside: Ints, vx: Ints, vy: Ints) -> int:
+def ridge(s: Space, p: int, q: int, k: int) -> int:
     """Which of two pixels is marked (q is the k-th neighbour of p)."""
+    inside, vx, vy = s.inside, s.vx, s.vy
     sx, sy = DX[k], DY[k]
     if inside[p] and inside[q]:
         dx, dy = vx[q] - vx[p] + sx, vy[q] - vy[p] + sy
@@ -204,26 +330,27 @@ def ridge(p: int, q: int, k: int, inside: Ints, vx: Ints, vy: Ints) -> int:
 
 
 @kernel
-def raw_skeleton(inside: Ints, vx: Ints, vy: Ints, squared: Ints, width: int) -> Ints:
+def raw_skeleton(s: Space, width: int, height: int) -> None:
     """Mark the pixels between which the boundary vectors part, and the last steps to corners."""
-    size = len(inside)
-    marked, ends = [0] * size, [NONE]
+    size, count = width * height, 0
+    for p in range(size):
+        s.marked[p] = 0
     for p in range(size):
         for k in (1, 3):  # above and left
             q = neighbour(p, k, width, size)
-            m = ridge(p, q, k, inside, vx, vy) if q != NONE else NONE
+            m = ridge(s, p, q, k) if q != NONE else NONE
             if m != NONE:
-                marked[m] = 1
-                if squared[m] == NEAR:
-                    ends.append(m)
-    for p in ends[1:]:
-        goes_on = False
+                s.marked[m] = 1
+                if s.squared[m] == NEAR:
+                    s.ends[count] = m
+                    count += 1
+    for i in range(count):
+        p, goes_on = s.ends[i], False
         for k in range(8):
             q = neighbour(p, k, width, size)
-            goes_on |= q != NONE and marked[q] != 0 and squared[q] < NEAR
+            goes_on |= q != NONE and s.marked[q] != 0 and s.squared[q] < NEAR
         if not goes_on:
-            marked[p + vx[p] // 2 + vy[p] // 2 * width] = 1
-    return marked
+            s.marked[p + s.vx[p] // 2 + s.vy[p] // 2 * width] = 1
 
 
 def is_needless(code: int) -> bool:
@@ -242,209 +369,222 @@ NEEDLESS = np.array([is_needless(code) for code in range(256)])
 
 
 @kernel
-def is_removable(p: int, marked: Ints, width: int) -> bool:
+def is_removable(s: Space, p: int, width: int, height: int) -> bool:
     """Whether a pixel is marked, not at the border of the image, and needless."""
-    if not (marked[p] and 0 < p % width < width - 1 and width <= p < len(marked) - width):
+    if not (s.marked[p] and 0 < p % width < width - 1 and width <= p < width * (height - 1)):
         return False
     code = 0
     for k in range(8):
-        if marked[p + DX[k] + DY[k] * width]:
+        if s.marked[p + DX[k] + DY[k] * width]:
             code += 1 << k
     return bool(NEEDLESS[code])
 
 
 @kernel
-def thin(marked: Ints, squared: Ints, width: int) -> None:
+def push(heap: Ints, count: int, key: int) -> None:
+    """Add to a heap of ``count`` numbers, the least on top."""
+    i = count
+    while i > 0 and key < heap[(i - 1) // 2]:
+        heap[i] = heap[(i - 1) // 2]
+        i = (i - 1) // 2
+    heap[i] = key
+
+
+@kernel
+def pop(heap: Ints, count: int) -> int:
+    """Take the least out of a heap of ``count`` numbers."""
+    least, key, i = heap[0], heap[count - 1], 0
+    while 2 * i + 1 < count - 1:
+        child = 2 * i + 1
+        if child + 1 < count - 1 and heap[child + 1] < heap[child]:
+            child += 1
+        if key <= heap[child]:
+            break
+        heap[i] = heap[child]
+        i = child
+    heap[i] = key
+    return least
+
+
+@kernel
+def thin(s: Space, width: int, height: int) -> None:
     """Unmark what is needless, nearest to the boundary first, of equals what became so first."""
-    turn = len(marked)
-    queue = [(squared[p], p, p) for p in range(turn) if is_removable(p, marked, width)]
-    heapify(queue)
-    while queue:
-        _, _, p = heappop(queue)
-        if is_removable(p, marked, width):
-            marked[p] = 0
+    turn, waiting, turns = 0, 0, 10 * width * height
+    for p in range(width * height):
+        if is_removable(s, p, width, height):
+            s.queue[turn] = p
+            push(s.heap, waiting, s.squared[p] * turns + turn)
+            turn, waiting = turn + 1, waiting + 1
+    while waiting > 0:
+        p = s.queue[pop(s.heap, waiting) % turns]
+        waiting -= 1
+        if is_removable(s, p, width, height):
+            s.marked[p] = 0
             for k in range(8):
                 q = p + DX[k] + DY[k] * width
-                if is_removable(q, marked, width):
-                    heappush(queue, (squared[q], turn, q))
-                    turn += 1
+                if is_removable(s, q, width, height):
+                    s.queue[turn] = q
+                    push(s.heap, waiting, s.squared[q] * turns + turn)
+                    turn, waiting = turn + 1, waiting + 1
 
 
 # ---------------------------------------------------------------------------- graph
 
 
 class Graph(NamedTuple):
-    """A skeleton as a graph: its nodes are the marked pixels in scan order.
+    """A skeleton as a graph, in its `Space`: how many nodes, and how many are numbered in all."""
 
-    ``pixels``, ``x``, ``y`` and ``depth`` (squared distance to the boundary) are those of the nodes.
-    Neighbour k of node p is ``beside[8 * p + k]``, and ``joined`` says whether there is an edge. Unmarked
-    neighbours within the bounding box of the skeleton are numbered, too, though no edges lead there.
-    ``outside`` is how many pixels beside the object come before each pixel.
-
-    ``before`` and ``cost`` are the node before each and the way to it, as `shortest_ways` found them last;
-    ``place`` (in its heap) and ``seen`` are its own.
-    """
-
-    pixels: Ints
-    x: Ints
-    y: Ints
-    depth: Ints
-    beside: Ints
-    joined: Ints
-    outside: Ints
-    before: Ints
-    cost: Floats
-    place: Ints
-    seen: Ints
-
-
-class Tree(NamedTuple):
-    """A tree over a graph.
-
-    ``reached`` are the nodes, nearest to the centre first. For each node: ``parent`` (the centre is its
-    own), ``child`` (the one with the longest way out, NONE for leaves), ``length`` of the longest way
-    out, and its ``salience``.
-    """
-
-    reached: Ints
-    parent: Ints
-    child: Ints
-    length: Floats
-    salience: Floats
+    s: Space
+    nodes: int
+    numbered: int
 
 
 @kernel
-def graph(inside: Ints, marked: Ints, squared: Ints, width: int) -> Graph:
+def graph(s: Space, width: int, height: int) -> Graph:
     """Make a graph of marked pixels."""
-    pixels = [p for p in range(len(marked)) if marked[p]]
-    x, y = [p % width for p in pixels], [p // width for p in pixels]
-    left, right, top, bottom = min(x), max(x), y[0], y[-1]
-    number, count = [NONE] * len(marked), len(pixels)
-    for node in range(count):
-        number[pixels[node]] = node
-    beside, joined = [NONE] * (8 * count), [0] * (8 * count)
-    for node in range(len(pixels)):
+    size, nodes, beside = width * height, 0, 0
+    left, right = width, 0
+    for p in range(size):
+        s.outside[p] = beside
+        beside += 0 if s.inside[p] else 1
+        s.number[p] = NONE
+        if s.marked[p]:
+            x, y = p % width, p // width
+            s.number[p], s.pixels[nodes], s.x[nodes], s.y[nodes] = nodes, p, x, y
+            s.depth[nodes] = s.squared[p]
+            left, right = min(left, x), max(right, x)
+            nodes += 1
+    numbered, top, bottom = nodes, s.y[0], s.y[max(nodes - 1, 0)]
+    for node in range(nodes):
         for k in range(8):
-            if left <= x[node] + DX[k] <= right and top <= y[node] + DY[k] <= bottom:
-                q = pixels[node] + DX[k] + DY[k] * width
-                if number[q] == NONE:
-                    number[q] = count
-                    count += 1
-                beside[8 * node + k] = number[q]
-                joined[8 * node + k] = marked[q]
-    outside = [0]
-    for p in range(len(inside)):
-        outside.append(outside[-1] + (0 if inside[p] else 1))
-    depth = [squared[p] for p in pixels]
-    before, cost, place, seen = [NONE] * count, [math.inf] * count, [0] * count, [0]
-    return Graph(pixels, x, y, depth, beside, joined, outside, before, cost, place, seen)
+            s.beside[8 * node + k], s.joined[8 * node + k] = NONE, 0
+            if left <= s.x[node] + DX[k] <= right and top <= s.y[node] + DY[k] <= bottom:
+                q = s.pixels[node] + DX[k] + DY[k] * width
+                if s.number[q] == NONE:
+                    s.number[q] = numbered
+                    numbered += 1
+                s.beside[8 * node + k] = s.number[q]
+                s.joined[8 * node + k] = s.marked[q]
+    for node in range(numbered):
+        s.before[node], s.cost[node], s.place[node] = NONE, math.inf, 0
+    s.seen[0] = 0
+    return Graph(s, nodes, numbered)
 
 
 @kernel
-def distance(p: int, q: int, net: Graph) -> float:
+def distance(s: Space, p: int, q: int) -> float:
     """How far two nodes are from each other."""
-    return math.sqrt(float((net.x[p] - net.x[q]) ** 2 + (net.y[p] - net.y[q]) ** 2))
+    dx, dy = s.x[p] - s.x[q], s.y[p] - s.y[q]
+    return math.sqrt(float(dx * dx + dy * dy))
 
 
 @kernel
-def cut(net: Graph, p: int, k: int) -> None:
+def cut(s: Space, p: int, k: int) -> None:
     """Delete the edge from node p to its k-th neighbour."""
-    if net.joined[8 * p + k]:
-        net.joined[8 * p + k] = 0
-        net.joined[8 * net.beside[8 * p + k] + 7 - k] = 0
+    if s.joined[8 * p + k]:
+        s.joined[8 * p + k] = 0
+        s.joined[8 * s.beside[8 * p + k] + 7 - k] = 0
 
 
 @kernel
-def swap(heap: Ints, place: Ints, i: int, j: int) -> None:
+def swap(s: Space, i: int, j: int) -> None:
     """Exchange two places of the heap."""
+    heap = s.waiting
     heap[i], heap[j] = heap[j], heap[i]
-    place[heap[i]], place[heap[j]] = i, j
+    s.place[heap[i]], s.place[heap[j]] = i, j
 
 
 @kernel
-def rise(heap: Ints, place: Ints, cost: Floats, i: int) -> None:
+def rise(s: Space, i: int) -> None:
     """Bring what is at a place of the heap up to where it belongs."""
-    while i > 1 and cost[heap[i // 2]] > cost[heap[i]]:
-        swap(heap, place, i, i // 2)
+    while i > 1 and s.cost[s.waiting[i // 2]] > s.cost[s.waiting[i]]:
+        swap(s, i, i // 2)
         i //= 2
 
 
 @kernel
-def take(heap: Ints, place: Ints, cost: Floats) -> int:
+def take(s: Space, last: int) -> int:
     """Take the first out of the heap: the last comes to the top, and down to where it belongs."""
-    first, i = heap[1], 1
-    swap(heap, place, i, len(heap) - 1)
-    heap.pop()
-    while 2 * i < len(heap):
+    heap, cost, i = s.waiting, s.cost, 1
+    first = heap[1]
+    swap(s, 1, last)
+    while 2 * i < last:
         child = 2 * i
-        if child + 1 < len(heap) and cost[heap[child]] > cost[heap[child + 1]]:
+        if child + 1 < last and cost[heap[child]] > cost[heap[child + 1]]:
             child += 1
         if cost[heap[i]] <= cost[heap[child]]:
             break
-        swap(heap, place, i, child)
+        swap(s, i, child)
         i = child
     return first
 
 
 @kernel
-def shortest_ways(net: Graph, start: int, goal: int) -> Ints:
-    """Dijkstra's algorithm: answers the nodes in the order they are reached.
+def shortest_ways(net: Graph, start: int, goal: int, reached: Ints) -> int:
+    """Dijkstra's algorithm: puts the nodes in the order they are reached, answers how many.
 
     It ends with the goal, unless that is no node. The heap is binary and counts from 1. On the way to a
     goal, what is not joined is endlessly far: it leads nowhere, but it is in the heap and so has a say
     in which of two equal ways is found.
     """
-    before, cost, place, beside, joined = net.before, net.cost, net.place, net.beside, net.joined
-    for p in net.seen:  # by the call before
+    s = net.s
+    before, cost, place, heap = s.before, s.cost, s.place, s.waiting
+    for i in range(1, s.seen[0] + 1):  # by the call before
+        p = s.seen[i]
         before[p], cost[p], place[p] = NONE, math.inf, 0
-    seen, heap, reached = [start], [NONE, start], [NONE]
+    s.seen[1], seen, heap[1], waiting, count = start, 1, start, 1, 0
     before[start], cost[start], place[start] = start, 0.0, 1
-    while len(heap) > 1 and cost[heap[1]] < ENDLESS:
-        p = take(heap, place, cost)
-        reached.append(p)
+    while waiting > 0 and cost[heap[1]] < ENDLESS:
+        p = take(s, waiting)
+        waiting -= 1
+        reached[count] = p
+        count += 1
         if p == goal:
             break
         for k in range(8):
-            q, there = beside[8 * p + k], joined[8 * p + k]
-            if there or (q != NONE and goal < len(cost)):
+            q, there = s.beside[8 * p + k], s.joined[8 * p + k]
+            if there or (q != NONE and goal < net.numbered):
                 away = cost[p] + PACE[k] if there else ENDLESS
                 if away < cost[q]:
                     cost[q], before[q] = away, p
                     if place[q] == 0:
-                        seen.append(q)
-                        heap.append(q)
-                        place[q] = len(heap) - 1
-                    rise(heap, place, cost, place[q])
-    net.seen[:] = seen
-    return reached[1:]
+                        seen, waiting = seen + 1, waiting + 1
+                        s.seen[seen], heap[waiting], place[q] = q, q, waiting
+                    rise(s, place[q])
+    s.seen[0] = seen
+    return count
 
 
 @kernel
-def way_back(net: Graph, last: int) -> Ints:
-    """The nodes from the last one back to where `shortest_ways` started."""
-    way = [last]
-    while net.before[way[-1]] != way[-1]:
-        way.append(net.before[way[-1]])
-    return way
+def way_back(s: Space, last: int, way: Ints) -> int:
+    """The nodes from the last one back to where `shortest_ways` started; answers how many."""
+    way[0], count = last, 1
+    while s.before[way[count - 1]] != way[count - 1]:
+        way[count] = s.before[way[count - 1]]
+        count += 1
+    return count
 
 
 @kernel
-def centre_line(net: Graph) -> tuple[Ints, Floats]:
-    """The nodes of the longest of the shortest ways, and how far each is along it.
+def centre_line(net: Graph) -> int:
+    """The nodes of the longest of the shortest ways, and how far each is along it; answers how many.
 
     From the last node to the one furthest away, and from there once more.
     """
-    start = shortest_ways(net, len(net.x) - 1, len(net.cost))[-1]
-    line, along = way_back(net, shortest_ways(net, start, len(net.cost))[-1]), [0.0]
-    for i in range(1, len(line)):
-        along.append(along[-1] + distance(line[i - 1], line[i], net))
-    return line, along
+    s = net.s
+    start = s.reached[shortest_ways(net, net.nodes - 1, net.numbered, s.reached) - 1]
+    last = s.reached[shortest_ways(net, start, net.numbered, s.reached) - 1]
+    count = way_back(s, last, s.line)
+    s.along[0] = 0.0
+    for i in range(1, count):
+        s.along[i] = s.along[i - 1] + distance(s, s.line[i - 1], s.line[i])
+    return count
 
 
 @kernel
-def half_way(along: Floats) -> int:
+def half_way(along: Floats, count: int) -> int:
     """The place in the middle of a line."""
-    half, k = along[-1] / 2, 0
+    half, k = along[count - 1] / 2, 0
     if half == 0:
         return 0
     while along[k + 1] < half:
@@ -456,139 +596,173 @@ def half_way(along: Floats) -> int:
 
 
 @kernel
-def grow(net: Graph, centre: int) -> Tree:
+def grow(net: Graph, centre: int) -> int:
     """Make a tree of shortest ways, and see from the leaves inwards which ways out are longest.
 
-    Edges between branches that both go on are cut.
+    Edges between branches that both go on are cut. Answers how many nodes it has.
     """
-    size = len(net.x)
-    reached = shortest_ways(net, centre, len(net.cost))
-    parent = net.before[:size]
-    tree = Tree(reached, parent, [NONE] * size, [0.0] * size, [1.0] * size)
-    for p in reached[::-1]:
-        up = parent[p]
+    s = net.s
+    count = shortest_ways(net, centre, net.numbered, s.order)
+    for p in range(net.nodes):
+        s.parent[p], s.child[p], s.length[p], s.salience[p] = s.before[p], NONE, 0.0, 1.0
+    for i in range(count - 1, -1, -1):
+        p = s.order[i]
+        up = s.parent[p]
         for k in range(4):  # those earlier in scan order
-            q = net.beside[8 * p + k]
-            branching = net.joined[8 * p + k] and q != up and parent[q] != p
-            if branching and min(tree.child[p], tree.child[q]) > NONE:
-                cut(net, p, k)
-        way = tree.length[p] + distance(p, up, net)
-        if tree.length[up] < way:
-            tree.length[up], tree.child[up] = way, p
-        if tree.length[p] >= LONG:
-            salience = (tree.length[p] + 0.5) / math.sqrt(float(net.depth[p]))
-            tree.salience[p] = max(tree.salience[p], salience)
-            tree.salience[up] = max(tree.salience[up], tree.salience[p])
-    return tree
+            q = s.beside[8 * p + k]
+            branching = s.joined[8 * p + k] and q != up and s.parent[q] != p
+            if branching and min(s.child[p], s.child[q]) > NONE:
+                cut(s, p, k)
+        way = s.length[p] + distance(s, p, up)
+        if s.length[up] < way:
+            s.length[up], s.child[up] = way, p
+        if s.length[p] >= LONG:
+            salience = (s.length[p] + 0.5) / math.sqrt(float(s.depth[p]))
+            s.salience[p] = max(s.salience[p], salience)
+            s.salience[up] = max(s.salience[up], s.salience[p])
+    return count
 
 
 @kernel
-def pass_on(net: Graph, tree: Tree) -> Ints:
-    """From the centre outwards, give what the longest way has to all that is on it.
+def pass_on(s: Space, count: int) -> None:
+    """From the centre outwards, give what the longest way has to all that is on it; sweep the areas.
 
-    Answers twice the area that is swept on the way from the centre to each node.
+    ``count`` is how many nodes the tree has.
     """
-    area = [0] * len(net.x)
-    for p in tree.reached:
-        up = tree.parent[p]
-        if tree.child[up] == p:
-            tree.length[p], tree.salience[p] = tree.length[up], tree.salience[up]
+    for i in range(count):
+        p = s.order[i]
+        up = s.parent[p]
+        if i == 0:
+            s.area[p] = 0
+        if s.child[up] == p:
+            s.length[p], s.salience[p] = s.length[up], s.salience[up]
         else:
-            tree.length[p] += distance(p, up, net)
-        area[p] = area[up] + net.x[p] * net.y[up] - net.y[p] * net.x[up]
-    return area
+            s.length[p] += distance(s, p, up)
+        s.area[p] = s.area[up] + s.x[p] * s.y[up] - s.y[p] * s.x[up]
 
 
 @kernel
-def goes_round_hole(way: Ints, net: Graph) -> bool:
-    """Whether a pixel within a closed way does not belong to the object.
+def goes_round_hole(s: Space, count: int) -> bool:
+    """Whether a pixel within a closed ``way`` of ``count`` nodes does not belong to the object.
 
     Green's theorem: the sum over an area is one along its boundary. An edge between two rows counts for
     the upper one, all that lies before its pixel there, and downwards more, upwards less.
     """
-    pixels = 0
-    for i in range(len(way)):
-        p, q = way[i - 1], way[i]
-        pixels += (net.y[q] - net.y[p]) * net.outside[min(net.pixels[p], net.pixels[q])]
+    pixels, p = 0, s.way[count - 1]
+    for i in range(count):
+        q = s.way[i]
+        pixels += (s.y[q] - s.y[p]) * s.outside[min(s.pixels[p], s.pixels[q])]
+        p = q
     return pixels != 0
 
 
 @kernel
-def prune(p: int, net: Graph, tree: Tree) -> None:
+def prune(s: Space, p: int) -> None:
     """Remove a branch from its leaf down to where a longer one goes on."""
     going = True
     while going:
-        tree.salience[p] = 0.0
+        s.salience[p] = 0.0
         for k in range(8):
-            cut(net, p, k)
-        going = tree.child[tree.parent[p]] == p
-        p = tree.parent[p]
+            cut(s, p, k)
+        going = s.child[s.parent[p]] == p
+        p = s.parent[p]
 
 
 @kernel
-def cut_loops(net: Graph, tree: Tree, area: Ints) -> tuple[Ints, int, float]:
+def cut_loops(net: Graph, count: int) -> tuple[int, float]:
     """Cut the loops at leaves; prune leaves that are in none and far from the boundary.
 
-    Answers which nodes belong to a loop (the centre is taken for one), the number of loops, and the
-    lengths of the ways out that met there.
+    Finds which nodes belong to a ``loop`` (the centre is taken for one). Answers the number of loops, and
+    the lengths of the ways out that met there.
     """
-    loop, loops, total = [0] * len(net.x), 0, 0.0
-    loop[tree.reached[0]] = 1
-    for p in tree.reached[::-1]:
+    s = net.s
+    loops, total = 0, 0.0
+    for p in range(net.nodes):
+        s.loop[p] = 0
+    s.loop[s.order[0]] = 1
+    for i in range(count - 1, -1, -1):
+        p = s.order[i]
         for k in range(8):
-            q = net.beside[8 * p + k]
-            if tree.child[p] != NONE or not net.joined[8 * p + k] or q == tree.parent[p]:
+            q = s.beside[8 * p + k]
+            if s.child[p] != NONE or not s.joined[8 * p + k] or q == s.parent[p]:
                 continue
-            if abs(area[p] - net.x[p] * net.y[q] + net.y[p] * net.x[q] - area[q]) <= 3:
+            if abs(s.area[p] - s.x[p] * s.y[q] + s.y[p] * s.x[q] - s.area[q]) <= 3:
                 continue  # too small for a hole
-            cut(net, p, k)
-            shortest_ways(net, p, q)
-            way = way_back(net, q)
-            if goes_round_hole(way, net):
+            cut(s, p, k)
+            shortest_ways(net, p, q, s.reached)
+            nodes = way_back(s, q, s.way)
+            if goes_round_hole(s, nodes):
                 loops += 1
-                total += tree.length[p] + tree.length[q]
-                salience = max(tree.salience[p], tree.salience[q])
-                for node in way:
-                    loop[node] = 1
-                    tree.salience[node] = max(tree.salience[node], salience)
-        if tree.child[p] == NONE and not loop[p] and net.depth[p] >= NEAR:
-            prune(p, net, tree)
-        if loop[p]:
-            loop[tree.parent[p]] = 1
-    return loop, loops, total
+                total += s.length[p] + s.length[q]
+                salience = max(s.salience[p], s.salience[q])
+                for j in range(nodes):
+                    s.loop[s.way[j]] = 1
+                    s.salience[s.way[j]] = max(s.salience[s.way[j]], salience)
+        if s.child[p] == NONE and not s.loop[p] and s.depth[p] >= NEAR:
+            prune(s, p)
+        if s.loop[p]:
+            s.loop[s.parent[p]] = 1
+    return loops, total
 
 
 @kernel
-def skeleton_numbers(inside: Ints, width: int) -> Floats:
-    """Measure the skeleton of one object, given as pixels in scan order; NaN if it has none.
+def skeleton_numbers(s: Space, width: int, height: int, numbers: Floats, at: int) -> None:
+    """Measure the skeleton of one object, from ``inside`` on; NaN if it has none.
 
     Number of branches and of holes, diameter, Euclidean diameter, total and average length; x and y
-    of the centre and of both terminals.
+    of the centre and of both terminals: twelve numbers, put where ``at`` says.
     """
-    vx, vy, squared = boundary_vectors(inside, width)
-    marked = raw_skeleton(inside, vx, vy, squared, width)
-    thin(marked, squared, width)
-    if 1 not in marked:
-        return [math.nan] * 12
-    net = graph(inside, marked, squared, width)
-    line, along = centre_line(net)
-    first, centre, last = line[0], line[half_way(along)], line[-1]
-    tree = grow(net, centre)
-    area = pass_on(net, tree)
-    loop, holes, total = cut_loops(net, tree, area)
+    boundary_vectors(s, width, height)
+    raw_skeleton(s, width, height)
+    thin(s, width, height)
+    net = graph(s, width, height)
+    if net.nodes == 0:
+        for k in range(12):
+            numbers[at + k] = math.nan
+        return
+    steps = centre_line(net)
+    first, last = s.line[0], s.line[steps - 1]
+    centre = s.line[half_way(s.along, steps)]
+    count = grow(net, centre)
+    pass_on(s, count)
+    holes, total = cut_loops(net, count)
     branches, length = 0, 0.0
-    for p in tree.reached:
-        salient = tree.salience[p] >= SALIENT * tree.salience[centre]
-        if salient and tree.child[p] == NONE and not loop[p]:
+    for i in range(count):
+        p = s.order[i]
+        salient = s.salience[p] >= SALIENT * s.salience[centre]
+        if salient and s.child[p] == NONE and not s.loop[p]:
             branches += 1
-            length += tree.length[p]
-            total += tree.length[p]
-    numbers = [float(branches), float(holes), along[-1], distance(first, last, net), total]
-    numbers.append(length / branches if branches else 0.0)
-    for p in (centre, first, last):
-        numbers.append(float(net.x[p]))
-        numbers.append(float(net.y[p]))
-    return numbers
+            length += s.length[p]
+            total += s.length[p]
+    numbers[at], numbers[at + 1] = float(branches), float(holes)
+    numbers[at + 2], numbers[at + 3] = s.along[steps - 1], distance(s, first, last)
+    numbers[at + 4], numbers[at + 5] = total, length / branches if branches else 0.0
+    numbers[at + 6], numbers[at + 7] = float(s.x[centre]), float(s.y[centre])
+    numbers[at + 8], numbers[at + 9] = float(s.x[first]), float(s.y[first])
+    numbers[at + 10], numbers[at + 11] = float(s.x[last]), float(s.y[last])
+
+
+@kernel
+def measure_skeletons(
+    labels: Ints, stride: int, bounds: Ints, n: int, first: int, numbers: Floats, *space: Any
+) -> None:
+    """Measure n objects, ``first`` and those that follow, in a label image with rows of that ``stride``.
+
+    ``bounds`` are x and y of the first pixel and behind the last one of each object's crop; coordinates
+    in ``numbers`` are those in ``labels``.
+    """
+    s = Space(*space)
+    for i in range(n):
+        left, top = bounds[4 * i], bounds[4 * i + 1]
+        width, height = bounds[4 * i + 2] - left, bounds[4 * i + 3] - top
+        for y in range(height):
+            for x in range(width):
+                found = labels[(top + y) * stride + left + x] == first + i
+                s.inside[y * width + x] = 1 if found else 0
+        skeleton_numbers(s, width, height, numbers, 12 * i)
+        for k in range(12 * i + 6, 12 * i + 12, 2):
+            numbers[k] += left
+            numbers[k + 1] += top
 
 
 # ---------------------------------------------------------------------------- features

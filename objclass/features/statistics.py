@@ -20,7 +20,7 @@ its input: the sequential sum that the definitions ask for, at the cost of a vec
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -29,10 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import AnyArray, FloatArray, IntArray
+from objclass.features import folding
 from objclass.features.eigen import eigensystems
+from objclass.kernels import Kernels
 
 FLT_MAX = float(np.finfo(np.float32).max)
 BINS = 64
+TABLE = 1 << 22
+"""Grey values of all objects together for which powers are kept."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,16 @@ class Voxels:
         return np.diff(self.first, append=len(self.rows))
 
     @cached_property
+    def counts(self) -> NDArray[np.intp]:
+        """Number of voxels of each object."""
+        counts = np.zeros(self.count, np.intp)
+        counts[self.present] = self.sizes
+        return counts
+
+    @cached_property
     def ordinal(self) -> FloatArray:
         """1, 2, 3 … within each object."""
-        return np.arange(1, len(self.rows) + 1) - np.repeat(self.first, self.sizes).astype(float)
+        return np.arange(1.0, len(self.rows) + 1) - np.repeat(self.first.astype(float), self.sizes)
 
     @cached_property
     def values(self) -> FloatArray:
@@ -138,6 +149,95 @@ class Voxels:
         return result
 
 
+@dataclass(frozen=True)
+class Block:
+    """A slab of a time step as it is read: whole lines along x.
+
+    Parameters
+    ----------
+    labels
+        Objects 1 … ``count``, axes z, y, x, C-contiguous.
+    raw
+        Pixels, axes z, y, x, c.
+    origin
+        Coordinates z, y, x of the first voxel.
+    count
+        Number of objects of the whole time step.
+    total
+        Voxels of the whole time step.
+    ndim
+        2 or 3.
+    spacing
+        Extents of a voxel, (y, x) or (z, y, x).
+    """
+
+    labels: NDArray[np.uint32]
+    raw: AnyArray
+    origin: tuple[int, int, int]
+    count: int
+    total: int
+    ndim: int
+    spacing: tuple[float, ...] = ()
+
+    @property
+    def integral(self) -> bool:
+        """Whether pixels are integers of up to 16 bits."""
+        return self.raw.dtype.kind in "biu" and self.raw.dtype.itemsize <= 2
+
+    @cached_property
+    def voxels(self) -> Voxels:
+        """The voxels of its objects.
+
+        Runs along x are sorted by object, not voxels: there are far fewer of them.
+        """
+        flat = self.labels.ravel()
+        _, height, width = self.labels.shape
+        begins = np.ones(len(flat), bool)
+        np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+        begins[::width] = True
+        start = np.flatnonzero(begins)
+        length = np.diff(start, append=len(flat))
+        here = flat[start] > 0
+        start, length = start[here], length[here]
+        order = np.argsort(flat[start], kind="stable")
+        start, length = start[order], length[order]
+        line = start // width
+        end = np.cumsum(length)
+
+        def each(of_run: IntArray) -> IntArray:
+            return np.repeat(of_run, length)
+
+        count = np.arange(length.sum())
+        x = count + each(start - line * width - end + length)
+        y = each(line % height + self.origin[1])
+        positions = (x, y) if self.ndim == 2 else (x, y, each(line // height + self.origin[0]))
+        rows = each(flat[start].astype(np.intp) - 1)
+        pixels = self.raw.reshape(len(flat), self.raw.shape[3])
+        raw = np.empty((pixels.shape[1], len(rows)), pixels.dtype)
+        if len(raw):
+            index = count + each(start - end + length)
+            for c in range(len(raw)):
+                np.take(pixels[:, c], index, out=raw[c], mode="clip")  # without a copy to fall back on
+        return Voxels(self.count, rows, raw, positions, spacing=self.spacing)
+
+    @cached_property
+    def nothing(self) -> Voxels:
+        """No voxels, but all else."""
+        none = np.zeros(0, np.intp)
+        raw = np.empty((self.raw.shape[3], 0), self.raw.dtype)
+        return Voxels(self.count, none, raw, (none,) * self.ndim, spacing=self.spacing)
+
+    def choose(self, kernel: Kernels) -> Any | None:
+        """The compiled kernel if it is the sooner one for the whole time step."""
+        if self.raw.dtype.kind in "iu" and self.raw.dtype.itemsize > 4:
+            return None  # float64, which kernels work with, cannot hold all of them
+        return kernel.choose(self.labels.size, self.total)
+
+    def parts(self, find: Any, share: int, shares: int) -> Iterator[folding.Part]:
+        """Its parts with the runs of a share of the objects."""
+        return folding.parts(self.labels, self.raw, self.origin, find, share, shares)
+
+
 def box_of(low: IntArray, high: IntArray) -> tuple[slice, slice, slice]:
     """The region (z, y, x) from ``low`` to ``high`` (exclusive), given as x, y(, z)."""
     x, y, *z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
@@ -147,6 +247,9 @@ def box_of(low: IntArray, high: IntArray) -> tuple[slice, slice, slice]:
 Done = Mapping[type["Statistic"], Any]
 """Finished statistics by type."""
 
+Fold = Callable[[folding.Part], None]
+"""Brings a state up to date with a part of a slab."""
+
 
 class Statistic:
     """Base of the four kinds."""
@@ -155,9 +258,21 @@ class Statistic:
     pixels: ClassVar[bool] = True
     """Whether pixel values are looked at (not only where the objects are)."""
 
+    def compiled(self, block: Block, done: Done) -> Fold | None:
+        """What brings this state up to date in place, part after part; None if numpy is to do it.
+
+        The state of a merged statistic that has it begins with ``start``, too.
+        """
+        return None
+
 
 class Merged(Statistic):
     """Any blocks, any order."""
+
+    @classmethod
+    def start(cls, voxels: Voxels, done: Done) -> Self | None:
+        """The statistic of no voxels, for those that are compiled."""
+        return None
 
     @classmethod
     def scan(cls, voxels: Voxels, done: Done) -> Self:
@@ -221,6 +336,11 @@ class PerObject(Statistic):
         raise NotImplementedError
 
     @classmethod
+    def of_all(cls, frame: Any, extent: "Extent") -> FloatArray | None:
+        """The numbers of all objects of a `Frame`, where that is sooner than one by one; else None."""
+        return None
+
+    @classmethod
     def width(cls, ndim: int, channels: int) -> int:
         """How many numbers `of` answers."""
         raise NotImplementedError
@@ -240,13 +360,26 @@ class Extent(Merged):
     @classmethod
     def scan(cls, voxels: Voxels, done: Done) -> Self:
         """The extent within one block."""
-        far = np.iinfo(np.int64).max
+        none = cls.start(voxels, done)
+        count = none.count
+        count[voxels.present] = voxels.sizes
+        for axis, p in enumerate(voxels.positions):
+            for ufunc, result in ((np.minimum, none.low), (np.maximum, none.high), (np.add, none.total)):
+                if len(p):
+                    result[voxels.present, axis] = ufunc.reduceat(p, voxels.first)
+        return none
 
-        def each(ufunc: np.ufunc, empty: int) -> IntArray:
-            return np.column_stack([voxels.reduce(ufunc, p, empty) for p in voxels.positions])
+    @classmethod
+    def start(cls, voxels: Voxels, done: Done) -> Self:
+        """No voxels yet."""
+        far, shape = np.iinfo(np.int64).max, (voxels.count, len(voxels.positions))
+        none = np.zeros(voxels.count, np.int64), np.zeros(shape, np.int64)
+        return cls(none[0], np.full(shape, far), np.full(shape, -far), none[1])
 
-        count = np.bincount(voxels.rows, minlength=voxels.count)
-        return cls(count, each(np.minimum, far), each(np.maximum, -far), each(np.add, 0))
+    def compiled(self, block: Block, done: Done) -> Fold | None:
+        """`folding.extent`."""
+        kernel = block.choose(folding.EXTENT)
+        return kernel and (lambda part: kernel(part.runs, self.count, self.low, self.high, self.total))
 
     def __add__(self, other: Self) -> Self:
         """The extent within both."""
@@ -289,16 +422,26 @@ class Intensity(Folded):
 
         def extremes(ufunc: np.ufunc, start: FloatArray, empty: float) -> FloatArray:
             here = [voxels.reduce(ufunc, voxels.values[c], empty) for c in channels]
-            return ufunc(start, np.array(here).reshape(start.shape))
+            return ufunc(start, np.array(here).reshape(start.shape)) + 0.0  # never -0
 
-        total = [voxels.sums(voxels.values[c], self.total[c]) for c in channels]
+        def total(c: int) -> FloatArray:
+            if voxels.integral:  # whatever the order
+                return self.total[c] + voxels.reduce(np.add, voxels.values[c], 0)
+            return voxels.sums(voxels.values[c], self.total[c])
+
         return replace(
             self,
-            count=self.count + np.bincount(voxels.rows, minlength=voxels.count),
-            total=np.array(total).reshape(self.total.shape),
+            count=self.count + voxels.counts,
+            total=np.array([total(c) for c in channels]).reshape(self.total.shape),
             low=extremes(np.fmin, self.low, FLT_MAX),
             high=extremes(np.fmax, self.high, -FLT_MAX),
         )
+
+    def compiled(self, block: Block, done: Done) -> Fold | None:
+        """`folding.intensity`."""
+        kernel = block.choose(folding.INTENSITY)
+        state = self.count, self.total, self.low, self.high
+        return kernel and (lambda part: kernel(part.runs, part.values, *state))
 
     @property
     def mean(self) -> FloatArray:
@@ -337,6 +480,11 @@ class Spread(Folded):
             total[c] = voxels.last(running, total[c])
         return replace(self, count=voxels.last(k, self.count), total=total, m2=m2)
 
+    def compiled(self, block: Block, done: Done) -> Fold | None:
+        """`folding.spread`."""
+        kernel = block.choose(folding.SPREAD)
+        return kernel and (lambda part: kernel(part.runs, part.values, self.count, self.total, self.m2))
+
 
 @dataclass(frozen=True)
 class Central(Folded):
@@ -363,6 +511,55 @@ class Central(Folded):
             m4[c] = voxels.sums(fourth, m4[c])
         return replace(self, m3=m3, m4=m4)
 
+    def compiled(self, block: Block, done: Done) -> Fold | None:
+        """`folding.central`; for integers of many voxels the powers of each grey value are looked up."""
+        kernel, of_table, tabulate = map(
+            block.choose, (folding.CENTRAL, folding.CENTRAL_OF_TABLE, folding.TABULATE)
+        )
+        if not (kernel and of_table and tabulate):
+            return None
+        intensity = done[Intensity]
+        mean = intensity.mean
+        tables = [_Table.of(intensity, c, tabulate) if block.integral else None for c in range(len(mean))]
+
+        def fold(part: folding.Part) -> None:
+            for c, table in enumerate(tables):
+                runs, state = part.runs, (self.m3[c], self.m4[c])
+                if table is not None:
+                    known = table.holds[runs[:, folding.OBJECT]]
+                    of_table(runs[known], part.values[c], table.low, table.first, table.powers, *state)
+                    runs = runs[~known]
+                if len(runs):
+                    kernel(runs, part.values[c], mean[c], *state)
+
+        return fold
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Third and fourth powers of the deviations of grey values from the means of their objects.
+
+    Those of object o, from ``low[o]`` on, are the rows of ``powers`` from ``first[o]`` to
+    ``first[o + 1]``; ``holds`` (n,) says which objects have some.
+    """
+
+    low: FloatArray
+    first: IntArray
+    powers: FloatArray
+    holds: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, intensity: Intensity, channel: int, tabulate: Any) -> Self:
+        """Of the objects that have several voxels for each grey value, as far as there is room."""
+        low, high = intensity.low[channel], intensity.high[channel]
+        lengths = np.where(low <= high, high - low + 1, 0)
+        lengths[lengths * 4 > intensity.count] = 0
+        lengths[np.cumsum(lengths) > TABLE] = 0
+        first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        powers = np.empty((first[-1], 2))
+        tabulate(low, intensity.mean[channel], first, powers)
+        return cls(low, first, powers, lengths > 0)
+
 
 @dataclass(frozen=True)
 class Histogram(Merged):
@@ -382,16 +579,34 @@ class Histogram(Merged):
     def scan(cls, voxels: Voxels, done: Done) -> Self:
         """Count the voxels of one block."""
         low, high = histogram_range(done[Intensity], common=voxels.common_range)
-        scale = BINS / (high - low)  # rounded before it is multiplied, as in vigra
+        scale = cls._scale(low, high)
         place = scale[voxels.rows] * (voxels.values[0] - low[voxels.rows])
         hit = np.isfinite(place)
         bins = np.minimum(place[hit].astype(np.intp), BINS - 1)
         flat = np.bincount(voxels.rows[hit] * BINS + bins, minlength=voxels.count * BINS)
         return cls(flat.reshape(voxels.count, BINS).astype(float), low, high)
 
+    @classmethod
+    def start(cls, voxels: Voxels, done: Done) -> Self:
+        """No voxels yet."""
+        low, high = histogram_range(done[Intensity], common=voxels.common_range)
+        return cls(np.zeros((voxels.count, BINS)), low, high)
+
     def __add__(self, other: Self) -> Self:
         """Count the voxels of both."""
         return replace(self, bins=self.bins + other.bins)
+
+    def compiled(self, block: Block, done: Done) -> Fold | None:
+        """`folding.histogram`."""
+        kernel = block.choose(folding.HISTOGRAM)
+        state = self.low, self._scale(self.low, self.high), self.bins
+        return kernel and (lambda part: kernel(part.runs, part.values[0], *state))
+
+    @staticmethod
+    def _scale(low: FloatArray, high: FloatArray) -> FloatArray:
+        """Bins for each unit; rounded before it is multiplied, as in vigra."""
+        scale: FloatArray = BINS / (high - low)
+        return scale
 
 
 def histogram_range(intensity: Intensity, *, common: bool) -> tuple[FloatArray, FloatArray]:
@@ -511,6 +726,11 @@ class CoordinateScatter(Scatter):
     """Of the coordinates x, y(, z), absolute in the image."""
 
     pixels: ClassVar[bool] = False
+
+    def compiled(self, block: Block, done: Done) -> Fold | None:
+        """`folding.plane_scatter` or `folding.volume_scatter`."""
+        kernel = block.choose(folding.PLANE_SCATTER if block.ndim == 2 else folding.VOLUME_SCATTER)
+        return kernel and (lambda part: kernel(part.runs, self.weight, self.total, self.matrix))
 
     @classmethod
     def vectors(cls, voxels: Voxels) -> Sequence[AnyArray]:
@@ -679,8 +899,11 @@ def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 _POW = np.frompyfunc(math.pow, 2, 1)
 
-MIDDLE = 0.44
-"""Beyond this part of the last digit ``pow``, right to 0.55 of it, may round either way."""
+MIDDLE = folding.MIDDLE
+"""Beyond this part of the last digit ``pow``, right to 0.52 of it (glibc, musl), may round either way."""
+
+TINY = folding.TINY
+"""Below this, what rounding loses may be too small for floats."""
 
 
 def _as_pow(q: FloatArray, exponent: float, high: FloatArray, rest: FloatArray) -> FloatArray:
@@ -689,7 +912,9 @@ def _as_pow(q: FloatArray, exponent: float, high: FloatArray, rest: FloatArray) 
     error = np.abs((high - power) + rest)
     # below a power of two floats are twice as dense
     digit = np.spacing(np.abs(power) * (1 - 2.0**-53))
-    doubtful = np.flatnonzero((error > MIDDLE * digit) & np.isfinite(power))
+    doubtful = np.flatnonzero(
+        (error > MIDDLE * digit) & np.isfinite(power) | (np.abs(power) < TINY) & (q != 0)
+    )
     power[doubtful] = _POW(q[doubtful], exponent)
     return power
 

@@ -1,0 +1,53 @@
+"""Packed chunks: what was unpacked last is kept, since blocks are thinner than most chunks."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from objclass.core import AnyArray, Stored
+
+KEPT_BYTES = 1 << 27
+"""Most that is kept of unpacked chunks, for each of raw data and objects."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chunked:
+    """A `Stored` that is packed in chunks: each block would unpack those it touches once more.
+
+    Parameters
+    ----------
+    stored
+        Reads the pixels.
+    chunks
+        Shape of a chunk.
+    """
+
+    stored: Stored
+    chunks: tuple[int, ...]
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", self.stored.shape)
+        object.__setattr__(self, "dtype", self.stored.dtype)
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the chunks that it touches are read."""
+        wide = tuple(
+            slice(part.start // side * side, min(-(-part.stop // side) * side, n))
+            for part, side, n in zip(region, self.chunks, self.shape, strict=True)
+        )
+        needed = prod(part.stop - part.start for part in wide) * self.dtype.itemsize
+        if wide == region or needed > KEPT_BYTES:
+            return self.stored.read(region)
+        unpacked = _unpacked(self, tuple((part.start, part.stop) for part in wide))
+        inside = (slice(r.start - w.start, r.stop - w.start) for r, w in zip(region, wide, strict=True))
+        return unpacked[tuple(inside)].copy()
+
+
+@lru_cache(maxsize=2)
+def _unpacked(chunked: Chunked, bounds: tuple[tuple[int, int], ...]) -> AnyArray:
+    return chunked.stored.read(tuple(slice(start, stop) for start, stop in bounds))

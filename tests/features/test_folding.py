@@ -1,0 +1,95 @@
+"""Compiled statistics against those in numpy: the same bits, whatever the slabs, parts and threads."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from objclass.features import closure, folding, gather
+from objclass.features.statistics import (
+    Block,
+    Central,
+    CoordinateAxes,
+    CoordinateScatter,
+    Extent,
+    Histogram,
+    Intensity,
+    Spread,
+)
+from objclass.kernels import Kernels
+
+STATISTICS = (Extent, Intensity, Spread, Central, CoordinateScatter, CoordinateAxes)
+DTYPES = ("?", "u1", "u2", "i2", "i4", "f4", "f8", ">u2", "u8")
+ODD = (np.nan, np.inf, -np.inf, -0.0, 1e38, -1e38, 1e-40)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """However little there is to do."""
+
+    def always():
+        monkeypatch.setattr(Kernels, "choose", lambda self, work, known=0: self.compiled[0])
+
+    yield always
+    monkeypatch.undo()
+
+
+@st.composite
+def scenes(draw):
+    """Labels (z, y, x) of objects in pieces, and pixels (z, y, x, c)."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    shape = draw(st.sampled_from([(1, 1, 1), (1, 9, 13), (1, 30, 40), (4, 6, 7), (3, 20, 33)]))
+    count = draw(st.integers(1, 9))
+    coarse = rng.integers(-count, count + 1, shape).clip(0)
+    stretch = draw(st.sampled_from([1, 5, 50]))
+    labels = np.repeat(coarse, stretch, axis=2)[..., : shape[2]].astype(np.uint32)
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    values = rng.normal(0, 10 ** rng.uniform(-2, 4), (*shape, draw(st.integers(1, 3))))
+    if dtype.kind in "biu":
+        high = 2 if dtype.kind == "b" else min(np.iinfo(dtype).max, draw(st.sampled_from([9, 300, 70000])))
+        values = np.abs(values).astype(np.int64) % high * (-1 if dtype.kind == "i" else 1)
+    elif draw(st.booleans()):
+        values[rng.random(values.shape) < 0.05] = draw(st.sampled_from(ODD))
+    return labels, values.astype(dtype)
+
+
+def blocks(labels, raw, lines):
+    """Slabs of so many lines, or of planes."""
+    count, ndim = int(labels.max(initial=0)), 3 if len(labels) > 1 else 2
+
+    def read():
+        axis = 0 if ndim == 3 else 1
+        for start in range(0, labels.shape[axis], lines):
+            cut = [slice(None)] * 3
+            cut[axis] = slice(start, start + lines)
+            origin = (start, 0, 0) if axis == 0 else (0, start, 0)
+            yield Block(labels[tuple(cut)], raw[tuple(cut)], origin, count, labels.size, ndim)
+
+    return read
+
+
+def assert_equal(found, expected):
+    """Bit for bit, but for the payload of NaN."""
+    assert found.keys() == expected.keys()
+    for s, state in expected.items():
+        for field in fields(state):
+            a, b = getattr(found[s], field.name), getattr(state, field.name)
+            assert a.dtype == b.dtype or not a.size
+            assert a.shape == b.shape
+            assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), (s.__name__, field.name)
+            assert np.array_equal(np.signbit(a) & (a == 0), np.signbit(b) & (b == 0)), (s, field.name)
+
+
+@settings(deadline=None, max_examples=150)
+@given(scenes(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([1, 64, 1 << 17]))
+def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
+    labels, raw = scene
+    wanted = closure([*STATISTICS, *([Histogram] if raw.shape[3] == 1 else [])])
+    expected = gather(wanted, blocks(labels, raw, max(labels.shape)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernels, "choose", lambda self, work, known=0: self.compiled[0])
+        patch.setattr(folding, "PART", part)
+        found = gather(wanted, blocks(labels, raw, lines), threads)
+    assert_equal(found, expected)
