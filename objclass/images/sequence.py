@@ -115,7 +115,7 @@ class SequenceWriter:
     def _add(self, number: int, region: tuple[slice, ...], part: AnyArray) -> None:
         if self._waiting is None:
             self._waiting = self._scratch()
-        self._waiting[(number, *region)] = part
+        self._waiting[number][region] = part
         missing = self._missing.pop(number, prod(self._part.shape)) - part.size
         if missing:
             self._missing[number] = missing
