@@ -26,11 +26,19 @@ FEW, MOST = 8, 1 << 20
 """Up to so many visits (rows × trees) per node, and in all, the trees walk together, level by level; above,
 rows are split node by node."""
 
-kernel = Kernels(globals(), repays_loading=4_000_000, repays_compiling=12_000_000)
-"""Work is counted in rows × trees."""
-
 GROUP, BLOCK = 16, 512
 """Rows that go down a tree together, and rows for which a tree is kept at hand."""
+
+kernel = Kernels(
+    globals(),
+    repays_loading=500_000,
+    repays_compiling=16_000_000,
+    signature=(
+        *("float32*", "int32*", "int32*", "int32*", "float32*", "float32*", "float64*"),
+        *("int32*", "float32*", "float64*", *["int64"] * 6),
+    ),
+)
+"""Work is counted in rows × trees."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +136,15 @@ class Forest:
     ) -> tuple[NDArray[np.float32], FloatArray]:
         """Votes (n, classes) and their total (n), compiled."""
         votes, total = np.zeros((len(rows), self.classes), np.float32), np.zeros(len(rows))
-        nodes = [a.astype(np.uint32) for a in (self.roots, self.column, self.child.ravel())]
-
+        vote, share = self._votes
+        nodes = [a.astype(np.int32) for a in (self.roots, self.column, self.child.ravel())]
+        forest = (*nodes, self._cut, vote.ravel(), share)
+        lengths = len(rows), self.columns, self.trees, self.classes
         part = max(-(-len(rows) // jobs), BLOCK)
 
         def add(start: int) -> None:
-            compiled(rows, start, min(start + part, len(rows)), *nodes, self._cut, *self._votes, votes, total)
+            stop, node = min(start + part, len(rows)), np.zeros(GROUP, np.int32)
+            compiled(rows.ravel(), *forest, node, votes.ravel(), total, start, stop, *lengths)
 
         if part >= len(rows):
             add(0)
@@ -190,43 +201,50 @@ class Forest:
 
 @kernel
 def descend(
-    rows: NDArray[np.float32],
-    start: int,
-    stop: int,
+    rows: AnyArray,
     roots: AnyArray,
     column: AnyArray,
     child: AnyArray,
-    cut: NDArray[np.float32],
-    vote: NDArray[np.float32],
-    share: FloatArray,
-    votes: NDArray[np.float32],
-    total: FloatArray,
+    cut: AnyArray,
+    vote: AnyArray,
+    share: AnyArray,
+    node: AnyArray,
+    votes: AnyArray,
+    total: AnyArray,
+    start: int,
+    stop: int,
+    count: int,
+    columns: int,
+    trees: int,
+    classes: int,
 ) -> None:
-    """Add what the leaves say of the rows from ``start`` to ``stop``, tree after tree.
+    """Add what the leaves say of the rows from ``start`` to ``stop``, tree after tree; arrays are flat.
 
-    A group of rows goes down a tree together until all are in leaves: each step waits for memory, that
-    of the others does not. The node k has its children at 2k and 2k + 1; a leaf has itself there. There
-    must be a whole group of rows: the last one overlaps the one before it, but is added once.
+    A group of rows goes down a tree together (``node``: where each of them is) until all are in leaves:
+    while one waits for memory, the others go on. The node k has its children at 2k and 2k + 1; a leaf
+    has itself there. There must be a whole group of rows: the last one overlaps the one before it, but
+    is added once.
     """
-    node = np.empty(GROUP, np.uint32)
     for block in range(start, stop, BLOCK):
-        for root in roots:
+        for tree in range(trees):
             for first in range(block, min(block + BLOCK, stop), GROUP):
-                base = min(first, len(rows) - GROUP)
-                node[:] = root
+                base = min(first, count - GROUP)
+                for i in range(GROUP):
+                    node[i] = roots[tree]
                 moved = 1
                 while moved:
                     moved = 0
                     for i in range(GROUP):
                         k = node[i]
-                        following = child[2 * k + (rows[base + i, column[k]] >= cut[k])]
+                        above = rows[(base + i) * columns + column[k]] >= cut[k]
+                        following = child[2 * k + above]
                         moved |= following ^ k
                         node[i] = following
                 for r in range(first, min(first + GROUP, stop)):
                     k = node[r - base]
                     total[r] += share[k]
-                    for c in range(vote.shape[1]):
-                        votes[r, c] += vote[k, c]
+                    for c in range(classes):
+                        votes[r * classes + c] += vote[k * classes + c]
 
 
 def decode(

@@ -19,6 +19,12 @@ from objclass.images.paths import listed
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
 
 
+_ATTRIBUTES = "attributes.json"
+
+_NEEDED = ("dimensions", "blockSize", "dataType", "compression")
+"""Attributes that a dataset has, and a group has not."""
+
+
 @dataclass(frozen=True)
 class N5Store:
     """A dataset; no file is open between reads."""
@@ -31,10 +37,23 @@ class N5Store:
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the blocks that it touches are read."""
         folder = os.path.abspath(os.path.join(self.path, self.internal))
-        spec = {"driver": "n5", "kvstore": {"driver": "file", "path": folder}}
-        dataset = _tensorstore(self.path).open(spec, read=True, open=True).result()
+        dataset = _dataset(_tensorstore(self.path), folder)
         pixels: AnyArray = dataset.T[region].read().result()
         return pixels
+
+
+def _dataset(tensorstore: Any, folder: str) -> Any:
+    """The dataset by what is needed for its blocks: of axes and units tensorstore has ideas of its own."""
+    known = _attributes(folder)
+    context = tensorstore.Context()
+    memory = tensorstore.KvStore.open({"driver": "memory"}, context=context).result()
+    memory[_ATTRIBUTES] = json.dumps({key: known[key] for key in _NEEDED}).encode()
+    layers = [
+        {"base": {"driver": "file", "path": f"{folder}/"}},
+        {"exact": _ATTRIBUTES, "base": {"driver": "memory", "path": _ATTRIBUTES}},
+    ]
+    spec = {"driver": "n5", "kvstore": {"driver": "kvstack", "layers": layers}}
+    return tensorstore.open(spec, context=context, read=True, open=True).result()
 
 
 def open_n5(path: str, internal: str = "") -> Source:
@@ -96,14 +115,14 @@ def _datasets(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _attributes(folder: str) -> dict[str, Any]:
     try:
-        with open(os.path.join(folder, "attributes.json"), encoding="utf-8") as file:
+        with open(os.path.join(folder, _ATTRIBUTES), encoding="utf-8") as file:
             return dict(json.load(file))
     except FileNotFoundError:  # groups need none
         return {}
 
 
 def _is_dataset(attributes: Mapping[str, Any]) -> bool:
-    return {"dimensions", "blockSize", "dataType"} <= set(attributes)
+    return set(_NEEDED) <= set(attributes)
 
 
 def _shape(attributes: Mapping[str, Any]) -> tuple[int, ...]:

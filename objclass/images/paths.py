@@ -26,11 +26,8 @@ CONTAINERS = {
 }
 """Suffix of files that hold several arrays -> the function that lists them."""
 
-_MARKS = {
-    ".zarr": ("zarr.json", ".zgroup", ".zarray", ".zattrs"),
-    ".n5": ("attributes.json",),
-}
-"""Suffix of folders that are stores -> files of which they have one."""
+_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""Files of which each folder of a Zarr store has one."""
 
 # `http://…`, `host:8000/…`: a colon before `//` or before a port separates nothing
 _SEPARATOR = re.compile(re.escape(os.pathsep) + r"(?!//|\d{1,5}\b)")
@@ -97,6 +94,8 @@ def split_internal(path: str) -> tuple[str, str]:
     The cut is at the last suffix of a container that names a file; directories may bear such
     suffixes too.
     """
+    if os.path.isfile(path):
+        return path, ""
     cuts = [match.end() for match in _CONTAINER.finditer(path)]
     found = {cut: _files(path[:cut]) for cut in cuts}
     names_file = [cut for cut in cuts if any(_is_container(file) for file in found[cut])]
@@ -108,17 +107,17 @@ def split_internal(path: str) -> tuple[str, str]:
 def kind(path: str) -> str:
     """The suffix that says which reader it is for; ``.zarr`` for any folder that is such a store."""
     suffix = os.path.splitext(path.rstrip("/" + os.sep))[1].lower()
-    is_bare_store = os.path.isdir(path) and suffix not in _MARKS and is_store(path, ".zarr")
-    return ".zarr" if is_bare_store else suffix
+    return ".zarr" if suffix != ".n5" and is_zarr(path) else suffix
 
 
-def is_store(folder: str, suffix: str) -> bool:
-    """Whether a folder is a store of the format of that suffix."""
-    return any(os.path.exists(os.path.join(folder, mark)) for mark in _MARKS.get(suffix, ()))
+def is_zarr(folder: str) -> bool:
+    """Whether a folder is a Zarr store, or part of one."""
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in _MARKS)
 
 
 def _is_container(path: str) -> bool:
-    return os.path.isfile(path) or is_store(path, os.path.splitext(path)[1].lower())
+    is_n5 = path.lower().endswith(".n5") and os.path.isdir(path)
+    return os.path.isfile(path) or is_n5 or is_zarr(path)
 
 
 def _pieces(spec: str) -> list[str]:

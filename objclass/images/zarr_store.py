@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from objclass.core import AXES, AnyArray, PixelSize
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.paths import is_store, listed
+from objclass.images.paths import is_zarr, listed
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
 
 _KINDS = {"time": "t", "channel": "c"}
@@ -108,19 +109,35 @@ def arrays_in(path: str) -> list[str]:
 def _root(path: str, internal: str) -> tuple[str, str]:
     """The outermost group: what is above an array says what it is."""
     path, above = path.rstrip("/" + os.sep), os.path.dirname(path.rstrip("/" + os.sep))
-    if not above or not os.path.isdir(path) or not is_store(above, ".zarr"):
+    if not above or not os.path.isdir(path) or not is_zarr(above):
         return path, internal
     return _root(above, "/".join(part for part in (os.path.basename(path), internal) if part))
 
 
+@cache
+def _folder() -> Any:
+    """zarr's store of files, but for files without content: it takes empty shards for absent ones."""
+    from zarr.storage import LocalStore
+
+    class Folder(LocalStore):
+        async def get(self, key: str, *args: Any, **options: Any) -> Any:
+            content = await super().get(key, *args, **options)
+            if content is not None and len(content) == 0:
+                message = f"{key} is empty"
+                raise ValueError(message)
+            return content
+
+    return Folder
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[Any]:
-    from zarr.storage import LocalStore, ZipStore
+    from zarr.storage import ZipStore
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as files beside the arrays that are none of its business
         if os.path.isdir(path):
-            yield LocalStore(path, read_only=True)
+            yield _folder()(path, read_only=True)
             return
         with ZipStore(path, mode="r") as store:
             yield store

@@ -1,6 +1,7 @@
 """What the axes of a file are, its pixel size and its range of values."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,18 @@ def test_array_that_fails_or_lies() -> None:
         from_array(Failing(np.zeros((4, 4)))).read()
     with pytest.raises(ImageError, match=r"array: \(1, 4\) came instead of \(4, 4\)"):
         from_array(Short(np.zeros((4, 4)))).read()
+
+
+@pytest.mark.parametrize("axes", ["".join(p) for n in range(4) for p in permutations("xy" + "tzc"[:n])])
+def test_any_order_of_axes(tmp_path: Path, axes: str) -> None:
+    lengths = {"t": 2, "z": 3, "y": 4, "x": 5, "c": 6}
+    pixels = np.arange(np.prod([lengths[a] for a in axes])).reshape([lengths[a] for a in axes])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", data=pixels).attrs["axistags"] = axistags(axes)
+    image = open_image(f"{tmp_path}/a.h5")
+    assert image.shape == tuple(lengths[a] if a in axes else 1 for a in "tzyxc")
+    index = {axis: n - 1 for axis, n in lengths.items()}
+    index["x"] = 1
+    there = image.read()[tuple(index[a] if a in axes else 0 for a in "tzyxc")]
+    assert there == pixels[tuple(index[a] for a in axes)]
+    assert open_image(f"{tmp_path}/a.h5", axes=axes[::-1]).axes == axes[::-1]

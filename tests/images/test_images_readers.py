@@ -498,37 +498,3 @@ def test_npz_with_what_is_no_array(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
         archive.writestr("a/b.npy", buffer.getvalue())
     assert np.array_equal(open_image(f"{tmp_path}/b.npz/a/b").read()[0, 0, :, :, 0], PLANE)
-
-
-# --- real files
-
-SHARED = Path(os.environ.get("OBJCLASS_SHARED", "../shared"))
-ZOO = sorted(
-    path
-    for path in (SHARED / "data" / "format-zoo").glob("*")
-    if path.suffix.lower() in {".h5", ".tif", ".tiff", ".png", ".npy", ".npz"}
-)
-
-
-@pytest.mark.skipif(not ZOO, reason="OBJCLASS_SHARED has no format-zoo")
-@pytest.mark.parametrize("path", ZOO, ids=lambda path: path.name)
-def test_zoo_is_read_or_refused_in_one_line(path: Path) -> None:
-    sound = path.name.split("_")[0] not in {"corrupt", "truncated"} and path.stem not in {
-        "empty",
-        "hdf5_1d_no_axistags",
-        "nucleus_two_arrays",
-        "smallVideoBdv",
-    }
-    if not sound:
-        with pytest.raises(ImageError) as refusal:
-            open_image(str(path)).read()
-        assert "\n" not in str(refusal.value)
-        assert path.name in str(refusal.value)
-        return
-    image = open_image(str(path))
-    pixels = image.read()
-    assert pixels.dtype == image.dtype
-    assert pixels.dtype.isnative
-    if path.suffix.startswith(".tif"):
-        stored = image.stored.read(tuple(slice(0, n) for n in image.stored.shape))
-        assert np.array_equal(stored, tifffile.imread(path))

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from objclass.core import Image, PixelSize
 from objclass.errors import ImageError
@@ -165,3 +166,42 @@ def test_slice_that_is_gone_or_damaged(tmp_path: Path) -> None:
 def test_axis_that_is_none(tmp_path: Path, along: str) -> None:
     with pytest.raises(ImageError, match=f"stack along '{along}': expected one of t, z, y, x, c"):
         stack(tmp_path, GREY, "png", along)
+
+
+def test_frames_of_films_are_time_where_films_are_stacked_along_z(tmp_path: Path) -> None:
+    for k in range(2):
+        frames = [Pillow.fromarray(plane + k) for plane in GREY]
+        frames[0].save(tmp_path / f"p{k}.gif", save_all=True, append_images=frames[1:])
+    assert open_image(f"{tmp_path}/p*.gif").axes == "ztyxc"
+    assert open_image(f"{tmp_path}/p*.gif", stack_along="t").axes == "tzyxc"
+
+
+@pytest.mark.parametrize("along", ["t", "z", "c"])
+def test_files_of_several_pages(tmp_path: Path, along: str) -> None:
+    for k in range(2):
+        save_tiff(tmp_path / f"p{k}.tif", GREY + k, metadata={"axes": "ZYX"})
+    image = open_image(f"{tmp_path}/p*.tif", stack_along=along)
+    parts = [GREY, GREY + 1]
+    whole = np.concatenate(parts) if along == "z" else np.stack(parts)
+    assert image.axes == ("zyx" if along == "z" else f"{along}zyx")
+    assert np.array_equal(image.stored.read(tuple(slice(0, n) for n in whole.shape)), whole)
+
+
+def test_arrays_of_one_npz_are_a_stack(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", p0=GREY[0], p1=GREY[1], q=GREY[2])
+    assert np.array_equal(open_image(f"{tmp_path}/a.npz/p*").read()[0, ..., 0], GREY[:2])
+
+
+def test_order_of_names_that_is_not_that_of_numbers_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for k in (1, 2, 10):
+        save_png(tmp_path / f"img{k}.png", GREY[0])
+        save_png(tmp_path / f"pad{k:02}.png", GREY[0])
+    open_image(f"{tmp_path}/pad*.png")
+    assert not caplog.messages
+    open_image(f"{tmp_path}/img*.png")
+    (message,) = caplog.messages
+    assert "img10.png comes before img2.png" in message
+    assert "img02" in message
+    assert "\n" not in message
