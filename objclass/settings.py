@@ -133,20 +133,19 @@ DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "flo
 PLANE_FORMATS = (
     "bmp", "gif", "hdr", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "ras", "tif", "tiff", "xv",
 )  # fmt: skip
-FORMATS = (
+SINGLE_FORMATS = (
     "hdf5",
     "compressed hdf5",
     "numpy",
     "multipage tiff",
-    "multipage tiff sequence",
     *PLANE_FORMATS,
-    *(f"{name} sequence" for name in PLANE_FORMATS),
     "single-scale OME-Zarr",
     "multi-scale OME-Zarr",
     "n5",
     "compressed n5",
     "dvid",
 )
+FORMATS = (*SINGLE_FORMATS, *(f"{name} sequence" for name in ("multipage tiff", *PLANE_FORMATS)))
 
 
 def parse_range(text: str) -> tuple[float, float]:
@@ -180,7 +179,11 @@ class ExportSettings:
     """How result images are written. None: not said here."""
 
     output_format: Optional[str] = knob(
-        None, "format of the images, compressed hdf5 by default", choices=FORMATS
+        None,
+        f"format of the images (default: compressed hdf5): {', '.join(SINGLE_FORMATS)}; '<format> sequence' for a "
+        "file for each slice",
+        choices=FORMATS,
+        metavar="FORMAT",
     )
     output_filename_format: Optional[str] = knob(
         None,

@@ -10,7 +10,7 @@ from objclass import registry
 from objclass.core import AXES, Lane, OutputImage
 from objclass.errors import OutputError, UsageError
 from objclass.images import from_array
-from objclass.maps import Export, cast_pixels
+from objclass.maps import Export, cast_pixels, painter
 from objclass.outputs import (
     ImageFiles,
     Pending,
@@ -78,9 +78,14 @@ def planned(base, name, pattern="out", **more):
     return plan_output("Object Identities", lane(), Plan((), ()), settings.over(EXPORT_DEFAULTS), base)
 
 
+def fill(files, output, value=1):
+    labels = np.full((3, 20, 30), value, np.uint32)
+    output.export.write(files.writers[0], 0, labels, painter("Object Identities", None))
+
+
 def write(output, value=1):
     with ImageFiles([output]) as files:
-        output.export.write(files.writers[0], 0, np.full((3, 20, 30, 1), value, np.uint32))
+        fill(files, output, value)
         files.commit()
 
 
@@ -91,7 +96,8 @@ def test_a_folder_takes_its_name_at_the_end(tmp_path):
     output = planned(tmp_path, "a n5", output_internal_path="new")
     assert output.path == f"{tmp_path}/out.n5"
     with ImageFiles([output]) as files:
-        output.export.write(files.writers[0], 0, np.ones((3, 20, 30, 1), np.uint32))
+        fill(files, output)
+        files.close()
         assert not os.path.exists(output.path)
         files.commit()
     assert (tmp_path / "out.n5/new").read_text() == "1800"

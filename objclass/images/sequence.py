@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -72,30 +73,33 @@ class Sequence:
     def __call__(self, path: str, image: OutputImage, previous: str | None = None) -> "SequenceWriter":
         """A writer into the folder ``path``, which it makes."""
         del previous  # the files hold one slice each: nothing of older ones is kept
-        at = image.axes.index(slices(image)[0])
-        return SequenceWriter(path, self.part(image), at, self._writer)
+        return SequenceWriter(path, image, self.part(image), self._writer)
 
 
 class SequenceWriter:
     """Writes each slice as soon as all its pixels are there, one file at a time.
 
-    Only slices of which a part is there are held. Each pixel is to be written once.
+    Blocks of several slices, or of parts of them, may come in any order; parts wait on the disk. Each
+    pixel is to be written once: a slice that lacks some is not made.
 
     Parameters
     ----------
     path
         The folder of the slices.
     image
-        A slice.
-    at
-        Position of the axis that the slices lack.
+        All of them.
+    part
+        One of them.
     make
-        Writer of a slice.
+        Writer of one of them.
     """
 
-    def __init__(self, path: str, image: OutputImage, at: int, make: Any) -> None:
-        self._path, self._image, self._at, self._make = path, image, at, make
-        self._waiting: dict[int, tuple[AnyArray, int]] = {}
+    def __init__(self, path: str, image: OutputImage, part: OutputImage, make: Any) -> None:
+        self._path, self._part, self._make = path, part, make
+        axis, self._count = slices(image)
+        self._at = image.axes.index(axis)
+        self._missing: dict[int, int] = {}
+        self._waiting: AnyArray | None = None
         Path(path).mkdir()
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
@@ -103,32 +107,36 @@ class SequenceWriter:
         at = self._at
         inside = region[:at] + region[at + 1 :]
         for number, part in enumerate(np.moveaxis(block, at, 0), region[at].start):
-            self._add(number, inside, part)
+            if part.shape == self._part.shape:
+                self._save(number, part)
+            else:
+                self._add(number, inside, part)
 
     def _add(self, number: int, region: tuple[slice, ...], part: AnyArray) -> None:
-        if part.shape == self._image.shape:
-            self._save(number, part)
-            return
-        shape, dtype = self._image.shape, self._image.dtype
-        if number not in self._waiting:
-            self._waiting[number] = np.zeros(shape, dtype), prod(shape)
-        pixels, missing = self._waiting.pop(number)
-        pixels[region] = part
-        if missing > part.size:
-            self._waiting[number] = pixels, missing - part.size
+        if self._waiting is None:
+            self._waiting = self._scratch()
+        self._waiting[number][region] = part
+        missing = self._missing.pop(number, prod(self._part.shape)) - part.size
+        if missing:
+            self._missing[number] = missing
         else:
-            self._save(number, pixels)
+            self._save(number, self._waiting[number])
+
+    def _scratch(self) -> AnyArray:
+        """An array of all slices in a file without a name, of which what is not written takes no space."""
+        shape = (self._count, *self._part.shape)
+        with TemporaryFile(dir=self._path) as file:
+            return np.memmap(file, self._part.dtype, "w+", shape=shape)
 
     def _save(self, number: int, pixels: AnyArray) -> None:
-        writer = self._make(slice_path(self._path, number), self._image)
+        writer = self._make(slice_path(self._path, number), self._part)
         writer.write(tuple(slice(0, n) for n in pixels.shape), pixels)
         writer.close()
 
     def close(self) -> None:
-        """Write what is left."""
-        for number in sorted(self._waiting):
-            self._save(number, self._waiting[number][0])
-        self._waiting.clear()
+        """Drop what never became whole."""
+        self._missing.clear()
+        self._waiting = None
 
 
 BMP, GIF, HDR, JPEG, JPG, PBM, PGM, PNG, PNM, PPM, RAS, TIF, TIFF, XV = map(

@@ -28,7 +28,7 @@ _CODES = {name: code for code, name in _DTYPES.items()}
 _BYTE_ORDERS = {2: ">", 8: "<"}
 """Code of the machine -> byte order."""
 
-_RAW, _NO_MAP, _IMPLICIT = 0, 1, 1
+_RAW, _NO_MAP, _IMPLICIT = 0, 0, 1
 """Codes of: data that are not packed, no colour map, pixels on a grid."""
 
 

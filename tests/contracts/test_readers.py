@@ -195,7 +195,7 @@ def sun(path: Path) -> Made:
 
 def khoros(path: Path) -> Made:
     """The struct of http://www.fileformat.info/format/viff/egff.htm."""
-    fields = (37, 41, 0, 0, 0, 1.0, 1.0, 1, 0, 1, 2, 2, 0, 1)
+    fields = (37, 41, 0, 0, 0, 1.0, 1.0, 1, 0, 1, 2, 2, 0, 0)
     head = bytes([0xAB, 1, 1, 3, 2, 0, 0, 0]) + bytes(512) + struct.pack(">3I2i2f7I", *fields)
     planes = np.stack([ZYX[0], ZYX[1]]).astype(">i2")
     path.write_bytes(head.ljust(1024, b"\0") + planes.tobytes())

