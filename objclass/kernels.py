@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -168,6 +169,8 @@ class Native:
         self, compile_it: Callable[[], bytes], source: Path, name: str, signature: tuple[str, ...]
     ) -> None:
         self._compile, self._source, self._name, self._signature = compile_it, source, name, signature
+        self._engine: Any = None  # lives as long as the code
+        self._lock = Lock()
 
     def __call__(self, *given: Any) -> None:
         """Call it with arrays (C-contiguous) and numbers, as numba would."""
@@ -180,7 +183,9 @@ class Native:
             else:
                 arguments.append(value)
         result, error = ctypes.c_void_p(), ctypes.c_void_p()  # numba's convention; both stay empty
-        self._function(ctypes.addressof(result), ctypes.addressof(error), *arguments)
+        with self._lock:  # one thread compiles
+            function = self._function
+        function(ctypes.addressof(result), ctypes.addressof(error), *arguments)
 
     @property
     def is_kept(self) -> bool:
