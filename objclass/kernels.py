@@ -16,6 +16,7 @@ import ctypes
 import hashlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -202,7 +203,8 @@ class Native:
         if code is None:
             code = self._compile()
             self._keep(code)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(llvm))
+        empty = llvm.parse_assembly(f'target triple = "{_processor()[0]}"')
+        self._engine = llvm.create_mcjit_compiler(empty, _machine(llvm))
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(
@@ -251,11 +253,12 @@ class Native:
 
 
 def _processor() -> tuple[str, str, str]:
-    """The kind of processor, and what it can do."""
+    """The kind of processor and of machine code, its name, and what it can do."""
     import llvmlite.binding as llvm
 
+    triple = llvm.get_process_triple()
     return (
-        llvm.get_process_triple(),
+        f"{triple}-elf" if sys.platform == "win32" else triple,  # as numba: LLVM loads no other code there
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
     )
@@ -267,8 +270,8 @@ def _machine(llvm: Any) -> Any:
         llvm.initialize()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple()
-    _, name, features = _processor()
+    triple, name, features = _processor()
+    target = llvm.Target.from_triple(triple)
     relocation = "static" if target.name.startswith("x86") else "default"
     return target.create_target_machine(
         cpu=name, features=features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True
