@@ -16,10 +16,12 @@ import ctypes
 import hashlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -168,6 +170,8 @@ class Native:
         self, compile_it: Callable[[], bytes], source: Path, name: str, signature: tuple[str, ...]
     ) -> None:
         self._compile, self._source, self._name, self._signature = compile_it, source, name, signature
+        self._engine: Any = None  # lives as long as the code
+        self._lock = Lock()
 
     def __call__(self, *given: Any) -> None:
         """Call it with arrays (C-contiguous) and numbers, as numba would."""
@@ -180,7 +184,9 @@ class Native:
             else:
                 arguments.append(value)
         result, error = ctypes.c_void_p(), ctypes.c_void_p()  # numba's convention; both stay empty
-        self._function(ctypes.addressof(result), ctypes.addressof(error), *arguments)
+        with self._lock:  # one thread compiles
+            function = self._function
+        function(ctypes.addressof(result), ctypes.addressof(error), *arguments)
 
     @property
     def is_kept(self) -> bool:
@@ -197,7 +203,8 @@ class Native:
         if code is None:
             code = self._compile()
             self._keep(code)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(llvm))
+        empty = llvm.parse_assembly(f'target triple = "{_processor()[0]}"')
+        self._engine = llvm.create_mcjit_compiler(empty, _machine(llvm))
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(
@@ -246,11 +253,12 @@ class Native:
 
 
 def _processor() -> tuple[str, str, str]:
-    """The kind of processor, and what it can do."""
+    """The kind of processor and of machine code, its name, and what it can do."""
     import llvmlite.binding as llvm
 
+    triple = llvm.get_process_triple()
     return (
-        llvm.get_process_triple(),
+        f"{triple}-elf" if sys.platform == "win32" else triple,  # as numba: LLVM loads no other code there
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
     )
@@ -262,8 +270,8 @@ def _machine(llvm: Any) -> Any:
         llvm.initialize()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple()
-    _, name, features = _processor()
+    triple, name, features = _processor()
+    target = llvm.Target.from_triple(triple)
     relocation = "static" if target.name.startswith("x86") else "default"
     return target.create_target_machine(
         cpu=name, features=features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True

@@ -104,26 +104,29 @@ class Defects(PerObject):
         function = kernel.choose(len(volumes)) if volumes.max(initial=0) <= SLAB else None
         if function is None:
             return None
-        ndim = frame.objects.ndim
-        numbers = np.zeros((frame.objects.count, NUMBERS + 3))
+        numbers = np.zeros((frame.objects.count, NUMBERS + frame.objects.ndim))
         for rows in batches(low, high, SLAB):
-            corner, box = together(low[rows], high[rows])
-            labels = np.ascontiguousarray(frame.objects.labels[box])
-            bounds = np.column_stack(
-                [columns_xyz(low[rows], 0) - corner, columns_xyz(high[rows], 1) - corner]
-            )
-            room = int(volumes[rows].max())
-            function(
-                *(labels, labels.shape[1], labels.shape[2], bounds, len(rows), rows.start + 1),
-                *(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(4 * room, np.int64)),
-                numbers[rows.start : rows.stop],
-            )
-        return numbers[:, : NUMBERS + ndim]
+            numbers[rows] = measured(function, frame, low[rows], high[rows], rows.start + 1)
+        return numbers
 
     @classmethod
     def width(cls, ndim: int, channels: int) -> int:
         """Six numbers and the coordinates of the centre."""
         return NUMBERS + ndim
+
+
+def measured(function: Any, frame: "Frame", low: IntArray, high: IntArray, first: int) -> FloatArray:
+    """The numbers of ``first`` and the objects that follow, compiled; ``low`` and ``high`` (n, d)."""
+    corner, box = together(low, high)
+    labels = np.ascontiguousarray(frame.objects.labels[box])
+    bounds = np.column_stack([columns_xyz(low, 0) - corner, columns_xyz(high, 1) - corner])
+    room = int(np.prod(high - low, axis=1).max())
+    numbers = np.empty((len(low), NUMBERS + 3))
+    function(
+        *(labels, labels.shape[1], labels.shape[2], bounds, len(low), first),
+        *(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(4 * room, np.int64), numbers),
+    )
+    return numbers[:, : NUMBERS + low.shape[1]]
 
 
 def components(free: NDArray[np.bool_]) -> NDArray[Any]:

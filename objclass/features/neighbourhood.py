@@ -388,12 +388,12 @@ def fold_values(
             spread += (k + 1.0) / k * (deviation * deviation)
     mean, third, fourth = total / count, 0.0, 0.0
     for k in range(count):
-        q = sample[at + k] - mean
+        q = float(sample[at + k]) - mean
         if greys == 0:
             third += math.pow(q, 3.0)
             fourth += math.pow(q, 4.0)
         else:
-            grey = int(sample[at + k] - low)
+            grey = int(float(sample[at + k]) - low)
             if seen[grey] != turn:
                 seen[grey] = turn
                 powers[2 * grey], powers[2 * grey + 1] = math.pow(q, 3.0), math.pow(q, 4.0)
@@ -409,7 +409,7 @@ def fill_bins(sample: Floats, count: int, low: float, high: float, bins: Floats,
     """What `Histogram` says of a sample."""
     scale = BINS / ((high + BINS * EPS if low == high else high) - low)
     for k in range(count):
-        place = scale * (sample[k] - low)
+        place = scale * (float(sample[k]) - low)
         if math.isfinite(place):
             bins[at + min(int(place), BINS - 1)] += 1.0
 

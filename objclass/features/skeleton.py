@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.core import FloatArray
+from objclass.core import FloatArray, IntArray
 from objclass.features import FeatureSet
 from objclass.features.boxes import batches, together
 from objclass.features.statistics import Crop, Extent, PerObject
@@ -107,20 +107,25 @@ class Skeleton(PerObject):
             return None
         numbers = np.zeros((frame.objects.count, 12))
         for rows in batches(low, high, SLAB):
-            corner, box = together(low[rows], high[rows])
-            labels = np.ascontiguousarray(frame.objects.labels[box])
-            bounds = np.column_stack([low[rows] - corner[:2], high[rows] - corner[:2]])
-            largest = int(np.prod(high[rows] - low[rows], axis=1).max())
-            here = np.empty((len(rows), 12))
-            function(labels, labels.shape[2], bounds, len(rows), rows.start + 1, here, *_arrays(largest))
-            here[:, 6:] += np.tile(corner[:2], 3)
-            numbers[rows] = np.where(np.isnan(here[:, :1]), 0, here)
+            numbers[rows] = measured(function, frame, low[rows], high[rows], rows.start + 1)
         return numbers
 
     @classmethod
     def width(cls, ndim: int, channels: int) -> int:
         """Six numbers and three points."""
         return 12
+
+
+def measured(function: Any, frame: "Frame", low: IntArray, high: IntArray, first: int) -> FloatArray:
+    """The numbers (n, 12) of ``first`` and the objects that follow, compiled; ``low`` and ``high`` (n, 2)."""
+    corner, box = together(low, high)
+    labels = np.ascontiguousarray(frame.objects.labels[box])
+    bounds = np.column_stack([low, high]) - np.tile(corner[:2], 2)
+    numbers = np.empty((len(low), 12))
+    room = _arrays(int(np.prod(high - low, axis=1).max()))
+    function(labels, labels.shape[2], bounds, len(low), first, numbers, *room)
+    numbers[:, 6:] += np.tile(corner[:2], 3)
+    return np.where(np.isnan(numbers[:, :1]), 0, numbers)
 
 
 def plain(mask: NDArray[np.bool_]) -> Floats:

@@ -12,9 +12,10 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage, stats
 
 from objclass.core import Objects, to_canonical
-from objclass.features import Frame, measure
+from objclass.features import Frame, hull, measure
 from objclass.features.hull import LEFT_OVER, PLANE, VOLUME, Defects
 from objclass.features.statistics import Crop
+from objclass.segmentation import label
 
 SETS = {2: PLANE, 3: VOLUME}
 CASES_2D = (
@@ -126,6 +127,32 @@ def test_brute_force(shape):
         )
         # other orders of sums; kurtosis takes 3 off
         assert np.allclose(Defects.of(crop)[:6], brute_force(mask), rtol=1e-11, atol=1e-11, equal_nan=True)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.sampled_from([(1, 40, 50), (9, 12, 14)]), st.floats(0.01, 0.99))
+def test_compiled_and_one_by_one_are_equal(seed, shape, density):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(1, 6, shape) if seed % 2 else label(rng.random(shape) < density).labels
+    objects = Objects(labels.astype(np.uint32), int(labels.max()))
+    frame = Frame(objects, None, 0, (1.0,) * objects.ndim)
+    boxes = ndimage.find_objects(labels)
+    low = np.array([[s.start for s in reversed(box)] for box in boxes])[:, : objects.ndim]
+    high = np.array([[s.stop for s in reversed(box)] for box in boxes])[:, : objects.ndim]
+    for row, box in enumerate(boxes):
+        mask = labels[box] == row + 1
+        one = Defects.of(Crop(mask[0] if objects.ndim == 2 else mask, None, (0,) * objects.ndim, ()))
+        many = hull.measured(hull.kernel.compiled[0], frame, low[row:], high[row:], row + 1)[0]
+        assert np.array_equal(one, many, equal_nan=True)
+
+
+def test_boxes_that_are_too_large_are_left_to_cc3d(monkeypatch):
+    labels = label(np.random.default_rng(0).random((1, 20, 20)) < 0.4).labels
+    monkeypatch.setattr(hull.kernel, "choose", lambda *_: hull.kernel.compiled[0])
+    fast = measured(labels[0])
+    monkeypatch.setattr(hull, "SLAB", 3)
+    slow = measured(labels[0])
+    assert all(np.array_equal(fast[name], slow[name], equal_nan=True) for name in fast)
 
 
 @settings(deadline=None, max_examples=40)

@@ -18,7 +18,9 @@ from scipy.sparse import csgraph, lil_array
 
 from objclass.core import Objects, to_canonical
 from objclass.features import Frame, measure, skeleton
-from objclass.features.skeleton import FEATURES, NEEDLESS, PACE
+from objclass.features.skeleton import FEATURES, NEEDLESS, PACE, Skeleton
+from objclass.features.statistics import Crop
+from objclass.segmentation import label
 
 EIGHT = np.ones((3, 3))
 CASES = (
@@ -131,7 +133,7 @@ def test_a_line_to_the_border_goes_on_to_it():
 
 def test_boundary_vectors_are_shortest():
     for mask in zoo():
-        vx, vy, squared = map(np.array, skeleton.boundary_vectors(flat(mask), mask.shape[1]))
+        vx, vy, squared = vectors(mask)
         y, x = np.nonzero(mask)
         ends = y + vy[mask.ravel()], x + vx[mask.ravel()]
         assert not mask[ends].any()
@@ -144,10 +146,10 @@ def test_of_equal_boundary_vectors_the_lowest_then_the_right_one():
     mask = np.ones((5, 5), bool)
     for y, x in ((0, 2), (2, 0), (2, 4), (4, 2)):
         mask[y, x] = False
-    vx, vy, _ = skeleton.boundary_vectors(flat(mask), 5)
+    vx, vy, _ = vectors(mask)
     assert (vx[12], vy[12]) == (0, 2)
     mask[4, 2] = True
-    vx, vy, _ = skeleton.boundary_vectors(flat(mask), 5)
+    vx, vy, _ = vectors(mask)
     assert (vx[12], vy[12]) == (2, 0)
 
 
@@ -181,13 +183,13 @@ def test_ways_are_shortest():
     for mask in zoo():
         _, thin, net = marks(mask)
         weights = edges(net)
-        assert np.array_equal(np.argwhere(thin), np.column_stack([net.y, net.x]))
+        assert np.array_equal(np.argwhere(thin), np.column_stack([net.s.y, net.s.x])[: net.nodes])
         lengths = csgraph.dijkstra(weights, indices=0)
         for goal in np.flatnonzero(np.isfinite(lengths))[::5].tolist():
-            reached = skeleton.shortest_ways(net, 0, goal)
+            reached = net.s.reached[: skeleton.shortest_ways(net, 0, goal, net.s.reached)]
             assert reached[-1] == goal
             assert np.all(np.diff(lengths[reached]) > -1e-9)  # other orders of sums
-            way = skeleton.way_back(net, goal)
+            way = net.s.way[: skeleton.way_back(net.s, goal, net.s.way)]
             assert way[-1] == 0
             assert sum(weights[p, q] for p, q in pairwise(way)) == pytest.approx(lengths[goal])
 
@@ -195,13 +197,14 @@ def test_ways_are_shortest():
 def test_the_centre_line_leads_from_the_furthest_node_to_the_one_furthest_from_that():
     for mask in zoo():
         net = marks(mask)[2]
-        line, along = skeleton.centre_line(net)
-        ends = len(net.x) - 1, line[-1], line[0]
+        count = skeleton.centre_line(net)
+        line, along = net.s.line[:count], net.s.along[:count]
+        ends = net.nodes - 1, line[-1], line[0]
         lengths = csgraph.dijkstra(edges(net), indices=ends)
         lengths[np.isinf(lengths)] = 0
         assert lengths[0, line[-1]] == pytest.approx(lengths[0].max())
         assert along[-1] == pytest.approx(lengths[1].max()) == pytest.approx(lengths[2, line[-1]])
-        middle = along[skeleton.half_way(along)]
+        middle = along[skeleton.half_way(along, count)]
         assert min(abs(np.array(along) - along[-1] / 2)) == pytest.approx(abs(middle - along[-1] / 2))
 
 
@@ -211,28 +214,39 @@ def test_without_holes_none_are_found():
         assert alone(filled)["Hole Count"] == [0]
 
 
-def flat(mask):
-    return mask.ravel().astype(int).tolist()
+def prepared(mask):
+    """Room with the object in it."""
+    room = skeleton.space(mask.size)
+    room.inside[: mask.size] = mask.ravel().astype(int).tolist()
+    return room
+
+
+def vectors(mask):
+    """Boundary vectors, and their squared lengths."""
+    room = prepared(mask)
+    skeleton.boundary_vectors(room, *mask.shape[::-1])
+    return (np.array(found[: mask.size]) for found in (room.vx, room.vy, room.squared))
 
 
 def edges(net):
-    weights = lil_array((len(net.x), len(net.x)))
-    for p in range(len(net.x)):
+    weights = lil_array((net.nodes, net.nodes))
+    for p in range(net.nodes):
         for k in range(8):
-            if net.joined[8 * p + k]:
-                weights[p, net.beside[8 * p + k]] = PACE[k]
+            if net.s.joined[8 * p + k]:
+                weights[p, net.s.beside[8 * p + k]] = PACE[k]
     return weights.tocsr()
 
 
 def marks(mask):
     """Marked pixels before and after thinning, and the graph."""
-    width = mask.shape[1]
-    vx, vy, squared = skeleton.boundary_vectors(flat(mask), width)
-    raw = skeleton.raw_skeleton(flat(mask), vx, vy, squared, width)
-    thin = raw.copy()
-    skeleton.thin(thin, squared, width)
-    net = skeleton.graph(flat(mask), thin, squared, width)
-    return *(np.reshape(marked, mask.shape).astype(bool) for marked in (raw, thin)), net
+    room, shape = prepared(mask), mask.shape[::-1]
+    skeleton.boundary_vectors(room, *shape)
+    skeleton.raw_skeleton(room, *shape)
+    raw = np.array(room.marked[: mask.size])
+    skeleton.thin(room, *shape)
+    thin = np.array(room.marked[: mask.size])
+    net = skeleton.graph(room, *shape)
+    return *(marked.reshape(mask.shape).astype(bool) for marked in (raw, thin)), net
 
 
 # ---------------------------------------------------------------------------- invariants
@@ -263,14 +277,45 @@ def test_other_objects_are_background():
 # ---------------------------------------------------------------------------- compiled
 
 
-def compiled(mask):
-    """Measure a mask with numba."""
-    return skeleton.kernel.compiled[0](mask.ravel().view(np.uint8), mask.shape[1])
+def both_ways(labels):
+    """Measure the objects one by one, and together and compiled."""
+    frame = Frame(Objects(labels[None].astype(np.uint32), int(labels.max())), None, 0, (1.0, 1.0))
+    boxes = ndimage.find_objects(labels)
+    low = np.array([[max(s.start - 1, 0) for s in box[::-1]] for box in boxes])
+    high = np.array(
+        [[min(s.stop + 1, n) for s, n in zip(box, labels.shape, strict=True)][::-1] for box in boxes]
+    )
+    plain = []
+    for k, (start, stop) in enumerate(zip(low.tolist(), high.tolist(), strict=True), 1):
+        mask = labels[start[1] : stop[1], start[0] : stop[0]] == k
+        plain.append(Skeleton.of(Crop(mask, None, (start[1], start[0]), (1.0, 1.0))))
+    return plain, skeleton.measured(skeleton.kernel.compiled[0], frame, low, high, 1)
 
 
 def test_compiled_and_plain_are_equal():
-    for mask in [*zoo(120, seed=8), np.ones((1, 1), bool), np.ones((3, 40), bool), np.zeros((4, 4), bool)]:
-        assert np.array_equal(compiled(mask), skeleton.plain(mask), equal_nan=True)
+    whole = np.ones((1, 1)), np.ones((3, 40)), np.ones((2, 2))
+    for mask in [*zoo(120, seed=8), *(one.astype(int) for one in whole)]:
+        if mask.any():
+            assert np.array_equal(*both_ways(mask.astype(int)))
+
+
+def test_many_objects_at_once():
+    rng = np.random.default_rng(4)
+    for labels in (
+        ndimage.zoom(rng.integers(0, 60, (14, 15)), 5, order=0),
+        label(rng.random((1, 60, 70)) < 0.5).labels[0],
+        rng.integers(1, 4, (30, 31)),
+    ):
+        _, dense = np.unique(labels, return_inverse=True)
+        assert np.array_equal(*both_ways(dense.reshape(labels.shape)))
+
+
+def test_how_objects_are_read_together_does_not_matter(monkeypatch):
+    labels = label(np.random.default_rng(5).random((1, 60, 70)) < 0.4).labels[0]
+    monkeypatch.setattr(skeleton.kernel, "choose", lambda *_: skeleton.kernel.compiled[0])
+    whole = measured(labels)
+    monkeypatch.setattr(skeleton, "SLAB", 1000)
+    assert all(np.array_equal(values, whole[name]) for name, values in measured(labels).items())
 
 
 def test_few_pixels_need_no_numba():
@@ -279,7 +324,7 @@ def test_few_pixels_need_no_numba():
         "from objclass.core import Objects; from objclass.features.skeleton import FEATURES\n"
         "labels = np.zeros((1, 9, 9), np.uint32); labels[0, 2:6, 3:7] = 1\n"
         "measure(Frame(Objects(labels, 1), None, 0, (1, 1)), FEATURES.values())\n"
-        "assert 'numba' not in sys.modules"
+        "assert 'numba' not in sys.modules and 'llvmlite' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
