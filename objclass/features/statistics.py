@@ -91,6 +91,19 @@ class Voxels:
         return counts
 
     @cached_property
+    def lines(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """First voxel of each line (those of an object with the same y and z), and each voxel's line."""
+        changes = np.ones(len(self.rows), bool)
+        changes[1:] = self.rows[1:] != self.rows[:-1]
+        for p in self.positions[1:]:
+            changes[1:] |= p[1:] != p[:-1]
+        return np.flatnonzero(changes), np.cumsum(changes) - 1
+
+    def of_each(self, values: AnyArray) -> AnyArray:
+        """What belongs to the object of each voxel, of ``values`` (n,) of the objects."""
+        return np.repeat(values[self.present], self.sizes)
+
+    @cached_property
     def ordinal(self) -> FloatArray:
         """1, 2, 3 … within each object."""
         return np.arange(1.0, len(self.rows) + 1) - np.repeat(self.first.astype(float), self.sizes)
@@ -321,6 +334,18 @@ class Crop:
     spacing: tuple[float, ...]
     total: int = 0
     """Voxels of the crops of all objects of the time step."""
+
+    @cached_property
+    def quads(self) -> NDArray[np.intp]:
+        """How often each pattern of 2 × 2 pixels occurs (16,), in 2D, counting those beyond the border.
+
+        The numbers of patterns are sums of 1 (top left), 2 (top right), 4 and 8 (bottom).
+        """
+        height, width = self.mask.shape
+        pixels = np.zeros((height + 2, width + 2), np.uint8)
+        pixels[1:-1, 1:-1] = self.mask
+        pairs = pixels[:, :-1] + 2 * pixels[:, 1:]
+        return np.bincount((pairs[:-1] + 4 * pairs[1:]).ravel(), minlength=16)
 
 
 @dataclass(frozen=True)
