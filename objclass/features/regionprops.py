@@ -182,15 +182,18 @@ class PowerSums(Folded):
         """Add a block."""
         first, line = voxels.lines
         low = done[Extent].low[:, ::-1]
-        local = [p - voxels.of_each(low[:, a]) for a, p in enumerate(voxels.positions[::-1])]
+        local = voxels.local(done[Extent].low)[::-1]
         lines = Voxels(voxels.count, voxels.rows[first], np.zeros((0, len(first))))
         weights, sums = self.weights(voxels), self.sums.copy()
         center = np.broadcast_to(self.center(done), (len(weights), *low.shape))
         with np.errstate(invalid="ignore", over="ignore"):
             for c, weight in enumerate(weights):
                 middle = center[c, :, -1]
-                x = local[-1] - voxels.of_each(middle) if middle.any() else local[-1].astype(np.float64)
-                along = _line_sums(weight, x, first, line)
+                if middle.any():
+                    along = _line_sums(weight, local[-1] - voxels.of_each(middle), first, line)
+                else:
+                    integral = voxels.integral or not self.pixels
+                    along = _line_sums(weight, local[-1].astype(float), first, line, integral=integral)
                 across = [_powers(p[first] - center[c, lines.rows, a]) for a, p in enumerate(local[:-1])]
                 for index in np.ndindex(sums.shape[:-3]):
                     factor = reduce(np.multiply, [p[i] for p, i in zip(across, index, strict=True)])
@@ -313,7 +316,7 @@ class Filled(_OneNumber):
         mask = crop.mask
         begins = np.count_nonzero(mask[..., 0]) + np.count_nonzero(mask[..., 1:] > mask[..., :-1])
         if begins == np.count_nonzero(mask.any(axis=-1)):  # a hole has the object on either side of it
-            return [np.count_nonzero(mask)]
+            return [int(np.count_nonzero(mask))]
         from scipy.ndimage import label
 
         background = ~_padded(crop.mask, 1)
@@ -672,15 +675,17 @@ def _powers(x: FloatArray) -> list[FloatArray]:
     return [np.ones_like(x), x, x * x, x * x * x]
 
 
-def _line_sums(weight: FloatArray, x: FloatArray, first: IntArray, line: IntArray) -> list[FloatArray]:
+def _line_sums(
+    weight: FloatArray, x: FloatArray, first: IntArray, line: IntArray, *, integral: bool = False
+) -> list[FloatArray]:
     """Sums of weight · x^k of each line for k = 0 … 3, in the order of its voxels."""
-    largest = max(np.abs(weight).max(initial=0), 1) * (np.abs(x).max(initial=0) + 1) ** POWERS
-    integers = (weight == np.trunc(weight)).all() and (x == np.trunc(x)).all()
-    exact = bool(largest < 2**53 and integers)  # then any order is right
+    exact = False  # then any order is right
+    if integral and len(x):
+        exact = float(np.abs(weight).max()) * (float(np.abs(x).max()) + 1) ** POWERS < 2**53
     sums, term = [], weight
     for _ in range(POWERS):
         if exact:
-            sums.append(np.add.reduceat(term, first) if len(first) else np.zeros(0))
+            sums.append(np.add.reduceat(term, first))
         else:
             sums.append(np.bincount(line, term, len(first)))
         term = term * x

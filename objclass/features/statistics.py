@@ -99,6 +99,18 @@ class Voxels:
             changes[1:] |= p[1:] != p[:-1]
         return np.flatnonzero(changes), np.cumsum(changes) - 1
 
+    def local(self, low: IntArray) -> list[IntArray]:
+        """Coordinates x, y(, z) from the corners ``low`` (n, d) of their objects on."""
+        if self._corner.get("low") is not low:
+            positions = [p - self.of_each(low[:, a]) for a, p in enumerate(self.positions)]
+            self._corner.update(low=low, positions=positions)
+        return self._corner["positions"]
+
+    @cached_property
+    def _corner(self) -> dict[str, Any]:
+        """What `local` has answered last: several statistics ask for the same."""
+        return {}
+
     def of_each(self, values: AnyArray) -> AnyArray:
         """What belongs to the object of each voxel, of ``values`` (n,) of the objects."""
         return np.repeat(values[self.present], self.sizes)
