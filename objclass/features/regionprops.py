@@ -45,6 +45,24 @@ POWERS = 4
 
 Mask = NDArray[np.bool_]
 
+QUADS = np.arange(16)
+"""Patterns of 2 × 2 pixels, see `Crop.quads`; every pixel, side and corner is looked at from one of them."""
+
+EULER = (QUADS > 0) * 1 - (QUADS & 3 > 0) - (QUADS & 5 > 0) + (QUADS & 1)
+"""What a pattern adds to the Euler number: a corner less two sides plus a pixel."""
+
+ENTRIES = np.array(
+    [
+        (QUADS & 5 == 4) * 1 + (QUADS & 3 == 2),
+        (QUADS & 9 == 8) * 1 + (QUADS & 6 == 4),
+    ]
+)
+"""How often a pattern is entered along the axes, and along the diagonals."""
+
+STEPS = np.zeros((3, 49), np.int64)
+"""Neighbours on the border (2 for each over a side, 10 over a corner) by the line that they make."""
+STEPS[0, [4, 6, 14, 16, 24, 26]] = STEPS[1, [20, 32]] = STEPS[2, [12, 22]] = 1
+
 
 # ---------------------------------------------------------------------------- statistics
 
@@ -162,15 +180,20 @@ class PowerSums(Folded):
 
     def fold(self, voxels: Voxels, done: Done) -> Self:
         """Add a block."""
-        first, line = _lines(voxels)
+        first, line = voxels.lines
         low = done[Extent].low[:, ::-1]
-        local = [p - low[voxels.rows, a] for a, p in enumerate(voxels.positions[::-1])]
+        local = voxels.local(done[Extent].low)[::-1]
         lines = Voxels(voxels.count, voxels.rows[first], np.zeros((0, len(first))))
         weights, sums = self.weights(voxels), self.sums.copy()
         center = np.broadcast_to(self.center(done), (len(weights), *low.shape))
         with np.errstate(invalid="ignore", over="ignore"):
             for c, weight in enumerate(weights):
-                along = _line_sums(weight, local[-1] - center[c, voxels.rows, -1], line, len(first))
+                middle = center[c, :, -1]
+                if middle.any():
+                    along = _line_sums(weight, local[-1] - voxels.of_each(middle), first, line)
+                else:
+                    integral = voxels.integral or not self.pixels
+                    along = _line_sums(weight, local[-1].astype(float), first, line, integral=integral)
                 across = [_powers(p[first] - center[c, lines.rows, a]) for a, p in enumerate(local[:-1])]
                 for index in np.ndindex(sums.shape[:-3]):
                     factor = reduce(np.multiply, [p[i] for p, i in zip(across, index, strict=True)])
@@ -290,6 +313,10 @@ class Filled(_OneNumber):
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
         """Count all but what can be reached from outside, also over corners."""
+        mask = crop.mask
+        begins = np.count_nonzero(mask[..., 0]) + np.count_nonzero(mask[..., 1:] > mask[..., :-1])
+        if begins == np.count_nonzero(mask.any(axis=-1)):  # a hole has the object on either side of it
+            return [int(np.count_nonzero(mask))]
         from scipy.ndimage import label
 
         background = ~_padded(crop.mask, 1)
@@ -303,6 +330,8 @@ class Topology(_OneNumber):
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
         """Vertices less edges plus faces (less cells) of the union of the closed pixels."""
+        if crop.mask.ndim == 2:
+            return [int(crop.quads @ EULER)]
         mask = _padded(crop.mask, 1)
         number = 0
         for between in product((False, True), repeat=mask.ndim):
@@ -326,7 +355,7 @@ class CroftonPerimeter(_OneNumber):
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
         """Measure it."""
-        return [_crofton_perimeter(crop.mask)]
+        return [_crofton_perimeter(crop.quads)]
 
 
 class Median(PerObject):
@@ -338,7 +367,11 @@ class Median(PerObject):
         if crop.raw is None:
             message = "intensity_median needs raw data"
             raise ValueError(message)
-        medians: list[float] = np.median(crop.raw[crop.mask].astype(np.float64), axis=0).tolist()
+        values = crop.raw[crop.mask].astype(np.float64)
+        half, odd = divmod(len(values), 2)
+        values.partition([half - 1 + odd, half, len(values) - 1], axis=0)
+        median = (values[half - 1 + odd] + values[half]) / 2 if not odd else values[half]
+        medians: list[float] = np.where(np.isnan(values[-1]), np.nan, median).tolist()
         return medians
 
     @classmethod
@@ -642,20 +675,19 @@ def _powers(x: FloatArray) -> list[FloatArray]:
     return [np.ones_like(x), x, x * x, x * x * x]
 
 
-def _lines(voxels: Voxels) -> tuple[IntArray, IntArray]:
-    """First voxel of each line (voxels of one object with the same y and z); each voxel's line."""
-    changes = np.ones(len(voxels.rows), bool)
-    changes[1:] = voxels.rows[1:] != voxels.rows[:-1]
-    for p in voxels.positions[1:]:
-        changes[1:] |= p[1:] != p[:-1]
-    return np.flatnonzero(changes), np.cumsum(changes) - 1
-
-
-def _line_sums(weight: FloatArray, x: FloatArray, line: IntArray, lines: int) -> list[FloatArray]:
-    """Sums of weight · x^k of each line for k = 0 … 3."""
+def _line_sums(
+    weight: FloatArray, x: FloatArray, first: IntArray, line: IntArray, *, integral: bool = False
+) -> list[FloatArray]:
+    """Sums of weight · x^k of each line for k = 0 … 3, in the order of its voxels."""
+    exact = False  # then any order is right
+    if integral and len(x):
+        exact = float(np.abs(weight).max()) * (float(np.abs(x).max()) + 1) ** POWERS < 2**53
     sums, term = [], weight
     for _ in range(POWERS):
-        sums.append(np.bincount(line, term, lines))
+        if exact:
+            sums.append(np.add.reduceat(term, first))
+        else:
+            sums.append(np.bincount(line, term, len(first)))
         term = term * x
     return sums
 
@@ -717,25 +749,21 @@ def _perimeter(mask: Mask) -> float:
     Border pixels have a neighbour outside, over a side. Each counts for the half of its line to its
     neighbours on the border, as their number over sides (2 each) and corners (10 each) tells.
     """
-    m = _padded(mask, 2)
+    m = _padded(mask, 2).view(np.uint8)
     inside = m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
-    border = (m[1:-1, 1:-1] & ~inside).astype(np.int8)
-    sides = border[:-2, 1:-1] + border[2:, 1:-1] + border[1:-1, :-2] + border[1:-1, 2:]
-    corners = border[:-2, :-2] + border[:-2, 2:] + border[2:, :-2] + border[2:, 2:]
+    border = m[1:-1, 1:-1] & ~inside
+    above_and_below = border[:-2] + border[2:]
+    sides = above_and_below[:, 1:-1] + border[1:-1, :-2] + border[1:-1, 2:]
+    corners = above_and_below[:, :-2] + above_and_below[:, 2:]
     codes = (2 * sides + 10 * corners)[border[1:-1, 1:-1] > 0]
-    counts = np.bincount(codes, minlength=49)
-    straight, diagonal = counts[[4, 6, 14, 16, 24, 26]].sum(), counts[[20, 32]].sum()
-    mixed = counts[[12, 22]].sum()
+    straight, diagonal, mixed = (STEPS @ np.bincount(codes, minlength=STEPS.shape[1])).tolist()
     return float(straight + np.sqrt(2) * diagonal + (1 + np.sqrt(2)) / 2 * mixed)
 
 
-def _crofton_perimeter(mask: Mask) -> float:
+def _crofton_perimeter(quads: IntArray) -> float:
     """π · the mean over four directions of (times that lines enter the object · their distance)."""
-    m = _padded(mask, 1)
-    axial = np.count_nonzero(m[1:] > m[:-1]) + np.count_nonzero(m[:, 1:] > m[:, :-1])
-    falling = np.count_nonzero(m[1:, 1:] > m[:-1, :-1])
-    rising = np.count_nonzero(m[1:, :-1] > m[:-1, 1:])
-    return float(np.pi / 4 * (axial + (falling + rising) / np.sqrt(2)))
+    axial, slanted = (ENTRIES @ quads).tolist()
+    return float(np.pi / 4 * (axial + slanted / np.sqrt(2)))
 
 
 def _ends(mask: Mask) -> tuple[IntArray, IntArray]:

@@ -91,6 +91,31 @@ class Voxels:
         return counts
 
     @cached_property
+    def lines(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """First voxel of each line (those of an object with the same y and z), and each voxel's line."""
+        changes = np.ones(len(self.rows), bool)
+        changes[1:] = self.rows[1:] != self.rows[:-1]
+        for p in self.positions[1:]:
+            changes[1:] |= p[1:] != p[:-1]
+        return np.flatnonzero(changes), np.cumsum(changes) - 1
+
+    def local(self, low: IntArray) -> list[IntArray]:
+        """Coordinates x, y(, z) from the corners ``low`` (n, d) of their objects on."""
+        if self._corner.get("low") is not low:
+            positions = [p - self.of_each(low[:, a]) for a, p in enumerate(self.positions)]
+            self._corner.update(low=low, positions=positions)
+        return self._corner["positions"]
+
+    @cached_property
+    def _corner(self) -> dict[str, Any]:
+        """What `local` has answered last: several statistics ask for the same."""
+        return {}
+
+    def of_each(self, values: AnyArray) -> AnyArray:
+        """What belongs to the object of each voxel, of ``values`` (n,) of the objects."""
+        return np.repeat(values[self.present], self.sizes)
+
+    @cached_property
     def ordinal(self) -> FloatArray:
         """1, 2, 3 … within each object."""
         return np.arange(1.0, len(self.rows) + 1) - np.repeat(self.first.astype(float), self.sizes)
@@ -322,6 +347,18 @@ class Crop:
     total: int = 0
     """Voxels of the crops of all objects of the time step."""
 
+    @cached_property
+    def quads(self) -> NDArray[np.intp]:
+        """How often each pattern of 2 × 2 pixels occurs (16,), in 2D, counting those beyond the border.
+
+        The numbers of patterns are sums of 1 (top left), 2 (top right), 4 and 8 (bottom).
+        """
+        height, width = self.mask.shape
+        pixels = np.zeros((height + 2, width + 2), np.uint8)
+        pixels[1:-1, 1:-1] = self.mask
+        pairs = pixels[:, :-1] + 2 * pixels[:, 1:]
+        return np.bincount((pairs[:-1] + 4 * pairs[1:]).ravel(), minlength=16)
+
 
 @dataclass(frozen=True)
 class PerObject(Statistic):
@@ -503,10 +540,9 @@ class Central(Folded):
 
     def fold(self, voxels: Voxels, done: Done) -> Self:
         """Add a block."""
-        mean = done[Intensity].mean
         m3, m4 = self.m3.copy(), self.m4.copy()
         for c in range(len(voxels.raw)):
-            cubes, fourth = _powers_of_deviations(voxels, c, mean[c])
+            cubes, fourth = _powers_of_deviations(voxels, c, done[Intensity])
             m3[c] = voxels.sums(cubes, m3[c])
             m4[c] = voxels.sums(fourth, m4[c])
         return replace(self, m3=m3, m4=m4)
@@ -864,21 +900,33 @@ class ChannelProjected(Projected):
     scatter: ClassVar = ChannelScatter
 
 
-def _powers_of_deviations(voxels: Voxels, channel: int, mean: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _powers_of_deviations(
+    voxels: Voxels, channel: int, intensity: Intensity
+) -> tuple[FloatArray, FloatArray]:
     """(x - mean)³ and (x - mean)⁴ of all voxels of a channel.
 
-    Where an object has more voxels than there are grey values, as around objects in 8 bits, the powers
-    of each grey value are computed once for each object, and looked up.
+    Where objects have several voxels for each grey value between their extremes, the powers of each grey
+    value are computed once for each object, and looked up.
     """
-    x = voxels.values[channel]
-    low = x.min(initial=np.inf)
-    values = int(x.max() - low) + 1 if voxels.integral and len(x) else 0
-    if not 0 < 2 * values * voxels.count < len(x):
-        return third_and_fourth_power(x - mean[voxels.rows])
-    table = (low + np.arange(values) - mean[:, None]).ravel()
-    place = voxels.rows * values + (x - low).astype(np.intp)
-    cubes, fourth = third_and_fourth_power(table)
-    return cubes[place], fourth[place]
+    x, mean = voxels.values[channel], intensity.mean[channel]
+    if voxels.integral:
+        low = intensity.low[channel]
+        lengths = np.maximum(intensity.high[channel] - low + 1, 0)
+        if 2 * lengths.sum() < len(x):
+            table, first = _deviations(low, mean, lengths.astype(np.int64))
+            cubes, fourth = third_and_fourth_power(table)
+            place = x.astype(np.intp)
+            place += np.repeat((first - low)[voxels.present].astype(np.intp), voxels.sizes)
+            return cubes[place], fourth[place]
+    return third_and_fourth_power(x - np.repeat(mean[voxels.present], voxels.sizes))
+
+
+def _deviations(low: FloatArray, mean: FloatArray, lengths: IntArray) -> tuple[FloatArray, IntArray]:
+    """Deviations of so many grey values from ``low`` on from the mean, and where each object's begin."""
+    end = np.cumsum(lengths)
+    first = end - lengths
+    values = np.arange(lengths.sum()) + np.repeat(low - first, lengths)
+    return values - np.repeat(mean, lengths), first
 
 
 def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -889,11 +937,13 @@ def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
     exact one is to the middle of two floats; only there ``pow`` may round to the other side, so only
     there it is called.
     """
-    square, square_rest = _product(q, q)
-    cube, cube_rest = _product(square, q)
-    fourth, fourth_rest = _product(square, square)
-    cube_rest = cube_rest + square_rest * q
-    fourth_rest = fourth_rest + 2 * square * square_rest
+    q_parts = _split(q)
+    square, square_rest = _product(q, q, q_parts, q_parts)
+    parts = _split(square)
+    cube, cube_rest = _product(square, q, parts, q_parts)
+    fourth, fourth_rest = _product(square, square, parts, parts)
+    cube_rest += square_rest * q
+    fourth_rest += 2 * square * square_rest
     return _as_pow(q, 3.0, cube, cube_rest), _as_pow(q, 4.0, fourth, fourth_rest)
 
 
@@ -905,28 +955,37 @@ MIDDLE = folding.MIDDLE
 TINY = folding.TINY
 """Below this, what rounding loses may be too small for floats."""
 
+HALF_EPS = folding.HALF_EPS
+
 
 def _as_pow(q: FloatArray, exponent: float, high: FloatArray, rest: FloatArray) -> FloatArray:
     """The sum of ``high`` and ``rest`` rounded as ``pow(q, exponent)`` rounds it."""
     power = np.where(np.isfinite(high), high + rest, high)
     error = np.abs((high - power) + rest)
-    # below a power of two floats are twice as dense
-    digit = np.spacing(np.abs(power) * (1 - 2.0**-53))
-    doubtful = np.flatnonzero(
-        (error > MIDDLE * digit) & np.isfinite(power) | (np.abs(power) < TINY) & (q != 0)
-    )
-    power[doubtful] = _POW(q[doubtful], exponent)
+    size = np.abs(power)
+    # digit: the distance of floats here; 0 for powers of two, below which they are twice as dense
+    digit = (size + size * HALF_EPS) - size
+    doubtful = error > MIDDLE * digit
+    doubtful |= size < TINY
+    where = np.flatnonzero(doubtful)
+    where = where[np.isfinite(power[where]) & (q[where] != 0)]
+    power[where] = _POW(q[where], exponent)
     return power
 
 
-def _product(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _product(
+    a: FloatArray,
+    b: FloatArray,
+    a_parts: tuple[FloatArray, FloatArray],
+    b_parts: tuple[FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray]:
     """The product rounded, and what the rounding lost (Dekker 1971)."""
+    (a_high, a_low), (b_high, b_low) = a_parts, b_parts
     product = a * b
-    a_high, a_low = _split(a)
-    b_high, b_low = _split(b)
     rest = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
     # beyond 1e300 splitting overflows: the rest is then far below what the sum can show
-    return product, np.where(np.isfinite(rest), rest, 0)
+    rest[~np.isfinite(rest)] = 0
+    return product, rest
 
 
 def _split(a: FloatArray) -> tuple[FloatArray, FloatArray]:
