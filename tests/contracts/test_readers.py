@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 from objclass.core import Image, to_canonical
 from objclass.errors import ImageError
 from objclass.images import open_image
-from objclass.images.hdf5 import axistags
+from objclass.images.attributes import axistags
 from objclass.registry import READERS
 
 VOLUME = np.random.default_rng(7).integers(0, 60000, (2, 3, 41, 37, 2)).astype(np.uint16)
