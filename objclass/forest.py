@@ -31,8 +31,8 @@ GROUP, BLOCK = 16, 512
 
 kernel = Kernels(
     globals(),
-    repays_loading=500_000,
-    repays_compiling=16_000_000,
+    repays_loading=250_000,
+    repays_compiling=8_000_000,
     signature=(
         *("float32*", "int32*", "int32*", "int32*", "float32*", "float32*", "float64*"),
         *("int32*", "float32*", "float64*", *["int64"] * 6),
