@@ -93,11 +93,11 @@ def neighbourhoods(
     tuple
         Number of objects, and for each scope the finished statistics.
     """
-    low, high = _crops(frame, extent)
+    low, high = _crops(frame, extent.low, extent.high)
     work = int(np.prod(high - low, axis=1).sum()) * len(needed)
-    known = all(FOLDED.issuperset(statistics) for statistics in needed.values())
-    known &= frame.objects.count > 0 and max(frame.margin) < FURTHEST
-    function = kernel.choose(work) if known else None
+    able = all(FOLDED.issuperset(statistics) for statistics in needed.values())
+    able &= frame.objects.count > 0 and max(frame.margin) < FURTHEST
+    function = kernel.choose(work) if able else None
     if function is None:
         yield from _gathered(frame, low, high, needed)
         return
@@ -106,11 +106,14 @@ def neighbourhoods(
         yield len(rows), done
 
 
-def _crops(frame: "Frame", extent: Extent) -> tuple[IntArray, IntArray]:
-    """First and last (exclusive) coordinates x, y(, z) of what is cut out for each object (n, d)."""
+def _crops(frame: "Frame", low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
+    """First and last (exclusive) coordinates x, y(, z) of what is cut out for each object (n, d).
+
+    ``low`` and ``high`` are first and last (inclusive) coordinates of the objects.
+    """
     ndim = frame.objects.ndim
     margin, size = np.array(frame.margin[:ndim]), np.array(frame.shape[::-1][:ndim])
-    return np.maximum(extent.low - margin, 0), np.minimum(extent.high + 2 + margin, size)
+    return np.maximum(low - margin, 0), np.minimum(high + 2 + margin, size)
 
 
 def _pitch(frame: "Frame") -> tuple[int, IntArray]:
@@ -198,10 +201,11 @@ def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: st
         ``"context"`` or ``"both"``.
     """
     n, c = len(rows), frame.channels
-    low, high = (part[rows] for part in _crops(frame, extent))
+    own_low, own_high = extent.low[rows], extent.high[rows]
+    low, high = _crops(frame, own_low, own_high)
     corner, box = together(low, high)
     crop_low, crop_high = columns_xyz(low, 0), columns_xyz(high, 1)
-    own_low, own_high = columns_xyz(extent.low[rows], 0), columns_xyz(extent.high[rows] + 1, 1)
+    own_low, own_high = columns_xyz(own_low, 0), columns_xyz(own_high + 1, 1)
     assert frame.read_raw is not None
     labels = np.ascontiguousarray(frame.objects.labels[box])
     raw = frame.read_raw(box)
