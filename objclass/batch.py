@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from objclass import machine, maps, tables
+from objclass import images, machine, maps, tables
 from objclass.blocks import VOXEL_BYTES, Limits, ordered
 from objclass.core import Lane, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, UsageError
@@ -166,7 +166,9 @@ def limits_for(resources: ResourceSettings) -> Limits:
     else:
         free = machine.free_memory()
         memory = None if free is None else max(free // 2, LEAST_MEMORY - OVERHEAD)
-    return Limits(memory, resources.block_shape, resources.jobs or machine.cores())
+    limits = Limits(memory, resources.block_shape, resources.jobs or machine.cores())
+    images.KEPT.most = limits.share(images.KEPT.most)
+    return limits
 
 
 def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:
@@ -293,7 +295,7 @@ def _measure_and_paint(finished: Finished, plan: Plan, progress: Progress) -> No
     finished.images = images = ImageFiles(task.outputs).__enter__()
     for step in run_lane(task.lane, plan, clock):
         for output, writer in zip(task.outputs, images.writers, strict=True):
-            paint = maps.painter(output.export.source, step.predictions)
+            paint = maps.painter(output.export.source, step.predictions, output.export.image.axes)
             output.export.write(writer, step.t, step.objects.labels, paint, plan.limits)
             clock.lap("paint")
         measured.append((step.table, step.predictions))

@@ -23,11 +23,14 @@ from objclass.core import AnyArray, IntArray
 VOXELS = 1 << 22
 """Voxels of a slab where nothing else is said."""
 
-VOXEL_BYTES = 96
-"""Working memory for a voxel of a slab, where slabs are worked on with array operations."""
+VOXEL_BYTES = 64
+"""Working memory for a voxel of a slab."""
 
 TILE_VOXELS = 1 << 18
 """Voxels of a part of a slab that is packed alone on scratch, so that boxes read little more than they need."""
+
+KEPT_TILES = 1 << 28
+"""Most bytes of tiles that are kept unpacked."""
 
 Box = tuple[slice, slice, slice]
 """A part of a time step: slices with integer bounds along z, y, x."""
@@ -108,12 +111,19 @@ class Limits:
         """How a time step (z, y, x) is cut; into pieces of ``unit`` planes and rows where that is said."""
         voxels = VOXELS
         if self.memory is not None:  # as many slabs as there are threads, and one that is read ahead
-            voxels = min(voxels, self.memory // (VOXEL_BYTES * (self.jobs + 1)))
+            voxels = min(voxels, self.memory // (2 * VOXEL_BYTES * (self.jobs + 1)))
         return list(slabs(shape, max(voxels, 1), self.block, unit))
 
+    def share(self, most: int) -> int:
+        """Bytes, up to ``most``, for one of the things that stay in memory besides the slabs.
+
+        Slabs take half of the memory; labels, raw data and unpacked chunks a sixth each.
+        """
+        return most if self.memory is None else min(most, self.memory // 6)
+
     def holds(self, size: int) -> bool:
-        """Whether so many bytes may stay in memory besides the slabs: a quarter of all."""
-        return self.memory is None or size <= self.memory // 4
+        """Whether so many bytes may stay in memory besides the slabs."""
+        return self.share(size) == size
 
 
 def ordered(
@@ -267,7 +277,7 @@ class PackedLabels:
         self._cut, self._shape = cut, shape
         self._rows = rows if rows < shape[1] else min(max(TILE_VOXELS // (planes * shape[2]), 1), rows)
         self._step = planes, self._rows
-        self._keep = (limits.memory or 0) // 8
+        self._keep = limits.share(KEPT_TILES)
         self._file = SpooledTemporaryFile(max_size=max(self._keep, 1))  # noqa: SIM115 (closed with this)
         finalize(self, self._file.close)
         self._places: dict[tuple[int, int], tuple[int, int]] = {}

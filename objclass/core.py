@@ -364,6 +364,10 @@ class Writer(Protocol):
     def refusal(cls, image: OutputImage) -> str | None:
         """Why this format cannot hold the image and what can, None if it can."""
 
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of the pieces that are written whole; blocks made of them need not wait for others."""
+
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block; region and block in the order of the image's axes."""
 

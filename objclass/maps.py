@@ -227,7 +227,7 @@ class Export:
 
     def _unit(self, writer: Writer) -> tuple[int, int]:
         """Planes and rows of the pieces that a file is made of: what comes so can be written at once."""
-        chunks = dict(zip(self.image.axes, getattr(writer, "chunks", None) or (), strict=False))
+        chunks = dict(zip(self.image.axes, writer.chunks, strict=True))
         return chunks.get("z", 1), chunks.get("y", 1)
 
     def _convert(self, pixels: AnyArray) -> AnyArray:

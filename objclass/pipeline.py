@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from objclass.blocks import ALL, TILE_VOXELS, Box, Limits, Tiles
+from objclass.blocks import ALL, KEPT_TILES, TILE_VOXELS, Box, Limits, Tiles
 from objclass.core import (
     AnyArray,
     FeatureTable,
@@ -184,7 +184,7 @@ def run_lane(lane: Lane, plan: Plan, clock: "Clock | None" = None) -> Iterator[S
         clock.lap("segment")
         table = measure_step(lane, plan, t, objects)
         clock.lap("features")
-        predictions = plan.project.classify(table) if plan.project is not None else None
+        predictions = plan.project.classify(table, plan.limits.jobs) if plan.project is not None else None
         clock.lap("classify")
         yield Step(t, objects, table, predictions)
 
@@ -259,7 +259,7 @@ def _raw_reader(raw: Image, t: int, limits: Limits) -> ReadRaw:
     chunks = dict(zip(raw.axes, getattr(raw.stored, "chunks", None) or (), strict=False))
     planes = min(chunks.get("z", RAW_PLANES), shape[0])
     rows = max(TILE_VOXELS // (planes * shape[2]), chunks.get("y", 1))
-    tiles = Tiles((shape[0], shape[1], shape[2]), (planes, rows), read, (limits.memory or 0) // 8)
+    tiles = Tiles((shape[0], shape[1], shape[2]), (planes, rows), read, limits.share(KEPT_TILES))
     # slabs are read straight, each once in a pass; boxes around objects lie close to each other
     return lambda box: read(box) if box[2] == whole[2] else tiles[box]
 

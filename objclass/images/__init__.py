@@ -8,12 +8,13 @@ import numpy as np
 
 from objclass.core import ArrayStore, Image
 from objclass.errors import ImageError
+from objclass.images.kept import KEPT
 from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
 from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack
 from objclass.registry import READERS, lookup
 
-__all__ = ["dataset_name", "from_array", "open_image"]
+__all__ = ["KEPT", "dataset_name", "from_array", "open_image"]
 
 log = logging.getLogger("objclass")
 

@@ -1,16 +1,13 @@
 """Packed chunks: what was unpacked last is kept, since blocks are thinner than most chunks."""
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from objclass.core import AnyArray, Stored
-
-KEPT_BYTES = 1 << 27
-"""Most that is kept of unpacked chunks, for each of raw data and objects."""
+from objclass.images.kept import KEPT
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +38,12 @@ class Chunked:
             for part, side, n in zip(region, self.chunks, self.shape, strict=True)
         )
         needed = prod(part.stop - part.start for part in wide) * self.dtype.itemsize
-        if wide == region or needed > KEPT_BYTES:
+        if wide == region or needed > KEPT.most // 2:  # the rest is for the other images of the lane
             return self.stored.read(region)
-        unpacked = _unpacked(self, tuple((part.start, part.stop) for part in wide))
+        key = self, tuple((part.start, part.stop) for part in wide)
+        unpacked = KEPT.get(key)
+        if unpacked is None:
+            unpacked = self.stored.read(wide)
+            KEPT.put(key, unpacked)
         inside = (slice(r.start - w.start, r.stop - w.start) for r, w in zip(region, wide, strict=True))
         return unpacked[tuple(inside)].copy()
-
-
-@lru_cache(maxsize=2)
-def _unpacked(chunked: Chunked, bounds: tuple[tuple[int, int], ...]) -> AnyArray:
-    return chunked.stored.read(tuple(slice(start, stop) for start, stop in bounds))

@@ -9,6 +9,8 @@ class DvidWriter:
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         raise NotImplementedError
 
+    chunks: tuple[int, ...] = ()
+
     @classmethod
     def refusal(cls, image: OutputImage) -> str:
         """Why, and what to use."""

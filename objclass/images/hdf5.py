@@ -37,6 +37,7 @@ class Hdf5Store:
     internal: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None = None
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the chunks that it touches are read."""
@@ -64,7 +65,7 @@ def open_dataset(path: str, internal: str = "") -> Source:
         name = dataset.name.strip("/")
         shape = tuple(dataset.shape or ())
         axes, axes_from = _axes(dataset, shape)
-        store = Hdf5Store(path, name, shape, dataset.dtype)
+        store = Hdf5Store(path, name, shape, dataset.dtype, dataset.chunks)
         size = _pixel_size(dataset, axes)
         return Source(f"{path}/{name}", store, axes, axes_from, _drange(dataset), size)
 
@@ -196,7 +197,8 @@ class Hdf5Writer:
         self._dataset = self._sink = self._create(self._file, image)
         if is_shared:  # chunks of several outputs by turns would lie as the blocks came
             self._sink = self._create(self._open_scratch(path), image)
-        self._grid = Grid(image.shape, self._dataset.chunks, image.dtype)
+        self.chunks: tuple[int, ...] = self._dataset.chunks
+        self._grid = Grid(image.shape, self.chunks, image.dtype)
         self._packed: dict[tuple[int, ...], Future[Any]] = {}
         self._order = self._scan(image)
         self._turn = next(self._order, None)

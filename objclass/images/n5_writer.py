@@ -54,7 +54,8 @@ class N5Writer:
         for container in (path, self._previous):
             if container is not None:
                 _refuse_inside_dataset(container, self._internal)
-        self._grid = Grid(image.shape, chunk_shape(image.axes, image.shape, image.dtype), image.dtype)
+        self.chunks = chunk_shape(image.axes, image.shape, image.dtype)
+        self._grid = Grid(image.shape, self.chunks, image.dtype)
         self._packer = Packer(self._write_chunk)
         _write_json(os.path.join(path, self._internal), self._attributes(image))
 

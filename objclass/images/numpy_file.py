@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from objclass.core import AnyArray, OutputImage, Stored
 from objclass.errors import ImageError
 from objclass.images.paths import listed
-from objclass.images.plane import reserve
+from objclass.images.plane import let_go, reserve
 from objclass.images.source import Source, axes_by_shape
 
 
@@ -148,6 +148,7 @@ class NpyWriter:
 
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
+        self.chunks = (1,) * len(image.axes)
         self._map = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
         reserve(path)
 
@@ -160,6 +161,7 @@ class NpyWriter:
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
         self._map[region] = block
+        let_go(self._map)
 
     def close(self) -> None:
         """Finish the file."""

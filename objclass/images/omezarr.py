@@ -45,6 +45,8 @@ class SingleScaleWriter:
         shape = tuple(lengths.get(axis, 1) for axis in AXES_ZARR)
         self._packer = Packer(_write_chunk)
         self._levels = [Level(path, 0, shape, (1,) * 5, image, self._packer)]
+        sides = dict(zip(AXES_ZARR, self._levels[0].chunks, strict=True))
+        self.chunks = tuple(sides[axis] for axis in image.axes)
         while not self._levels[-1].is_one_chunk and len(self._levels) != self._most_levels:
             self._levels.append(self._levels[-1].halved())
         _write_json(path, ".zgroup", {"zarr_format": 2})
@@ -107,7 +109,8 @@ class Level:
         self._folder, self._number, self._image, self._packer = folder, number, image, packer
         self._array = os.path.join(folder, self.name)
         chunks = chunk_shape(AXES_ZARR, shape, image.dtype, CHUNK_BYTES)
-        self._grid = Grid(shape, _even(chunks, shape), image.dtype)
+        self.chunks = _even(chunks, shape)
+        self._grid = Grid(shape, self.chunks, image.dtype)
         _write_json(self._array, ".zarray", _array(self._grid))
         _write_json(
             self._array, ".zattrs", _plain(attributes(replace(image, pixel_size=self.pixel_size), AXES_ZARR))

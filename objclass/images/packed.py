@@ -4,20 +4,16 @@ HDF5 unpacks one chunk after the other while nothing else may run. The packed by
 are; the common filters (``deflate``, ``lzf``, ``shuffle``) are undone here, by faster decoders.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from objclass.core import AnyArray
 from objclass.images.chunk_grid import THREADS, Grid, overlap
-
-KEPT_BYTES = 1 << 27
-"""Most that a read leaves behind of chunks that the next slab may want again."""
+from objclass.images.kept import KEPT
 
 SMALLEST = 1 << 13
 """Chunks of fewer bytes are left to HDF5: handing them to threads would take longer than unpacking."""
@@ -26,35 +22,6 @@ _DEFLATE, _SHUFFLE, _LZF = 1, 2, 32000
 """HDF5's numbers of filters."""
 
 Unpack = Callable[[bytes], AnyArray]
-
-
-class Kept:
-    """The chunks last unpacked, twice `KEPT_BYTES` of them: for raw data and for objects."""
-
-    def __init__(self) -> None:
-        self._chunks: OrderedDict[Hashable, AnyArray] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
-
-    def get(self, key: Hashable) -> AnyArray | None:
-        """A chunk, if it is kept."""
-        with self._lock:
-            if key in self._chunks:
-                self._chunks.move_to_end(key)
-            return self._chunks.get(key)
-
-    def put(self, key: Hashable, chunk: AnyArray) -> None:
-        """Keep a chunk; the longest unused ones make room."""
-        with self._lock:
-            if key not in self._chunks:
-                self._chunks[key] = chunk
-                self._bytes += chunk.nbytes
-            while self._bytes > 2 * KEPT_BYTES:
-                _, oldest = self._chunks.popitem(last=False)
-                self._bytes -= oldest.nbytes
-
-
-_kept = Kept()
 
 
 def unpacker(dataset: Any) -> Unpack | None:
@@ -112,7 +79,7 @@ def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Ha
     """
     grid = Grid(dataset.shape, dataset.chunks, dataset.dtype)
     pixels = np.empty(tuple(part.stop - part.start for part in region), dataset.dtype)
-    budget = KEPT_BYTES
+    budget = KEPT.most // 2  # the rest is for the other images of the lane
 
     def scatter(place: tuple[slice, ...], chunk: AnyArray) -> None:
         source, target = overlap(place, region)
@@ -122,13 +89,13 @@ def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Ha
         chunk = unpack(packed)
         scatter(grid.place(index), chunk)
         if keep:
-            _kept.put((key, index), chunk)
+            KEPT.put((key, index), chunk)
 
     with ThreadPoolExecutor(THREADS) as threads:
         running = []
         for index in grid.touched(region):
             place = grid.place(index)
-            chunk = _kept.get((key, index))
+            chunk = KEPT.get((key, index))
             packed = _packed(dataset, place) if chunk is None else None
             if packed is None:  # kept; or never written, or some filters were left out for it: HDF5 knows
                 scatter(place, dataset[place] if chunk is None else chunk)

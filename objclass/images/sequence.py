@@ -98,6 +98,7 @@ class SequenceWriter:
         self._path, self._part, self._make = path, part, make
         axis, self._count = slices(image)
         self._at = image.axes.index(axis)
+        self.chunks = tuple(1 if at == self._at else n for at, n in enumerate(image.shape))
         self._missing: dict[int, int] = {}
         self._waiting: AnyArray | None = None
         Path(path).mkdir()

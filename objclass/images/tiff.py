@@ -21,10 +21,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from objclass.core import AXES, AnyArray, OutputImage, PixelSize, Stored, to_canonical
+from objclass.core import AnyArray, OutputImage, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.plane import PlaneWriter, channels, reserve
+from objclass.images.plane import PlaneWriter, channels, let_go, reserve
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -388,6 +388,7 @@ class MultipageTiffWriter:
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
         self._axes = image.axes
+        self.chunks = (1,) * len(image.axes)
         lengths = dict(zip(image.axes, image.shape, strict=True))
         self._map: Any = tifffile.memmap(
             path,
@@ -411,7 +412,11 @@ class MultipageTiffWriter:
         """Write a block, in the order of the image's axes."""
         given = dict(zip(self._axes, region, strict=True))
         target = tuple(given.get(axis, slice(0, 1)) for axis in "tzcyx")
-        self._map[target] = np.moveaxis(to_canonical(block, self._axes), AXES.index("c"), 2)
+        present = [axis for axis in "tzcyx" if axis in self._axes]
+        missing = tuple("tzcyx".index(axis) for axis in "tzcyx" if axis not in present)
+        ordered = block.transpose([self._axes.index(axis) for axis in present])
+        self._map[target] = np.expand_dims(ordered, missing)
+        let_go(self._map)
 
     def close(self) -> None:
         """Finish the file."""

@@ -15,6 +15,7 @@ from objclass.core import OutputImage, PixelSize
 from objclass.errors import ImageError
 from objclass.images import open_image, packed
 from objclass.images.hdf5 import CompressedHdf5Writer, Hdf5Writer
+from objclass.images.kept import Kept
 
 SHAPE = (30, 41, 37)
 
@@ -127,17 +128,16 @@ def unpacked_bytes(monkeypatch: pytest.MonkeyPatch, path: str, depth: int) -> li
 
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = stored(tmp_path / "a.h5", smooth("u1"), compression="gzip")  # 2 layers of 4 chunks of 12288 bytes
-    monkeypatch.setattr(packed, "_kept", packed.Kept())
+    monkeypatch.setattr(packed, "KEPT", Kept(1 << 20))
     assert unpacked_bytes(monkeypatch, path, 8) == [4, 0, 4, 0]
     assert unpacked_bytes(monkeypatch, path, 16) == [0, 0]
-    assert packed._kept._bytes == 8 * 12288
-    monkeypatch.setattr(packed, "KEPT_BYTES", 20000)
-    monkeypatch.setattr(packed, "_kept", packed.Kept())
+    assert packed.KEPT._bytes == 8 * 12288
+    monkeypatch.setattr(packed, "KEPT", Kept(40000))
     assert unpacked_bytes(monkeypatch, path, 8) == [4, 2, 4, 2]  # as many as may be
-    assert packed._kept._bytes <= 40000
-    monkeypatch.setattr(packed, "_kept", packed.Kept())
+    assert packed.KEPT._bytes <= 40000
+    monkeypatch.setattr(packed, "KEPT", Kept(40000))
     assert unpacked_bytes(monkeypatch, path, 16) == [4, 4]
-    assert packed._kept._bytes == 0  # whole chunks need not be kept
+    assert packed.KEPT._bytes == 0  # whole chunks need not be kept
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
