@@ -6,7 +6,6 @@ are; the common filters (``deflate``, ``lzf``, ``shuffle``) are undone here, by 
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from threading import Lock
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from objclass.core import AnyArray
-from objclass.images.chunk_grid import THREADS, Grid, overlap
+from objclass.images.chunk_grid import ChunkThreads, Grid, overlap
 
 KEPT_BYTES = 1 << 27
 """Most that a read leaves behind of chunks that the next slab may want again."""
@@ -118,14 +117,14 @@ def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Ha
         source, target = overlap(place, region)
         pixels[target] = chunk[source]
 
-    def fill(index: tuple[int, ...], packed: bytes, *, keep: bool) -> None:
+    def fill(index: tuple[int, ...], packed: bytes, keep: bool) -> None:  # noqa: FBT001  put knows no names
         chunk = unpack(packed)
         scatter(grid.place(index), chunk)
         if keep:
             _kept.put((key, index), chunk)
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        running = []
+    threads = ChunkThreads(fill)
+    try:
         for index in grid.touched(region):
             place = grid.place(index)
             chunk = _kept.get((key, index))
@@ -135,9 +134,9 @@ def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Ha
                 continue
             keep = not _within(place, region) and budget > 0
             budget -= prod(grid.chunks) * grid.dtype.itemsize if keep else 0
-            running.append(threads.submit(fill, index, packed, keep=keep))
-        for each in running:
-            each.result()
+            threads.put(index, packed, keep)
+    finally:
+        threads.close()
     return pixels
 
 
