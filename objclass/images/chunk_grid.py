@@ -111,22 +111,22 @@ def overlap(
     return first, second
 
 
-class Packer:
-    """Runs a function on chunks in a few threads while the next ones are computed.
+class ChunkThreads:
+    """Runs a function on chunks in a few threads, to pack or unpack them, while the next ones come.
 
     A bounded number of chunks is under way; who brings more waits.
     """
 
     def __init__(self, work: Callable[..., Any]) -> None:
         self._work = work
-        self._threads = ThreadPoolExecutor(THREADS)
+        self._pool = ThreadPoolExecutor(THREADS)
         self._running: deque[Future[Any]] = deque()
 
     def put(self, *arguments: Any) -> Future[Any]:
         """Start the work on a chunk; raises what went wrong with an earlier one."""
         while len(self._running) >= 4 * THREADS:
             self._running.popleft().result()
-        future = self._threads.submit(self._work, *arguments)
+        future = self._pool.submit(self._work, *arguments)
         self._running.append(future)
         return future
 
@@ -136,7 +136,7 @@ class Packer:
             while self._running:
                 self._running.popleft().result()
         finally:
-            self._threads.shutdown()
+            self._pool.shutdown()
 
 
 def deflated(chunk: AnyArray) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize
 from objclass.errors import ImageError, OutputError
 from objclass.images.attributes import attributes, element_size
-from objclass.images.chunk_grid import Grid, Packer, chunk_shape, deflated
+from objclass.images.chunk_grid import ChunkThreads, Grid, chunk_shape, deflated
 from objclass.images.packed import read_packed, unpacker
 from objclass.images.paths import listed
 from objclass.images.source import (
@@ -202,7 +202,7 @@ class Hdf5Writer:
         self._packed: dict[tuple[int, ...], Future[Any]] = {}
         self._order = self._scan(image)
         self._turn = next(self._order, None)
-        self._packer = Packer(self._pack)
+        self._threads = ChunkThreads(self._pack)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -243,7 +243,7 @@ class Hdf5Writer:
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
         for index, chunk in self._grid.add(region, block):
-            self._packed[index] = self._packer.put(chunk)
+            self._packed[index] = self._threads.put(chunk)
         while self._turn in self._packed and self._packed[self._turn].done():
             self._flush(self._turn)
             self._turn = next(self._order, None)
@@ -256,8 +256,8 @@ class Hdf5Writer:
         """Write what is left, take over what else the previous file held, and finish the file."""
         try:
             for index, chunk in self._grid.rest():
-                self._packed[index] = self._packer.put(chunk)
-            self._packer.close()
+                self._packed[index] = self._threads.put(chunk)
+            self._threads.close()
             while self._turn is not None:
                 if self._turn in self._packed:
                     self._flush(self._turn)

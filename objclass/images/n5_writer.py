@@ -17,7 +17,7 @@ import numpy as np
 from objclass.core import AnyArray, OutputImage
 from objclass.errors import OutputError
 from objclass.images.attributes import attributes
-from objclass.images.chunk_grid import Grid, Packer, chunk_shape, deflated
+from objclass.images.chunk_grid import ChunkThreads, Grid, chunk_shape, deflated
 
 _VERSION = "2.0.0"
 
@@ -56,7 +56,7 @@ class N5Writer:
                 _refuse_inside_dataset(container, self._internal)
         self.chunks = chunk_shape(image.axes, image.shape, image.dtype)
         self._grid = Grid(image.shape, self.chunks, image.dtype)
-        self._packer = Packer(self._write_chunk)
+        self._threads = ChunkThreads(self._write_chunk)
         _write_json(os.path.join(path, self._internal), self._attributes(image))
 
     @classmethod
@@ -84,7 +84,7 @@ class N5Writer:
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
         for index, chunk in self._grid.add(region, block):
-            self._packer.put(index, chunk)
+            self._threads.put(index, chunk)
 
     def _write_chunk(self, index: tuple[int, ...], chunk: AnyArray) -> None:
         if not chunk.any():
@@ -102,9 +102,9 @@ class N5Writer:
         """Finish the dataset and take over what else the previous container held."""
         try:
             for index, chunk in self._grid.rest():
-                self._packer.put(index, chunk)
+                self._threads.put(index, chunk)
         finally:
-            self._packer.close()
+            self._threads.close()
         _write_json(self._path, {"n5": _VERSION})
         if self._previous is not None:
             _take_over(self._previous, self._path)

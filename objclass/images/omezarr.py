@@ -13,7 +13,7 @@ import numpy as np
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, to_canonical
 from objclass.images.attributes import attributes
-from objclass.images.chunk_grid import Grid, Packer, chunk_shape
+from objclass.images.chunk_grid import ChunkThreads, Grid, chunk_shape
 
 AXES_ZARR = "tczyx"
 """The order of axes in every file."""
@@ -43,8 +43,8 @@ class SingleScaleWriter:
         self._image = image
         lengths = dict(zip(image.axes, image.shape, strict=True))
         shape = tuple(lengths.get(axis, 1) for axis in AXES_ZARR)
-        self._packer = Packer(_write_chunk)
-        self._levels = [Level(path, 0, shape, (1,) * 5, image, self._packer)]
+        self._threads = ChunkThreads(_write_chunk)
+        self._levels = [Level(path, 0, shape, (1,) * 5, image, self._threads)]
         sides = dict(zip(AXES_ZARR, self._levels[0].chunks, strict=True))
         self.chunks = tuple(sides[axis] for axis in image.axes)
         while not self._levels[-1].is_one_chunk and len(self._levels) != self._most_levels:
@@ -71,7 +71,7 @@ class SingleScaleWriter:
             for level in self._levels:
                 level.finish()
         finally:
-            self._packer.close()
+            self._threads.close()
 
 
 class MultiScaleWriter(SingleScaleWriter):
@@ -91,8 +91,8 @@ class Level:
         Of this array; how many pixels of the image one of its pixels stands for, along each axis.
     image
         What the pyramid is made of.
-    packer
-        Takes complete chunks.
+    threads
+        Write complete chunks.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class Level:
         shape: tuple[int, ...],
         factors: tuple[int, ...],
         image: OutputImage,
-        packer: Packer,
+        threads: ChunkThreads,
     ) -> None:
         self.name, self.shape, self.factors = f"s{number}", shape, factors
         self._next: Level | None = None
-        self._folder, self._number, self._image, self._packer = folder, number, image, packer
+        self._folder, self._number, self._image, self._threads = folder, number, image, threads
         self._array = os.path.join(folder, self.name)
         chunks = chunk_shape(AXES_ZARR, shape, image.dtype, CHUNK_BYTES)
         self.chunks = _even(chunks, shape)
@@ -135,7 +135,7 @@ class Level:
         shape = (*self.shape[:2], *(-(-n // 2) for n in self.shape[2:]))
         grown = (f * 2 if n > 1 else f for f, n in zip(self.factors[2:], self.shape[2:], strict=True))
         factors = (*self.factors[:2], *grown)
-        self._next = Level(self._folder, self._number + 1, shape, factors, self._image, self._packer)
+        self._next = Level(self._folder, self._number + 1, shape, factors, self._image, self._threads)
         return self._next
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
@@ -149,7 +149,7 @@ class Level:
             self._flush(index, chunk)
 
     def _flush(self, index: tuple[int, ...], chunk: AnyArray) -> None:
-        self._packer.put(os.path.join(self._array, *map(str, index)), chunk)
+        self._threads.put(os.path.join(self._array, *map(str, index)), chunk)
         if self._next is None:
             return
         place = self._grid.place(index)

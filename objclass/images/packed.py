@@ -5,14 +5,13 @@ are; the common filters (``deflate``, ``lzf``, ``shuffle``) are undone here, by 
 """
 
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from objclass.core import AnyArray
-from objclass.images.chunk_grid import THREADS, Grid, overlap
+from objclass.images.chunk_grid import ChunkThreads, Grid, overlap
 from objclass.images.kept import KEPT
 
 SMALLEST = 1 << 13
@@ -85,14 +84,14 @@ def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Ha
         source, target = overlap(place, region)
         pixels[target] = chunk[source]
 
-    def fill(index: tuple[int, ...], packed: bytes, *, keep: bool) -> None:
+    def fill(index: tuple[int, ...], packed: bytes, keep: bool) -> None:  # noqa: FBT001  put knows no names
         chunk = unpack(packed)
         scatter(grid.place(index), chunk)
         if keep:
             KEPT.put((key, index), chunk)
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        running = []
+    threads = ChunkThreads(fill)
+    try:
         for index in grid.touched(region):
             place = grid.place(index)
             chunk = KEPT.get((key, index))
@@ -102,9 +101,9 @@ def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Ha
                 continue
             keep = not _within(place, region) and budget > 0
             budget -= prod(grid.chunks) * grid.dtype.itemsize if keep else 0
-            running.append(threads.submit(fill, index, packed, keep=keep))
-        for each in running:
-            each.result()
+            threads.put(index, packed, keep)
+    finally:
+        threads.close()
     return pixels
 
 
