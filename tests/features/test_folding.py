@@ -25,17 +25,6 @@ DTYPES = ("?", "u1", "u2", "i2", "i4", "f4", "f8", ">u2", "u8")
 ODD = (np.nan, np.inf, -np.inf, -0.0, 1e38, -1e38, 1e-40)
 
 
-@pytest.fixture
-def compiled(monkeypatch):
-    """However little there is to do."""
-
-    def always():
-        monkeypatch.setattr(Kernels, "choose", lambda self, work, known=0: self.compiled[0])
-
-    yield always
-    monkeypatch.undo()
-
-
 @st.composite
 def scenes(draw):
     """Labels (z, y, x) of objects in pieces, and pixels (z, y, x, c)."""
@@ -89,7 +78,7 @@ def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
     wanted = closure([*STATISTICS, *([Histogram] if raw.shape[3] == 1 else [])])
     expected = gather(wanted, blocks(labels, raw, max(labels.shape)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Kernels, "choose", lambda self, work, known=0: self.compiled[0])
+        patch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
         patch.setattr(folding, "PART", part)
         found = gather(wanted, blocks(labels, raw, lines), threads)
     assert_equal(found, expected)
