@@ -22,9 +22,9 @@ import numpy as np
 from objclass.core import AnyArray, FloatArray, IntArray
 from objclass.kernels import Kernels
 
-REPAYS_LOADING = 12_000_000
-REPAYS_COMPILING = 60_000_000
-"""Voxels of frames: numpy takes about as long for them as numba for being loaded, and for compiling."""
+REPAYS_LOADING = 20_000_000
+REPAYS_COMPILING = 100_000_000
+"""Voxels gone through: numpy takes about as long for them as numba for being loaded, and for compiling."""
 
 PART = 1 << 17
 """Voxels of a part, unless a line is longer: what is made of them stays in the cache."""
