@@ -34,6 +34,7 @@ from objclass.features.statistics import (
     Statistic,
     Voxels,
     box_of,
+    share,
 )
 
 Key = tuple[str, str]
@@ -350,9 +351,12 @@ def _pass(
         only = None if number else block
         find = block.choose(folding.FIND_RUNS) if isinstance(block, Block) else None
         if isinstance(block, Block) and find:
+            known = len(folds)
             for s in statistics:
                 if s not in folds:
                     _compile(s, states, folds, block, done)
+            if len(folds) > known:
+                share(states, folds, block)
             folding.fold(list(folds.values()), partial(block.parts, find), threads)
         for s in statistics:
             if s not in folds:

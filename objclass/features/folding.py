@@ -22,9 +22,9 @@ import numpy as np
 from objclass.core import AnyArray, FloatArray, IntArray
 from objclass.kernels import Kernels
 
-REPAYS_LOADING = 12_000_000
-REPAYS_COMPILING = 60_000_000
-"""Voxels of frames: numpy takes about as long for them as numba for being loaded, and for compiling."""
+REPAYS_LOADING = 20_000_000
+REPAYS_COMPILING = 100_000_000
+"""Voxels gone through: numpy takes about as long for them as numba for being loaded, and for compiling."""
 
 PART = 1 << 17
 """Voxels of a part, unless a line is longer: what is made of them stays in the cache."""
@@ -195,26 +195,9 @@ def intensity(
     total: FloatArray,
     low: FloatArray,
     high: FloatArray,
+    m2: FloatArray,
 ) -> None:
-    """`Intensity`: arrays (n,) and (channels, n)."""
-    for r in range(len(runs)):
-        count[runs[r, OBJECT]] += runs[r, LENGTH]
-    for c in range(len(values)):
-        for r in range(len(runs)):
-            o, start, length = runs[r, OBJECT], runs[r, START], runs[r, LENGTH]
-            x = values[c, start : start + length]
-            added, least, largest = total[c, o], low[c, o], high[c, o]
-            for j in range(length):
-                value = float(x[j])
-                added += value
-                least = value if value < least else least  # noqa: FURB136 (NaN is left out)
-                largest = value if value > largest else largest  # noqa: FURB136 (same)
-            # + 0.0: of 0 and -0 numpy may take either
-            total[c, o], low[c, o], high[c, o] = added, least + 0.0, largest + 0.0
-
-
-def spread(runs: IntArray, values: FloatArray, count: FloatArray, total: FloatArray, m2: FloatArray) -> None:
-    """`Spread`: arrays (n,) and (channels, n)."""
+    """`Intensity` and `Spread`: arrays (n,) and (channels, n)."""
     size, channels = room(runs), len(values)
     k, mean = np.empty(size), np.empty(size)
     begin = 0
@@ -226,11 +209,16 @@ def spread(runs: IntArray, values: FloatArray, count: FloatArray, total: FloatAr
                 o, start, length = runs[r, OBJECT], runs[r, START], runs[r, LENGTH]
                 x = values[c, start : start + length]
                 before, added = count[o] + 1, total[c, o]
+                least, largest = low[c, o], high[c, o]
                 for j in range(length):
-                    added += x[j]
+                    value = float(x[j])
+                    added += value
+                    least = value if value < least else least  # noqa: FURB136 (NaN is left out)
+                    largest = value if value > largest else largest  # noqa: FURB136 (same)
                     mean[i + j] = added
                     k[i + j] = before + j
-                total[c, o] = added
+                # + 0.0: of 0 and -0 numpy may take either
+                total[c, o], low[c, o], high[c, o] = added, least + 0.0, largest + 0.0
                 count[o] += length
                 i += length
             divide(mean, k, voxels)
@@ -472,8 +460,7 @@ def _kernel(*functions: Any) -> Kernels:
 
 FIND_RUNS = _kernel(find_runs)
 EXTENT = _kernel(extent)
-INTENSITY = _kernel(intensity)
-SPREAD = _kernel(batch_end, room, divide, factors, spread)
+INTENSITY = _kernel(batch_end, room, divide, factors, intensity)
 PLANE_SCATTER = _kernel(batch_end, room, divide, factors, plane_scatter)
 VOLUME_SCATTER = _kernel(batch_end, room, divide, factors, volume_scatter)
 CENTRAL = _kernel(batch_end, room, powers, central)

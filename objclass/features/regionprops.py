@@ -755,8 +755,8 @@ def _perimeter(mask: Mask) -> float:
     above_and_below = border[:-2] + border[2:]
     sides = above_and_below[:, 1:-1] + border[1:-1, :-2] + border[1:-1, 2:]
     corners = above_and_below[:, :-2] + above_and_below[:, 2:]
-    codes = (2 * sides + 10 * corners)[border[1:-1, 1:-1] > 0]
-    straight, diagonal, mixed = (STEPS @ np.bincount(codes, minlength=STEPS.shape[1])).tolist()
+    codes = (2 * sides + 10 * corners) * border[1:-1, 1:-1]  # 0, which makes no line, elsewhere
+    straight, diagonal, mixed = (STEPS @ np.bincount(codes.ravel(), minlength=STEPS.shape[1])).tolist()
     return float(straight + np.sqrt(2) * diagonal + (1 + np.sqrt(2)) / 2 * mixed)
 
 

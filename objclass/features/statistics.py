@@ -476,8 +476,12 @@ class Intensity(Folded):
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
         """`folding.intensity`."""
+        return self.with_spread(np.zeros_like(self.total), block)
+
+    def with_spread(self, m2: FloatArray, block: Block) -> Fold | None:
+        """The same, which brings M2 of `Spread` up to date as well."""
         kernel = block.choose(folding.INTENSITY)
-        state = self.count, self.total, self.low, self.high
+        state = self.count, self.total, self.low, self.high, m2
         return kernel and (lambda part: kernel(part.runs, part.values, *state))
 
     @property
@@ -518,9 +522,23 @@ class Spread(Folded):
         return replace(self, count=voxels.last(k, self.count), total=total, m2=m2)
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.spread`."""
-        kernel = block.choose(folding.SPREAD)
-        return kernel and (lambda part: kernel(part.runs, part.values, self.count, self.total, self.m2))
+        """`folding.intensity`."""
+        extremes = np.zeros_like(self.total), np.zeros_like(self.total)
+        return Intensity(self.count, self.total, *extremes).with_spread(self.m2, block)
+
+
+def share(states: dict[type[Statistic], Any], folds: dict[type[Statistic], Fold], block: Block) -> None:
+    """Let one loop do the work of two statistics that are made of the same sums."""
+    if Intensity in folds and Spread in folds:
+        intensity = states[Intensity]
+        spread = replace(states[Spread], count=intensity.count, total=intensity.total)
+        fold = intensity.with_spread(spread.m2, block)
+        if fold:
+            states[Spread], folds[Intensity], folds[Spread] = spread, fold, _nothing
+
+
+def _nothing(part: folding.Part) -> None:
+    """What is left to do for a statistic that another one brings up to date."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Compiled statistics against those in numpy: the same bits, whatever the slabs, parts and threads."""
 
+import subprocess
+import sys
 from dataclasses import fields
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objclass.features import closure, folding, gather
+from objclass.features import Frame, closure, feature_set, folding, gather, measure
 from objclass.features.statistics import (
     Block,
     Central,
@@ -19,21 +21,11 @@ from objclass.features.statistics import (
     Spread,
 )
 from objclass.kernels import Kernels
+from objclass.segmentation import label
 
 STATISTICS = (Extent, Intensity, Spread, Central, CoordinateScatter, CoordinateAxes)
 DTYPES = ("?", "u1", "u2", "i2", "i4", "f4", "f8", ">u2", "u8")
 ODD = (np.nan, np.inf, -np.inf, -0.0, 1e38, -1e38, 1e-40)
-
-
-@pytest.fixture
-def compiled(monkeypatch):
-    """However little there is to do."""
-
-    def always():
-        monkeypatch.setattr(Kernels, "choose", lambda self, work, known=0: self.compiled[0])
-
-    yield always
-    monkeypatch.undo()
 
 
 @st.composite
@@ -89,7 +81,65 @@ def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
     wanted = closure([*STATISTICS, *([Histogram] if raw.shape[3] == 1 else [])])
     expected = gather(wanted, blocks(labels, raw, max(labels.shape)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Kernels, "choose", lambda self, work, known=0: self.compiled[0])
+        patch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
         patch.setattr(folding, "PART", part)
         found = gather(wanted, blocks(labels, raw, lines), threads)
     assert_equal(found, expected)
+
+
+def test_compiled_code_may_take_over_within_a_frame(rng, monkeypatch):
+    """Once there was enough to do: states are the same on either side."""
+    labels = np.repeat(rng.integers(0, 9, (6, 10, 8)), 5, axis=2).astype(np.uint32)
+    raw = rng.integers(0, 99, (*labels.shape, 1)).astype(np.uint8)
+    wanted = closure([*STATISTICS, Histogram])
+    expected = gather(wanted, blocks(labels, raw, 6))
+    asked = []
+
+    def later(self, *_):
+        asked.append(self)
+        return self.compiled[0] if asked.count(self) > 2 else None
+
+    monkeypatch.setattr(Kernels, "choose", later)
+    assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
+    assert any(asked.count(kernel) > 2 for kernel in asked)
+
+
+def test_pixels_that_cannot_be_written(rng, monkeypatch):
+    labels = np.repeat(rng.integers(0, 9, (1, 10, 8)), 5, axis=2).astype(np.uint32)
+    raw = rng.random((*labels.shape, 1)).astype(np.float32)
+    wanted = closure([*STATISTICS, Histogram])
+    expected = gather(wanted, blocks(labels, raw, 10))
+    labels.flags.writeable = raw.flags.writeable = False
+    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    assert_equal(gather(wanted, blocks(labels, raw, 10)), expected)
+
+
+@pytest.mark.parametrize(("ndim", "channels"), [(2, 1), (2, 3), (3, 1), (3, 2)])
+@pytest.mark.parametrize("name", ["Standard Object Features", "regionprops"])
+def test_features_are_the_same_compiled(name, ndim, channels, rng, monkeypatch):
+    shape = (1, 30, 40) if ndim == 2 else (5, 12, 20)
+    objects = label(rng.random(shape) < 0.55)
+    raw = rng.integers(0, 200, (*shape, channels)).astype(np.uint16)
+    frame = Frame(objects, lambda where: raw[where], channels, (1.0,) * ndim)
+    features = [f for f in feature_set(name).values() if f.scope == "object" and f.fits(ndim, channels)]
+    expected = measure(frame, features)
+    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    for voxels in (1, 1000, 1 << 22):
+        for key, numbers in measure(frame, features, voxels).items():
+            assert np.array_equal(numbers, expected[key], equal_nan=True), key
+
+
+def test_small_frames_do_not_load_numba():
+    """It takes longer to load than they take."""
+    program = (
+        "import sys, numpy as np\n"
+        "from objclass.core import Objects\n"
+        "from objclass.features import Frame, choose, measure\n"
+        "labels = np.kron(np.arange(16, dtype=np.uint32).reshape(1, 4, 4), np.ones((1, 128, 128), np.uint32))\n"
+        "raw = np.ones((*labels.shape, 1), np.uint8)\n"
+        "frame = Frame(Objects(labels, 15), lambda where: raw[where], 1, (1.0, 1.0))\n"
+        "features = choose(['Standard Object Features'], 2, 1)\n"
+        "measure(frame, [f for f in features if f.scope == 'object'])\n"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
