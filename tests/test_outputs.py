@@ -28,7 +28,7 @@ from objclass.settings import EXPORT_DEFAULTS, ExportSettings
 class FolderWriter:
     """A format of a folder that holds several datasets, as N5."""
 
-    chunks = (1,) * 5
+    chunks = (1,) * 4
 
     def __init__(self, path, image, previous=None):
         self.folder = Path(path)
