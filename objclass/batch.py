@@ -50,6 +50,9 @@ from objclass.settings import (
 
 log = logging.getLogger("objclass")
 
+KEPT_CHUNKS = 1 << 28
+"""Most bytes of unpacked chunks of inputs that are kept for the next block."""
+
 OVERHEAD = 300_000_000
 """Bytes that Python and the libraries take, whatever the images."""
 
@@ -167,7 +170,7 @@ def limits_for(resources: ResourceSettings) -> Limits:
         free = machine.free_memory()
         memory = None if free is None else max(free // 2, LEAST_MEMORY - OVERHEAD)
     limits = Limits(memory, resources.block_shape, resources.jobs or machine.cores())
-    images.KEPT.most = limits.share(images.KEPT.most)
+    images.limit(limits.share(KEPT_CHUNKS), limits.jobs)
     return limits
 
 

@@ -14,12 +14,20 @@ from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack
 from objclass.registry import READERS, lookup
 
-__all__ = ["KEPT", "dataset_name", "from_array", "open_image"]
+__all__ = ["dataset_name", "from_array", "limit", "open_image"]
 
 log = logging.getLogger("objclass")
 
 _FOLDERS = {".n5", ".zarr"}
 """Formats that are a folder of files."""
+
+
+def limit(kept: int, threads: int) -> None:
+    """How many bytes of unpacked chunks this process keeps, and how many threads pack and unpack them."""
+    from objclass.images import chunk_grid
+
+    KEPT.most = kept
+    chunk_grid.threads = threads
 
 
 def open_image(

@@ -15,7 +15,7 @@ from objclass.core import AnyArray
 CHUNK_BYTES = 512_000
 """Aim for the size of a chunk, as ilastik has it."""
 
-THREADS = min(os.cpu_count() or 1, 4)
+threads = min(os.cpu_count() or 1, 4)
 """Threads that pack or unpack the chunks of an image."""
 
 
@@ -119,12 +119,12 @@ class ChunkThreads:
 
     def __init__(self, work: Callable[..., Any]) -> None:
         self._work = work
-        self._pool = ThreadPoolExecutor(THREADS)
+        self._pool = ThreadPoolExecutor(threads)
         self._running: deque[Future[Any]] = deque()
 
     def put(self, *arguments: Any) -> Future[Any]:
         """Start the work on a chunk; raises what went wrong with an earlier one."""
-        while len(self._running) >= 4 * THREADS:
+        while len(self._running) >= 4 * threads:
             self._running.popleft().result()
         future = self._pool.submit(self._work, *arguments)
         self._running.append(future)

@@ -18,9 +18,9 @@ import tifffile
 
 from objclass.core import OutputImage, PixelSize, to_canonical
 from objclass.errors import OutputError
-from objclass.images import open_image
+from objclass.images import chunk_grid, open_image
 from objclass.images.attributes import axistags
-from objclass.images.chunk_grid import THREADS, chunk_shape
+from objclass.images.chunk_grid import chunk_shape
 from objclass.images.hdf5 import Hdf5Writer
 from objclass.images.sequence import slices
 from objclass.registry import FORMAT_SUFFIXES, WRITERS, resolve
@@ -224,7 +224,7 @@ def test_few_chunks_wait_where_blocks_come_in_scan_order(tmp_path: Path) -> None
         region = (slice(0, 100), slice(0, 100), slice(z, z + 10))
         writer.write(region, np.ones((100, 100, 10)))
         waiting.append(sum(chunk.nbytes for chunk, _ in writer._grid.waiting.values()))
-        assert len(writer._packed) <= 4 * THREADS + layer // prod(writer._grid.chunks) // 8
+        assert len(writer._packed) <= 4 * chunk_grid.threads + layer // prod(writer._grid.chunks) // 8
     writer.close()
     assert max(waiting) <= layer
     assert waiting[-1] == 0
