@@ -238,7 +238,8 @@ class HeldLabels:
     def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits) -> None:
         self._cut, self._limits = cut, limits
         self._shape = shape
-        self._array = np.zeros(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
+        # not zeros: these come page by page, which takes longer than to fill them
+        self._array = np.empty(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
 
     def write(self, number: int, labels: NDArray[np.uint32]) -> None:
         """Put down a slab, with ids of its own from 1."""

@@ -5,7 +5,7 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -13,21 +13,8 @@ from numpy.lib import format as npy
 from objclass.core import AnyArray, OutputImage, Stored
 from objclass.errors import ImageError
 from objclass.images.paths import listed
-from objclass.images.plane import let_go, reserve
+from objclass.images.plain import PlainFile, PlainStore
 from objclass.images.source import Source, axes_by_shape
-
-
-@dataclass(frozen=True)
-class NpyStore:
-    """The array in a ``.npy`` file."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region; only their part of the file is touched."""
-        return np.array(npy.open_memmap(self.path, mode="r")[region])
 
 
 @dataclass(frozen=True)
@@ -43,21 +30,6 @@ class NpzStore:
         """Pixels of the region."""
         stamp = os.stat(self.path).st_mtime_ns
         return _unpacked(self.path, self.internal, stamp)[region].copy()
-
-
-@dataclass(frozen=True)
-class StoredStore:
-    """One of the arrays in a ``.npz`` file that packs nothing."""
-
-    path: str
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    order: Literal["C", "F"]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region; only their part of the file is touched."""
-        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[region])
 
 
 # a packed array can only be unpacked whole: block after block must not pay for that again
@@ -79,9 +51,10 @@ def open_array(path: str, internal: str = "") -> Source:
     if path.lower().endswith(".npz"):
         return _open_npz(path, internal)
     with open(path, "rb") as file:
-        shape, _, dtype = _header(path, file)
+        shape, is_fortran, dtype = _header(path, file)
+        store = PlainStore(path, file.tell(), shape, dtype, "F" if is_fortran else "C")
     _refuse_short(path, shape, dtype, os.path.getsize(path))
-    return Source(path, NpyStore(path, shape, dtype), axes_by_shape(shape), "shape")
+    return Source(path, store, axes_by_shape(shape), "shape")
 
 
 def arrays_in(path: str) -> list[str]:
@@ -113,7 +86,7 @@ def _open_npz(path: str, internal: str) -> Source:
     if entry.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
         offset = _content_offset(path, entry) + header
         _refuse_short(path, shape, dtype, entry.file_size - header)
-        store = StoredStore(path, offset, shape, dtype, "F" if is_fortran else "C")
+        store = PlainStore(path, offset, shape, dtype, "F" if is_fortran else "C")
     return Source(f"{path}/{name}", store, axes_by_shape(shape), "shape")
 
 
@@ -149,8 +122,8 @@ class NpyWriter:
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
         self.chunks = (1,) * len(image.axes)
-        self._map = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
-        reserve(path)
+        mapped = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
+        self._file = PlainFile(path, mapped.offset, image.shape, image.dtype)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -160,10 +133,8 @@ class NpyWriter:
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
-        self._map[region] = block
-        let_go(self._map)
+        self._file.write(region, block)
 
     def close(self) -> None:
         """Finish the file."""
-        self._map.flush()
-        del self._map
+        self._file.close()

@@ -1,7 +1,6 @@
 """What formats of a single plane share: what they hold, and how blocks come to lie in rows and columns."""
 
 import errno
-import mmap
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -211,9 +210,3 @@ def reserve(path: str) -> None:
         except OSError as fault:
             if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
                 raise
-
-
-def let_go(mapped: Any) -> None:
-    """Take written pages of a mapped file out of the memory of this process: the system has them."""
-    if hasattr(mmap, "MADV_DONTNEED"):
-        mapped._mmap.madvise(mmap.MADV_DONTNEED)  # noqa: SLF001 (numpy has no other way)

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, OutputImage, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.plane import PlaneWriter, channels, let_go, reserve
+from objclass.images.plain import PlainFile, PlainStore
+from objclass.images.plane import PlaneWriter, channels, reserve
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -47,22 +48,6 @@ def _opened(path: str) -> Iterator[tifffile.TiffFile]:
         raise ImageError(message) from error
     finally:
         _quiet.reset(token)
-
-
-@dataclass(frozen=True)
-class MappedStore:
-    """Pixels that lie in the file one after the other, as they are."""
-
-    path: str
-    offset: int
-    stored: np.dtype[Any]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region; only their part of the file is touched."""
-        pixels = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
-        return np.array(pixels[region])
 
 
 class Keyframe:
@@ -247,7 +232,7 @@ def _store(path: str, file: Any, series: Any) -> Stored:
     if ahead is None or series.transform is not None or page.dtype != dtype:
         return WholeStore(path, shape, dtype)
     if series.dataoffset is not None and not series.is_multifile:
-        return _mapped(path, file, series.dataoffset, shape, dtype)
+        return _plain(path, file, series.dataoffset, shape, dtype)
     keyframe, letters = Keyframe(path, page), series.axes[ahead:]
     frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
     pages = tuple(_page(frame, keyframe, letters, shape[ahead:], dtype) for frame in frames)
@@ -281,7 +266,7 @@ def _refuse_missing(path: str, number: int, frame: Any) -> Any:
 def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stored:
     path, page = str(frame.parent.filehandle.path), keyframe.page
     if page.is_final:
-        return _mapped(path, frame.parent, frame.dataoffsets[0], shape, dtype)
+        return _plain(path, frame.parent, frame.dataoffsets[0], shape, dtype)
     offsets = np.asarray(frame.dataoffsets, np.int64)
     counts = np.asarray(frame.databytecounts, np.int64)
     expected = prod(page.chunked)
@@ -295,9 +280,9 @@ def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dty
     return SegmentedStore(path, offsets, counts, keyframe, tables, axes, shape, dtype)
 
 
-def _mapped(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> MappedStore:
+def _plain(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PlainStore:
     _refuse_truncated(path, offset + prod(shape) * dtype.itemsize, file.filehandle.size)
-    return MappedStore(path, offset, dtype.newbyteorder(file.byteorder), shape, dtype)
+    return PlainStore(path, offset, shape, dtype.newbyteorder(file.byteorder))
 
 
 def _refuse_truncated(path: str, needed: int, size: int) -> None:
@@ -390,7 +375,7 @@ class MultipageTiffWriter:
         self._axes = image.axes
         self.chunks = (1,) * len(image.axes)
         lengths = dict(zip(image.axes, image.shape, strict=True))
-        self._map: Any = tifffile.memmap(
+        mapped: Any = tifffile.memmap(
             path,
             shape=tuple(lengths.get(axis, 1) for axis in "tzcyx"),
             dtype=image.dtype.newbyteorder("<"),
@@ -400,6 +385,7 @@ class MultipageTiffWriter:
             ome=True,
             software="objclass",
         )
+        self._file = PlainFile(path, mapped.offset, mapped.shape, mapped.dtype)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -415,13 +401,11 @@ class MultipageTiffWriter:
         present = [axis for axis in "tzcyx" if axis in self._axes]
         missing = tuple("tzcyx".index(axis) for axis in "tzcyx" if axis not in present)
         ordered = block.transpose([self._axes.index(axis) for axis in present])
-        self._map[target] = np.expand_dims(ordered, missing)
-        let_go(self._map)
+        self._file.write(target, np.expand_dims(ordered, missing))
 
     def close(self) -> None:
         """Finish the file."""
-        self._map.flush()
-        del self._map
+        self._file.close()
 
 
 _OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}
