@@ -143,3 +143,20 @@ def test_small_frames_do_not_load_numba():
         "assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_slabs_may_be_some_lines_of_a_plane_in_a_volume(compiled, rng, monkeypatch):
+    labels = np.repeat(rng.integers(0, 9, (4, 10, 8)), 5, axis=2).astype(np.uint32)
+    raw = rng.random((*labels.shape, 1)).astype(np.float32)
+    wanted = closure([*STATISTICS, Histogram])
+    expected = gather(wanted, blocks(labels, raw, 4))
+
+    def lines():
+        for z in range(4):
+            for y in range(0, 10, 3):
+                cut = slice(z, z + 1), slice(y, y + 3)
+                yield Block(labels[cut], raw[cut], (z, y, 0), int(labels.max()), labels.size, 3)
+
+    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0] if compiled else None)
+    assert_equal(gather(wanted, lines, 2), expected)
