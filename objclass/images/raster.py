@@ -25,6 +25,9 @@ from objclass.images import netpbm, viff
 from objclass.images.plane import EncodedWriter
 from objclass.images.source import Source
 
+_PILLOW = ("PNG", "JPEG", "BMP", "DIB", "GIF", "PPM", "SUN")
+"""What Pillow is asked to tell apart: among all that it knows, small files may look like another."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 _RADIANCE = b"#?"
@@ -158,7 +161,7 @@ def _opened(path: str) -> Iterator[Pillow.Image]:
         warnings.simplefilter("ignore")  # such as a damaged comment beside sound pixels
         Pillow.MAX_IMAGE_PIXELS = None  # slides are larger than what Pillow takes for an attack
         try:
-            with Pillow.open(path) as image:
+            with Pillow.open(path, formats=_PILLOW) as image:
                 yield image
         except UnidentifiedImageError as error:
             message = f"{path}: is not an image, or a damaged one"

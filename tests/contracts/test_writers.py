@@ -135,7 +135,7 @@ def decoded_pages(path: Path, image: OutputImage) -> Any:
 
 
 def decoded_by_pillow(path: Path, image: OutputImage) -> Any:
-    with Pillow.open(path) as found:
+    with Pillow.open(path, formats=["PNG", "JPEG", "BMP", "GIF", "PPM", "SUN"]) as found:
         assert found.mode in ("L", "RGB")  # no palette that readers would turn into colours
         return np.asarray(found)
 
