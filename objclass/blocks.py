@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import AnyArray, IntArray
+from objclass.errors import check_signals
 
 VOXELS = 1 << 22
 """Voxels of a slab where nothing else is said."""
 
-VOXEL_BYTES = 64
+VOXEL_BYTES = 32
 """Working memory for a voxel of a slab."""
 
 TILE_VOXELS = 1 << 18
@@ -138,12 +139,15 @@ def ordered(
     the caller stops or an earlier one failed, are told to ``drop``.
     """
     if jobs == 1:
-        yield from map(function, items)
+        for item in items:
+            check_signals()
+            yield function(item)
         return
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for item in items:
+                check_signals()
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > jobs:
                     yield waiting.popleft().result()
