@@ -141,14 +141,20 @@ def ordered(
         yield from map(function, items)
         return
     waiting: deque[Future[Result]] = deque()
+
+    def take() -> Result:
+        result = waiting[0].result()  # may be interrupted: until it is here, it is one of those left
+        waiting.popleft()
+        return result
+
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > jobs:
-                    yield waiting.popleft().result()
+                    yield take()
             while waiting:
-                yield waiting.popleft().result()
+                yield take()
         finally:
             left = [future for future in waiting if not future.cancel()]
             for future in left:

@@ -26,6 +26,8 @@ from objclass.settings import ExportSettings, ProjectThreshold, ThresholdSetting
 
 SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 STANDARD = "Standard Object Features"
+SKIMAGE = {"t.h5": ("hull",), "t.csv": ("regionprops", "hull"), "t.tsv": ("regionprops",), "{nickname}.csv": ()}
+"""Name of the table -> other sets: one of HDF5 cannot have all columns."""
 SHAPES = {2: ("2D Convex Hull Features", "2D Skeleton Features"), 3: ("3D Convex Hull Features",)}
 FORMATS = (
     "hdf5", "compressed hdf5", "numpy", "multipage tiff", "png sequence", "tif sequence", "n5",
@@ -199,7 +201,7 @@ cases = st.builds(
     st.sampled_from([(0, None), (3, None), (2, 30)]),
     st.booleans(),
     st.sampled_from(FORMATS),
-    st.sampled_from(["t.csv", "t.tsv", "t.h5", "{nickname}.csv"]),
+    st.sampled_from(list(SKIMAGE)),
     st.sampled_from(["h5", "h5", "npy", "tif"]),
 )
 limits = st.builds(
@@ -286,7 +288,7 @@ def request_for(case, folder):
         "project" if case.trained else None,
         sources=SOURCES if case.trained else SOURCES[2:],
         threshold=ThresholdSettings(**({} if case.trained else case.threshold)),
-        features=() if case.trained else ("regionprops", "hull", *features_of(case.ndim, case.channels)),
+        features=() if case.trained else (*SKIMAGE[case.table], *features_of(case.ndim, case.channels)),
         margin=3,
         table_images=case.table == "t.h5",
     )
