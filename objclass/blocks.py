@@ -144,15 +144,21 @@ def ordered(
             yield function(item)
         return
     waiting: deque[Future[Result]] = deque()
+
+    def take() -> Result:
+        result = waiting[0].result()  # may be interrupted: until it is here, it is one of those left
+        waiting.popleft()
+        return result
+
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for item in items:
                 check_signals()
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > jobs:
-                    yield waiting.popleft().result()
+                    yield take()
             while waiting:
-                yield waiting.popleft().result()
+                yield take()
         finally:
             left = [future for future in waiting if not future.cancel()]
             for future in left:
