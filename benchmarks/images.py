@@ -5,6 +5,7 @@ h5 and zarr: in chunks of 64³, compressed), unless they are there.
 """
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def layers(name, seed=0):
     edges = [np.linspace(0, n, int(cell) + 1).astype(int) for n, cell in zip(shape, cells, strict=True)]
     along = 1 if shape[0] == 1 else 0
     number, total = 0, np.prod(cells)
-    for layer, (low, high) in enumerate(zip(edges[along][:-1], edges[along][1:], strict=True)):
+    for layer, (low, high) in enumerate(pairwise(edges[along])):
         rng = np.random.default_rng([seed, layer])
         size = [high - low if axis == along else n for axis, n in enumerate(shape)]
         raw = rng.integers(60, 120, size, np.uint8).astype(dtype)
@@ -49,7 +50,7 @@ def layers(name, seed=0):
 
 def boxes(edges):
     """The cells between edges along z, y, x."""
-    parts = [[slice(a, b) for a, b in zip(e[:-1], e[1:], strict=True)] for e in edges]
+    parts = [[slice(a, b) for a, b in pairwise(e)] for e in edges]
     return ((z, y, x) for z in parts[0] for y in parts[1] for x in parts[2])
 
 

@@ -26,7 +26,6 @@ HULL = ("area_convex", "solidity", "feret_diameter_max")
 def pixels(folder, size):
     """Raw data and segmentation, both z, y, x."""
     import tifffile
-
     from images import SIZES
 
     shape = SIZES[size][0]
@@ -53,15 +52,19 @@ def regionprops_table(frame, raw, names, extra=None):
     return make
 
 
+def loaded_kernels():
+    """Have kernels do all work from now on, as where they have long been loaded."""
+    kernels.Kernels.choose = lambda self, *_: self.compiled[0]
+
+
 def standard(folder, size):
     """Standard Object Features, warm, one thread."""
     from scikit import BASIC, MORE
 
+    loaded_kernels()
     raw, segmentation = pixels(folder, size)
     frame = frame_of(raw, segmentation)
-    features = [
-        f for f in choose(["Standard Object Features"], frame.objects.ndim, 1) if f.scope == "object"
-    ]
+    features = [f for f in choose(["Standard Object Features"], frame.objects.ndim, 1) if f.scope == "object"]
     return {
         "objclass": lambda: measure(frame, features),
         "np.sum": lambda: (raw.sum(), frame.objects.labels.sum()),
@@ -182,7 +185,9 @@ def one_task(options):
     from objclass.cli import Parser, headless
 
     given = [str(option) for option in options]
-    request = headless._request(Parser(headless.HeadlessOptions, "", "").parse_args(given), given)
+    request = headless._request(  # noqa: SLF001 (as the command line makes it)
+        Parser(headless.HeadlessOptions, "", "").parse_args(given), given
+    )
     project = batch.open_project(request.project)
     lanes = batch.open_lanes(request.inputs, project)
     plan = replace(batch.make_plan(request, lanes, project), limits=batch.limits_for(request.resources))
@@ -217,7 +222,7 @@ def flat_margin(project, _):
 
 def warm(folder, _):
     """Compile all kernels that these benchmarks use, whatever repays."""
-    kernels.Kernels.choose = lambda self, *_: self.compiled[0]
+    loaded_kernels()
     for dims, size in ((2, "S"), (3, "T")):
         for kind in ("standard", "all"):
             for dtype in (np.uint8, np.uint16):

@@ -49,7 +49,7 @@ class Bench:
         process([sys.executable, HERE / "images.py", self.folder, kind, size])
         return [self.folder / f"{size}_{what}.{kind}" for what in ("raw", "seg")]
 
-    def project(self, name, size, kind="tif"):
+    def project(self, name, size):
         """A project: ``standard`` (Standard Object Features without neighbourhood) or ``all`` of ilastik's."""
         dims = 2 if size in "SAB" else 3
         path = self.folder / f"{name}{dims}.ilp"
@@ -103,7 +103,7 @@ class Bench:
         found = json.loads(subprocess.run([str(c) for c in command], check=True, capture_output=True).stdout)
         return {name: middle([Taken(**taken) for taken in all_]) for name, all_ in found.items()}
 
-    def seconds(self, out="ours"):
+    def seconds(self):
         """Seconds of the parts of the last run, as ``objclass_run.json`` has them."""
         lanes = json.loads((self.folder / "objclass_run.json").read_text())["lanes"]
         return lanes[0]["seconds"]
@@ -179,9 +179,7 @@ def regionprops(bench):
 def jobs(bench):
     """Two threads against one."""
     for size in "BD":
-        found = bench.compare(
-            two=bench.run(size, "--jobs", 2), one=bench.run(size, "--jobs", 1, out="one")
-        )
+        found = bench.compare(two=bench.run(size, "--jobs", 2), one=bench.run(size, "--jobs", 1, out="one"))
         two, one = found["two"], found["one"]
         what = f"whole run, cold, {size}, `--jobs 2`: class image, table"
         yield row(what, two, f"`--jobs 1`: {one}", one.wall / two.wall, least=1.6)
@@ -201,12 +199,12 @@ def overlap(bench):
 
 def everything(bench):
     """All of ilastik's default features."""
-    for size, most, past, what in (
+    for size, most, past, image in (
         ("A", 1.5, "8.7", "2048², 2,000 objects, margin 30"),
         ("G", 3, "23.5", "256³, 1,500 objects, margin 30, 30, 1"),
     ):
         ours = bench.compare(ours=bench.run(size, *BOTH_IMAGES, name="all"))["ours"]
-        what = f"whole run, cold, all of ilastik's default features, {what}"
+        what = f"whole run, cold, all of ilastik's default features, {image}"
         yield row(f"{what}: user time", ours, f"ilastik: {past} s", ours.user, most=most, unit=" s")
         if size == "A":
             peak = ours.peak / 1e6
@@ -241,10 +239,11 @@ def lanes(bench):
         sys.executable, "-m", "objclass", "--headless", "--quiet", "--project", bench.project("standard", "S"),
         "--table_filename", folder / "table.csv", "--output_filename_format", folder / "{nickname}_{result_type}",
     ]  # fmt: skip
-    found = bench.compare(**{
+    commands = {
         name: [*common, "--raw_data", *paths["raw"][:n], "--segmentation_image", *paths["seg"][:n]]
         for name, n in (("many", LANES), ("one", 1))
-    })
+    }
+    found = bench.compare(**commands)
     many, one = found["many"], found["one"]
     each = (many.wall - one.wall) / (LANES - 1) * 1000
     what = f"{LANES} lanes of 512² in one process, class image and table: a lane beyond the first"
@@ -333,7 +332,9 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     names = [make.__name__ for make in ROWS]
-    parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument(
+        "--only", nargs="+", default=names, choices=names, metavar="NAME", help=", ".join(names)
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--big", action="store_true", help="with 1024³ and larger: 10 GB of disk")
     parser.add_argument("--folder", type=Path, help="keep images and models here")

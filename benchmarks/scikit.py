@@ -22,13 +22,15 @@ BASIC = (
 def skewness(mask, values):
     d = values[mask].astype(float)
     d -= d.mean()
-    return (d**3).mean() / (d * d).mean() ** 1.5
+    with np.errstate(invalid="ignore"):
+        return (d**3).mean() / (d * d).mean() ** 1.5
 
 
 def kurtosis(mask, values):
     d = values[mask].astype(float)
     d -= d.mean()
-    return (d**4).mean() / (d * d).mean() ** 2 - 3
+    with np.errstate(invalid="ignore"):
+        return (d**4).mean() / (d * d).mean() ** 2 - 3
 
 
 def histogram(mask, values):
