@@ -198,7 +198,8 @@ def test_a_bug_in_a_lane_is_told_in_one_line(here, monkeypatch, caplog, jobs):
     limited(monkeypatch, Limits(None, None, jobs))
 
     def broken(lane, plan, clock):
-        raise ZeroDivisionError("of nothing")
+        msg = "of nothing"
+        raise ZeroDivisionError(msg)
 
     monkeypatch.setattr(batch, "run_lane", broken)
     assert batch.run(request()) == LaneError.exit_code
