@@ -124,8 +124,8 @@ def test_features_are_the_same_compiled(name, ndim, channels, rng, monkeypatch):
     features = [f for f in feature_set(name).values() if f.scope == "object" and f.fits(ndim, channels)]
     expected = measure(frame, features)
     monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
-    for voxels in (1, 1000, 1 << 22):
-        for key, numbers in measure(frame, features, voxels).items():
+    for limits in (Limits(block=(1, 1)), Limits(block=(2, 9), jobs=2), Limits()):
+        for key, numbers in measure(replace(frame, limits=limits), features).items():
             assert np.array_equal(numbers, expected[key], equal_nan=True), key
 
 
@@ -133,7 +133,8 @@ def test_small_frames_do_not_load_numba():
     """It takes longer to load than they take."""
     program = (
         "import sys, numpy as np\n"
-        "from objclass.core import Objects\n"
+        "from objclass.blocks import Limits
+from objclass.core import Objects\n"
         "from objclass.features import Frame, choose, measure\n"
         "labels = np.kron(np.arange(16, dtype=np.uint32).reshape(1, 4, 4), np.ones((1, 128, 128), np.uint32))\n"
         "raw = np.ones((*labels.shape, 1), np.uint8)\n"
