@@ -225,7 +225,7 @@ def warm(folder, _):
     loaded_kernels()
     for dims, size in ((2, "S"), (3, "T")):
         for kind in ("standard", "all"):
-            for dtype in (np.uint8, np.uint16):
+            for dtype in (np.uint8, np.uint16, np.float32):  # floats: objects without a table of grey values
                 given = folder / f"warm_{np.dtype(dtype)}.npy"
                 np.save(given, pixels(folder, size)[0].astype(dtype))
                 command([
