@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objclass.blocks import Limits
 from objclass.features import Frame, closure, feature_set, folding, gather, measure
 from objclass.features.statistics import (
     Block,
@@ -133,8 +134,7 @@ def test_small_frames_do_not_load_numba():
     """It takes longer to load than they take."""
     program = (
         "import sys, numpy as np\n"
-        "from objclass.blocks import Limits
-from objclass.core import Objects\n"
+        "from objclass.core import Objects\n"
         "from objclass.features import Frame, choose, measure\n"
         "labels = np.kron(np.arange(16, dtype=np.uint32).reshape(1, 4, 4), np.ones((1, 128, 128), np.uint32))\n"
         "raw = np.ones((*labels.shape, 1), np.uint8)\n"
