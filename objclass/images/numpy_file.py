@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 
 from objclass.core import AnyArray, OutputImage, Stored
 from objclass.errors import ImageError
-from objclass.images.paths import listed
+from objclass.images.paths import pick
 from objclass.images.plane import let_go, reserve
 from objclass.images.source import Source, axes_by_shape
 
@@ -100,12 +100,7 @@ def arrays_in(path: str) -> list[str]:
 
 
 def _open_npz(path: str, internal: str) -> Source:
-    held = arrays_in(path)
-    name = internal or (held[0] if len(held) == 1 else "")
-    if name not in held:
-        wrong = f"there is no array '{internal}'," if internal else "which array?"
-        message = f"{path}: {wrong} expected {path}/NAME with one of {listed(held)}"
-        raise ImageError(message)
+    name = pick(path, arrays_in(path), internal)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         shape, is_fortran, dtype = _header(f"{path}/{name}", file)
         entry, header = archive.getinfo(f"{name}.npy"), file.tell()

@@ -83,7 +83,7 @@ A PBM file would hold one bit a pixel; as in ilastik, ``pbm`` is a PGM file of t
 def refusal(name: str, image: OutputImage) -> str | None:
     """Why a format of one plane cannot hold the image, and which can; None if it can."""
     lack = HOLDS[name].lack(image)
-    return f"{name} holds {lack}: use {nearest(image)}" if lack else None
+    return f"holds {lack}: use {nearest(image)}" if lack else None
 
 
 def nearest(image: OutputImage) -> str:

@@ -143,42 +143,42 @@ def test_rows_are_y_and_columns_x(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "axes", "dtype", "message"),
     [
-        ("png", "zyx", "u1", "png holds one plane, not (3, 11, 13) with axes zyx: use multipage tiff"),
-        ("png", "zyx", "u8", "png holds one plane, not (3, 11, 13) with axes zyx: use hdf5"),
-        ("png", "yxc", "u1", "png holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff"),
-        ("png", "yx", "f4", "png holds uint8 and uint16, not float32: use tiff"),
-        ("png", "yx", "u4", "png holds uint8 and uint16, not uint32: use tiff"),
-        ("jpg", "yx", "f4", "jpeg holds uint8, not float32: use tiff"),
-        ("jpeg", "yx", "u2", "jpeg holds uint8, not uint16: use png"),
-        ("gif", "yxc", "u1", "gif holds 1 channel, not (11, 13, 2) with axes yxc: use tiff"),
-        ("hdr", "yx", "f4", "hdr holds 3 channels, not (11, 13) with axes yx: use tiff"),
-        ("xv", "yx", "u4", "xv holds uint8, int16, int32, float32 and float64, not uint32: use tiff"),
-        ("tif", "tyxc", "u1", "tiff holds one plane, not (2, 11, 13, 2) with axes tyxc: use multi"),
-        ("tif", "yx", "f2", "tiff holds uint8, uint16, uint32, uint64, int8, int16, int32, int64, f"),
+        ("png", "zyx", "u1", "holds one plane, not (3, 11, 13) with axes zyx: use multipage tiff"),
+        ("png", "zyx", "u8", "holds one plane, not (3, 11, 13) with axes zyx: use hdf5"),
+        ("png", "yxc", "u1", "holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff"),
+        ("png", "yx", "f4", "holds uint8 and uint16, not float32: use tiff"),
+        ("png", "yx", "u4", "holds uint8 and uint16, not uint32: use tiff"),
+        ("jpg", "yx", "f4", "holds uint8, not float32: use tiff"),
+        ("jpeg", "yx", "u2", "holds uint8, not uint16: use png"),
+        ("gif", "yxc", "u1", "holds 1 channel, not (11, 13, 2) with axes yxc: use tiff"),
+        ("hdr", "yx", "f4", "holds 3 channels, not (11, 13) with axes yx: use tiff"),
+        ("xv", "yx", "u4", "holds uint8, int16, int32, float32 and float64, not uint32: use tiff"),
+        ("tif", "tyxc", "u1", "holds one plane, not (2, 11, 13, 2) with axes tyxc: use multi"),
+        ("tif", "yx", "f2", "holds uint8, uint16, uint32, uint64, int8, int16, int32, int64, f"),
         (
             "png sequence",
             "yx",
             "u1",
-            "png sequence holds 3 axes longer than 1 (and channels, not first), not ",
+            "holds 3 axes longer than 1 (and channels, not first), not ",
         ),
-        ("png sequence", "tzyx", "u1", "png sequence holds 3 axes longer than 1 (and channels, not first), "),
-        ("png sequence", "czyx", "u1", "png sequence holds 3 axes longer than 1 (and channels, not first), "),
+        ("png sequence", "tzyx", "u1", "holds 3 axes longer than 1 (and channels, not first), "),
+        ("png sequence", "czyx", "u1", "holds 3 axes longer than 1 (and channels, not first), "),
         (
             "png sequence",
             "zyxc",
             "u1",
-            "png holds 1 or 3 channels, not (11, 13, 2) with axes yxc a file: use tiff seq",
+            "each file holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff seq",
         ),
-        ("png sequence", "zyx", "f4", "png holds uint8 and uint16, not float32 a file: use tiff sequence"),
-        ("multipage tiff sequence", "zyx", "u1", "multipage tiff sequence holds 4 axes longer than 1 (and"),
+        ("png sequence", "zyx", "f4", "each file holds uint8 and uint16, not float32: use tiff sequence"),
+        ("multipage tiff sequence", "zyx", "u1", "holds 4 axes longer than 1 (and"),
         (
             "multipage tiff sequence",
             "tzyx",
             "u8",
-            "multipage tiff holds 8 to 32 bits and float64, not uint64 a file: use hdf5",
+            "each file holds 8 to 32 bits and float64, not uint64: use hdf5",
         ),
-        ("multipage tiff", "yx", "u8", "multipage tiff holds 8 to 32 bits and float64, not uint64"),
-        ("multipage tiff", "yx", "f2", "multipage tiff holds 8 to 32 bits and float64, not float1"),
+        ("multipage tiff", "yx", "u8", "holds 8 to 32 bits and float64, not uint64"),
+        ("multipage tiff", "yx", "f2", "holds 8 to 32 bits and float64, not float1"),
     ],
 )
 def test_refusals(name: str, axes: str, dtype: str, message: str) -> None:
@@ -195,7 +195,7 @@ def test_refusals(name: str, axes: str, dtype: str, message: str) -> None:
 def test_too_large_for_the_format(name: str, shape: tuple[int, int]) -> None:
     said = refusal(name, OutputImage("yx", shape, np.dtype("u1")))
     assert said is not None
-    assert said.startswith(f"{name} holds up to ")
+    assert said.startswith("holds up to ")
     assert said.endswith(": use png")
     assert refusal(name, OutputImage("yx", (30000, 30000), np.dtype("u1"))) is None
 
