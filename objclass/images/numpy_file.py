@@ -12,22 +12,9 @@ from numpy.lib import format as npy
 
 from objclass.core import AnyArray, OutputImage, Stored
 from objclass.errors import ImageError
+from objclass.images.mapped import Mapped, let_go, reserve
 from objclass.images.paths import pick
-from objclass.images.plane import let_go, reserve
 from objclass.images.source import Source, axes_by_shape
-
-
-@dataclass(frozen=True)
-class NpyStore:
-    """The array in a ``.npy`` file."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region; only their part of the file is touched."""
-        return np.array(npy.open_memmap(self.path, mode="r")[region])
 
 
 @dataclass(frozen=True)
@@ -43,21 +30,6 @@ class NpzStore:
         """Pixels of the region."""
         stamp = os.stat(self.path).st_mtime_ns
         return _unpacked(self.path, self.internal, stamp)[region].copy()
-
-
-@dataclass(frozen=True)
-class StoredStore:
-    """One of the arrays in a ``.npz`` file that packs nothing."""
-
-    path: str
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    order: Literal["C", "F"]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region; only their part of the file is touched."""
-        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[region])
 
 
 # a packed array can only be unpacked whole: block after block must not pay for that again
@@ -79,9 +51,10 @@ def open_array(path: str, internal: str = "") -> Source:
     if path.lower().endswith(".npz"):
         return _open_npz(path, internal)
     with open(path, "rb") as file:
-        shape, _, dtype = _header(path, file)
+        shape, order, dtype = _header(path, file)
+        offset = file.tell()
     _refuse_short(path, shape, dtype, os.path.getsize(path))
-    return Source(path, NpyStore(path, shape, dtype), axes_by_shape(shape), "shape")
+    return Source(path, Mapped(path, offset, shape, dtype, order), axes_by_shape(shape), "shape")
 
 
 def arrays_in(path: str) -> list[str]:
@@ -102,13 +75,13 @@ def arrays_in(path: str) -> list[str]:
 def _open_npz(path: str, internal: str) -> Source:
     name = pick(path, arrays_in(path), internal)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-        shape, is_fortran, dtype = _header(f"{path}/{name}", file)
+        shape, order, dtype = _header(f"{path}/{name}", file)
         entry, header = archive.getinfo(f"{name}.npy"), file.tell()
     store: Stored = NpzStore(path, name, shape, dtype)
     if entry.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
         offset = _content_offset(path, entry) + header
         _refuse_short(path, shape, dtype, entry.file_size - header)
-        store = StoredStore(path, offset, shape, dtype, "F" if is_fortran else "C")
+        store = Mapped(path, offset, shape, dtype, order)
     return Source(f"{path}/{name}", store, axes_by_shape(shape), "shape")
 
 
@@ -120,7 +93,7 @@ def _content_offset(path: str, entry: zipfile.ZipInfo) -> int:
     return entry.header_offset + 30 + int(name) + int(extra)
 
 
-def _header(name: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(name: str, file: Any) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
     try:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -128,7 +101,7 @@ def _header(name: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     except ValueError as error:
         message = f"{name}: is not an npy file, or a damaged one"
         raise ImageError(message) from error
-    return tuple(shape), is_fortran, dtype
+    return tuple(shape), "F" if is_fortran else "C", dtype
 
 
 def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:

@@ -2,14 +2,12 @@
 
 import os
 import re
-from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from objclass.core import AnyArray
 from objclass.errors import ImageError
+from objclass.images.mapped import Mapped
 from objclass.images.source import Source, axes_by_shape
 
 _DTYPES = "uint8|uint16|uint32|uint64|int8|int16|int32|int64|float16|float32|float64"
@@ -18,19 +16,6 @@ _NAME = re.compile(rf"((?:-\d+){{3,}})(?:-({_DTYPES}))?$")
 
 _LENGTHS = (5, 4, 3)
 """How many of the numbers in a name may be a shape."""
-
-
-@dataclass(frozen=True)
-class RawStore:
-    """Little-endian pixels in C order, from the first byte to the last."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region; only their part of the file is touched."""
-        return np.array(np.memmap(self.path, self.dtype, "r", 0, self.shape)[region])
 
 
 def open_raw(path: str, internal: str = "") -> Source:
@@ -56,4 +41,4 @@ def open_raw(path: str, internal: str = "") -> Source:
         needed = " or ".join(f"{prod(shape) * dtype.itemsize}" for shape in shapes)
         message = f"{path}: {size} bytes, its name says {needed} (shape {shapes[0]}, {dtype.name})"
         raise ImageError(message)
-    return Source(path, RawStore(path, fitting[0], dtype), axes_by_shape(fitting[0]), "shape")
+    return Source(path, Mapped(path, 0, fitting[0], dtype), axes_by_shape(fitting[0]), "shape")

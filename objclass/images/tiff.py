@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, OutputImage, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.plane import PlaneWriter, channels, let_go, reserve
+from objclass.images.mapped import Mapped, let_go, reserve
+from objclass.images.plane import PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -47,22 +48,6 @@ def _opened(path: str) -> Iterator[tifffile.TiffFile]:
         raise ImageError(message) from error
     finally:
         _quiet.reset(token)
-
-
-@dataclass(frozen=True)
-class MappedStore:
-    """Pixels that lie in the file one after the other, as they are."""
-
-    path: str
-    offset: int
-    stored: np.dtype[Any]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region; only their part of the file is touched."""
-        pixels = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
-        return np.array(pixels[region])
 
 
 class Keyframe:
@@ -296,9 +281,9 @@ def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dty
     return SegmentedStore(path, offsets, counts, keyframe, tables, axes, shape, dtype)
 
 
-def _mapped(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> MappedStore:
+def _mapped(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Mapped:
     _refuse_truncated(path, offset + prod(shape) * dtype.itemsize, file.filehandle.size)
-    return MappedStore(path, offset, dtype.newbyteorder(file.byteorder), shape, dtype)
+    return Mapped(path, offset, shape, dtype.newbyteorder(file.byteorder))
 
 
 def _refuse_truncated(path: str, needed: int, size: int) -> None:
