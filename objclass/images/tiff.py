@@ -419,7 +419,7 @@ def _ome(image: OutputImage) -> dict[str, Any]:
     size = image.pixel_size
     if size is not None:
         unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
-        for axis in set("xyz") & set(image.axes):
+        for axis in [axis for axis in "xyz" if axis in image.axes]:  # of planes, nobody stated a z
             key = f"PhysicalSize{axis.upper()}"
             found |= {key: getattr(size, axis), f"{key}Unit": unit}
     if len(image.names) == channels(image) and not image.labels:

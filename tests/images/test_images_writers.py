@@ -461,6 +461,23 @@ def test_channels_of_a_tiff(tmp_path: Path, count: int, dtype: str) -> None:
     assert np.array_equal(open_image(f"{tmp_path}/a.tif").read()[0, 0], pixels.transpose(1, 2, 0))
 
 
+def test_planes_state_no_z(tmp_path: Path) -> None:
+    image = image_of("yx", pixel_size=PixelSize(0.5, 0.25, 1, "um"))
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels_of(image))
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        assert "PhysicalSizeX" in file.ome_metadata
+        assert "PhysicalSizeZ" not in file.ome_metadata
+    assert open_image(f"{tmp_path}/a.tiff").pixel_size == image.pixel_size
+
+
+@pytest.mark.parametrize("name", ["compressed hdf5", "n5"])
+def test_range_of_values_comes_back(tmp_path: Path, name: str) -> None:
+    image = image_of("zyx", "u2", drange=(0, 4095))
+    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    write(path, name, image, pixels_of(image))
+    assert open_image(str(path)).drange == (0, 4095)
+
+
 def test_streamed_formats_do_not_hold_the_image(tmp_path: Path) -> None:
     for name in ("tif", "multipage tiff", "numpy"):
         writer = resolve(WRITERS[name])(str(tmp_path / "a"), image_of("yx"), None)
