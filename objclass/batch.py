@@ -23,7 +23,7 @@ import numpy as np
 from objclass import images, machine, maps, tables
 from objclass.blocks import VOXEL_BYTES, Limits, ordered
 from objclass.core import Lane, PixelSize, Progress
-from objclass.errors import LaneError, ObjclassError, UsageError
+from objclass.errors import LaneError, ObjclassError, UsageError, check_signals
 from objclass.features import choose
 from objclass.lanes import Inputs, distinct_names, open_lanes, warn_of_pixel_sizes
 from objclass.outputs import (
@@ -254,6 +254,7 @@ def _as_lane_error(task: Task) -> Iterator[None]:
         message = f"{task.name}: {fault}"
         raise LaneError(message) from fault
     except Exception as fault:
+        check_signals()  # libraries may make something else of one
         message = f"{task.name}: unexpected {type(fault).__name__}: {fault} (a bug: --debug shows where)"
         raise LaneError(message) from fault
 

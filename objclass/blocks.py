@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import AnyArray, IntArray
+from objclass.errors import check_signals
 
 VOXELS = 1 << 22
 """Voxels of a slab where nothing else is said."""
 
-VOXEL_BYTES = 64
+VOXEL_BYTES = 32
 """Working memory for a voxel of a slab."""
 
 TILE_VOXELS = 1 << 18
@@ -138,17 +139,26 @@ def ordered(
     the caller stops or an earlier one failed, are told to ``drop``.
     """
     if jobs == 1:
-        yield from map(function, items)
+        for item in items:
+            check_signals()
+            yield function(item)
         return
     waiting: deque[Future[Result]] = deque()
+
+    def take() -> Result:
+        result = waiting[0].result()  # may be interrupted: until it is here, it is one of those left
+        waiting.popleft()
+        return result
+
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for item in items:
+                check_signals()
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > jobs:
-                    yield waiting.popleft().result()
+                    yield take()
             while waiting:
-                yield waiting.popleft().result()
+                yield take()
         finally:
             left = [future for future in waiting if not future.cancel()]
             for future in left:

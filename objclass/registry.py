@@ -59,8 +59,8 @@ WRITERS = {
     **{f"{name} sequence": f"objclass.images.sequence:{name.upper()}" for name in PLANE_WRITERS},
     "single-scale OME-Zarr": "objclass.images.omezarr:SingleScaleWriter",
     "multi-scale OME-Zarr": "objclass.images.omezarr:MultiScaleWriter",
-    "n5": "objclass.images.n5_writer:N5Writer",
-    "compressed n5": "objclass.images.n5_writer:CompressedN5Writer",
+    "n5": "objclass.images.n5:N5Writer",
+    "compressed n5": "objclass.images.n5:CompressedN5Writer",
     "dvid": "objclass.images.dvid:DvidWriter",
 }
 """Name of an output format -> its writer."""

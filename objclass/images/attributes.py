@@ -1,12 +1,14 @@
-"""What ilastik writes beside the pixels of a dataset, whatever the container: axistags and their kin."""
+"""What stands beside the pixels of a dataset, whatever the container: ilastik's axistags and their kin."""
 
 import json
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from objclass.core import AnyArray, OutputImage, PixelSize
-from objclass.images.source import MICROMETRES
+from objclass.images.source import MICROMETRES, axes_by_shape, known_pixel_size
 
 _TYPE_FLAGS = {"c": 1, "x": 2, "y": 2, "z": 2, "t": 8}
 """vigra's kinds of axes: channel, space, time."""
@@ -63,3 +65,56 @@ def _in_dtype(drange: tuple[float, float], dtype: np.dtype[Any]) -> AnyArray:
         limits = np.iinfo(dtype)
         return np.array([max(min(int(b), limits.max), limits.min) for b in bounds], dtype)
     return bounds.astype(dtype)
+
+
+def write_json(folder: str, name: str, content: Mapping[str, Any]) -> None:
+    """Write attributes into a file of a folder, which is made."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False, default=np.ndarray.tolist)
+
+
+def stated_axes(found: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[str, str]:
+    """Axes of a dataset, and what says so: ``axistags``, else ``axes``, the fastest one first, else its shape."""
+    if "axistags" in found:
+        try:
+            axes = "".join(str(tag["key"]) for tag in _tags(found))
+        except (ValueError, TypeError, KeyError):
+            return "", "attribute axistags, which is damaged"
+        if axes and "?" not in axes:
+            return axes.lower(), "axistags"
+    if "axes" in found:
+        letters = [_text(letter) for letter in np.atleast_1d(found["axes"])]
+        return "".join(letters)[::-1].lower(), "attribute axes"
+    return axes_by_shape(shape), "shape"
+
+
+def stated_drange(found: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Smallest and largest possible value, where ``drange`` says so."""
+    stored = np.ravel(found.get("drange", ()))
+    if stored.shape != (2,) or stored.dtype.kind not in "iuf":
+        return None
+    low, high = (float(bound) for bound in stored)
+    return low, high
+
+
+def tagged_size(found: Mapping[str, Any], axes: str) -> PixelSize | None:
+    """The pixel size, where ``axistags`` with ``axis_units`` say so."""
+    try:
+        sizes = {tag["key"]: float(tag.get("resolution", 0)) for tag in _tags(found)}
+        return known_pixel_size(sizes, _parsed(found.get("axis_units", {})), axes)
+    except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
+        return None
+
+
+def _tags(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(_parsed(found["axistags"])["axes"])
+
+
+def _parsed(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else json.loads(_text(value))
+
+
+def _text(value: Any) -> str:
+    plain = value.item() if isinstance(value, np.ndarray | np.generic) else value
+    return plain.decode() if isinstance(plain, bytes) else str(plain)

@@ -1,6 +1,5 @@
 """HDF5, as ilastik reads and writes it: a dataset with its axes in the attribute ``axistags``."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -16,17 +15,11 @@ import numpy as np
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize
 from objclass.errors import ImageError, OutputError
-from objclass.images.attributes import attributes, element_size
+from objclass.images.attributes import attributes, element_size, stated_axes, stated_drange, tagged_size
 from objclass.images.chunk_grid import ChunkThreads, Grid, chunk_shape, deflated
 from objclass.images.packed import read_packed, unpacker
 from objclass.images.paths import listed
-from objclass.images.source import (
-    Source,
-    axes_by_shape,
-    is_image_shape,
-    known_pixel_size,
-    reason,
-)
+from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 
 
 @dataclass(frozen=True)
@@ -64,10 +57,10 @@ def open_dataset(path: str, internal: str = "") -> Source:
         dataset = _find(file, path, internal)
         name = dataset.name.strip("/")
         shape = tuple(dataset.shape or ())
-        axes, axes_from = _axes(dataset, shape)
+        axes, axes_from = stated_axes(dataset.attrs, shape)
         store = Hdf5Store(path, name, shape, dataset.dtype, dataset.chunks)
         size = _pixel_size(dataset, axes)
-        return Source(f"{path}/{name}", store, axes, axes_from, _drange(dataset), size)
+        return Source(f"{path}/{name}", store, axes, axes_from, stated_drange(dataset.attrs), size)
 
 
 def arrays_in(path: str) -> list[str]:
@@ -122,45 +115,10 @@ def _told(dataset: Any) -> str:
     return f"{dataset.name.strip('/')} {dataset.shape} {dataset.dtype}"
 
 
-def _axes(dataset: Any, shape: tuple[int, ...]) -> tuple[str, str]:
-    if "axistags" in dataset.attrs:
-        try:
-            axes = "".join(str(tag["key"]) for tag in _tags(dataset))
-        except (ValueError, TypeError, KeyError):
-            return "", "attribute axistags, which is damaged"
-        if "?" not in axes:
-            return axes.lower(), "axistags"
-    if "axes" in dataset.attrs:
-        letters = [_text(letter) for letter in np.atleast_1d(dataset.attrs["axes"])]
-        return "".join(letters)[::-1].lower(), "attribute axes"
-    return axes_by_shape(shape), "shape"
-
-
-def _tags(dataset: Any) -> list[dict[str, Any]]:
-    return list(json.loads(_text(dataset.attrs["axistags"]))["axes"])
-
-
-def _text(value: Any) -> str:
-    plain = value.item() if isinstance(value, np.ndarray | np.generic) else value
-    return plain.decode() if isinstance(plain, bytes) else str(plain)
-
-
-def _drange(dataset: Any) -> tuple[float, float] | None:
-    stored = np.ravel(dataset.attrs.get("drange", ()))
-    if stored.shape != (2,) or stored.dtype.kind not in "iuf":
-        return None
-    low, high = (float(bound) for bound in stored)
-    return low, high
-
-
 def _pixel_size(dataset: Any, axes: str) -> PixelSize | None:
-    try:
-        sizes = {tag["key"]: float(tag.get("resolution", 0)) for tag in _tags(dataset)}
-        units = json.loads(_text(dataset.attrs.get("axis_units", "{}")))
-        size = known_pixel_size(sizes, units, axes)
-    except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
-        size = None
+    """By the first of: axistags; ``element_size_um``."""
     elements = np.ravel(dataset.attrs.get("element_size_um", ()))
+    size = tagged_size(dataset.attrs, axes)
     if size is None and elements.shape == (3,):
         micrometres = dict(zip("zyx", elements, strict=True))
         size = known_pixel_size(micrometres, dict.fromkeys("xyz", "um"), axes)

@@ -4,7 +4,6 @@ The format is that of OME-NGFF 0.4 (https://ngff.openmicroscopy.org/0.4) on top 
 (https://zarr-specs.readthedocs.io, version 2), with ilastik's attributes on each array.
 """
 
-import json
 import os
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from objclass.core import AXES, AnyArray, OutputImage, PixelSize, to_canonical
-from objclass.images.attributes import attributes
+from objclass.images.attributes import attributes, write_json
 from objclass.images.chunk_grid import ChunkThreads, Grid, chunk_shape
 
 AXES_ZARR = "tczyx"
@@ -49,8 +48,8 @@ class SingleScaleWriter:
         self.chunks = tuple(sides[axis] for axis in image.axes)
         while not self._levels[-1].is_one_chunk and len(self._levels) != self._most_levels:
             self._levels.append(self._levels[-1].halved())
-        _write_json(path, ".zgroup", {"zarr_format": 2})
-        _write_json(path, ".zattrs", _metadata(image, self._levels))
+        write_json(path, ".zgroup", {"zarr_format": 2})
+        write_json(path, ".zattrs", _metadata(image, self._levels))
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -111,10 +110,9 @@ class Level:
         chunks = chunk_shape(AXES_ZARR, shape, image.dtype, CHUNK_BYTES)
         self.chunks = _even(chunks, shape)
         self._grid = Grid(shape, self.chunks, image.dtype)
-        _write_json(self._array, ".zarray", _array(self._grid))
-        _write_json(
-            self._array, ".zattrs", _plain(attributes(replace(image, pixel_size=self.pixel_size), AXES_ZARR))
-        )
+        write_json(self._array, ".zarray", _array(self._grid))
+        described = attributes(replace(image, pixel_size=self.pixel_size), AXES_ZARR)
+        write_json(self._array, ".zattrs", described)
 
     @property
     def pixel_size(self) -> PixelSize | None:
@@ -198,16 +196,6 @@ def _write_chunk(path: str, chunk: AnyArray) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(packed)
-
-
-def _write_json(folder: str, name: str, content: dict[str, Any]) -> None:
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-
-
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
 
 
 def _array(grid: Grid) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objclass.blocks import Limits
 from objclass.features import Frame, closure, feature_set, folding, gather, measure
 from objclass.features.statistics import (
     Block,
@@ -124,8 +125,8 @@ def test_features_are_the_same_compiled(name, ndim, channels, rng, monkeypatch):
     features = [f for f in feature_set(name).values() if f.scope == "object" and f.fits(ndim, channels)]
     expected = measure(frame, features)
     monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
-    for voxels in (1, 1000, 1 << 22):
-        for key, numbers in measure(frame, features, voxels).items():
+    for limits in (Limits(block=(1, 1)), Limits(block=(2, 9), jobs=2), Limits()):
+        for key, numbers in measure(replace(frame, limits=limits), features).items():
             assert np.array_equal(numbers, expected[key], equal_nan=True), key
 
 

@@ -1,6 +1,7 @@
 """Folders of chunks: which array of them is read, what its axes and its pixel size are."""
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +156,55 @@ def test_importing_images_imports_no_store_library() -> None:
 # --- N5
 
 
-@pytest.mark.parametrize("compression", ["raw", "gzip", "bzip2", "xz"])
-def test_blocks_of_n5(tmp_path: Path, compression: str) -> None:
-    save_n5(tmp_path / "a.n5" / "s0", VOLUME, compression)
-    assert np.array_equal(open_image(f"{tmp_path}/a.n5").read(), VOLUME)
+@pytest.mark.parametrize(
+    "compression",
+    ["raw", "gzip", {"type": "gzip", "useZlib": True}, "bzip2", "xz", "zstd",
+     {"type": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f8"])
+def test_blocks_of_n5(tmp_path: Path, compression: Any, dtype: str) -> None:
+    pixels = VOLUME.astype(dtype)
+    save_n5(tmp_path / "a.n5" / "s0", pixels, compression)
+    image = open_image(f"{tmp_path}/a.n5")
+    assert image.dtype == pixels.dtype
+    assert np.array_equal(image.read(), pixels)
+    t, z, y, x, c = (slice(n // 3, n // 3 + 1 + n // 2) for n in VOLUME.shape)
+    assert np.array_equal(image.read((t, z, y, x, c)), pixels[t, z, y, x, c])
+
+
+def test_absent_padded_and_damaged_blocks_of_n5(tmp_path: Path) -> None:
+    pixels = np.arange(1, 20 * 33 + 1, dtype=np.uint16).reshape(20, 33)
+    save_n5(tmp_path / "a.n5", pixels, "raw")  # blocks of 16
+    first, last = tmp_path / "a.n5/0/0", tmp_path / "a.n5/2/1"
+    padded = np.pad(pixels[16:, 32:], ((0, 12), (0, 15)))
+    last.write_bytes(struct.pack(">HHII", 0, 2, 16, 16) + padded.astype(">u2").tobytes())
+    first.unlink()
+    expected = pixels.copy()
+    expected[:16, :16] = 0
+    assert np.array_equal(open_image(f"{tmp_path}/a.n5").read()[0, 0, ..., 0], expected)
+    for content in (
+        b"",
+        struct.pack(">HHII", 0, 2, 16, 16) + bytes(100),
+        struct.pack(">HHII", 0, 2, 1, 16) + bytes(32),
+        struct.pack(">HHI", 0, 1, 256) + bytes(512),
+        struct.pack(">HHIII", 1, 2, 16, 16, 256) + bytes(512),
+    ):
+        first.write_bytes(content)
+        with pytest.raises(ImageError, match=r"a\.n5.*damaged"):
+            open_image(f"{tmp_path}/a.n5").read()
+
+
+def test_n5_packed_in_another_way(tmp_path: Path) -> None:
+    save_n5(tmp_path / "a.n5" / "s0", VOLUME)
+    attributes = tmp_path / "a.n5/s0/attributes.json"
+    known = json.loads(attributes.read_text())
+    attributes.write_text(json.dumps(known | {"compression": {"type": "lz4", "blockSize": 65536}}))
+    with pytest.raises(ImageError, match=r"a\.n5/s0: is packed with 'lz4', expected one of raw, gzip"):
+        open_image(f"{tmp_path}/a.n5")
+    attributes.write_text("{")
+    with pytest.raises(ImageError, match=r"attributes\.json: is damaged: "):
+        open_image(f"{tmp_path}/a.n5/s0")
 
 
 @pytest.mark.parametrize(
@@ -173,6 +219,7 @@ def test_blocks_of_n5(tmp_path: Path, compression: str) -> None:
             "zxy", PixelSize(0.5, 0.5, 0.5, "um"),
         ),
         ({"axistags": "no json"}, "", None),
+        ({"axistags": json.dumps({"axes": [{"key": a} for a in "yxt"]})}, "yxt", None),
         ({"resolution": [0.5, 0.25, 2]}, "zyx", PixelSize(0.5, 0.25, 2, "um")),
         ({"resolution": [500, 250, 2000], "units": ["nm"] * 3}, "zyx", PixelSize(500, 250, 2000, "nm")),
         (

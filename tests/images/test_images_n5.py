@@ -11,10 +11,10 @@ import pytest
 
 from objclass.core import OutputImage, PixelSize
 from objclass.errors import OutputError
-from objclass.images import n5_writer
+from objclass.images import n5
 from objclass.images.attributes import axistags
 from objclass.images.dvid import DvidWriter
-from objclass.images.n5_writer import CompressedN5Writer, N5Writer
+from objclass.images.n5 import CompressedN5Writer, N5Writer
 
 WRITERS = [N5Writer, CompressedN5Writer]
 
@@ -57,7 +57,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_tensorstore_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer_class: Any, dtype: str
 ) -> None:
-    monkeypatch.setattr(n5_writer, "chunk_shape", lambda *_: (16, 20, 37))
+    monkeypatch.setattr(n5, "chunk_shape", lambda *_: (16, 20, 37))
     image = image_of(dtype=dtype)
     pixels = pixels_of(image)
     path = write(tmp_path / "a.n5", writer_class, image, pixels)
@@ -70,7 +70,7 @@ def test_tensorstore_reads_it(
 def test_same_image_makes_the_same_files_whatever_the_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer_class: Any
 ) -> None:
-    monkeypatch.setattr(n5_writer, "chunk_shape", lambda *_: (16, 20, 37))
+    monkeypatch.setattr(n5, "chunk_shape", lambda *_: (16, 20, 37))
     image = image_of()
     once = files(write(tmp_path / "a", writer_class, image, pixels_of(image)))
     for seed, side in enumerate((5, 16, 31)):
@@ -128,7 +128,7 @@ def test_kept_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.Monke
     def fail(*_: Any) -> None:
         raise OSError
 
-    monkeypatch.setattr(n5_writer.os, "link", fail)
+    monkeypatch.setattr(n5.os, "link", fail)
     test_datasets_share_a_container_and_keep_what_else_it_held(tmp_path)
 
 
