@@ -111,36 +111,24 @@ def fold(function: Any, folds: Sequence[Fold], block: "Block", threads: int) -> 
     given = {name: array for one in folds for name, array in one.arrays.items()}
     states = [given.get(name, np.empty(0, kind[:-1])) for name, kind in STATES.items()]
     depth, height, width, channels = block.raw.shape
+    step = max(PART // width, 1)  # lines of a part
     labels = np.ascontiguousarray(block.labels, np.uint32)
+    pixels = block.raw.reshape(depth * height * width, channels)
     z0, y0, _ = block.origin
-    lines, step = depth * height, max(PART // width, 1)
-    pixels = block.raw.reshape(lines, width, channels)
 
     def work(share: int) -> None:
+        space, ends = np.empty(SPACE), np.empty(width, np.int64)
         runs = np.empty((step * width, COLUMNS), np.int64)
         call = function.bind(
             *(wanted, block.count, block.ndim, channels, *states),
-            *(
-                np.empty(SPACE),
-                np.empty(width, np.int64),
-                runs,
-                labels,
-                width,
-                height,
-                y0,
-                z0,
-                share,
-                threads,
-            ),
+            *(space, ends, runs, labels, width, height, y0, z0, share, threads),
         )
         with np.errstate(over="ignore", invalid="ignore"):  # threads have states of their own
-            for line in range(0, lines, step):
-                part = pixels[line : line + step].reshape(-1, channels)
+            for line in range(0, depth * height if wanted else 0, step):
+                part = pixels[line * width : (line + step) * width]
                 values = np.ascontiguousarray(part.T, np.float32)
                 call(line, len(part) // width, values, len(part))
 
-    if not wanted:
-        return
     if threads == 1:
         work(0)
         return
