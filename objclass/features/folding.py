@@ -153,6 +153,7 @@ def find_runs(
             ends[changes] = x + 1
             changes += labels[at + x] != labels[at + x + 1]
         ends[changes] = width
+        y, z = y0 + row % height, z0 + row // height
         start = 0
         for i in range(changes + 1):
             label, end = labels[at + start], ends[i]
@@ -161,7 +162,7 @@ def find_runs(
                     here = COLUMNS * found
                     runs[here + OBJECT] = label - 1
                     runs[here + X] = start
-                    runs[here + Y], runs[here + Z] = y0 + row % height, z0 + row // height
+                    runs[here + Y], runs[here + Z] = y, z
                     runs[here + LENGTH] = min(end - start, BATCH)
                     runs[here + START] = (row - line) * width + start
                     start += BATCH
