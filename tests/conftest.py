@@ -88,3 +88,13 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(line("case", "objects", "columns", "worst column", "difference", "voxels"))
     for case, objects, columns, name, gap, voxels in module.REPORT:
         terminalreporter.write_line(line(case, objects, columns, name[:30], f"{gap:g}", voxels))
+
+
+@pytest.fixture(autouse=True)
+def _limits_end_with_the_test():
+    """What one run may keep and use is not what the next test starts with."""
+    from objclass.images import chunk_grid, chunks
+
+    before = chunks.KEPT.most, chunk_grid.threads
+    yield
+    chunks.KEPT.most, chunk_grid.threads = before
