@@ -1,19 +1,22 @@
 """Images to measure with: ellipsoids that do not touch, on noise; seeded, made layer by layer.
 
-``python benchmarks/images.py FOLDER A B C D`` writes ``A_raw.tif`` and ``A_seg.tif`` …; of ``E`` (1024³) and
-``F`` (2048 × 1024 × 1024), chunked HDF5 and Zarr.
+``python benchmarks/images.py FOLDER KIND NAME…`` writes ``NAME_raw.KIND`` and ``NAME_seg.KIND`` (tif: plain,
+h5 and zarr: in chunks of 64³, compressed), unless they are there.
 """
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 SIZES = {
     "S": ((1, 512, 512), 150, np.uint16),
+    "T": ((32, 128, 128), 60, np.uint8),
     "A": ((1, 2048, 2048), 2000, np.uint16),
     "B": ((1, 8192, 8192), 39_000, np.uint16),
     "C": ((256, 256, 256), 1_900, np.uint16),
+    "G": ((256, 256, 256), 1_500, np.uint8),
     "D": ((512, 512, 512), 9_700, np.uint8),
     "E": ((1024, 1024, 1024), 80_000, np.uint8),
     "F": ((2048, 1024, 1024), 160_000, np.uint8),
@@ -22,26 +25,33 @@ SIZES = {
 
 
 def layers(name, seed=0):
-    """Raw data and segmentation (uint8), a layer of planes (or rows of a single plane) at a time."""
+    """Raw data and segmentation (uint8), a layer of planes (or rows of a single plane) at a time.
+
+    The image is cut into cells, layer by layer; `count` of them, evenly spread, hold an object.
+    """
     shape, count, dtype = SIZES[name]
-    rng = np.random.default_rng(seed)
-    flat = shape[0] == 1
-    side = (np.prod(shape, dtype=float) / count) ** (1 / (2 if flat else 3))
-    cells = [1 if n == 1 else max(int(n / side), 1) for n in shape]
-    edges = [np.linspace(0, n, cell + 1).astype(int) for n, cell in zip(shape, cells, strict=True)]
-    along = 1 if flat else 0
-    for low, high in zip(edges[along][:-1], edges[along][1:], strict=True):
+    side = (np.prod(shape, dtype=float) / count) ** (1 / (2 if shape[0] == 1 else 3))
+    cells = [-(-n // side) if n > 1 else 1 for n in shape]
+    edges = [np.linspace(0, n, int(cell) + 1).astype(int) for n, cell in zip(shape, cells, strict=True)]
+    along = 1 if shape[0] == 1 else 0
+    number, total = 0, np.prod(cells)
+    for layer, (low, high) in enumerate(pairwise(edges[along])):
+        rng = np.random.default_rng([seed, layer])
         size = [high - low if axis == along else n for axis, n in enumerate(shape)]
         raw = rng.integers(60, 120, size, np.uint8).astype(dtype)
         mask = np.zeros(size, np.uint8)
-        others = [axis for axis in range(3) if axis != along]
-        for i in range(cells[others[0]]):
-            for j in range(cells[others[1]]):
-                box = [slice(0, high - low)] * 3
-                box[others[0]] = slice(edges[others[0]][i], edges[others[0]][i + 1])
-                box[others[1]] = slice(edges[others[1]][j], edges[others[1]][j + 1])
-                fill(raw, mask, tuple(box), rng)
+        inside = [np.array([0, high - low]) if axis == along else edges[axis] for axis in range(3)]
+        for box in boxes(inside):
+            if (number + 1) * count // total > number * count // total:
+                fill(raw, mask, box, rng)
+            number += 1
         yield raw, mask
+
+
+def boxes(edges):
+    """The cells between edges along z, y, x."""
+    parts = [[slice(a, b) for a, b in pairwise(e)] for e in edges]
+    return ((z, y, x) for z in parts[0] for y in parts[1] for x in parts[2])
 
 
 def fill(raw, mask, box, rng):
@@ -54,41 +64,42 @@ def fill(raw, mask, box, rng):
     raw[box][inside] += raw.dtype.type(rng.integers(20, 120))
 
 
-def write(folder, name, kinds=("tif",)):
-    """The images of a size as files ``NAME_raw`` and ``NAME_seg`` of these kinds; answers their paths."""
+def write(folder, kind, name):
+    """The images of a size as files ``NAME_raw`` and ``NAME_seg`` of this kind."""
+    paths = [Path(folder) / f"{name}_{what}.{kind}" for what in ("raw", "seg")]
+    if all(path.exists() for path in paths):
+        return
     shape, _, dtype = SIZES[name]
-    paths = {kind: [Path(folder) / f"{name}_{what}.{kind}" for what in ("raw", "seg")] for kind in kinds}
-    sinks = [
-        sink(path, shape, kind)
-        for kind in kinds
-        for path, kind in zip(paths[kind], (dtype, np.uint8), strict=True)
-    ]
+    parts = [path.with_name(f"part-{path.name}") for path in paths]
+    sinks = [sink(path, shape, kind) for path, kind in zip(parts, (dtype, np.uint8), strict=True)]
     along, start = (1 if shape[0] == 1 else 0), 0
     for pair in layers(name):
         stop = start + pair[0].shape[along]
-        for number, target in enumerate(sinks):
-            place = [slice(None)] * 3
-            place[along] = slice(start, stop)
-            target[tuple(place)] = pair[number % 2]
+        place = (slice(None),) * along + (slice(start, stop),)
+        for target, pixels in zip(sinks, pair, strict=True):
+            target[place] = pixels
         start = stop
-    return paths
+    for target, part, path in zip(sinks, parts, paths, strict=True):
+        if kind == "h5":
+            target.file.close()
+        elif kind == "tif":
+            target.flush()
+        part.rename(path)
 
 
 def sink(path, shape, dtype):
-    """An array in a new file: plain TIFF, HDF5 (gzip, 64³ chunks) or Zarr."""
+    """An array in a new file."""
     chunks = tuple(min(n, 64 if shape[0] > 1 else 512) for n in shape)
     if path.suffix == ".tif":
         import tifffile
 
-        return tifffile.memmap(path, shape=shape, dtype=dtype, photometric="minisblack",
-                               metadata={"axes": "ZYX"})  # fmt: skip
+        layout = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+        return tifffile.memmap(path, shape=shape, dtype=dtype, **layout)
     if path.suffix == ".h5":
         import h5py
 
-        file = h5py.File(path, "w")
-        data = file.create_dataset(
-            "data", shape, dtype, chunks=chunks, compression="gzip", compression_opts=1
-        )
+        packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1}
+        data = h5py.File(path, "w").create_dataset("data", shape, dtype, **packed)
         data.attrs["axistags"] = '{"axes": [{"key": "z"}, {"key": "y"}, {"key": "x"}]}'
         return data
     import zarr
@@ -97,6 +108,5 @@ def sink(path, shape, dtype):
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[2:]:
-        kinds = ("h5", "zarr") if wanted in "EF" else ("tif", "h5")
-        print(write(Path(sys.argv[1]), wanted, kinds))
+    for wanted in sys.argv[3:]:
+        write(sys.argv[1], sys.argv[2], wanted)

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from objclass import images, machine, maps, tables
-from objclass.blocks import VOXEL_BYTES, Limits, ordered
+from objclass.blocks import KEPT_CHUNKS, VOXEL_BYTES, Limits, ordered
 from objclass.core import Lane, PixelSize, Progress
-from objclass.errors import LaneError, ObjclassError, UsageError
+from objclass.errors import LaneError, ObjclassError, UsageError, check_signals
 from objclass.features import choose
 from objclass.lanes import Inputs, distinct_names, open_lanes, warn_of_pixel_sizes
 from objclass.outputs import (
@@ -49,9 +49,6 @@ from objclass.settings import (
 )
 
 log = logging.getLogger("objclass")
-
-KEPT_CHUNKS = 1 << 28
-"""Most bytes of unpacked chunks of inputs that are kept for the next block."""
 
 OVERHEAD = 300_000_000
 """Bytes that Python and the libraries take, whatever the images."""
@@ -254,6 +251,7 @@ def _as_lane_error(task: Task) -> Iterator[None]:
         message = f"{task.name}: {fault}"
         raise LaneError(message) from fault
     except Exception as fault:
+        check_signals()  # libraries may make something else of one
         message = f"{task.name}: unexpected {type(fault).__name__}: {fault} (a bug: --debug shows where)"
         raise LaneError(message) from fault
 

@@ -42,3 +42,17 @@ class LaneError(ObjclassError, RuntimeError):
     """A lane failed while its pixels were read or its results written."""
 
     exit_code = 3
+
+
+class TerminatedError(BaseException):
+    """A signal to end; its argument is the number of the signal."""
+
+
+signals: list[int] = []
+"""Signals to end that came. One is raised where it comes; but libraries may swallow it there."""
+
+
+def check_signals() -> None:
+    """Raise what was swallowed elsewhere; for places that are passed again and again."""
+    if signals:
+        raise TerminatedError(signals[0])

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from argparse_dataclass import ArgumentParser
 
-from objclass.errors import ObjclassError, UsageError
+from objclass.errors import ObjclassError, TerminatedError, UsageError, check_signals, signals
 from objclass.registry import resolve
 from objclass.settings import help_of
 
@@ -26,9 +26,8 @@ COMMANDS = {
 }
 """Name of a command -> its function; anything else is the run (`objclass.cli.headless`)."""
 
-INTERRUPTED = 130
-SIGNALS = ("SIGTERM", "SIGHUP")
-"""What ends a run in an orderly way, with the exit code 128 + number (143, 129)."""
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""What ends a run in an orderly way, with the exit code 128 + number (130, 143, 129)."""
 
 USAGE = """\
 usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE …
@@ -142,18 +141,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_log()
     try:
         with _Terminable():
-            return int(resolve(command or "objclass.cli.headless:main")(normalise(rest)))
+            code = int(resolve(command or "objclass.cli.headless:main")(normalise(rest)))
+            check_signals()
+            return code
     except ObjclassError as fault:
         if debug:
             traceback.print_exc()
         log.error("%s", " ".join(str(fault).split()))  # noqa: TRY400 (one line is the promise)
         return fault.exit_code
-    except KeyboardInterrupt:
-        log.error("interrupted: outputs that were not complete are removed")  # noqa: TRY400
-        return INTERRUPTED
-    except _TerminatedError as stop:
-        log.error("terminated: outputs that were not complete are removed")  # noqa: TRY400
-        return 128 + int(stop.args[0])
+    except (KeyboardInterrupt, TerminatedError) as stop:
+        number = int(stop.args[0]) if stop.args else signal.SIGINT
+        what = "interrupted" if number == signal.SIGINT else "terminated"
+        log.error("%s: outputs that were not complete are removed", what)  # noqa: TRY400
+        return 128 + number
     except SystemExit as stop:  # argparse, after --help
         return int(stop.code or 0)
     except Exception as fault:
@@ -167,12 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
 
 
-class _TerminatedError(BaseException):
-    """A signal to end, as an exception, so that temporary files are removed."""
-
-
 class _Terminable:
-    """While it is entered, `SIGNALS` raise."""
+    """While it is entered, `SIGNALS` raise, so that temporary files are removed."""
 
     def __enter__(self) -> None:
         self._before: dict[int, Any] = {}
@@ -182,8 +178,10 @@ class _Terminable:
 
     @staticmethod
     def _raise(number: int, _: FrameType | None) -> NoReturn:
-        raise _TerminatedError(number)
+        signals.append(number)
+        raise TerminatedError(number)
 
     def __exit__(self, *_: object) -> None:
+        signals.clear()
         for number, before in self._before.items():
             signal.signal(number, before)

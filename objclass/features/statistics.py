@@ -140,7 +140,8 @@ class Voxels:
     def sums(self, values: FloatArray, carry: FloatArray | None = None) -> FloatArray:
         """Sequential sum of the values of each object, going on from ``carry``."""
         if carry is None or not carry.any():
-            return np.bincount(self.rows, values, self.count)
+            # of no voxels numpy's sums are integers
+            return np.bincount(self.rows, values, self.count).astype(np.float64, copy=False)
         rows = np.concatenate([np.arange(self.count), self.rows])
         return np.bincount(rows, np.concatenate([carry, values]), self.count)
 

@@ -1,43 +1,13 @@
 """Unpacked chunks that are kept: slabs are thinner than most chunks, and the next one wants them again."""
 
-from collections import OrderedDict
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import prod
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from objclass.core import AnyArray, Stored
-
-
-class Kept:
-    """The pixels that were unpacked last, up to so many bytes."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._pixels: OrderedDict[Hashable, AnyArray] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
-
-    def get(self, key: Hashable) -> AnyArray | None:
-        """What is kept under a key, if it still is."""
-        with self._lock:
-            if key in self._pixels:
-                self._pixels.move_to_end(key)
-            return self._pixels.get(key)
-
-    def put(self, key: Hashable, pixels: AnyArray) -> None:
-        """Keep pixels; the longest unused ones make room."""
-        with self._lock:
-            if key not in self._pixels:
-                self._pixels[key] = pixels
-                self._bytes += pixels.nbytes
-            while self._bytes > self.most and self._pixels:
-                _, oldest = self._pixels.popitem(last=False)
-                self._bytes -= oldest.nbytes
-
+from objclass.kept import Kept
 
 KEPT = Kept(1 << 28)
 """Of all images of this process; how much it keeps is set by what a run may use."""

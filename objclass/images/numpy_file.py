@@ -5,15 +5,15 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from objclass.core import AnyArray, OutputImage, Stored
 from objclass.errors import ImageError
-from objclass.images.mapped import Mapped, let_go, reserve
 from objclass.images.paths import pick
+from objclass.images.plain import PlainFile, PlainStore
 from objclass.images.source import Source, axes_by_shape
 
 
@@ -51,10 +51,10 @@ def open_array(path: str, internal: str = "") -> Source:
     if path.lower().endswith(".npz"):
         return _open_npz(path, internal)
     with open(path, "rb") as file:
-        shape, order, dtype = _header(path, file)
-        offset = file.tell()
+        shape, is_fortran, dtype = _header(path, file)
+        store = PlainStore(path, file.tell(), shape, dtype, "F" if is_fortran else "C")
     _refuse_short(path, shape, dtype, os.path.getsize(path))
-    return Source(path, Mapped(path, offset, shape, dtype, order), axes_by_shape(shape), "shape")
+    return Source(path, store, axes_by_shape(shape), "shape")
 
 
 def arrays_in(path: str) -> list[str]:
@@ -75,13 +75,13 @@ def arrays_in(path: str) -> list[str]:
 def _open_npz(path: str, internal: str) -> Source:
     name = pick(path, arrays_in(path), internal)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-        shape, order, dtype = _header(f"{path}/{name}", file)
+        shape, is_fortran, dtype = _header(f"{path}/{name}", file)
         entry, header = archive.getinfo(f"{name}.npy"), file.tell()
     store: Stored = NpzStore(path, name, shape, dtype)
     if entry.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
         offset = _content_offset(path, entry) + header
         _refuse_short(path, shape, dtype, entry.file_size - header)
-        store = Mapped(path, offset, shape, dtype, order)
+        store = PlainStore(path, offset, shape, dtype, "F" if is_fortran else "C")
     return Source(f"{path}/{name}", store, axes_by_shape(shape), "shape")
 
 
@@ -93,7 +93,7 @@ def _content_offset(path: str, entry: zipfile.ZipInfo) -> int:
     return entry.header_offset + 30 + int(name) + int(extra)
 
 
-def _header(name: str, file: Any) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
+def _header(name: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -101,7 +101,7 @@ def _header(name: str, file: Any) -> tuple[tuple[int, ...], Literal["C", "F"], n
     except ValueError as error:
         message = f"{name}: is not an npy file, or a damaged one"
         raise ImageError(message) from error
-    return tuple(shape), "F" if is_fortran else "C", dtype
+    return tuple(shape), is_fortran, dtype
 
 
 def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:
@@ -117,8 +117,8 @@ class NpyWriter:
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
         self.chunks = (1,) * len(image.axes)
-        self._map = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
-        reserve(path)
+        mapped = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
+        self._file = PlainFile(path, mapped.offset, image.shape, image.dtype)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -128,10 +128,8 @@ class NpyWriter:
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
-        self._map[region] = block
-        let_go(self._map)
+        self._file.write(region, block)
 
     def close(self) -> None:
         """Finish the file."""
-        self._map.flush()
-        del self._map
+        self._file.close()

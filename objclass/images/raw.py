@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from objclass.errors import ImageError
-from objclass.images.mapped import Mapped
+from objclass.images.plain import PlainStore
 from objclass.images.source import Source, axes_by_shape
 
 _DTYPES = "uint8|uint16|uint32|uint64|int8|int16|int32|int64|float16|float32|float64"
@@ -41,4 +41,4 @@ def open_raw(path: str, internal: str = "") -> Source:
         needed = " or ".join(f"{prod(shape) * dtype.itemsize}" for shape in shapes)
         message = f"{path}: {size} bytes, its name says {needed} (shape {shapes[0]}, {dtype.name})"
         raise ImageError(message)
-    return Source(path, Mapped(path, 0, fitting[0], dtype), axes_by_shape(fitting[0]), "shape")
+    return Source(path, PlainStore(path, 0, fitting[0], dtype), axes_by_shape(fitting[0]), "shape")

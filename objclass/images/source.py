@@ -98,6 +98,11 @@ class Checked:
         object.__setattr__(self, "dtype", dtype)
         object.__setattr__(self, "shape", self.stored.shape)
 
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Lengths of the pieces that are packed together, if there are such."""
+        return getattr(self.stored, "chunks", None)
+
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""
         try:

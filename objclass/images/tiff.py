@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, OutputImage, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.mapped import Mapped, let_go, reserve
-from objclass.images.plane import PlaneWriter, channels
+from objclass.images.plain import PlainFile, PlainStore
+from objclass.images.plane import PlaneWriter, channels, reserve
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -232,7 +232,7 @@ def _store(path: str, file: Any, series: Any) -> Stored:
     if ahead is None or series.transform is not None or page.dtype != dtype:
         return WholeStore(path, shape, dtype)
     if series.dataoffset is not None and not series.is_multifile:
-        return _mapped(path, file, series.dataoffset, shape, dtype)
+        return _plain(path, file, series.dataoffset, shape, dtype)
     keyframe, letters = Keyframe(path, page), series.axes[ahead:]
     frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
     pages = tuple(_page(frame, keyframe, letters, shape[ahead:], dtype) for frame in frames)
@@ -267,7 +267,7 @@ def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dty
     page, file = keyframe.page, frame.parent
     path = keyframe.path if file is page.parent else str(file.filehandle.path)  # of another file of the set
     if page.is_final:
-        return _mapped(path, file, frame.dataoffsets[0], shape, dtype)
+        return _plain(path, file, frame.dataoffsets[0], shape, dtype)
     offsets = np.asarray(frame.dataoffsets, np.int64)
     counts = np.asarray(frame.databytecounts, np.int64)
     expected = prod(page.chunked)
@@ -281,9 +281,9 @@ def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dty
     return SegmentedStore(path, offsets, counts, keyframe, tables, axes, shape, dtype)
 
 
-def _mapped(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Mapped:
+def _plain(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PlainStore:
     _refuse_truncated(path, offset + prod(shape) * dtype.itemsize, file.filehandle.size)
-    return Mapped(path, offset, shape, dtype.newbyteorder(file.byteorder))
+    return PlainStore(path, offset, shape, dtype.newbyteorder(file.byteorder))
 
 
 def _refuse_truncated(path: str, needed: int, size: int) -> None:
@@ -376,7 +376,7 @@ class MultipageTiffWriter:
         self._axes = image.axes
         self.chunks = (1,) * len(image.axes)
         lengths = dict(zip(image.axes, image.shape, strict=True))
-        self._map: Any = tifffile.memmap(
+        mapped: Any = tifffile.memmap(
             path,
             shape=tuple(lengths.get(axis, 1) for axis in "tzcyx"),
             dtype=image.dtype.newbyteorder("<"),
@@ -386,6 +386,7 @@ class MultipageTiffWriter:
             ome=True,
             software="objclass",
         )
+        self._file = PlainFile(path, mapped.offset, mapped.shape, mapped.dtype)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -401,13 +402,11 @@ class MultipageTiffWriter:
         present = [axis for axis in "tzcyx" if axis in self._axes]
         missing = tuple("tzcyx".index(axis) for axis in "tzcyx" if axis not in present)
         ordered = block.transpose([self._axes.index(axis) for axis in present])
-        self._map[target] = np.expand_dims(ordered, missing)
-        let_go(self._map)
+        self._file.write(target, np.expand_dims(ordered, missing))
 
     def close(self) -> None:
         """Finish the file."""
-        self._map.flush()
-        del self._map
+        self._file.close()
 
 
 _OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}

@@ -135,8 +135,7 @@ def decoded_pages(path: Path, image: OutputImage) -> Any:
 
 
 def decoded_by_pillow(path: Path, image: OutputImage) -> Any:
-    # among all formats, it takes a Sun raster of two columns for a brush of GIMP
-    with Pillow.open(path, formats=["BMP", "GIF", "JPEG", "PNG", "PPM", "SUN"]) as found:
+    with Pillow.open(path, formats=["PNG", "JPEG", "BMP", "GIF", "PPM", "SUN"]) as found:
         assert found.mode in ("L", "RGB")  # no palette that readers would turn into colours
         return np.asarray(found)
 

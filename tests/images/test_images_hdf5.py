@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from objclass.core import OutputImage, PixelSize
 from objclass.errors import ImageError
 from objclass.images import open_image, packed
-from objclass.images.chunks import Kept
 from objclass.images.hdf5 import CompressedHdf5Writer, Hdf5Writer
+from objclass.kept import Kept
 
 SHAPE = (30, 41, 37)
 

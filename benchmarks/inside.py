@@ -1,0 +1,255 @@
+"""What is compared within a process: no start, no files but where that is said. Prints JSON.
+
+``python inside.py JOB ROUNDS FOLDER [SIZE]``: ``run.py`` calls it so.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from turns import by_turns, call
+
+from objclass import batch, images, kernels
+from objclass.blocks import Limits, ordered
+from objclass.core import Lane
+from objclass.features import Frame, choose, measure
+from objclass.pipeline import collect, run_lane
+from objclass.segmentation import find_objects, label
+
+HULL = ("area_convex", "solidity", "feret_diameter_max")
+
+
+def pixels(folder, size):
+    """Raw data and segmentation, both z, y, x."""
+    import tifffile
+    from images import SIZES
+
+    shape = SIZES[size][0]
+    return [tifffile.imread(folder / f"{size}_{what}.tif").reshape(shape) for what in ("raw", "seg")]
+
+
+def frame_of(raw, segmentation):
+    """What `measure` takes."""
+    objects = label(segmentation)
+    return Frame(objects, lambda box: raw[box][..., None], 1, (1.0,) * objects.ndim)
+
+
+def regionprops_table(frame, raw, names, extra=None):
+    """The table of scikit-image, ready to be called."""
+    from skimage.measure import regionprops_table
+
+    labels = frame.objects.labels.squeeze().astype(np.int32)
+
+    def make():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            regionprops_table(labels, raw.squeeze(), names, extra_properties=extra)
+
+    return make
+
+
+def loaded_kernels():
+    """Have kernels do all work from now on, as where they have long been loaded."""
+    kernels.Kernels.choose = lambda self, *_: self.compiled[0]
+
+
+def standard(folder, size):
+    """Standard Object Features, warm, one thread."""
+    from scikit import BASIC, MORE
+
+    loaded_kernels()
+    raw, segmentation = pixels(folder, size)
+    frame = frame_of(raw, segmentation)
+    features = [f for f in choose(["Standard Object Features"], frame.objects.ndim, 1) if f.scope == "object"]
+    return {
+        "objclass": lambda: measure(frame, features),
+        "np.sum": lambda: (raw.sum(), frame.objects.labels.sum()),
+        "scikit-image": regionprops_table(frame, raw, BASIC, MORE),
+    }
+
+
+def regionprops(folder, size):
+    """The set regionprops but for hulls, warm, one thread."""
+    from objclass.features.regionprops import FEATURES
+
+    raw, segmentation = pixels(folder, size)
+    frame = frame_of(raw, segmentation)
+    features = [f for f in FEATURES.values() if f.fits(frame.objects.ndim, 1) and f.name not in HULL]
+    return {
+        "objclass": lambda: measure(frame, features),
+        "scikit-image": regionprops_table(frame, raw, [f.name for f in features]),
+    }
+
+
+def labelling(folder, size):
+    """Components, whole and in blocks, one thread, of an array."""
+    import cc3d
+
+    segmentation = pixels(folder, size)[1]
+    lane = Lane(None, images.from_array(segmentation, "zyx"), "segmentation_image", "", "")
+    flat = segmentation.squeeze()
+    whole = Limits(block=segmentation.shape[:2])
+    return {
+        "whole": lambda: find_objects(lane, 0, None, whole),
+        "blocks": lambda: find_objects(lane, 0, None, Limits()),
+        "cc3d": lambda: cc3d.connected_components(flat, connectivity=2 * flat.ndim, out_dtype=np.uint32),
+    }
+
+
+def forest(*_):
+    """Prediction: 40,000 rows × 100 columns × 100 trees, 5 classes."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    from objclass.forest import fit
+
+    rng = np.random.default_rng(0)
+    known, asked = (rng.normal(size=(n, 100)).astype(np.float32) for n in (1000, 40_000))
+    classes = 1 + np.digitize(known[:, 0] + known[:, 1] * known[:, 2], [-1, -0.3, 0.3, 1])
+    theirs = RandomForestClassifier(100, random_state=0).fit(known, classes)
+    ours, _ = fit(known, classes, 5, 100, 0)
+    return {"objclass": lambda: ours.predict(asked), "scikit-learn": lambda: theirs.predict_proba(asked)}
+
+
+def painting(folder, size):
+    """Five probabilities and classes of each object over the image, against ``lut[labels]``."""
+    from objclass.maps import paint
+
+    labels = label(pixels(folder, size)[1]).labels
+    lut = np.random.default_rng(0).random((5, int(labels.max()) + 1)).astype(np.float32)
+    classes = lut.argmax(axis=0).astype(np.uint8)[None]
+    return {
+        "classes": lambda: paint(labels, classes, "zyxc"),
+        "lut[labels]": lambda: classes[0][labels],
+        "probabilities": lambda: paint(labels, lut, "czyx"),
+        "channel by channel": lambda: np.stack([values[labels] for values in lut]),
+    }
+
+
+def overlap(folder, size):
+    """A whole run from and to compressed HDF5, in the threads that there are; and its parts alone."""
+    options = run_options(folder, size)
+    task, plan = one_task(options)
+    lane = task.lane
+    lane = replace(lane, raw=loaded(lane.raw), objects=loaded(lane.objects))
+    step = next(run_lane(lane, plan))
+
+    def reading():
+        for image in (task.lane.raw, task.lane.objects):
+            for _ in ordered(lambda box, image=image: read(image, box), boxes(image, plan), plan.limits.jobs):
+                pass
+
+    def writing():
+        finished = batch.Finished(task, images=batch.ImageFiles(task.outputs).__enter__())
+        for output, writer in zip(task.outputs, finished.images.writers, strict=True):
+            paint = batch.maps.painter(output.export.source, step.predictions, output.export.image.axes)
+            output.export.write(writer, 0, step.objects.labels, paint, plan.limits)
+        table, predictions = collect([(step.table, step.predictions)])
+        finished.columns = batch.tables.ilastik_columns(
+            table, plan.shown, lane, task.name, plan.project.classes, predictions
+        )
+        with batch.TableFiles([task]) as files:
+            batch.keep(finished, files)
+
+    return {
+        "reading": reading,
+        "computing": lambda: list(run_lane(lane, plan)),
+        "writing": writing,
+        "whole": lambda: command(options),
+    }
+
+
+def run_options(folder, size):
+    """The command line of a run with all defaults but for names."""
+    out = folder / "overlap"
+    return [
+        "--headless", "--quiet", "--project", folder / "standard3.ilp", "--raw_data", folder / f"{size}_raw.h5",
+        "--segmentation_image", folder / f"{size}_seg.h5", "--output_filename_format", f"{out}_{{result_type}}",
+        "--table_filename", f"{out}.csv",
+    ]  # fmt: skip
+
+
+def command(options):
+    """A whole run, in this process."""
+    from objclass.cli import main
+
+    if main([str(option) for option in options]):
+        raise SystemExit(1)
+
+
+def one_task(options):
+    """The only lane of a run, and what is done with it."""
+    from objclass.cli import Parser, headless
+
+    given = [str(option) for option in options]
+    request = headless._request(  # noqa: SLF001 (as the command line makes it)
+        Parser(headless.HeadlessOptions, "", "").parse_args(given), given
+    )
+    project = batch.open_project(request.project)
+    lanes = batch.open_lanes(request.inputs, project)
+    plan = replace(batch.make_plan(request, lanes, project), limits=batch.limits_for(request.resources))
+    return batch.plan_tasks(request, plan, lanes)[0], plan
+
+
+def boxes(image, plan):
+    """The slabs that a run reads."""
+    return [slab.within(image.shape[1:4]) for slab in plan.limits.slabs(image.shape[1:4])]
+
+
+def read(image, box):
+    return image.read((slice(0, 1), *box, slice(0, 1)))
+
+
+def loaded(image):
+    """The same image in memory."""
+    return images.from_array(image.read()[0, ..., 0], "zyx", image.name)
+
+
+def flat_margin(project, _):
+    """Make the neighbourhood of a 3D project 30, 30, 1."""
+    import h5py
+
+    def widen(name, value):
+        if name.endswith("/margin"):
+            value[...] = (30, 30, 1)
+
+    with h5py.File(project, "r+") as file:
+        file.visititems(widen)
+
+
+def warm(folder, _):
+    """Compile all kernels that these benchmarks use, whatever repays."""
+    loaded_kernels()
+    for dims, size in ((2, "S"), (3, "T")):
+        for kind in ("standard", "all"):
+            for dtype in (np.uint8, np.uint16, np.float32):  # floats: objects without a table of grey values
+                given = folder / f"warm_{np.dtype(dtype)}.npy"
+                np.save(given, pixels(folder, size)[0].astype(dtype))
+                command([
+                    "--headless", "--quiet", "--project", folder / f"{kind}{dims}.ilp", "--raw_data", given,
+                    "--segmentation_image", folder / f"{size}_seg.tif", "--input_axes", "zyx", "--table_filename",
+                    folder / "warm.csv", "--output_filename_format", folder / "warm_{result_type}",
+                    "--export_object_prediction_img", "--export_object_probability_img", "--output_format", "numpy",
+                ])  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("job")
+    parser.add_argument("rounds", type=int)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("size", nargs="?")
+    given = parser.parse_args()
+    job = globals()[given.job]
+    jobs = job(given.folder, given.size)
+    if jobs:
+        timed = {name: (lambda function=function: call(function)) for name, function in jobs.items()}
+        found = by_turns(timed, given.rounds)
+        json.dump({name: [asdict(taken) for taken in all_] for name, all_ in found.items()}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Pixels that lie in a file one after the other, as they are: in TIFF, NumPy and raw files.
+
+Where a region is one stretch of the file, as slabs are, it is read and written as such: mapping the file
+into memory would cost more than copying it, page by page.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from objclass.core import AnyArray
+
+
+@dataclass(frozen=True)
+class PlainStore:
+    """An array in a file, from ``offset`` on; ``dtype`` with its byte order, ``order`` C or Fortran."""
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Literal["C", "F"] = "C"
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only their part of the file is touched."""
+        extents = tuple(part.stop - part.start for part in region)
+        axis = first_of_stretch(region, self.shape)
+        if self.order == "F" or prod(extents[:axis]) != 1:
+            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
+            return np.array(mapped[region])
+        start = self.offset + first_pixel(region, self.shape) * self.dtype.itemsize
+        return np.fromfile(self.path, self.dtype, prod(extents), offset=start).reshape(extents)
+
+
+class PlainFile:
+    """An array in a file that is being written, C order; the file is there already.
+
+    Parameters
+    ----------
+    path, offset
+        The file, and where the first pixel is.
+    shape, dtype
+        Of the array; with byte order.
+    """
+
+    def __init__(self, path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._offset, self._shape, self._dtype = offset, shape, dtype
+        self._file = open(path, "r+b")  # noqa: SIM115 (closed by close)
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block to its place."""
+        axis = first_of_stretch(region, self._shape)
+        extents = tuple(part.stop - part.start for part in region)
+        stretches = np.ascontiguousarray(block, self._dtype).reshape(prod(extents[:axis]), -1)
+        for start, pixels in zip(_starts(region, self._shape, axis), stretches, strict=True):
+            self._file.seek(self._offset + start * self._dtype.itemsize)
+            self._file.write(pixels.data)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+def first_of_stretch(region: tuple[slice, ...], shape: tuple[int, ...]) -> int:
+    """The first axis from which on the region lies in one stretch: those after it are whole.
+
+    Examples
+    --------
+    >>> first_of_stretch((slice(0, 1), slice(2, 4), slice(0, 9)), (3, 5, 9))
+    1
+    """
+    axis = len(shape) - 1
+    while axis > 0 and region[axis] == slice(0, shape[axis]):
+        axis -= 1
+    return axis
+
+
+def first_pixel(region: tuple[slice, ...], shape: tuple[int, ...]) -> int:
+    """Position of the first pixel of a region in the array, in C order."""
+    position = 0
+    for part, length in zip(region, shape, strict=True):
+        position = position * length + part.start
+    return position
+
+
+def _starts(region: tuple[slice, ...], shape: tuple[int, ...], axis: int) -> Iterator[int]:
+    """Positions of the stretches from ``axis`` on, in C order."""
+    first = first_pixel(region, shape)
+    steps = [prod(shape[k + 1 :]) for k in range(axis)]
+    for index in np.ndindex(*(part.stop - part.start for part in region[:axis])):
+        yield first + sum(i * step for i, step in zip(index, steps, strict=True))
