@@ -175,18 +175,34 @@ class Native:
 
     def __call__(self, *given: Any) -> None:
         """Call it with arrays (C-contiguous) and numbers, as numba would."""
+        self.bind(*given)()
+
+    def bind(self, *given: Any) -> Callable[..., None]:
+        """The same with its first arguments given, for many calls: to look at an array takes a while."""
+        with self._lock:  # one thread compiles
+            function = self._function
+        first, rest = self._arguments(given, self._signature), self._signature[len(given) :]
+
+        def call(*more: Any) -> None:
+            arguments = self._arguments(more, rest)
+            # this use of ``given`` keeps its arrays alive
+            assert len(given) + len(more) == len(self._signature), self._name
+            result, error = ctypes.c_void_p(), ctypes.c_void_p()  # numba's convention; both stay empty
+            function(ctypes.addressof(result), ctypes.addressof(error), *first, *arguments)
+
+        return call
+
+    def _arguments(self, given: Sequence[Any], kinds: Sequence[str]) -> list[Any]:
+        """Addresses of arrays, and numbers."""
         arguments: list[Any] = []
-        for value, name in zip(given, self._signature, strict=True):
+        for value, name in zip(given, kinds, strict=False):
             if name.endswith("*"):
                 assert value.dtype == name[:-1], (self._name, value.dtype, name)
                 assert value.flags.c_contiguous, self._name
                 arguments.append(value.ctypes.data)
             else:
                 arguments.append(value)
-        result, error = ctypes.c_void_p(), ctypes.c_void_p()  # numba's convention; both stay empty
-        with self._lock:  # one thread compiles
-            function = self._function
-        function(ctypes.addressof(result), ctypes.addressof(error), *arguments)
+        return arguments
 
     @property
     def is_kept(self) -> bool:

@@ -12,7 +12,6 @@ statistics that it is made of (`objclass.features.statistics`), and so say how i
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,13 @@ from objclass import blocks, registry
 from objclass.core import AnyArray, FloatArray, IntArray, Objects
 from objclass.errors import LaneError, UsageError
 from objclass.features import folding
+from objclass.features.folding import Fold
 from objclass.features.statistics import (
     Block,
     Crop,
     Derived,
     Done,
     Extent,
-    Fold,
     Folded,
     Merged,
     PerObject,
@@ -349,15 +348,15 @@ def _pass(
     only = None
     for number, block in enumerate(parts):
         only = None if number else block
-        find = block.choose(folding.FIND_RUNS) if isinstance(block, Block) else None
-        if isinstance(block, Block) and find:
+        function = block.choose() if isinstance(block, Block) else None
+        if isinstance(block, Block) and function:
             known = len(folds)
             for s in statistics:
                 if s not in folds:
                     _compile(s, states, folds, block, done)
             if len(folds) > known:
                 share(states, folds, block)
-            folding.fold(list(folds.values()), partial(block.parts, find), threads)
+            folding.fold(function, list(folds.values()), block, threads)
         for s in statistics:
             if s not in folds:
                 voxels = block.voxels if isinstance(block, Block) else block

@@ -1,106 +1,133 @@
 r"""Statistics of large frames, compiled: what `objclass.features.statistics` says in numpy.
 
-A part of a slab is searched for `runs`, stretches of one object along x. Each statistic goes through the
+A part of a slab is searched for runs, stretches of one object along x. Each statistic goes through the
 runs in scan order and brings its state up to date: arrays with a place for each object. The additions
 are those of the numpy formulation, in its order, so that both give the same bits, whatever the slabs
 are. Threads can share the objects, since each object is a matter of its own.
 
-Where there is much to compute for each voxel, runs are taken in batches: what needs an order in loops
-over the voxels of a run, all else in loops over the whole batch, which the compiler vectorises.
-Divisions are written ``np.divide``, which asks nobody whether the divisor is 0.
+Runs are taken in batches: what needs an order in loops over the voxels of a run, all else in loops over
+the whole batch, which the compiler vectorises. Sums of coordinates are integers, for which any order will
+do. Divisions are written ``np.divide``, which asks nobody whether the divisor is 0.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from objclass.core import AnyArray, FloatArray, IntArray
+from objclass.core import AnyArray
 from objclass.kernels import Kernels
 
-REPAYS_LOADING = 20_000_000
-REPAYS_COMPILING = 100_000_000
-"""Voxels gone through: numpy takes about as long for them as numba for being loaded, and for compiling."""
+if TYPE_CHECKING:
+    from objclass.features.statistics import Block
 
 PART = 1 << 17
 """Voxels of a part, unless a line is longer: what is made of them stays in the cache."""
 
 BATCH = 1024
-"""Voxels of a batch, unless a run is longer."""
+"""Voxels of a batch at most; longer runs are cut."""
 
-OBJECT, X, Y, Z, LENGTH, START = range(6)
+ROOM = BATCH + 8
+"""Places for a number of each voxel of a batch, and some more that short loops may write."""
+
+COUNTS, FACTORS, SUMS = 0, ROOM, 2 * ROOM
+"""Where numbers of the voxels of a batch stand in the work space; sums of up to three axes."""
+
+CUBES, FOURTHS, DOUBTS = ROOM, 2 * ROOM, 3 * ROOM
+"""The same in the second pass, behind the deviations."""
+
+SPACE = 5 * ROOM
+
+OBJECT, X, Y, Z, LENGTH, START, COLUMNS = range(7)
 """Columns of runs: object (from 0), x, y, z of the first voxel, number of voxels, first voxel in the part."""
 
-LAST_BIN = 63
+EXTENT, INTENSITY, SPREAD, SCATTER, CENTRAL, HISTOGRAM = (1 << bit for bit in range(6))
+"""What may be wanted, as bits."""
+
+BINS = 64
 SPLIT = 134217729.0  # 2**27 + 1
 MIDDLE, TINY = 0.48, 1e-270  # as in objclass.features.statistics
 HALF_EPS = 2.0**-53
 
+Ints = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
 
-# ---------------------------------------------------------------------------- parts
+STATES = {
+    "voxels": "int64*",
+    "first": "int64*",
+    "last": "int64*",
+    "places": "int64*",
+    "count": "float64*",
+    "total": "float64*",
+    "low": "float64*",
+    "high": "float64*",
+    "m2": "float64*",
+    "centers": "float64*",
+    "matrix": "float64*",
+    "mean": "float64*",
+    "m3": "float64*",
+    "m4": "float64*",
+    "known": "int64*",
+    "table": "float64*",
+    "least": "float64*",
+    "scale": "float64*",
+    "bins": "float64*",
+}
+"""Arrays of the statistics, as `fold_part` calls them."""
+
+kernel = Kernels(
+    globals(),
+    repays_loading=20_000_000,
+    repays_compiling=100_000_000,
+    signature=(
+        *("int64", "int64", "int64", "int64", *STATES.values()),
+        *("float64*", "int64*", "int64*", "uint32*", *["int64"] * 6),
+        *("int64", "int64", "float32*", "int64"),
+    ),
+)
 
 
-@dataclass(frozen=True)
-class Part:
-    """Runs (r, 6), in scan order, and the pixels of all voxels of the part (v, channels)."""
+class Fold(NamedTuple):
+    """What is wanted (a bit) and the arrays that it takes, by the names in `STATES`.
 
-    runs: IntArray
-    raw: AnyArray
-
-    @cached_property
-    def stored(self) -> FloatArray:
-        """Pixel values as stored (channels, v)."""
-        return self.raw.T.astype(np.float64, order="C")
-
-    @cached_property
-    def values(self) -> FloatArray:
-        """Pixel values as ilastik sees them, float32 (channels, v)."""
-        return np.ascontiguousarray(self.raw.T, np.float32)
-
-
-def parts(
-    labels: IntArray, raw: AnyArray, origin: tuple[int, int, int], find: Any, share: int = 0, shares: int = 1
-) -> Iterator[Part]:
-    """The parts of a slab in scan order.
-
-    Parameters
-    ----------
-    labels, raw
-        Shapes (z, y, x) and (z, y, x, channels); whole lines.
-    origin
-        Coordinates z, y, x of the first voxel.
-    find
-        `find_runs`, compiled or not.
-    share, shares
-        Only objects whose label modulo ``shares`` is ``share``.
+    Where folds have the same name, they have the same array.
     """
-    z, y, x = labels.shape
-    # arrays that cannot be written are of another type for numba, for which it would compile once more
-    labels, raw = (a if a.flags.writeable else a.copy() for a in (labels, raw))
-    lines, pixels = labels.reshape(z * y, x), raw.reshape(z * y, x * raw.shape[3])
-    step = max(PART // x, 1)
-    runs = np.empty((step * x, 6), np.int64)
-    for first in range(0, z * y, step):
-        here = slice(first, first + step)
-        found = find(lines[here], first, y, origin[1], origin[0], share, shares, runs)
-        if found:
-            yield Part(runs[:found], pixels[here].reshape(lines[here].size, raw.shape[3]))
+
+    wanted: int
+    arrays: dict[str, AnyArray]
 
 
-def fold(
-    folds: Sequence[Callable[[Part], None]], read_parts: Callable[[int, int], Iterator[Part]], threads: int
-) -> None:
-    """Bring statistics up to date with a slab; each of the threads takes its share of the objects."""
+def fold(function: Any, folds: Sequence[Fold], block: "Block", threads: int) -> None:
+    """Bring statistics up to date with a slab; each of the threads takes its share of the objects.
+
+    ``function`` is `fold_part`, compiled.
+    """
+    wanted = reduce(or_, (one.wanted for one in folds), 0)
+    given = {name: array for one in folds for name, array in one.arrays.items()}
+    states = [given.get(name, np.empty(0, kind[:-1])) for name, kind in STATES.items()]
+    depth, height, width, channels = block.raw.shape
+    step = max(PART // width, 1)  # lines of a part
+    labels = np.ascontiguousarray(block.labels, np.uint32)
+    pixels = block.raw.reshape(depth * height * width, channels)
+    z0, y0, _ = block.origin
 
     def work(share: int) -> None:
+        space, ends = np.empty(SPACE), np.empty(width, np.int64)
+        runs = np.empty((step * width, COLUMNS), np.int64)
+        call = function.bind(
+            *(wanted, block.count, block.ndim, channels, *states),
+            *(space, ends, runs, labels, width, height, y0, z0, share, threads),
+        )
         with np.errstate(over="ignore", invalid="ignore"):  # threads have states of their own
-            for part in read_parts(share, threads):
-                for one in folds:
-                    one(part)
+            for line in range(0, depth * height if wanted else 0, step):
+                part = pixels[line * width : (line + step) * width]
+                values = np.ascontiguousarray(part.T, np.float32)
+                call(line, len(part) // width, values, len(part))
 
     if threads == 1:
         work(0)
@@ -109,227 +136,206 @@ def fold(
         list(pool.map(work, range(threads)))
 
 
-def find_runs(
-    labels: IntArray, first: int, height: int, y0: int, z0: int, share: int, shares: int, runs: IntArray
-) -> int:
-    """Fill ``runs`` with those of the lines ``labels`` (lines, x); answers how many there are.
+# ---------------------------------------------------------------------------- runs
 
-    ``first`` is the number of the first line in the slab, whose first line is at ``y0``, ``z0``;
-    ``height`` the number of lines of a plane in the slab.
-    """
-    lines, width = labels.shape
-    ends = np.empty(width, np.int64)
+
+@kernel
+def find_runs(
+    labels: Ints, line: int, lines: int, width: int, height: int, y0: int, z0: int,
+    share: int, shares: int, ends: Ints, runs: Ints,
+) -> int:  # fmt: skip
+    """Fill ``runs`` with those of some lines, from the number ``line`` on; answers how many there are."""
     found = 0
-    for line in range(lines):
-        row = labels[line]
+    for row in range(line, line + lines):
+        at = row * width
         changes = 0
         for x in range(width - 1):  # without a branch: nobody can predict where objects end
             ends[changes] = x + 1
-            changes += row[x] != row[x + 1]
+            changes += labels[at + x] != labels[at + x + 1]
         ends[changes] = width
-        y, z = y0 + (first + line) % height, z0 + (first + line) // height
+        y, z = y0 + row % height, z0 + row // height
         start = 0
         for i in range(changes + 1):
-            label = row[start]
+            label, end = labels[at + start], ends[i]
             if label != 0 and (shares == 1 or label % shares == share):
-                runs[found, OBJECT] = int(label) - 1
-                runs[found, X], runs[found, Y], runs[found, Z] = start, y, z
-                runs[found, LENGTH] = ends[i] - start
-                runs[found, START] = line * width + start
-                found += 1
-            start = ends[i]
+                while start < end:
+                    here = COLUMNS * found
+                    runs[here + OBJECT] = label - 1
+                    runs[here + X] = start
+                    runs[here + Y], runs[here + Z] = y, z
+                    runs[here + LENGTH] = min(end - start, BATCH)
+                    runs[here + START] = (row - line) * width + start
+                    start += BATCH
+                    found += 1
+            start = end
     return found
 
 
-def batch_end(runs: IntArray, begin: int) -> tuple[int, int]:
+@kernel
+def batch_end(runs: Ints, begin: int, found: int) -> tuple[int, int]:
     """Where the batch ends whose first run is ``begin``, and its number of voxels."""
-    end, voxels = begin, 0
-    while end < len(runs) and (end == begin or voxels + runs[end, LENGTH] <= BATCH):
-        voxels += runs[end, LENGTH]
+    end, size = begin, 0
+    while end < found and size + runs[COLUMNS * end + LENGTH] <= BATCH:
+        size += runs[COLUMNS * end + LENGTH]
         end += 1
-    return end, voxels
+    return end, size
 
 
-def room(runs: IntArray) -> int:
-    """Voxels of the largest batch."""
-    most = BATCH
-    for r in range(len(runs)):
-        most = max(most, runs[r, LENGTH])
-    return most
+# ---------------------------------------------------------------------------- first pass
 
 
-def divide(a: FloatArray, b: FloatArray, voxels: int) -> None:
-    """a / b, in place."""
-    for i in range(voxels):
-        a[i] = np.divide(a[i], b[i])
-
-
-def factors(k: FloatArray, voxels: int) -> None:
-    """k / (k - 1), in place; 0 for the first voxel."""
-    for i in range(voxels):
-        k[i] = np.divide(k[i], k[i] - 1) if k[i] > 1 else 0.0
-
-
-# ---------------------------------------------------------------------------- statistics
-
-
-def extent(runs: IntArray, count: IntArray, low: IntArray, high: IntArray, total: IntArray) -> None:
-    """`Extent`: arrays (n,) and (n, d)."""
-    d = low.shape[1]
-    for r in range(len(runs)):
-        o, length = runs[r, OBJECT], runs[r, LENGTH]
-        count[o] += length
-        for axis in range(d):
-            first = runs[r, X + axis]
-            last = first + length - 1 if axis == 0 else first
-            low[o, axis] = min(low[o, axis], first)
-            high[o, axis] = max(high[o, axis], last)
-            total[o, axis] += first * length
-        total[o, 0] += length * (length - 1) // 2
-
-
-def intensity(
-    runs: IntArray,
-    values: FloatArray,
-    count: FloatArray,
-    total: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
-    m2: FloatArray,
+@kernel
+def fold_extent(
+    runs: Ints, found: int, ndim: int, voxels: Ints, first: Ints, last: Ints, places: Ints
 ) -> None:
-    """`Intensity` and `Spread`: arrays (n,) and (channels, n)."""
-    size, channels = room(runs), len(values)
-    k, mean = np.empty(size), np.empty(size)
-    begin = 0
-    while begin < len(runs):
-        end, voxels = batch_end(runs, begin)
-        for c in range(channels):
-            i = 0
-            for r in range(begin, end):
-                o, start, length = runs[r, OBJECT], runs[r, START], runs[r, LENGTH]
-                x = values[c, start : start + length]
-                before, added = count[o] + 1, total[c, o]
-                least, largest = low[c, o], high[c, o]
-                for j in range(length):
-                    value = float(x[j])
-                    added += value
-                    least = value if value < least else least  # noqa: FURB136 (NaN is left out)
-                    largest = value if value > largest else largest  # noqa: FURB136 (same)
-                    mean[i + j] = added
-                    k[i + j] = before + j
-                # + 0.0: of 0 and -0 numpy may take either
-                total[c, o], low[c, o], high[c, o] = added, least + 0.0, largest + 0.0
-                count[o] += length
-                i += length
-            divide(mean, k, voxels)
-            factors(k, voxels)
-            i = 0
-            for r in range(begin, end):
-                o, start, length = runs[r, OBJECT], runs[r, START], runs[r, LENGTH]
-                x = values[c, start : start + length]
-                added = m2[c, o]
-                for j in range(length):
-                    deviation = mean[i + j] - x[j]
-                    # the first voxel adds nothing, whatever its value
-                    added += k[i + j] * (deviation * deviation) if k[i + j] > 0 else 0.0
-                m2[c, o] = added
-                i += length
-            if c + 1 < channels:  # the next channel counts again
-                for r in range(begin, end):
-                    count[runs[r, OBJECT]] -= runs[r, LENGTH]
-        begin = end
+    """`Extent`: arrays (n,) and (n, d)."""
+    for r in range(found):
+        here = COLUMNS * r
+        o, length = runs[here + OBJECT], runs[here + LENGTH]
+        voxels[o] += length
+        for axis in range(ndim):
+            begin = runs[here + X + axis]
+            end = begin + length - 1 if axis == 0 else begin
+            at = o * ndim + axis
+            first[at] = min(first[at], begin)
+            last[at] = max(last[at], end)
+            places[at] += begin * length
+        places[o * ndim] += length * (length - 1) // 2
 
 
-def plane_scatter(runs: IntArray, weight: FloatArray, total: FloatArray, matrix: FloatArray) -> None:
-    """`CoordinateScatter` in 2D: arrays (n,), (n, 2) and (n, 2, 2)."""
-    size = room(runs)
-    k, a, b = np.empty(size), np.empty(size), np.empty(size)
-    begin = 0
-    while begin < len(runs):
-        end, voxels = batch_end(runs, begin)
+@kernel
+def number(runs: Ints, begin: int, end: int, size: int, count: Floats, space: Floats) -> None:
+    """Number the voxels of each object (k), and k / (k - 1), which is to be 0 for the first."""
+    i = 0
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        before = count[o] + 1
+        for j in range((length + 7) & -8):
+            space[COUNTS + i + j] = before + j
+        count[o] += length
+        i += length
+    for i in range(size):
+        k = space[COUNTS + i]
+        space[FACTORS + i] = np.divide(k, k - 1) if k > 1 else 0.0
+
+
+@kernel
+def average(size: int, sums: int, space: Floats) -> None:
+    """Divide sums by the numbers of the voxels."""
+    for i in range(size):
+        space[sums + i] = np.divide(space[sums + i], space[COUNTS + i])
+
+
+@kernel
+def fold_intensity(
+    runs: Ints, begin: int, end: int, size: int, values: Floats, at: int, here: int, wanted: int,
+    total: Floats, low: Floats, high: Floats, m2: Floats, space: Floats,
+) -> None:  # fmt: skip
+    """`Intensity` and `Spread` of the channel whose values begin at ``at`` and whose objects at ``here``."""
+    i = 0
+    for r in range(begin, end):
+        o, length = here + runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        start, added = at + runs[COLUMNS * r + START], total[o]
+        for j in range(length):
+            added += values[start + j]
+            space[SUMS + i + j] = added
+        total[o] = added
+        i += length
+    if wanted & INTENSITY:
+        for r in range(begin, end):
+            o, length = here + runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+            start, least, most = at + runs[COLUMNS * r + START], low[o], high[o]
+            for j in range(length):
+                value = float(values[start + j])
+                least = value if value < least else least  # noqa: FURB136 (NaN is left out)
+                most = value if value > most else most  # noqa: FURB136 (same)
+            low[o], high[o] = least + 0.0, most + 0.0  # of 0 and -0 numpy may take either
+    if wanted & SPREAD:
+        average(size, SUMS, space)
         i = 0
         for r in range(begin, end):
-            o, length = runs[r, OBJECT], runs[r, LENGTH]
-            x, y = float(runs[r, X]), float(runs[r, Y])
-            w, sum_x, sum_y = weight[o], total[o, 0], total[o, 1]
-            for j in range(i, i + length):
-                w += 1
-                sum_x += x
-                sum_y += y
-                x += 1
-                k[j], a[j], b[j] = w, sum_x, sum_y
-            weight[o], total[o, 0], total[o, 1] = w, sum_x, sum_y
+            o, length = here + runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+            start, added = at + runs[COLUMNS * r + START], m2[o]
+            for j in range(length):
+                deviation, factor = space[SUMS + i + j] - values[start + j], space[FACTORS + i + j]
+                # the first voxel adds nothing, whatever its value
+                added += factor * (deviation * deviation) if factor > 0 else 0.0
+            m2[o] = added
             i += length
-        divide(a, k, voxels)
-        divide(b, k, voxels)
-        factors(k, voxels)
-        i = 0
-        for r in range(begin, end):
-            o, length = runs[r, OBJECT], runs[r, LENGTH]
-            x, y = float(runs[r, X]), float(runs[r, Y])
-            xx, yx, yy = matrix[o, 0, 0], matrix[o, 1, 0], matrix[o, 1, 1]
-            for j in range(i, i + length):
-                dx, dy, f = a[j] - x, b[j] - y, k[j]
-                x += 1
-                xx += f * dx * dx
-                yx += f * dy * dx
-                yy += f * dy * dy
-            matrix[o, 0, 0], matrix[o, 1, 0], matrix[o, 0, 1], matrix[o, 1, 1] = xx, yx, yx, yy
-            i += length
-        begin = end
 
 
-def volume_scatter(runs: IntArray, weight: FloatArray, total: FloatArray, matrix: FloatArray) -> None:
-    """`CoordinateScatter` in 3D: arrays (n,), (n, 3) and (n, 3, 3)."""
-    size = room(runs)
-    k, a, b, c = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    begin = 0
-    while begin < len(runs):
-        end, voxels = batch_end(runs, begin)
-        i = 0
-        for r in range(begin, end):
-            o, length = runs[r, OBJECT], runs[r, LENGTH]
-            x, y, z = float(runs[r, X]), float(runs[r, Y]), float(runs[r, Z])
-            w, sum_x, sum_y, sum_z = weight[o], total[o, 0], total[o, 1], total[o, 2]
-            for j in range(i, i + length):
-                w += 1
-                sum_x += x
-                sum_y += y
-                sum_z += z
-                x += 1
-                k[j], a[j], b[j], c[j] = w, sum_x, sum_y, sum_z
-            weight[o], total[o, 0], total[o, 1], total[o, 2] = w, sum_x, sum_y, sum_z
-            i += length
-        divide(a, k, voxels)
-        divide(b, k, voxels)
-        divide(c, k, voxels)
-        factors(k, voxels)
-        i = 0
-        for r in range(begin, end):
-            o, length = runs[r, OBJECT], runs[r, LENGTH]
-            x, y, z = float(runs[r, X]), float(runs[r, Y]), float(runs[r, Z])
-            xx, yx, yy = matrix[o, 0, 0], matrix[o, 1, 0], matrix[o, 1, 1]
-            zx, zy, zz = matrix[o, 2, 0], matrix[o, 2, 1], matrix[o, 2, 2]
-            for j in range(i, i + length):
-                dx, dy, dz, f = a[j] - x, b[j] - y, c[j] - z, k[j]
-                x += 1
-                xx += f * dx * dx
-                yx += f * dy * dx
-                yy += f * dy * dy
-                zx += f * dz * dx
-                zy += f * dz * dy
-                zz += f * dz * dz
-            matrix[o, 0, 0], matrix[o, 1, 0], matrix[o, 0, 1], matrix[o, 1, 1] = xx, yx, yx, yy
-            matrix[o, 2, 0], matrix[o, 2, 1], matrix[o, 2, 2] = zx, zy, zz
-            matrix[o, 0, 2], matrix[o, 1, 2] = zx, zy
-            i += length
-        begin = end
+@kernel
+def sum_places(
+    runs: Ints, begin: int, end: int, axis: int, ndim: int, centers: Floats, space: Floats
+) -> None:
+    """Sums of the coordinates of an axis up to and including each voxel."""
+    i = 0
+    for r in range(begin, end):
+        here = COLUMNS * r
+        length, at = runs[here + LENGTH], ndim * runs[here + OBJECT] + axis
+        place, before, step = float(runs[here + X + axis]), centers[at], 1.0 if axis == 0 else 0.0
+        for j in range((length + 7) & -8):
+            space[SUMS + axis * ROOM + i + j] = before + (j + 1.0) * place + step * (0.5 * j * (j + 1.0))
+        centers[at] = before + length * place + step * (0.5 * length * (length - 1.0))
+        i += length
 
 
-def powers(q: FloatArray, voxels: int, cubes: FloatArray, fourths: FloatArray, doubt: FloatArray) -> None:
-    """q³ and q⁴ as `third_and_fourth_power` in `objclass.features.statistics`; ``doubt`` is scratch."""
+@kernel
+def scatter_in_plane(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
+    """`CoordinateScatter` in 2D: ``matrix`` (n, 2, 2)."""
+    i = 0
+    for r in range(begin, end):
+        here = COLUMNS * r
+        at, length = 4 * runs[here + OBJECT], runs[here + LENGTH]
+        x, y = float(runs[here + X]), float(runs[here + Y])
+        xx, yx, yy = matrix[at], matrix[at + 2], matrix[at + 3]
+        for j in range(i, i + length):
+            f, dx, dy = space[FACTORS + j], space[SUMS + j] - x, space[SUMS + ROOM + j] - y
+            x += 1
+            xx += f * dx * dx
+            yx += f * dy * dx
+            yy += f * dy * dy
+        matrix[at], matrix[at + 1], matrix[at + 2], matrix[at + 3] = xx, yx, yx, yy
+        i += length
+
+
+@kernel
+def scatter_in_volume(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
+    """`CoordinateScatter` in 3D: ``matrix`` (n, 3, 3)."""
+    i = 0
+    for r in range(begin, end):
+        here = COLUMNS * r
+        at, length = 9 * runs[here + OBJECT], runs[here + LENGTH]
+        x, y, z = float(runs[here + X]), float(runs[here + Y]), float(runs[here + Z])
+        xx, yx, yy = matrix[at], matrix[at + 3], matrix[at + 4]
+        zx, zy, zz = matrix[at + 6], matrix[at + 7], matrix[at + 8]
+        for j in range(i, i + length):
+            f, dx = space[FACTORS + j], space[SUMS + j] - x
+            dy, dz = space[SUMS + ROOM + j] - y, space[SUMS + 2 * ROOM + j] - z
+            x += 1
+            xx += f * dx * dx
+            yx += f * dy * dx
+            yy += f * dy * dy
+            zx += f * dz * dx
+            zy += f * dz * dy
+            zz += f * dz * dz
+        matrix[at], matrix[at + 4], matrix[at + 8] = xx, yy, zz
+        matrix[at + 1], matrix[at + 2], matrix[at + 3] = yx, zx, yx
+        matrix[at + 5], matrix[at + 6], matrix[at + 7] = zy, zx, zy
+        i += length
+
+
+# ---------------------------------------------------------------------------- second pass
+
+
+@kernel
+def powers(voxels: int, space: Floats) -> None:
+    """q³ and q⁴ as `third_and_fourth_power` in `objclass.features.statistics`.
+
+    They are written behind the q, with which ``space`` begins; doubts behind them.
+    """
     for i in range(voxels):
-        x = q[i]
+        x = space[i]
         scaled = x * SPLIT
         x_high = scaled - (scaled - x)
         x_low = x - x_high
@@ -347,7 +353,7 @@ def powers(q: FloatArray, voxels: int, cubes: FloatArray, fourths: FloatArray, d
         size = abs(power)
         digit = (size + size * HALF_EPS) - size  # of a power of two 0
         third = abs((cube - power) + rest) > MIDDLE * digit or (size < TINY and x != 0)
-        cubes[i] = power
+        space[CUBES + i] = power
 
         fourth = square * square
         lost = low * low - (((fourth - high * high) - low * high) - high * low)
@@ -355,115 +361,127 @@ def powers(q: FloatArray, voxels: int, cubes: FloatArray, fourths: FloatArray, d
         power = fourth + rest if abs(fourth) < np.inf else fourth
         digit = (power + power * HALF_EPS) - power
         last = abs((fourth - power) + rest) > MIDDLE * digit or (power < TINY and x != 0)
-        fourths[i] = power
-        doubt[i] = (1.0 if third else 0.0) + (2.0 if last else 0.0)
+        space[FOURTHS + i] = power
+        space[DOUBTS + i] = (1.0 if third else 0.0) + (2.0 if last else 0.0)
     for i in range(voxels):
-        if doubt[i] != 0:
-            if doubt[i] != 2:
-                cubes[i] = math.pow(q[i], 3.0)
-            if doubt[i] != 1:
-                fourths[i] = math.pow(q[i], 4.0)
+        doubt = space[DOUBTS + i]
+        if doubt != 0:
+            if doubt != 2:
+                space[CUBES + i] = math.pow(space[i], 3.0)
+            if doubt != 1:
+                space[FOURTHS + i] = math.pow(space[i], 4.0)
 
 
-def central(runs: IntArray, values: FloatArray, mean: FloatArray, m3: FloatArray, m4: FloatArray) -> None:
-    """`Central` of one channel: values (v,), arrays (n,)."""
-    size = room(runs)
-    q, cubes, fourths, doubt = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    begin = 0
-    while begin < len(runs):
-        end, voxels = batch_end(runs, begin)
-        i = 0
-        for r in range(begin, end):
-            start, length, center = runs[r, START], runs[r, LENGTH], mean[runs[r, OBJECT]]
-            x = values[start : start + length]
-            for j in range(length):
-                q[i + j] = x[j] - center
-            i += length
-        powers(q, voxels, cubes, fourths, doubt)
-        i = 0
-        for r in range(begin, end):
-            o, length = runs[r, OBJECT], runs[r, LENGTH]
-            a, b = m3[o], m4[o]
-            for j in range(i, i + length):
-                a += cubes[j]
-                b += fourths[j]
-            m3[o], m4[o] = a, b
-            i += length
-        begin = end
+@kernel
+def fill_table(begin: int, length: int, lowest: float, mean: float, table: Floats, space: Floats) -> None:
+    """Powers of the deviations of grey values, from ``lowest`` on, from the mean of their object."""
+    for done in range(0, length, BATCH):
+        size = min(length - done, BATCH)
+        for j in range(size):
+            space[j] = (lowest + (done + j)) - mean
+        powers(size, space)
+        for j in range(size):
+            at = 2 * (begin + done + j)
+            table[at], table[at + 1] = space[CUBES + j], space[FOURTHS + j]
 
 
-def tabulate(low: FloatArray, mean: FloatArray, first: IntArray, table: FloatArray) -> None:
-    """Powers of the deviations of all grey values of each object from its mean.
+@kernel
+def fold_central(
+    runs: Ints, begin: int, end: int, values: Floats, at: int, here: int, low: Floats, mean: Floats,
+    m3: Floats, m4: Floats, known: Ints, to: int, table: Floats, space: Floats,
+) -> None:  # fmt: skip
+    """`Central` of the channel whose values begin at ``at`` and whose objects at ``here``.
 
-    Those of object o, from its least value ``low`` on, stand in ``table`` (k, 2) from ``first[o]`` to
-    ``first[o + 1]``.
+    Rows ``known[to + o]`` to ``known[to + o + 1]`` of the table (k, 2) are those of the object o, if any.
     """
-    size = 0
-    for o in range(len(low)):
-        size = max(size, first[o + 1] - first[o])
-    q, cubes, fourths, doubt = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    for o in range(len(low)):
-        start, length = first[o], first[o + 1] - first[o]
-        for j in range(length):
-            q[j] = (low[o] + j) - mean[o]
-        powers(q, length, cubes, fourths, doubt)
-        for j in range(length):
-            table[start + j, 0], table[start + j, 1] = cubes[j], fourths[j]
+    i = 0
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        row, rows = known[to + o], known[to + o + 1] - known[to + o]
+        if rows > 0 and math.isnan(table[2 * row]):
+            fill_table(row, rows, low[here + o], mean[here + o], table, space)
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        start, row = at + runs[COLUMNS * r + START], known[to + o]
+        if known[to + o + 1] > row:
+            lowest, third, fourth = low[here + o], m3[here + o], m4[here + o]
+            for j in range(length):
+                place = 2 * (row + int(values[start + j] - lowest))
+                third += table[place]
+                fourth += table[place + 1]
+            m3[here + o], m4[here + o] = third, fourth
+        else:
+            center = mean[here + o]
+            for j in range(length):
+                space[i + j] = values[start + j] - center
+            i += length
+    powers(i, space)
+    i = 0
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        if known[to + o + 1] == known[to + o]:
+            third, fourth = m3[here + o], m4[here + o]
+            for j in range(i, i + length):
+                third += space[CUBES + j]
+                fourth += space[FOURTHS + j]
+            m3[here + o], m4[here + o] = third, fourth
+            i += length
 
 
-def central_of_table(
-    runs: IntArray,
-    values: FloatArray,
-    low: FloatArray,
-    first: IntArray,
-    table: FloatArray,
-    m3: FloatArray,
-    m4: FloatArray,
+@kernel
+def fold_histogram(
+    runs: Ints, begin: int, end: int, values: Floats, least: Floats, scale: Floats, bins: Floats
 ) -> None:
-    """`Central` of one channel of integers, for the objects that are in the ``table`` that `tabulate` fills."""
-    for r in range(len(runs)):
-        o, start, length = runs[r, OBJECT], runs[r, START], runs[r, LENGTH]
-        x = values[start : start + length]
-        least, known = low[o], table[first[o] : first[o + 1]]
-        a, b = m3[o], m4[o]
+    """`Histogram`: arrays (n,) and (n, 64)."""
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        start, lowest, bins_of_one = runs[COLUMNS * r + START], least[o], scale[o]
         for j in range(length):
-            place = int(x[j] - least)
-            a += known[place, 0]
-            b += known[place, 1]
-        m3[o], m4[o] = a, b
-
-
-def histogram(
-    runs: IntArray, values: FloatArray, low: FloatArray, scale: FloatArray, bins: FloatArray
-) -> None:
-    """`Histogram`: values (v,), arrays (n,) and (n, 64)."""
-    for r in range(len(runs)):
-        o, start, length = runs[r, OBJECT], runs[r, START], runs[r, LENGTH]
-        x, counts = values[start : start + length], bins[o]
-        least, bins_of_one = low[o], scale[o]
-        for j in range(length):
-            place = bins_of_one * (x[j] - least)
+            place = bins_of_one * (values[start + j] - lowest)
             if abs(place) < np.inf:
-                counts[min(int(place), LAST_BIN)] += 1
+                bins[BINS * o + min(int(place), BINS - 1)] += 1
 
 
-# ---------------------------------------------------------------------------- compiled
+# ---------------------------------------------------------------------------- all
 
 
-def _kernel(*functions: Any) -> Kernels:
-    """The last function, which calls the ones before."""
-    kernel = Kernels(globals(), repays_loading=REPAYS_LOADING, repays_compiling=REPAYS_COMPILING)
-    for function in functions:
-        kernel(function)
-    return kernel
-
-
-FIND_RUNS = _kernel(find_runs)
-EXTENT = _kernel(extent)
-INTENSITY = _kernel(batch_end, room, divide, factors, intensity)
-PLANE_SCATTER = _kernel(batch_end, room, divide, factors, plane_scatter)
-VOLUME_SCATTER = _kernel(batch_end, room, divide, factors, volume_scatter)
-CENTRAL = _kernel(batch_end, room, powers, central)
-TABULATE = _kernel(powers, tabulate)
-CENTRAL_OF_TABLE = _kernel(central_of_table)
-HISTOGRAM = _kernel(histogram)
+@kernel
+def fold_part(  # noqa: C901 (all that is folded, one after the other)
+    wanted: int, n: int, ndim: int, channels: int,
+    voxels: Ints, first: Ints, last: Ints, places: Ints,
+    count: Floats, total: Floats, low: Floats, high: Floats, m2: Floats, centers: Floats, matrix: Floats,
+    mean: Floats, m3: Floats, m4: Floats, known: Ints, table: Floats,
+    least: Floats, scale: Floats, bins: Floats,
+    space: Floats, ends: Ints, runs: Ints, labels: Ints, width: int, height: int, y0: int, z0: int,
+    share: int, shares: int, line: int, lines: int, values: Floats, size: int,
+) -> None:  # fmt: skip
+    """Bring the statistics that are wanted up to date with some lines of a slab."""
+    found = find_runs(labels, line, lines, width, height, y0, z0, share, shares, ends, runs)
+    if wanted & EXTENT:
+        fold_extent(runs, found, ndim, voxels, first, last, places)
+    begin = found if wanted == EXTENT else 0
+    while begin < found:
+        end, batch = batch_end(runs, begin, found)
+        if wanted & (INTENSITY | SPREAD | SCATTER):
+            number(runs, begin, end, batch, count, space)
+        if wanted & SCATTER:
+            for axis in range(ndim):
+                sum_places(runs, begin, end, axis, ndim, centers, space)
+                average(batch, SUMS + axis * ROOM, space)
+            if ndim == 2:
+                scatter_in_plane(runs, begin, end, matrix, space)
+            else:
+                scatter_in_volume(runs, begin, end, matrix, space)
+        for c in range(channels):
+            at, here = c * size, c * n
+            if wanted & (INTENSITY | SPREAD):
+                fold_intensity(
+                    *(runs, begin, end, batch, values, at, here, wanted, total, low, high, m2, space)
+                )
+            if wanted & CENTRAL:
+                fold_central(
+                    *(runs, begin, end, values, at, here, low, mean, m3, m4, known, here + c, table, space)
+                )
+        if wanted & HISTOGRAM:
+            fold_histogram(runs, begin, end, values, least, scale, bins)
+        begin = end

@@ -20,7 +20,7 @@ its input: the sequential sum that the definitions ask for, at the cost of a vec
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -31,12 +31,14 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, FloatArray, IntArray
 from objclass.features import folding
 from objclass.features.eigen import eigensystems
-from objclass.kernels import Kernels
+from objclass.features.folding import Fold
 
 FLT_MAX = float(np.finfo(np.float32).max)
 BINS = 64
 TABLE = 1 << 22
 """Grey values of all objects together for which powers are kept."""
+TABLE_PAYS = 4
+"""From as many voxels for each grey value on."""
 
 
 @dataclass(frozen=True)
@@ -253,15 +255,11 @@ class Block:
         raw = np.empty((self.raw.shape[3], 0), self.raw.dtype)
         return Voxels(self.count, none, raw, (none,) * self.ndim, spacing=self.spacing)
 
-    def choose(self, kernel: Kernels) -> Any | None:
-        """The compiled kernel if it is the sooner one for the whole time step."""
+    def choose(self) -> Any | None:
+        """`folding.fold_part`, compiled, if it is the sooner one for the whole time step."""
         if self.raw.dtype.kind in "iu" and self.raw.dtype.itemsize > 4:
             return None  # float64, which kernels work with, cannot hold all of them
-        return kernel.choose(self.labels.size, self.total)
-
-    def parts(self, find: Any, share: int, shares: int) -> Iterator[folding.Part]:
-        """Its parts with the runs of a share of the objects."""
-        return folding.parts(self.labels, self.raw, self.origin, find, share, shares)
+        return folding.kernel.choose(self.labels.size, self.total)
 
 
 def box_of(low: IntArray, high: IntArray) -> tuple[slice, slice, slice]:
@@ -273,9 +271,6 @@ def box_of(low: IntArray, high: IntArray) -> tuple[slice, slice, slice]:
 Done = Mapping[type["Statistic"], Any]
 """Finished statistics by type."""
 
-Fold = Callable[[folding.Part], None]
-"""Brings a state up to date with a part of a slab."""
-
 
 class Statistic:
     """Base of the four kinds."""
@@ -285,7 +280,7 @@ class Statistic:
     """Whether pixel values are looked at (not only where the objects are)."""
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """What brings this state up to date in place, part after part; None if numpy is to do it.
+        """What lets compiled code bring this state up to date in place; None if numpy is to do it.
 
         The state of a merged statistic that has it begins with ``start``, too.
         """
@@ -415,9 +410,9 @@ class Extent(Merged):
         return cls(none[0], np.full(shape, far), np.full(shape, -far), none[1])
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.extent`."""
-        kernel = block.choose(folding.EXTENT)
-        return kernel and (lambda part: kernel(part.runs, self.count, self.low, self.high, self.total))
+        """`folding.fold_extent`."""
+        arrays = {"voxels": self.count, "first": self.low, "last": self.high, "places": self.total}
+        return Fold(folding.EXTENT, arrays)
 
     def __add__(self, other: Self) -> Self:
         """The extent within both."""
@@ -476,14 +471,9 @@ class Intensity(Folded):
         )
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.intensity`."""
-        return self.with_spread(np.zeros_like(self.total), block)
-
-    def with_spread(self, m2: FloatArray, block: Block) -> Fold | None:
-        """The same, which brings M2 of `Spread` up to date as well."""
-        kernel = block.choose(folding.INTENSITY)
-        state = self.count, self.total, self.low, self.high, m2
-        return kernel and (lambda part: kernel(part.runs, part.values, *state))
+        """`folding.fold_intensity`."""
+        arrays = {"count": self.count, "total": self.total, "low": self.low, "high": self.high}
+        return Fold(folding.INTENSITY, arrays)
 
     @property
     def mean(self) -> FloatArray:
@@ -523,23 +513,20 @@ class Spread(Folded):
         return replace(self, count=voxels.last(k, self.count), total=total, m2=m2)
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.intensity`."""
-        extremes = np.zeros_like(self.total), np.zeros_like(self.total)
-        return Intensity(self.count, self.total, *extremes).with_spread(self.m2, block)
+        """`folding.fold_intensity`."""
+        return Fold(folding.SPREAD, {"count": self.count, "total": self.total, "m2": self.m2})
 
 
 def share(states: dict[type[Statistic], Any], folds: dict[type[Statistic], Fold], block: Block) -> None:
-    """Let one loop do the work of two statistics that are made of the same sums."""
+    """Let statistics that are made of the same sums have the same arrays."""
     if Intensity in folds and Spread in folds:
         intensity = states[Intensity]
-        spread = replace(states[Spread], count=intensity.count, total=intensity.total)
-        fold = intensity.with_spread(spread.m2, block)
-        if fold:
-            states[Spread], folds[Intensity], folds[Spread] = spread, fold, _nothing
-
-
-def _nothing(part: folding.Part) -> None:
-    """What is left to do for a statistic that another one brings up to date."""
+        states[Spread] = replace(states[Spread], count=intensity.count, total=intensity.total)
+        folds[Spread] = states[Spread].compiled(block, {})
+    for s in (Intensity, Spread):
+        if s in folds and CoordinateScatter in folds:
+            states[CoordinateScatter] = replace(states[CoordinateScatter], weight=states[s].count)
+            folds[CoordinateScatter] = states[CoordinateScatter].compiled(block, {})
 
 
 @dataclass(frozen=True)
@@ -567,53 +554,36 @@ class Central(Folded):
         return replace(self, m3=m3, m4=m4)
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.central`; for integers of many voxels the powers of each grey value are looked up."""
-        kernel, of_table, tabulate = map(
-            block.choose, (folding.CENTRAL, folding.CENTRAL_OF_TABLE, folding.TABULATE)
-        )
-        if not (kernel and of_table and tabulate):
-            return None
+        """`folding.fold_central`; for integers of many voxels the powers of each grey value are looked up."""
         intensity = done[Intensity]
-        mean = intensity.mean
-        tables = [_Table.of(intensity, c, tabulate) if block.integral else None for c in range(len(mean))]
-
-        def fold(part: folding.Part) -> None:
-            for c, table in enumerate(tables):
-                runs, state = part.runs, (self.m3[c], self.m4[c])
-                if table is not None:
-                    known = table.holds[runs[:, folding.OBJECT]]
-                    of_table(runs[known], part.values[c], table.low, table.first, table.powers, *state)
-                    runs = runs[~known]
-                if len(runs):
-                    kernel(runs, part.values[c], mean[c], *state)
-
-        return fold
+        known, table = _table(intensity, possible=block.integral)
+        arrays = {"mean": intensity.mean, "low": intensity.low, "known": known, "table": table}
+        return Fold(folding.CENTRAL, {"m3": self.m3, "m4": self.m4, **arrays})
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Third and fourth powers of the deviations of grey values from the means of their objects.
+def _table(intensity: Intensity, *, possible: bool) -> tuple[IntArray, FloatArray]:
+    """Rows of a table with powers of deviations from the mean for each grey value of an object.
 
-    Those of object o, from ``low[o]`` on, are the rows of ``powers`` from ``first[o]`` to
-    ``first[o + 1]``; ``holds`` (n,) says which objects have some.
+    Returns
+    -------
+    numpy.ndarray
+        The first row of each object (channels, n + 1). There are rows for objects that have several
+        voxels for each grey value, as far as there is room.
+    numpy.ndarray
+        The table (k, 2): NaN in the first row of each object says that it is still to be filled.
     """
-
-    low: FloatArray
-    first: IntArray
-    powers: FloatArray
-    holds: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, intensity: Intensity, channel: int, tabulate: Any) -> Self:
-        """Of the objects that have several voxels for each grey value, as far as there is room."""
-        low, high = intensity.low[channel], intensity.high[channel]
-        lengths = np.where(low <= high, high - low + 1, 0)
-        lengths[lengths * 4 > intensity.count] = 0
-        lengths[np.cumsum(lengths) > TABLE] = 0
-        first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        powers = np.empty((first[-1], 2))
-        tabulate(low, intensity.mean[channel], first, powers)
-        return cls(low, first, powers, lengths > 0)
+    low, high = intensity.low, intensity.high
+    lengths = np.where((low <= high) & possible, high - low + 1, 0)
+    lengths[lengths * TABLE_PAYS > intensity.count] = 0
+    ends = np.cumsum(lengths.ravel()).reshape(lengths.shape)
+    lengths[ends > TABLE] = 0
+    ends = np.cumsum(lengths.ravel())
+    known = np.zeros((len(low), low.shape[1] + 1), np.int64)
+    known[:, 1:] = ends.reshape(lengths.shape)
+    known[1:, 0] = known[:-1, -1]
+    table = np.empty((known.max(initial=0), 2))
+    table[known[:, :-1][lengths > 0]] = np.nan
+    return known, table
 
 
 @dataclass(frozen=True)
@@ -652,10 +622,9 @@ class Histogram(Merged):
         return replace(self, bins=self.bins + other.bins)
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.histogram`."""
-        kernel = block.choose(folding.HISTOGRAM)
-        state = self.low, self._scale(self.low, self.high), self.bins
-        return kernel and (lambda part: kernel(part.runs, part.values[0], *state))
+        """`folding.fold_histogram`."""
+        arrays = {"least": self.low, "scale": self._scale(self.low, self.high), "bins": self.bins}
+        return Fold(folding.HISTOGRAM, arrays)
 
     @staticmethod
     def _scale(low: FloatArray, high: FloatArray) -> FloatArray:
@@ -783,9 +752,9 @@ class CoordinateScatter(Scatter):
     pixels: ClassVar[bool] = False
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.plane_scatter` or `folding.volume_scatter`."""
-        kernel = block.choose(folding.PLANE_SCATTER if block.ndim == 2 else folding.VOLUME_SCATTER)
-        return kernel and (lambda part: kernel(part.runs, self.weight, self.total, self.matrix))
+        """`folding.scatter_in_plane` or `folding.scatter_in_volume`."""
+        arrays = {"count": self.weight, "centers": self.total, "matrix": self.matrix}
+        return Fold(folding.SCATTER, arrays)
 
     @classmethod
     def vectors(cls, voxels: Voxels) -> Sequence[AnyArray]:

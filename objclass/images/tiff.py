@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, OutputImage, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.plain import PlainFile, PlainStore
-from objclass.images.plane import PlaneWriter, channels, reserve
+from objclass.images.plain import PlainFile, PlainStore, reserve
+from objclass.images.plane import PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}

@@ -1,5 +1,6 @@
 """Compiled statistics against those in numpy: the same bits, whatever the slabs, parts and threads."""
 
+import inspect
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objclass.blocks import Limits
-from objclass.features import Frame, closure, feature_set, folding, gather, measure
+from objclass.features import Frame, closure, feature_set, folding, gather, measure, statistics
 from objclass.features.statistics import (
     Block,
     Central,
@@ -88,8 +89,9 @@ def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
     assert_equal(found, expected)
 
 
-def test_compiled_code_may_take_over_within_a_frame(rng, monkeypatch):
-    """Once there was enough to do: states are the same on either side."""
+@pytest.mark.parametrize("asks", [0, 2, 5, 6, 8])
+def test_compiled_code_may_take_over_within_a_frame(asks, rng, monkeypatch):
+    """Once there was enough to do, in the first or the second pass: states are the same on either side."""
     labels = np.repeat(rng.integers(0, 9, (6, 10, 8)), 5, axis=2).astype(np.uint32)
     raw = rng.integers(0, 99, (*labels.shape, 1)).astype(np.uint8)
     wanted = closure([*STATISTICS, Histogram])
@@ -98,11 +100,48 @@ def test_compiled_code_may_take_over_within_a_frame(rng, monkeypatch):
 
     def later(self, *_):
         asked.append(self)
-        return self.compiled[0] if asked.count(self) > 2 else None
+        return self.compiled[0] if len(asked) > asks else None
 
     monkeypatch.setattr(Kernels, "choose", later)
     assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
-    assert any(asked.count(kernel) > 2 for kernel in asked)
+    assert len(asked) == 12
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("shape", [(1, 40, 5000), (2, 3, 5000)])
+def test_lines_longer_than_a_batch(dtype, shape, rng, monkeypatch):
+    labels = np.repeat(rng.integers(0, 4, (*shape[:2], 2)), shape[2] // 2, axis=2).astype(np.uint32)
+    greys = 1500 if dtype == "u2" else 200  # more than one batch of them, too
+    raw = rng.integers(0, greys, (*shape, 1)).astype(dtype)
+    wanted = closure([*STATISTICS, Histogram])
+    expected = gather(wanted, blocks(labels, raw, max(shape)))
+    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
+
+
+@pytest.mark.parametrize("channels", [0, 1, 2])
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize(
+    "wanted",
+    [[Extent], [Intensity], [Spread], [CoordinateScatter], [Spread, CoordinateScatter], [Extent, Central]],
+)
+def test_each_statistic_alone(wanted, depth, channels, rng, monkeypatch):
+    labels = np.repeat(rng.integers(0, 9, (depth, 10, 8)), 5, axis=2).astype(np.uint32)
+    raw = rng.integers(0, 300, (*labels.shape, channels)).astype(np.uint16)
+    wanted = closure(wanted)
+    expected = gather(wanted, blocks(labels, raw, 10))
+    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
+
+
+@pytest.mark.parametrize("room", [0, 20, 45])
+def test_powers_of_some_objects_and_channels_are_looked_up(room, rng, monkeypatch):
+    labels = np.repeat(rng.integers(0, 9, (1, 20, 8)), 9, axis=2).astype(np.uint32)
+    raw = np.stack([rng.integers(0, greys, labels.shape) for greys in (7, 200)], axis=3).astype(np.uint8)
+    expected = gather(closure([Central]), blocks(labels, raw, 20))
+    monkeypatch.setattr(statistics, "TABLE", room)
+    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    assert_equal(gather(closure([Central]), blocks(labels, raw, 5), 2), expected)
 
 
 def test_pixels_that_cannot_be_written(rng, monkeypatch):
@@ -130,20 +169,28 @@ def test_features_are_the_same_compiled(name, ndim, channels, rng, monkeypatch):
             assert np.array_equal(numbers, expected[key], equal_nan=True), key
 
 
-def test_small_frames_do_not_load_numba():
-    """It takes longer to load than they take."""
+@pytest.mark.parametrize(("size", "loaded"), [(32, "False False"), (4096, "True False")])
+def test_numba_is_not_loaded(size, loaded):
+    """Nor LLVM, for small frames: it takes longer to load than they take."""
     program = (
         "import sys, numpy as np\n"
         "from objclass.core import Objects\n"
-        "from objclass.features import Frame, choose, measure\n"
-        "labels = np.kron(np.arange(16, dtype=np.uint32).reshape(1, 4, 4), np.ones((1, 128, 128), np.uint32))\n"
+        "from objclass.features import Frame, choose, folding, measure\n"
+        f"labels = np.arange(4, dtype=np.uint32).repeat({size} // 4)[None, None].repeat({size}, axis=1)\n"
         "raw = np.ones((*labels.shape, 1), np.uint8)\n"
-        "frame = Frame(Objects(labels, 15), lambda where: raw[where], 1, (1.0, 1.0))\n"
+        "frame = Frame(Objects(labels, 3), lambda where: raw[where], 1, (1.0, 1.0))\n"
         "features = choose(['Standard Object Features'], 2, 1)\n"
         "measure(frame, [f for f in features if f.scope == 'object'])\n"
-        "assert 'numba' not in sys.modules"
+        "print('llvmlite' in sys.modules, 'numba' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    folding.kernel.compiled[0].bind()  # compiled if it never was
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout == f"{loaded}\n"
+
+
+def test_states_have_the_names_of_parameters():
+    parameters = list(inspect.signature(folding.fold_part).parameters)
+    assert parameters[4 : 4 + len(folding.STATES)] == list(folding.STATES)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
