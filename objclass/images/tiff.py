@@ -267,7 +267,7 @@ def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dty
     page, file = keyframe.page, frame.parent
     path = keyframe.path if file is page.parent else str(file.filehandle.path)  # of another file of the set
     if page.is_final:
-        return _plain(path, frame.parent, frame.dataoffsets[0], shape, dtype)
+        return _plain(path, file, frame.dataoffsets[0], shape, dtype)
     offsets = np.asarray(frame.dataoffsets, np.int64)
     counts = np.asarray(frame.databytecounts, np.int64)
     expected = prod(page.chunked)
