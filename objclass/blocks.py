@@ -193,16 +193,13 @@ class Tiles:
     def __getitem__(self, box: Box) -> AnyArray:
         """The pixels of a box, to be read only."""
         (planes, rows), (z, y, _) = self._step, box
-        parts = [
-            [
-                self._part(i, j, box)
-                for j in range(y.start // rows, max(-(-y.stop // rows), y.start // rows + 1))
-            ]
-            for i in range(z.start // planes, max(-(-z.stop // planes), z.start // planes + 1))
-        ]
-        if len(parts) == len(parts[0]) == 1:
-            return parts[0][0]
-        return np.concatenate([np.concatenate(row, axis=1) for row in parts])
+        down = range(z.start // planes, max(-(-z.stop // planes), z.start // planes + 1))
+        along = range(y.start // rows, max(-(-y.stop // rows), y.start // rows + 1))
+        if len(down) == len(along) == 1:
+            return self._part(down[0], along[0], box)
+        # copied one by one: as long as a part of it is held, a whole tile is
+        layers = [np.concatenate([self._part(i, j, box).copy() for j in along], axis=1) for i in down]
+        return np.concatenate(layers)
 
     def _part(self, i: int, j: int, box: Box) -> AnyArray:
         """What a tile has of the box."""
