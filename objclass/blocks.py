@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from threading import Lock
 from typing import Any, TypeVar
 from weakref import finalize
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import AnyArray, IntArray
+from objclass.errors import LaneError
 
 VOXELS = 1 << 22
 """Voxels of a slab where nothing else is said."""
@@ -296,8 +297,15 @@ class PackedLabels:
             packed = zstd_encode(tile.data.cast("B"), level=1)  # type: ignore[arg-type]
             with self._lock:
                 start = self._file.seek(0, 2)
-                self._file.write(packed)
+                self._append(packed)
                 self._places[slab.z, y] = start, len(packed)
+
+    def _append(self, packed: bytes) -> None:
+        try:
+            self._file.write(packed)
+        except OSError as fault:
+            message = f"scratch data in {gettempdir()}: {fault.strerror} (TMPDIR says where they go)"
+            raise LaneError(message) from fault
 
     def plain(self, number: int) -> NDArray[np.uint32]:
         """A slab with its own ids."""

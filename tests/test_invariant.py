@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from objclass import batch, images, training
 from objclass.blocks import Limits
-from objclass.features import feature_set
+from objclass.features import Frame, feature_set
 from objclass.kernels import Kernels
 from objclass.lanes import Inputs
 from objclass.project import open_project
@@ -26,7 +26,12 @@ from objclass.settings import ExportSettings, ProjectThreshold, ThresholdSetting
 
 SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 STANDARD = "Standard Object Features"
-SKIMAGE = {"t.h5": ("hull",), "t.csv": ("regionprops", "hull"), "t.tsv": ("regionprops",), "{nickname}.csv": ()}
+SKIMAGE = {
+    "t.h5": ("hull",),
+    "t.csv": ("regionprops", "hull"),
+    "t.tsv": ("regionprops",),
+    "{nickname}.csv": (),
+}
 """Name of the table -> other sets: one of HDF5 cannot have all columns."""
 SHAPES = {2: ("2D Convex Hull Features", "2D Skeleton Features"), 3: ("3D Convex Hull Features",)}
 FORMATS = (
@@ -123,13 +128,13 @@ def store(path, pixels, kind, rng):
         np.save(name, pixels)
     elif kind == "tif":
         planes = pixels.transpose(0, 1, 4, 2, 3)
-        tifffile.imwrite(
-            name, planes, metadata={"axes": "TZCYX"}, tile=(16, 16), photometric="minisblack"
-        )
+        tifffile.imwrite(name, planes, metadata={"axes": "TZCYX"}, tile=(16, 16), photometric="minisblack")
     else:
         chunks = tuple(int(rng.integers(1, n + 1)) for n in pixels.shape)
         with h5py.File(name, "w") as file:
-            file.create_dataset("data", data=pixels, chunks=chunks, compression=[None, "gzip"][rng.integers(2)])
+            file.create_dataset(
+                "data", data=pixels, chunks=chunks, compression=[None, "gzip"][rng.integers(2)]
+            )
     return name
 
 
@@ -231,7 +236,7 @@ def in_this_way(way):
         patch.setattr(batch, "limits_for", limits_for)
         patch.setattr(Kernels, "choose", choose)
         # what an object needs whole is let through: how that is refused is tested elsewhere
-        patch.setattr("objclass.features.CROP_BYTES", 0)
+        patch.setattr(Frame, "check_boxes", lambda *_, **__: None)
         yield
 
 
@@ -249,7 +254,9 @@ def trained(folder, ndim, channels):
     squares = np.kron(np.ones((5, 5), np.uint8), np.pad(np.ones((5, 5), np.uint8), 2))
     objects = np.broadcast_to(squares, (1, z, *squares.shape))[..., None]
     names = [f"{path}_{role}.npy" for role in ("raw", "objects")]
-    for name, pixels in zip(names, (pixels_of(rng, "u1", (*objects.shape[:4], channels)), objects), strict=True):
+    for name, pixels in zip(
+        names, (pixels_of(rng, "u1", (*objects.shape[:4], channels)), objects), strict=True
+    ):
         np.save(name, pixels)
     labels = Path(f"{path}.csv")
     labels.write_text("".join(["class,labelimage_oid\n", *(f"{'ab'[n % 2]},{n}\n" for n in range(1, 26))]))
