@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from threading import Lock
 from typing import Any, TypeVar
 from weakref import finalize
@@ -17,7 +17,7 @@ from weakref import finalize
 import numpy as np
 
 from objclass.core import AnyArray
-from objclass.errors import check_signals
+from objclass.errors import LaneError, check_signals
 from objclass.kept import Kept
 
 VOXELS = 1 << 22
@@ -194,16 +194,13 @@ class Tiles:
     def __getitem__(self, box: Box) -> AnyArray:
         """The pixels of a box, to be read only."""
         (planes, rows), (z, y, _) = self._step, box
-        parts = [
-            [
-                self._part(i, j, box)
-                for j in range(y.start // rows, max(-(-y.stop // rows), y.start // rows + 1))
-            ]
-            for i in range(z.start // planes, max(-(-z.stop // planes), z.start // planes + 1))
-        ]
-        if len(parts) == len(parts[0]) == 1:
-            return parts[0][0]
-        return np.concatenate([np.concatenate(row, axis=1) for row in parts])
+        down = range(z.start // planes, max(-(-z.stop // planes), z.start // planes + 1))
+        along = range(y.start // rows, max(-(-y.stop // rows), y.start // rows + 1))
+        if len(down) == len(along) == 1:
+            return self._part(down[0], along[0], box)
+        # copied one by one: as long as a part of it is held, a whole tile is
+        layers = [np.concatenate([self._part(i, j, box).copy() for j in along], axis=1) for i in down]
+        return np.concatenate(layers)
 
     def _part(self, i: int, j: int, box: Box) -> AnyArray:
         """What a tile has of the box."""
@@ -255,7 +252,11 @@ class Scratch:
         packed = zstd_encode(np.ascontiguousarray(pixels).data.cast("B"), level=1)  # type: ignore[arg-type]
         with self._lock:
             start = self._file.seek(0, 2)
-            self._file.write(packed)
+            try:
+                self._file.write(packed)
+            except OSError as fault:
+                message = f"scratch data in {gettempdir()}: {fault.strerror} (TMPDIR says where they go)"
+                raise LaneError(message) from fault
             self._places[key] = start, len(packed)
 
     def get(self, key: Hashable, shape: tuple[int, ...], dtype: Any) -> AnyArray:

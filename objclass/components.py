@@ -13,40 +13,57 @@ from numpy.typing import NDArray
 
 from objclass.blocks import KEPT_TILES, TILE_VOXELS, Box, Limits, Scratch, Slab, Tiles, ordered
 from objclass.core import AnyArray, IntArray
+from objclass.kernels import Kernels
 
 
 class HeldLabels:
     """A label image in memory, made slab by slab."""
 
     def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits) -> None:
-        self._cut, self._limits = cut, limits
-        self._shape = shape
-        # not zeros: these come page by page, which takes longer than to fill them
-        self._array = np.empty(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
+        self._cut, self._limits, self._shape = cut, limits, shape
+        self._parts: list[NDArray[np.uint32]] = [np.zeros((0, 0, 0), np.uint32)] * len(cut)
 
     def write(self, number: int, labels: NDArray[np.uint32]) -> None:
         """Put down a slab, with ids of its own from 1."""
-        if len(self._cut) == 1:
-            self._array = labels
-        else:
-            self._array[self._cut[number].within(self._shape)] = labels
+        self._parts[number] = labels
 
     def plain(self, number: int) -> NDArray[np.uint32]:
         """A slab with its own ids."""
-        return self._array[self._cut[number].within(self._shape)]
+        return self._parts[number]
 
     def finish(self, ids: Sequence[NDArray[np.uint32]]) -> NDArray[np.uint32]:
         """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
+        if len(self._cut) == 1 and np.array_equal(ids[0], np.arange(len(ids[0]))):
+            return self._parts[0]
+        image = np.empty(self._shape, np.uint32)
+        compiled = kernel.choose(image.size)
 
         def renumber(number: int) -> None:
-            table = ids[number]
-            if not np.array_equal(table, np.arange(len(table))):
-                place = self._cut[number].within(self._shape)
-                self._array[place] = np.take(table, self._array[place])
+            part, self._parts[number] = self._parts[number], image[:0]  # makes room as the image fills
+            place = image[self._cut[number].within(self._shape)]
+            if compiled:
+                compiled(place.reshape(-1), np.ascontiguousarray(part).reshape(-1), ids[number], part.size)
+            else:
+                np.take(ids[number], part, out=place, mode="clip")  # checking would take a copy
 
         for _ in ordered(renumber, range(len(self._cut)), self._limits.jobs):
             pass
-        return self._array
+        return image
+
+
+kernel = Kernels(
+    globals(),
+    repays_loading=20_000_000,
+    repays_compiling=400_000_000,
+    signature=("uint32*", "uint32*", "uint32*", "int64"),
+)
+
+
+@kernel
+def look_up(image: AnyArray, labels: AnyArray, table: AnyArray, count: int) -> None:
+    """``image = table[labels]``, of ``count`` voxels."""
+    for i in range(count):
+        image[i] = table[labels[i]]
 
 
 class PackedLabels:

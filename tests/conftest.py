@@ -47,6 +47,7 @@ def tiny_blocks(request, monkeypatch):
         return
     from objclass import batch, images, segmentation
     from objclass.blocks import Limits
+    from objclass.features import Frame
 
     def limits_for(resources):
         limits = Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
@@ -55,7 +56,7 @@ def tiny_blocks(request, monkeypatch):
 
     monkeypatch.setattr(batch, "limits_for", limits_for)
     # what is needed whole is let through
-    monkeypatch.setattr("objclass.features.CROP_BYTES", 0)
+    monkeypatch.setattr(Frame, "check_boxes", lambda *_, **__: None)
     monkeypatch.setattr(segmentation, "WHOLE", dict.fromkeys(segmentation.WHOLE, 0))
 
 

@@ -261,15 +261,31 @@ class Frame:
         LaneError
             If it is more than the limits allow to be worked on at once.
         """
-        needed = int(np.prod(high - low)) * CROP_BYTES
-        if self.limits.memory is not None and needed > self.limits.memory:
-            extent = " × ".join(str(n) for n in high - low)
-            message = (
-                f"object {row + 1} needs its surroundings of {extent} pixels (x, y, z) at once, about "
-                f"{needed / 1e9:.1f} GB: raise --max_memory, or leave out features of shape and neighbourhood"
-            )
-            raise LaneError(message)
+        self.check_boxes(low[None], high[None], row)
         return box_of(low, high)
+
+    def check_boxes(
+        self, low: IntArray, high: IntArray, first: int = 0, voxel_bytes: int | None = None
+    ) -> None:
+        """Look whether each region (n, d) can be worked on; ``first`` is the row of the first one's object.
+
+        Raises
+        ------
+        LaneError
+            If the limits do not allow ``voxel_bytes`` for each of its voxels.
+        """
+        needed = np.prod(high - low, axis=1) * (CROP_BYTES if voxel_bytes is None else voxel_bytes)
+        most = self.limits.memory
+        if most is None or not (needed > most).any():
+            return
+        row = int(np.argmax(needed > most))
+        ends = zip("xyz", low[row], high[row], strict=False)
+        message = (
+            f"object {first + row + 1} is needed whole, {', '.join(f'{a} {b} to {e}' for a, b, e in ends)}: "
+            f"about {needed[row] / 1e9:.2g} GB, {most / 1e9:.2g} GB are left for it: raise --max_memory, or "
+            "leave out features of shape and neighbourhood"
+        )
+        raise LaneError(message)
 
 
 def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:

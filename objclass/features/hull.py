@@ -44,6 +44,9 @@ both of plane images. In volumes it is not known."""
 SLAB = 1 << 22
 """Pixels that are read at once where objects are many; larger boxes are left to cc3d."""
 
+CROP_BYTES = 64
+"""Working memory for a pixel of a bounding box."""
+
 Compute = Callable[..., AnyArray]
 Ints = NDArray[np.integer[Any]] | list[int]
 Floats = NDArray[np.floating[Any]] | list[float]
@@ -104,6 +107,7 @@ class Defects(PerObject):
         function = kernel.choose(len(volumes)) if volumes.max(initial=0) <= SLAB else None
         if function is None:
             return None
+        frame.check_boxes(low, high, voxel_bytes=CROP_BYTES)
         numbers = np.zeros((frame.objects.count, NUMBERS + frame.objects.ndim))
         for rows in batches(low, high, SLAB):
             numbers[rows] = measured(function, frame, low[rows], high[rows], rows.start + 1)

@@ -46,6 +46,9 @@ BATCH = 1 << 21
 SLAB = 1 << 22
 """Pixels that are read at once where objects are many."""
 
+CROP_BYTES = 32
+"""Working memory for a pixel and channel of what is cut out around an object."""
+
 FOLDED = frozenset((Intensity, Spread, Central, Histogram, ChannelScatter))
 """The statistics of neighbourhoods that `measure_around` knows."""
 
@@ -94,6 +97,7 @@ def neighbourhoods(
         Number of objects, and for each scope the finished statistics.
     """
     low, high = _crops(frame, extent.low, extent.high)
+    frame.check_boxes(low, high, voxel_bytes=CROP_BYTES * frame.channels)
     work = int(np.prod(high - low, axis=1).sum()) * len(needed)
     able = all(FOLDED.issuperset(statistics) for statistics in needed.values())
     able &= frame.objects.count > 0 and max(frame.margin) < FURTHEST

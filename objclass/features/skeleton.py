@@ -105,6 +105,7 @@ class Skeleton(PerObject):
         function = kernel.choose(int(np.prod(high - low, axis=1).sum()))
         if function is None:
             return None
+        frame.check_boxes(low, high, voxel_bytes=8 * sum(_lengths(1)))
         numbers = np.zeros((frame.objects.count, 12))
         for rows in batches(low, high, SLAB):
             numbers[rows] = measured(function, frame, low[rows], high[rows], rows.start + 1)
