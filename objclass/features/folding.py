@@ -82,7 +82,7 @@ STATES = {
 
 kernel = Kernels(
     globals(),
-    repays_loading=20_000_000,
+    repays_loading=1_000_000,
     repays_compiling=100_000_000,
     signature=(
         *("int64", "int64", "int64", "int64", *STATES.values()),
