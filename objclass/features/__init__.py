@@ -20,13 +20,13 @@ from objclass import blocks, registry
 from objclass.core import AnyArray, FloatArray, IntArray, Objects
 from objclass.errors import LaneError, UsageError
 from objclass.features import folding
+from objclass.features.folding import Fold
 from objclass.features.statistics import (
     Block,
     Crop,
     Derived,
     Done,
     Extent,
-    Fold,
     Folded,
     Merged,
     PerObject,

@@ -302,7 +302,7 @@ def sum_places(
 
 @kernel
 def scatter_in_plane(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
-    """`CoordinateScatter` in 2D: ``matrix`` (n, 2, 2)."""
+    """In 2D: ``matrix`` (n, 2, 2)."""
     i = 0
     for r in range(begin, end):
         here = COLUMNS * r
@@ -321,7 +321,7 @@ def scatter_in_plane(runs: Ints, begin: int, end: int, matrix: Floats, space: Fl
 
 @kernel
 def scatter_in_volume(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
-    """`CoordinateScatter` in 3D: ``matrix`` (n, 3, 3)."""
+    """In 3D: ``matrix`` (n, 3, 3)."""
     i = 0
     for r in range(begin, end):
         here = COLUMNS * r
@@ -343,6 +343,20 @@ def scatter_in_volume(runs: Ints, begin: int, end: int, matrix: Floats, space: F
         matrix[at + 1], matrix[at + 2], matrix[at + 3] = yx, zx, yx
         matrix[at + 5], matrix[at + 6], matrix[at + 7] = zy, zx, zy
         i += length
+
+
+@kernel
+def fold_scatter(
+    runs: Ints, begin: int, end: int, size: int, ndim: int, centers: Floats, matrix: Floats, space: Floats
+) -> None:
+    """`CoordinateScatter`: arrays (n, d) and (n, d, d)."""
+    for axis in range(ndim):
+        sum_places(runs, begin, end, axis, ndim, centers, space)
+        average(size, SUMS + axis * ROOM, space)
+    if ndim == 2:
+        scatter_in_plane(runs, begin, end, matrix, space)
+    else:
+        scatter_in_volume(runs, begin, end, matrix, space)
 
 
 # ---------------------------------------------------------------------------- second pass
@@ -485,13 +499,7 @@ def fold_part(
         if wanted & (INTENSITY | SPREAD | SCATTER):
             number(runs, begin, end, batch, count, space)
         if wanted & SCATTER:
-            for axis in range(ndim):
-                sum_places(runs, begin, end, axis, ndim, centers, space)
-                average(batch, SUMS + axis * ROOM, space)
-            if ndim == 2:
-                scatter_in_plane(runs, begin, end, matrix, space)
-            else:
-                scatter_in_volume(runs, begin, end, matrix, space)
+            fold_scatter(runs, begin, end, batch, ndim, centers, matrix, space)
         for c in range(channels):
             at, here = c * size, c * n
             if wanted & (INTENSITY | SPREAD):
