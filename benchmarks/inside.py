@@ -76,6 +76,7 @@ def regionprops(folder, size):
     """The set regionprops but for hulls, warm, one thread."""
     from objclass.features.regionprops import FEATURES
 
+    loaded_kernels()
     raw, segmentation = pixels(folder, size)
     frame = frame_of(raw, segmentation)
     features = [f for f in FEATURES.values() if f.fits(frame.objects.ndim, 1) and f.name not in HULL]
@@ -89,6 +90,7 @@ def labelling(folder, size):
     """Components, whole and in blocks, one thread, of an array."""
     import cc3d
 
+    loaded_kernels()
     segmentation = pixels(folder, size)[1]
     lane = Lane(None, images.from_array(segmentation, "zyx"), "segmentation_image", "", "")
     flat = segmentation.squeeze()
@@ -118,6 +120,7 @@ def painting(folder, size):
     """Five probabilities and classes of each object over the image, against ``lut[labels]``."""
     from objclass.maps import paint
 
+    loaded_kernels()
     labels = label(pixels(folder, size)[1]).labels
     lut = np.random.default_rng(0).random((5, int(labels.max()) + 1)).astype(np.float32)
     classes = lut.argmax(axis=0).astype(np.uint8)[None]

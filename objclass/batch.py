@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from objclass import images, machine, maps, tables
-from objclass.blocks import VOXEL_BYTES, Limits, ordered
+from objclass.blocks import KEPT_CHUNKS, VOXEL_BYTES, Limits, ordered
 from objclass.core import Lane, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, UsageError, check_signals
 from objclass.features import choose
@@ -49,9 +49,6 @@ from objclass.settings import (
 )
 
 log = logging.getLogger("objclass")
-
-KEPT_CHUNKS = 1 << 28
-"""Most bytes of unpacked chunks of inputs that are kept for the next block."""
 
 OVERHEAD = 300_000_000
 """Bytes that Python and the libraries take, whatever the images."""

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from objclass.blocks import ALL, KEPT_TILES, TILE_VOXELS, Box, Limits, Tiles
+from objclass.blocks import ALL, Limits
 from objclass.core import (
     AnyArray,
     FeatureTable,
@@ -21,17 +20,15 @@ from objclass.core import (
     concatenate,
 )
 from objclass.errors import ImageError, ProjectError, UsageError
-from objclass.features import Feature, Frame, ReadRaw, feature_set, measure
+from objclass.features import Feature, Frame, feature_set, measure
 from objclass.features.statistics import box_of
 from objclass.project import Project
+from objclass.reading import box_reader
 from objclass.segmentation import check_first_block, find_objects
 from objclass.settings import ThresholdSettings
 from objclass.tables import ObjectImage
 
 CENTER = ("Default features", "RegionCenter")
-
-RAW_PLANES = 16
-"""Planes of the pieces in which raw data are read around objects, where the file has no chunks."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +190,7 @@ def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTab
     """The table of one time step."""
     frame = Frame(
         objects,
-        _raw_reader(lane.raw, t, plan.limits) if lane.raw is not None else None,
+        box_reader(lane.raw, t, plan.limits) if lane.raw is not None else None,
         lane.channels,
         plan.spacing(objects.ndim),
         plan.margin,
@@ -210,7 +207,7 @@ def object_images(lane: Lane, step: Step, margin: int, limits: Limits) -> list[O
     """Each object of a time step cut out, with ``margin`` pixels around it as far as the image goes."""
     low, high = (step.table.values["Default features", f"Coord<{end}>"] for end in ("Minimum", "Maximum"))
     size = np.array(lane.objects.shape[3 : 3 - step.objects.ndim : -1])
-    read = _raw_reader(lane.raw, step.t, limits) if lane.raw is not None else None
+    read = box_reader(lane.raw, step.t, limits) if lane.raw is not None else None
     crops = []
     for row in range(step.objects.count):
         start = np.maximum(low[row] - margin, 0).astype(int)
@@ -233,7 +230,7 @@ def _atlas_columns(atlas: Image) -> list[str]:
 
 def atlas_values(atlas: Image, t: int, center: FloatArray, limits: Limits) -> dict[str, AnyArray]:
     """Value of the atlas at the rounded centre (x, y(, z)) of each object, by column."""
-    read = _raw_reader(atlas, t, limits)
+    read = box_reader(atlas, t, limits)
     x, y, *z = np.rint(center).astype(int).T
     depth = z[0] if z else np.zeros_like(y)
     found = np.zeros((len(x), atlas.shape[4]), atlas.dtype)
@@ -243,25 +240,6 @@ def atlas_values(atlas: Image, t: int, center: FloatArray, limits: Limits) -> di
             pixels = read(slab.within(atlas.shape[1:4]))
             found[here] = pixels[depth[here] - slab.z, y[here] - slab.y, x[here]]
     return {name: found[:, c] for c, name in enumerate(_atlas_columns(atlas))}
-
-
-def _raw_reader(raw: Image, t: int, limits: Limits) -> ReadRaw:
-    """Reads boxes of a time step: of one that may be held, all pixels at once and only once."""
-    _, *shape, channels = raw.shape
-    whole = tuple(slice(0, n) for n in shape)
-
-    def read(box: Box) -> AnyArray:
-        return cast("AnyArray", raw.read((slice(t, t + 1), *box, slice(0, channels)))[0])
-
-    if limits.holds(int(np.prod(raw.shape[1:])) * raw.dtype.itemsize):
-        held = cache(lambda: read((whole[0], whole[1], whole[2])))
-        return lambda box: held()[box]
-    chunks = dict(zip(raw.axes, getattr(raw.stored, "chunks", None) or (), strict=False))
-    planes = min(chunks.get("z", RAW_PLANES), shape[0])
-    rows = max(TILE_VOXELS // (planes * shape[2]), chunks.get("y", 1))
-    tiles = Tiles((shape[0], shape[1], shape[2]), (planes, rows), read, limits.share(KEPT_TILES))
-    # slabs are read straight, each once in a pass; boxes around objects lie close to each other
-    return lambda box: read(box) if box[2] == whole[2] else tiles[box]
 
 
 class Clock:

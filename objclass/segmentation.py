@@ -11,17 +11,18 @@ that grow or cut over the whole image need it whole.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.blocks import ALL, Box, Components, Limits, label_image, numbered, ordered
+from objclass.blocks import ALL, Box, Limits, ordered
+from objclass.components import Components, label_image, numbered
 from objclass.core import AnyArray, FloatArray, Image, IntArray, Lane, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.graphcut import minimum_cut
 from objclass.growing import grow
+from objclass.reading import slab_reader
 from objclass.settings import ThresholdSettings
 from objclass.smoothing import halo, kernels_for, smooth
 
@@ -83,10 +84,11 @@ class Found:
 
 def _segmented(image: Image, t: int, limits: Limits) -> Objects:
     """Components of a segmentation."""
-    found = Found(_shape(image), limits)
+    found = Found(image.shape[1:4], limits)
+    read = slab_reader(image, t, slice(0, 1), limits)
 
     def cut(number: int) -> tuple[Objects, Any]:
-        values = integral(_read(image, t, found.cut[number].within(found.shape)), image.name)
+        values = integral(read(found.cut[number].within(found.shape))[..., 0], image.name)
         part = label(values)
         found.labels.write(number, part.labels)
         top = values.max()
@@ -97,15 +99,6 @@ def _segmented(image: Image, t: int, limits: Limits) -> Objects:
         found.add(part, values)
     root = found.components.roots()
     return found.objects(root, np.ones(len(root), bool))
-
-
-def _shape(image: Image) -> tuple[int, int, int]:
-    return image.shape[1:4]
-
-
-def _read(image: Image, t: int, box: Box, channel: int = 0) -> AnyArray:
-    """One channel of a box of a time step, axes z, y, x."""
-    return image.read((slice(t, t + 1), *box, slice(channel, channel + 1)))[0, ..., 0]
 
 
 def integral(values: AnyArray, name: str) -> AnyArray:
@@ -160,12 +153,14 @@ def label(values: AnyArray) -> Objects:
 
 def _renumbered(image: Image, t: int, limits: Limits) -> Objects:
     """The ids of a label image, numbered by first occurrence; `Objects.original` says which was which."""
-    shape = _shape(image)
+    shape = image.shape[1:4]
     cut = limits.slabs(shape)
     labels = label_image(shape, cut, limits)
+    read = slab_reader(image, t, slice(0, 1), limits)
 
     def look(number: int) -> AnyArray:
-        part = relabel(integral(_read(image, t, cut[number].within(shape)), image.name), image.name)
+        values = integral(read(cut[number].within(shape))[..., 0], image.name)
+        part = relabel(values, image.name)
         labels.write(number, part.labels)
         assert part.original is not None
         return part.original
@@ -204,34 +199,25 @@ def relabel(values: AnyArray, name: str = "label image") -> Objects:
     return Objects(labels, len(order), ids[order])
 
 
-@dataclass(frozen=True)
 class Map:
     """A prediction map of one time step, read by box: one channel, float32, smoothed."""
 
-    image: Image
-    t: int
-    settings: ThresholdSettings
-
-    def __post_init__(self) -> None:
-        used = {self.settings.channel}
-        if self.settings.method != "simple":
-            used.add(self.settings.core_channel)
-        if max(used) >= self.image.shape[4]:
-            message = (
-                f"{self.image.name}: channel {max(used)} of a map of {self.image.shape[4]} channels (from 0)"
-            )
+    def __init__(self, image: Image, t: int, settings: ThresholdSettings, limits: Limits) -> None:
+        used = {settings.channel}
+        if settings.method != "simple":
+            used.add(settings.core_channel)
+        if max(used) >= image.shape[4]:
+            message = f"{image.name}: channel {max(used)} of a map of {image.shape[4]} channels (from 0)"
             raise ImageError(message)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Lengths of z, y, x."""
-        return _shape(self.image)
+        self.image, self.settings = image, settings
+        self.shape = image.shape[1:4]
+        self._read = {c: slab_reader(image, t, slice(c, c + 1), limits) for c in used}
 
     def read(self, box: Box, channel: int) -> tuple[NDArray[np.float32], float]:
         """The box (z, y, x), in the range 0 … 1 if asked for; and the largest value that was read."""
         kernels = kernels_for(self.shape, self.settings.sigma_xyz)
         wide, inside = halo(box, self.shape, kernels)
-        pixels = _read(self.image, self.t, wide, channel).astype(np.float32)
+        pixels = self._read[channel](wide)[..., 0].astype(np.float32)
         top = float(pixels.max())
         low, high = self.image.drange or (0, 1)
         if self.settings.rescaled and (low, high) != (0, 1) and low != high:
@@ -266,7 +252,7 @@ def _thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limi
 
     By hysteresis, components are kept that hold a voxel of a core (of the right size itself).
     """
-    source = Map(image, t, settings)
+    source = Map(image, t, settings, limits)
     levels = [Found(source.shape, limits) for _ in range(1 if settings.method == "simple" else 2)]
     is_sized = settings.min_size > 1 or settings.max_size is not None
 
@@ -324,7 +310,7 @@ def _of_whole_frame(image: Image, t: int, settings: ThresholdSettings, limits: L
     LaneError
         If the limits do not allow it.
     """
-    source = Map(image, t, settings)
+    source = Map(image, t, settings, limits)
     needed = int(np.prod(source.shape)) * WHOLE[settings.method]
     if limits.memory is not None and needed > limits.memory:
         message = (

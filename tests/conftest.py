@@ -8,9 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "sample_data"
+
+TINY_MEMORY = 20_000
+"""Bytes that hold next to nothing: labels go to scratch, raw data are read anew."""
+
+TINY_BLOCK = 3, 11
+"""Planes and rows."""
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +30,33 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip("OBJCLASS_SHARED: no reference data here")
     return folder
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--tiny_blocks",
+        action="store_true",
+        help="runs work in blocks of a few rows and keep next to nothing in memory",
+    )
+
+
+@pytest.fixture(autouse=True)
+def tiny_blocks(request, monkeypatch):
+    """With ``--tiny_blocks``: limits that no option allows, for all runs within this process."""
+    if not request.config.getoption("--tiny_blocks"):
+        return
+    from objclass import batch, images, segmentation
+    from objclass.blocks import Limits
+
+    def limits_for(resources):
+        limits = Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
+        images.limit(limits.share(batch.KEPT_CHUNKS), limits.jobs)
+        return limits
+
+    monkeypatch.setattr(batch, "limits_for", limits_for)
+    # what is needed whole is let through
+    monkeypatch.setattr("objclass.features.CROP_BYTES", 0)
+    monkeypatch.setattr(segmentation, "WHOLE", dict.fromkeys(segmentation.WHOLE, 0))
 
 
 def script(path):
@@ -51,3 +88,13 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(line("case", "objects", "columns", "worst column", "difference", "voxels"))
     for case, objects, columns, name, gap, voxels in module.REPORT:
         terminalreporter.write_line(line(case, objects, columns, name[:30], f"{gap:g}", voxels))
+
+
+@pytest.fixture(autouse=True)
+def _limits_end_with_the_test():
+    """What one run may keep and use is not what the next test starts with."""
+    from objclass.images import chunk_grid, chunks
+
+    before = chunks.KEPT.most, chunk_grid.threads
+    yield
+    chunks.KEPT.most, chunk_grid.threads = before

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from objclass.blocks import Limits, PackedLabels, Tiles, ordered, roots, slabs
+from objclass.blocks import Limits, Tiles, ordered, slabs
+from objclass.components import PackedLabels, roots
 from objclass.core import ArrayStore, Image, Lane
 from objclass.segmentation import find_objects
 from objclass.settings import ProjectThreshold, ThresholdSettings

@@ -8,7 +8,7 @@ import numpy as np
 
 from objclass.core import ArrayStore, Image
 from objclass.errors import ImageError
-from objclass.images.kept import KEPT
+from objclass.images.chunks import KEPT
 from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
 from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack

@@ -16,7 +16,7 @@ import numpy as np
 from objclass.core import AnyArray, PixelSize
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.paths import listed
+from objclass.images.paths import pick
 from objclass.images.source import Source, known_pixel_size
 
 _READERS = {".czi": "bioio_czi", ".lif": "bioio_lif", ".nd2": "bioio_nd2"}
@@ -52,12 +52,7 @@ def open_scene(path: str, internal: str = "") -> Source:
     ImageError
         If there is no such scene, or several and none was named, or its reader is not installed.
     """
-    scenes = scenes_in(path)
-    scene = internal or (scenes[0] if len(scenes) == 1 else "")
-    if scene not in scenes:
-        wrong = f"there is no scene '{internal}'," if internal else "which scene?"
-        message = f"{path}: {wrong} expected {path}/SCENE with one of {listed(scenes)}"
-        raise ImageError(message)
+    scene = pick(path, scenes_in(path), internal, "scene")
     with _opened(path, scene) as reader:
         pixels = _pixels(reader)
         lengths = dict(zip(map(str, pixels.dims), pixels.shape, strict=True))

@@ -1,4 +1,4 @@
-"""Packed chunks: what was unpacked last is kept, since blocks are thinner than most chunks."""
+"""Unpacked chunks that are kept: slabs are thinner than most chunks, and the next one wants them again."""
 
 from dataclasses import dataclass, field
 from math import prod
@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from objclass.core import AnyArray, Stored
-from objclass.images.kept import KEPT
+from objclass.kept import Kept
+
+KEPT = Kept(1 << 28)
+"""Of all images of this process; how much it keeps is set by what a run may use."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from objclass.errors import ImageError, OutputError
 from objclass.images.attributes import attributes, stated_axes, stated_drange, tagged_size, write_json
 from objclass.images.chunk_grid import ChunkThreads, Grid, chunk_shape, deflated, overlap
 from objclass.images.chunks import Chunked
-from objclass.images.paths import listed
+from objclass.images.paths import listed, pick
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 
 _ATTRIBUTES = "attributes.json"
@@ -112,7 +112,7 @@ def open_n5(path: str, internal: str = "") -> Source:
     ImageError
         If there is no such dataset, or several and none was named, or it is packed in another way.
     """
-    name = internal or _only(path)
+    name = internal or pick(path, arrays_in(path), noun="dataset")
     folder = os.path.join(path, name)
     found = _read_json(folder)
     if not _is_dataset(found):
@@ -134,17 +134,6 @@ def open_n5(path: str, internal: str = "") -> Source:
 def arrays_in(path: str) -> list[str]:
     """Names of the datasets of 2 to 5 dimensions, sorted."""
     return [name for name, found in _datasets(path) if is_image_shape(_shape(found))]
-
-
-def _only(path: str) -> str:
-    images = arrays_in(path)
-    if len(images) == 1:
-        return images[0]
-    if images:
-        message = f"{path}: which dataset? expected {path}/NAME with one of {listed(images)}"
-    else:
-        message = f"{path}: has no dataset of 2 to 5 dimensions"
-    raise ImageError(message)
 
 
 def _datasets(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -228,7 +217,8 @@ class N5Writer:
         self._internal = image.internal_path.strip("/")
         refusal = self.refusal(image)
         if refusal:
-            raise OutputError(refusal)
+            message = f"{path}: n5 {refusal}"
+            raise OutputError(message)
         for container in (path, self._previous):
             if container is not None:
                 _refuse_inside_dataset(container, self._internal)
@@ -241,11 +231,9 @@ class N5Writer:
     def refusal(cls, image: OutputImage) -> str | None:
         """Why N5 cannot hold the image and what can."""
         if image.dtype.kind not in "iuf" or image.dtype == np.float16:
-            return f"n5 holds integers, float32 and float64, not {image.dtype}: use hdf5"
+            return f"holds integers, float32 and float64, not {image.dtype}: use hdf5"
         if {"", ".", ".."} & set(image.internal_path.strip("/").split("/")) or "\\" in image.internal_path:
-            return (
-                f"'{image.internal_path}' is no place in an n5 container: expected names with / between them"
-            )
+            return f"has no place '{image.internal_path}': expected names with / between them"
         return None
 
     def _attributes(self, image: OutputImage) -> dict[str, Any]:

@@ -5,14 +5,14 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
 
 from objclass.core import AnyArray, OutputImage, Stored
 from objclass.errors import ImageError
-from objclass.images.paths import listed
+from objclass.images.paths import pick
 from objclass.images.plain import PlainFile, PlainStore
 from objclass.images.source import Source, axes_by_shape
 
@@ -51,8 +51,8 @@ def open_array(path: str, internal: str = "") -> Source:
     if path.lower().endswith(".npz"):
         return _open_npz(path, internal)
     with open(path, "rb") as file:
-        shape, is_fortran, dtype = _header(path, file)
-        store = PlainStore(path, file.tell(), shape, dtype, "F" if is_fortran else "C")
+        shape, order, dtype = _header(path, file)
+        store = PlainStore(path, file.tell(), shape, dtype, order)
     _refuse_short(path, shape, dtype, os.path.getsize(path))
     return Source(path, store, axes_by_shape(shape), "shape")
 
@@ -73,20 +73,15 @@ def arrays_in(path: str) -> list[str]:
 
 
 def _open_npz(path: str, internal: str) -> Source:
-    held = arrays_in(path)
-    name = internal or (held[0] if len(held) == 1 else "")
-    if name not in held:
-        wrong = f"there is no array '{internal}'," if internal else "which array?"
-        message = f"{path}: {wrong} expected {path}/NAME with one of {listed(held)}"
-        raise ImageError(message)
+    name = pick(path, arrays_in(path), internal)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-        shape, is_fortran, dtype = _header(f"{path}/{name}", file)
+        shape, order, dtype = _header(f"{path}/{name}", file)
         entry, header = archive.getinfo(f"{name}.npy"), file.tell()
     store: Stored = NpzStore(path, name, shape, dtype)
     if entry.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
         offset = _content_offset(path, entry) + header
         _refuse_short(path, shape, dtype, entry.file_size - header)
-        store = PlainStore(path, offset, shape, dtype, "F" if is_fortran else "C")
+        store = PlainStore(path, offset, shape, dtype, order)
     return Source(f"{path}/{name}", store, axes_by_shape(shape), "shape")
 
 
@@ -98,7 +93,7 @@ def _content_offset(path: str, entry: zipfile.ZipInfo) -> int:
     return entry.header_offset + 30 + int(name) + int(extra)
 
 
-def _header(name: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(name: str, file: Any) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
     try:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -106,7 +101,7 @@ def _header(name: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     except ValueError as error:
         message = f"{name}: is not an npy file, or a damaged one"
         raise ImageError(message) from error
-    return tuple(shape), is_fortran, dtype
+    return tuple(shape), "F" if is_fortran else "C", dtype
 
 
 def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:

@@ -55,7 +55,7 @@ class SingleScaleWriter:
     def refusal(cls, image: OutputImage) -> str | None:
         """Why Zarr cannot hold the image and what can."""
         if image.dtype.kind not in "iuf":
-            return f"OME-Zarr holds integers and floats, not {image.dtype}: use hdf5"
+            return f"holds integers and floats, not {image.dtype}: use hdf5"
         return None
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from objclass.core import AnyArray
 from objclass.images.chunk_grid import ChunkThreads, Grid, overlap
-from objclass.images.kept import KEPT
+from objclass.images.chunks import KEPT
 
 SMALLEST = 1 << 13
 """Chunks of fewer bytes are left to HDF5: handing them to threads would take longer than unpacking."""

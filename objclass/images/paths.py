@@ -55,6 +55,9 @@ def expand(spec: str) -> list[Part]:
     ImageError
         If a part of it matches nothing.
     """
+    if not spec.strip():
+        message = "the path of an image is empty"
+        raise ImageError(message)
     if "://" in spec:
         message = f"{spec}: addresses are not read, expected the path of a file: download it first"
         raise ImageError(message)
@@ -179,3 +182,22 @@ def listed(names: list[str], most: int = 8) -> str:
     if len(names) <= most:
         return "; ".join(names) or "nothing"
     return f"{'; '.join(names[:most])}; … ({len(names)} in all)"
+
+
+def pick(path: str, held: list[str], internal: str = "", noun: str = "array") -> str:
+    """The array of a file that is meant: the one that is named, or the only one.
+
+    Raises
+    ------
+    ImageError
+        If there is none of that name, or several and none was named.
+    """
+    if internal in held:
+        return internal
+    if not internal and len(held) == 1:
+        return held[0]
+    wrong = f"there is no {noun} '{internal}'," if internal else f"which {noun}?"
+    message = f"{path}: {wrong} expected {path}/NAME with one of {listed(held)}"
+    if not held:
+        message = f"{path}: has no {noun} of 2 to 5 dimensions"
+    raise ImageError(message)

@@ -4,6 +4,8 @@ Where a region is one stretch of the file, as slabs are, it is read and written 
 into memory would cost more than copying it, page by page.
 """
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -92,3 +94,15 @@ def _starts(region: tuple[slice, ...], shape: tuple[int, ...], axis: int) -> Ite
     steps = [prod(shape[k + 1 :]) for k in range(axis)]
     for index in np.ndindex(*(part.stop - part.start for part in region[:axis])):
         yield first + sum(i * step for i, step in zip(index, steps, strict=True))
+
+
+def reserve(path: str) -> None:
+    """Take the space of a file's holes: a disk that gets full under mapped pixels kills the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        except OSError as fault:
+            if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
+                raise

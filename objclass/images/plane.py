@@ -1,7 +1,5 @@
 """What formats of a single plane share: what they hold, and how blocks come to lie in rows and columns."""
 
-import errno
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from objclass.core import AnyArray, OutputImage, to_canonical
+from objclass.images.plain import reserve
 
 _UNSIGNED = ("uint8", "uint16")
 
@@ -82,7 +81,7 @@ A PBM file would hold one bit a pixel; as in ilastik, ``pbm`` is a PGM file of t
 def refusal(name: str, image: OutputImage) -> str | None:
     """Why a format of one plane cannot hold the image, and which can; None if it can."""
     lack = HOLDS[name].lack(image)
-    return f"{name} holds {lack}: use {nearest(image)}" if lack else None
+    return f"holds {lack}: use {nearest(image)}" if lack else None
 
 
 def nearest(image: OutputImage) -> str:
@@ -198,15 +197,3 @@ class MappedWriter(PlaneWriter):
     def close(self) -> None:
         """Finish the file."""
         del self._plane, self._file
-
-
-def reserve(path: str) -> None:
-    """Take the space of a file's holes: a disk that gets full under mapped pixels kills the process."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    with open(path, "rb+") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-        except OSError as fault:
-            if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
-                raise

@@ -25,9 +25,6 @@ from objclass.images import netpbm, viff
 from objclass.images.plane import EncodedWriter
 from objclass.images.source import Source
 
-_PILLOW = ("PNG", "JPEG", "BMP", "DIB", "GIF", "PPM", "SUN")
-"""What Pillow is asked to tell apart: among all that it knows, small files may look like another."""
-
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 _RADIANCE = b"#?"
@@ -39,6 +36,9 @@ _EXR_ORDER = "RGBA"
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Colour type of a PNG file -> its channels."""
+
+_PILLOWS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "SUN", "WEBP")
+"""Formats that Pillow may take a file for: with all others, a small Sun raster is a brush of GIMP."""
 
 _MODE_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 """Pillow's modes of 8 bits that are taken as they are -> their channels."""
@@ -161,7 +161,7 @@ def _opened(path: str) -> Iterator[Pillow.Image]:
         warnings.simplefilter("ignore")  # such as a damaged comment beside sound pixels
         Pillow.MAX_IMAGE_PIXELS = None  # slides are larger than what Pillow takes for an attack
         try:
-            with Pillow.open(path, formats=_PILLOW) as image:
+            with Pillow.open(path, formats=_PILLOWS) as image:
                 yield image
         except UnidentifiedImageError as error:
             message = f"{path}: is not an image, or a damaged one"

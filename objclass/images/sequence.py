@@ -55,14 +55,14 @@ class Sequence:
         wanted = self.dimensions + 1
         if len(long) != wanted and not (len(long) == wanted + 1 and "c" in long[1:]):
             return (
-                f"{self.format} sequence holds {wanted} axes longer than 1 (and channels, not first), not "
-                f"{told(image)}: use {nearest(image)}"
+                f"holds {wanted} axes longer than 1 (and channels, not first), not {told(image)}: "
+                f"use {nearest(image)}"
             )
         said: str | None = self._writer.refusal(self.part(image))
         if said is None:
             return None
         reason, _, instead = said.rpartition(": use ")
-        return f"{reason} a file: use {instead}{' sequence' if instead in HOLDS else ''}"
+        return f"each file {reason}: use {instead}{' sequence' if instead in HOLDS else ''}"
 
     def part(self, image: OutputImage) -> OutputImage:
         """The image in each file."""

@@ -82,8 +82,7 @@ class Stack:
 def open_stack(parts: Sequence[Any], along: str, opener: Opener) -> Source:
     """Join images along an axis: in place if they have it, else as a new first axis.
 
-    For a new axis only the first part is opened here; the others show when they are read whether
-    they fit.
+    The headers of all parts are read; each is opened again when its pixels are.
 
     Raises
     ------
@@ -96,18 +95,21 @@ def open_stack(parts: Sequence[Any], along: str, opener: Opener) -> Source:
     first = opener(parts[0])
     if along == "z" and first.axes == "zyxc" and first.axes_from == "raster image":
         first = replace(first, axes="tyxc")  # frames of a film: ilastik's stack of them is ztyxc
-    if along not in first.axes:
-        stops = tuple(range(1, len(parts) + 1))
+    axis = first.axes.find(along)
+    lengths = [_length(first, first, axis), *(_length(first, opener(part), axis) for part in parts[1:])]
+    stops = tuple(accumulate(lengths))
+    if axis < 0:
         stack = Stack(parts, opener, first, 0, stops, is_new=True)
         # files of single planes do not say how far apart the planes are
         size = None if along == "z" else first.pixel_size
         return replace(first, stored=stack, axes=along + first.axes, pixel_size=size)
-    axis = first.axes.index(along)
-    sources = [first, *(opener(part) for part in parts[1:])]
-    for source in sources:
-        check_alike(first, source, axis)
-    stops = tuple(accumulate(source.stored.shape[axis] for source in sources))
     return replace(first, stored=Stack(parts, opener, first, axis, stops, is_new=False))
+
+
+def _length(first: Source, part: Source, axis: int) -> int:
+    """How many a part adds along the axis, 1 if it lacks it (-1)."""
+    check_alike(first, part, axis if axis >= 0 else None)
+    return part.stored.shape[axis] if axis >= 0 else 1
 
 
 def check_alike(first: Source, other: Source, axis: int | None) -> None:

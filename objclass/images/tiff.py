@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, OutputImage, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.plain import PlainFile, PlainStore
-from objclass.images.plane import PlaneWriter, channels, reserve
+from objclass.images.plain import PlainFile, PlainStore, reserve
+from objclass.images.plane import PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 
 _JPEG = {6, 7, 33007, 34892}
@@ -264,16 +264,17 @@ def _refuse_missing(path: str, number: int, frame: Any) -> Any:
 
 
 def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stored:
-    path, page = str(frame.parent.filehandle.path), keyframe.page
+    page, file = keyframe.page, frame.parent
+    path = keyframe.path if file is page.parent else str(file.filehandle.path)  # of another file of the set
     if page.is_final:
-        return _plain(path, frame.parent, frame.dataoffsets[0], shape, dtype)
+        return _plain(path, file, frame.dataoffsets[0], shape, dtype)
     offsets = np.asarray(frame.dataoffsets, np.int64)
     counts = np.asarray(frame.databytecounts, np.int64)
     expected = prod(page.chunked)
     if min(len(offsets), len(counts)) < expected:
         message = f"{path}: a page has {len(offsets)} of {expected} segments: is it damaged?"
         raise ImageError(message)
-    _refuse_truncated(path, int((offsets + counts).max()), frame.parent.filehandle.size)
+    _refuse_truncated(path, int((offsets + counts).max()), file.filehandle.size)
     tables = {}
     if page.compression in _JPEG:
         tables = {"jpegtables": frame.jpegtables, "jpegheader": page.jpegheader}
@@ -391,7 +392,7 @@ class MultipageTiffWriter:
     def refusal(cls, image: OutputImage) -> str | None:
         """Why an OME-TIFF file cannot hold the image and what can."""
         if image.dtype.str[1:] not in _OME_DTYPES:
-            return f"multipage tiff holds 8 to 32 bits and float64, not {image.dtype}: use hdf5"
+            return f"holds 8 to 32 bits and float64, not {image.dtype}: use hdf5"
         return None
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
@@ -417,7 +418,7 @@ def _ome(image: OutputImage) -> dict[str, Any]:
     size = image.pixel_size
     if size is not None:
         unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
-        for axis in "xyz":
+        for axis in [axis for axis in "xyz" if axis in image.axes]:  # of planes, nobody stated a z
             key = f"PhysicalSize{axis.upper()}"
             found |= {key: getattr(size, axis), f"{key}Unit": unit}
     if len(image.names) == channels(image) and not image.labels:

@@ -18,7 +18,7 @@ import numpy as np
 from objclass.core import AXES, AnyArray, PixelSize
 from objclass.errors import ImageError
 from objclass.images.chunks import Chunked
-from objclass.images.paths import is_zarr, listed
+from objclass.images.paths import is_zarr, listed, pick
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
 
 _KINDS = {"time": "t", "channel": "c"}
@@ -175,8 +175,8 @@ def _find(store: Any, path: str, internal: str) -> str:
         message = f"{path}: is a {'plate' if 'plate' in ome else 'well'}: name a field, such as {path}/A/1/0"
         raise ImageError(message)
     if "bioformats2raw.layout" in ome:
-        return _find(store, path, _joined(internal, _only(path, _series(node))))
-    return _joined(internal, _only(path, _arrays(node)))
+        return _find(store, path, _joined(internal, pick(path, _series(node))))
+    return _joined(internal, pick(path, _arrays(node)))
 
 
 def _series(node: Any) -> list[str]:
@@ -192,14 +192,6 @@ def _arrays(node: Any) -> list[str]:
         return [""] if is_image_shape(node.shape) else []
     members = node.members(max_depth=None)
     return sorted(n for n, item in members if isinstance(item, zarr.Array) and is_image_shape(item.shape))
-
-
-def _only(path: str, names: list[str]) -> str:
-    if len(names) != 1:
-        what = f"which array? expected {path}/NAME with one of {listed(names)}"
-        message = f"{path}: {what if names else 'has no array of 2 to 5 dimensions'}"
-        raise ImageError(message)
-    return names[0]
 
 
 def _joined(*names: str) -> str:

@@ -15,7 +15,7 @@ from objclass.core import OutputImage, PixelSize
 from objclass.errors import ImageError
 from objclass.images import open_image, packed
 from objclass.images.hdf5 import CompressedHdf5Writer, Hdf5Writer
-from objclass.images.kept import Kept
+from objclass.kept import Kept
 
 SHAPE = (30, 41, 37)
 

@@ -265,6 +265,6 @@ def test_tensorstore_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_refusal() -> None:
     assert SingleScaleWriter.refusal(image_of((3, 4, 5), "c8")) == (
-        "OME-Zarr holds integers and floats, not complex64: use hdf5"
+        "holds integers and floats, not complex64: use hdf5"
     )
     assert SingleScaleWriter.refusal(image_of((3, 4, 5))) is None

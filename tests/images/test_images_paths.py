@@ -150,7 +150,7 @@ def test_nickname_of_what_matches(tmp_path: Path) -> None:
 ERRORS = [
     ("none.png", "no such file: none.png"),
     ("none.h5/x", "no such file: none.h5"),
-    ("", "no such file: "),
+    ("", "the path of an image is empty"),
     ("none_*.png", "no file matches: none_*.png"),
     (f"plane.npy{os.pathsep}none.npy", "no such file: none.npy"),
     ("https://a.b/c.png", "https://a.b/c.png: addresses are not read"),

@@ -20,12 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from objclass.core import Image
+from objclass.core import Image, OutputImage
 from objclass.errors import ImageError
 from objclass.images import open_image
 from objclass.images import packed as packed_module
 from objclass.images import raster as raster_module
 from objclass.images import tiff as tiff_module
+from objclass.images.sun import RasWriter
 
 VOLUME = np.random.default_rng(7).integers(0, 60000, (3, 4, 41, 37, 2)).astype(np.uint16)
 """Axes t, z, y, x, c."""
@@ -349,7 +350,23 @@ def test_netpbm_numbers_are_kept(tmp_path: Path, text: bytes, pixels: Any) -> No
     assert np.array_equal(image.read()[0, 0].squeeze(), np.squeeze(pixels))
 
 
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_small_sun_rasters_are_no_brushes(tmp_path: Path, columns: int) -> None:
+    """Pillow has a format whose only mark is a 1 or 2 where Sun has the number of columns."""
+    pixels = np.arange(4 * columns, dtype=np.uint8).reshape(4, columns)
+    writer = RasWriter(str(tmp_path / "a.ras"), OutputImage("yx", pixels.shape, pixels.dtype))
+    writer.write((slice(0, 4), slice(0, columns)), pixels)
+    writer.close()
+    assert np.array_equal(open_image(f"{tmp_path}/a.ras").read()[0, 0, ..., 0], pixels)
+
+
 # --- what is damaged, odd or hostile
+
+
+def test_postscript_under_another_name_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(ImageError, match=r"a\.jpg: is not an image, or a damaged one"):
+        open_image(f"{tmp_path}/a.jpg")
 
 
 def damaged(path: Path, keep: float) -> str:

@@ -98,11 +98,13 @@ def test_only_touched_files_are_opened(tmp_path: Path, monkeypatch: pytest.Monke
     header, decode = raster_module._png_header, raster_module._decode_png
     monkeypatch.setattr(raster_module, "_png_header", lambda p: opened.append(p) or header(p))
     image = stack(tmp_path, GREY, "png", "z")
-    assert [Path(path).name for path in opened] == ["p0.png"]
+    assert [Path(path).name for path in opened] == [f"p{k}.png" for k in range(len(GREY))]
+    opened.clear()
     decoded: list[str] = []
     monkeypatch.setattr(raster_module, "_decode_png", lambda p: decoded.append(p) or decode(p))
     image.read((slice(0, 1), slice(2, 3), slice(0, 6), slice(1, 2), slice(0, 1)))
     assert [Path(path).name for path in decoded] == ["p2.png"]
+    assert {Path(path).name for path in opened} == {"p2.png"}
 
 
 def test_one_match_is_no_stack(tmp_path: Path) -> None:
@@ -138,18 +140,24 @@ def test_pixel_size_has_no_z_that_nobody_stated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", [GREY[0, :5], GREY[0].astype(np.uint16), COLOUR[0]])
 @pytest.mark.parametrize("suffix", ["tif", "h5", "png"])
-def test_odd_one_is_named(tmp_path: Path, odd: Any, suffix: str) -> None:
-    image = stack(tmp_path, [GREY[0], GREY[1], odd], suffix, "z")
-    first = (slice(0, 1), slice(0, 2), slice(0, 5), slice(0, 5), slice(0, 1))
-    assert image.read(first).shape == (1, 2, 5, 5, 1)
+def test_odd_one_is_named_before_pixels_are_read(tmp_path: Path, odd: Any, suffix: str) -> None:
     with pytest.raises(ImageError, match=r"p2.* cannot be stacked with .*p0") as refusal:
-        image.read()
+        stack(tmp_path, [GREY[0], GREY[1], odd], suffix, "z")
     assert "\n" not in str(refusal.value)
 
 
-def test_odd_one_is_named_at_once_where_lengths_add_up(tmp_path: Path) -> None:
+def test_odd_one_where_lengths_add_up(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"p1\.png: \(5, 5, 3\) uint8 cannot be stacked with"):
         stack(tmp_path, [COLOUR[0], COLOUR[1, :5]], "png", "c")
+
+
+def test_slice_that_became_another(tmp_path: Path) -> None:
+    image = stack(tmp_path, GREY, "tif", "z")
+    save_tiff(tmp_path / "p2.tif", GREY[0, :5])
+    first = (slice(0, 1), slice(0, 2), slice(0, 5), slice(0, 5), slice(0, 1))
+    assert image.read(first).shape == (1, 2, 5, 5, 1)
+    with pytest.raises(ImageError, match=r"p2.* cannot be stacked with .*p0"):
+        image.read()
 
 
 def test_slice_that_is_gone_or_damaged(tmp_path: Path) -> None:

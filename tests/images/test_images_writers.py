@@ -144,42 +144,42 @@ def test_rows_are_y_and_columns_x(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "axes", "dtype", "message"),
     [
-        ("png", "zyx", "u1", "png holds one plane, not (3, 11, 13) with axes zyx: use multipage tiff"),
-        ("png", "zyx", "u8", "png holds one plane, not (3, 11, 13) with axes zyx: use hdf5"),
-        ("png", "yxc", "u1", "png holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff"),
-        ("png", "yx", "f4", "png holds uint8 and uint16, not float32: use tiff"),
-        ("png", "yx", "u4", "png holds uint8 and uint16, not uint32: use tiff"),
-        ("jpg", "yx", "f4", "jpeg holds uint8, not float32: use tiff"),
-        ("jpeg", "yx", "u2", "jpeg holds uint8, not uint16: use png"),
-        ("gif", "yxc", "u1", "gif holds 1 channel, not (11, 13, 2) with axes yxc: use tiff"),
-        ("hdr", "yx", "f4", "hdr holds 3 channels, not (11, 13) with axes yx: use tiff"),
-        ("xv", "yx", "u4", "xv holds uint8, int16, int32, float32 and float64, not uint32: use tiff"),
-        ("tif", "tyxc", "u1", "tiff holds one plane, not (2, 11, 13, 2) with axes tyxc: use multi"),
-        ("tif", "yx", "f2", "tiff holds uint8, uint16, uint32, uint64, int8, int16, int32, int64, f"),
+        ("png", "zyx", "u1", "holds one plane, not (3, 11, 13) with axes zyx: use multipage tiff"),
+        ("png", "zyx", "u8", "holds one plane, not (3, 11, 13) with axes zyx: use hdf5"),
+        ("png", "yxc", "u1", "holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff"),
+        ("png", "yx", "f4", "holds uint8 and uint16, not float32: use tiff"),
+        ("png", "yx", "u4", "holds uint8 and uint16, not uint32: use tiff"),
+        ("jpg", "yx", "f4", "holds uint8, not float32: use tiff"),
+        ("jpeg", "yx", "u2", "holds uint8, not uint16: use png"),
+        ("gif", "yxc", "u1", "holds 1 channel, not (11, 13, 2) with axes yxc: use tiff"),
+        ("hdr", "yx", "f4", "holds 3 channels, not (11, 13) with axes yx: use tiff"),
+        ("xv", "yx", "u4", "holds uint8, int16, int32, float32 and float64, not uint32: use tiff"),
+        ("tif", "tyxc", "u1", "holds one plane, not (2, 11, 13, 2) with axes tyxc: use multi"),
+        ("tif", "yx", "f2", "holds uint8, uint16, uint32, uint64, int8, int16, int32, int64, f"),
         (
             "png sequence",
             "yx",
             "u1",
-            "png sequence holds 3 axes longer than 1 (and channels, not first), not ",
+            "holds 3 axes longer than 1 (and channels, not first), not ",
         ),
-        ("png sequence", "tzyx", "u1", "png sequence holds 3 axes longer than 1 (and channels, not first), "),
-        ("png sequence", "czyx", "u1", "png sequence holds 3 axes longer than 1 (and channels, not first), "),
+        ("png sequence", "tzyx", "u1", "holds 3 axes longer than 1 (and channels, not first), "),
+        ("png sequence", "czyx", "u1", "holds 3 axes longer than 1 (and channels, not first), "),
         (
             "png sequence",
             "zyxc",
             "u1",
-            "png holds 1 or 3 channels, not (11, 13, 2) with axes yxc a file: use tiff seq",
+            "each file holds 1 or 3 channels, not (11, 13, 2) with axes yxc: use tiff seq",
         ),
-        ("png sequence", "zyx", "f4", "png holds uint8 and uint16, not float32 a file: use tiff sequence"),
-        ("multipage tiff sequence", "zyx", "u1", "multipage tiff sequence holds 4 axes longer than 1 (and"),
+        ("png sequence", "zyx", "f4", "each file holds uint8 and uint16, not float32: use tiff sequence"),
+        ("multipage tiff sequence", "zyx", "u1", "holds 4 axes longer than 1 (and"),
         (
             "multipage tiff sequence",
             "tzyx",
             "u8",
-            "multipage tiff holds 8 to 32 bits and float64, not uint64 a file: use hdf5",
+            "each file holds 8 to 32 bits and float64, not uint64: use hdf5",
         ),
-        ("multipage tiff", "yx", "u8", "multipage tiff holds 8 to 32 bits and float64, not uint64"),
-        ("multipage tiff", "yx", "f2", "multipage tiff holds 8 to 32 bits and float64, not float1"),
+        ("multipage tiff", "yx", "u8", "holds 8 to 32 bits and float64, not uint64"),
+        ("multipage tiff", "yx", "f2", "holds 8 to 32 bits and float64, not float1"),
     ],
 )
 def test_refusals(name: str, axes: str, dtype: str, message: str) -> None:
@@ -196,7 +196,7 @@ def test_refusals(name: str, axes: str, dtype: str, message: str) -> None:
 def test_too_large_for_the_format(name: str, shape: tuple[int, int]) -> None:
     said = refusal(name, OutputImage("yx", shape, np.dtype("u1")))
     assert said is not None
-    assert said.startswith(f"{name} holds up to ")
+    assert said.startswith("holds up to ")
     assert said.endswith(": use png")
     assert refusal(name, OutputImage("yx", (30000, 30000), np.dtype("u1"))) is None
 
@@ -460,6 +460,23 @@ def test_channels_of_a_tiff(tmp_path: Path, count: int, dtype: str) -> None:
         assert file.pages[0].photometric == (2 if count == 3 and dtype == "u1" else 1)
         assert file.pages[0].software == "objclass"
     assert np.array_equal(open_image(f"{tmp_path}/a.tif").read()[0, 0], pixels.transpose(1, 2, 0))
+
+
+def test_planes_state_no_z(tmp_path: Path) -> None:
+    image = image_of("yx", pixel_size=PixelSize(0.5, 0.25, 1, "um"))
+    write(tmp_path / "a.tiff", "multipage tiff", image, pixels_of(image))
+    with tifffile.TiffFile(tmp_path / "a.tiff") as file:
+        assert "PhysicalSizeX" in file.ome_metadata
+        assert "PhysicalSizeZ" not in file.ome_metadata
+    assert open_image(f"{tmp_path}/a.tiff").pixel_size == image.pixel_size
+
+
+@pytest.mark.parametrize("name", ["compressed hdf5", "n5"])
+def test_range_of_values_comes_back(tmp_path: Path, name: str) -> None:
+    image = image_of("zyx", "u2", drange=(0, 4095))
+    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    write(path, name, image, pixels_of(image))
+    assert open_image(str(path)).drange == (0, 4095)
 
 
 def test_streamed_formats_do_not_hold_the_image(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Unpacked chunks that are kept: slabs are thinner than most chunks, and the next one wants them again."""
+"""Pixels that are kept since they may be wanted again: slabs are thinner than most chunks of files."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -32,7 +32,3 @@ class Kept:
             while self._bytes > self.most and self._pixels:
                 _, oldest = self._pixels.popitem(last=False)
                 self._bytes -= oldest.nbytes
-
-
-KEPT = Kept(1 << 28)
-"""Of all images of this process; how much it keeps is set by what a run may use."""
