@@ -6,12 +6,22 @@ equal cost the order in the queue decides, so the queue is part of the definitio
 libstdc++ (``push_heap``, ``pop_heap``), which looks at costs alone.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.kernels import Kernels
 
-kernel = Kernels(globals(), repays_loading=200_000, repays_compiling=1_000_000)
+Ints = list[int] | NDArray[np.integer[Any]]
+Floats = list[float] | NDArray[np.floating[Any]]
+
+kernel = Kernels(
+    globals(),
+    repays_loading=10_000,
+    repays_compiling=300_000,
+    signature=("uint32*", "float32*", "float64", "int64", "int64", "int64", "float32*", "int64*"),
+)
 
 
 def grow(seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32) -> NDArray[np.uint32]:
@@ -32,28 +42,21 @@ def grow(seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32
         Label image of the grown seeds.
     """
     _, height, width = seeds.shape
-    work = int(np.count_nonzero(cost <= limit))
-    compiled = kernel.choose(work)
+    sizes = seeds.size, height, width
+    compiled = kernel.choose(int(np.count_nonzero(cost <= limit)))
     if compiled:
-        labels = seeds.ravel().copy()
-        compiled(labels, cost.ravel(), float(limit), height, width)
+        labels = seeds.flatten()
+        costs, places = np.empty(seeds.size, np.float32), np.empty(seeds.size, np.int64)
+        compiled(labels, np.ascontiguousarray(cost).ravel(), float(limit), *sizes, costs, places)
         return labels.reshape(seeds.shape)
     flat = seeds.ravel().tolist()
-    flood(flat, cost.ravel().tolist(), float(limit), height, width)
+    flood(flat, cost.ravel().tolist(), float(limit), *sizes, [0.0] * seeds.size, [0] * seeds.size)
     return np.array(flat, np.uint32).reshape(seeds.shape)
 
 
 @kernel
-def push(costs: list[float], places: list[int], cost: float, place: int) -> None:
-    """libstdc++'s ``push_heap``, the least cost on top."""
-    costs.append(cost)
-    places.append(place)
-    rise(costs, places, len(costs) - 1, cost, place)
-
-
-@kernel
-def rise(costs: list[float], places: list[int], hole: int, cost: float, place: int) -> None:
-    """Fill a hole, or move it up while what is above costs more."""
+def rise(costs: Floats, places: Ints, hole: int, cost: float, place: int) -> None:
+    """libstdc++'s ``push_heap``, the least cost on top: the hole moves up while what is above costs more."""
     while hole > 0:
         above = (hole - 1) // 2
         if not costs[above] > cost:
@@ -64,13 +67,8 @@ def rise(costs: list[float], places: list[int], hole: int, cost: float, place: i
 
 
 @kernel
-def pop(costs: list[float], places: list[int]) -> tuple[float, int]:
-    """libstdc++'s ``pop_heap``: the hole sinks to a leaf, then the last element rises from there."""
-    top = costs[0], places[0]
-    cost, place = costs.pop(), places.pop()
-    size = len(costs)
-    if size == 0:
-        return top
+def pop(costs: Floats, places: Ints, size: int) -> None:
+    """libstdc++'s ``pop_heap``, which leaves ``size``: the hole sinks to a leaf, the last element rises there."""
     hole = child = 0
     while child < (size - 1) // 2:
         child = 2 * (child + 1)
@@ -82,19 +80,18 @@ def pop(costs: list[float], places: list[int]) -> tuple[float, int]:
         child = 2 * child + 1
         costs[hole], places[hole] = costs[child], places[child]
         hole = child
-    rise(costs, places, hole, cost, place)
-    return top
+    rise(costs, places, hole, costs[size], places[size])
 
 
 @kernel
 def flood(  # noqa: C901, PLR0912 (six neighbours)
-    labels: list[int], cost: list[float], limit: float, height: int, width: int
+    labels: Ints, cost: Floats, limit: float, size: int, height: int, width: int, costs: Floats, places: Ints
 ) -> None:
-    """Grow the labels in place; both arrays are flat, in C order of z, y, x."""
-    plane, size = height * width, len(labels)
-    costs, places = [0.0], [0]
-    costs.pop()
-    places.pop()
+    """Grow the labels in place; both arrays are flat, in C order of z, y, x.
+
+    ``costs`` and ``places`` are room for the queue: each of the voxels enters it once at most.
+    """
+    plane, queued = height * width, 0
     for p in range(size):
         if labels[p] == 0:
             continue
@@ -107,11 +104,14 @@ def flood(  # noqa: C901, PLR0912 (six neighbours)
             or (y < height - 1 and labels[p + width] == 0)
             or (p + plane < size and labels[p + plane] == 0)
         ):
-            push(costs, places, cost[p], p)
-    while len(costs) > 0:
-        now, p = pop(costs, places)
+            rise(costs, places, queued, cost[p], p)
+            queued += 1
+    while queued > 0:
+        now, p = costs[0], places[0]
         if now > limit:
             break
+        queued -= 1
+        pop(costs, places, queued)
         x, y = p % width, p // width % height
         for k in range(6):  # z - 1, y - 1, x - 1, x + 1, y + 1, z + 1
             if k == 0 and p >= plane:
@@ -130,4 +130,5 @@ def flood(  # noqa: C901, PLR0912 (six neighbours)
                 continue
             if labels[q] == 0:
                 labels[q] = labels[p]
-                push(costs, places, max(cost[q], now), q)
+                rise(costs, places, queued, max(cost[q], now), q)
+                queued += 1

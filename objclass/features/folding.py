@@ -82,11 +82,11 @@ STATES = {
 
 kernel = Kernels(
     globals(),
-    repays_loading=20_000_000,
+    repays_loading=1_000_000,
     repays_compiling=100_000_000,
     signature=(
         *("int64", "int64", "int64", "int64", *STATES.values()),
-        *("float64*", "int64*", "int64*", "uint32*", *["int64"] * 6),
+        *("float64*", "uint8*", "uint64*", "int64*", "int64*", "uint32*", *["int64"] * 6),
         *("int64", "int64", "float32*", "int64"),
     ),
 )
@@ -117,11 +117,12 @@ def fold(function: Any, folds: Sequence[Fold], block: "Block", threads: int) -> 
     z0, y0, _ = block.origin
 
     def work(share: int) -> None:
-        space, ends = np.empty(SPACE), np.empty(width, np.int64)
+        space, words = np.empty(SPACE), np.zeros(width // 8 + 1, np.uint64)
+        ends = np.empty(2 * (width + 8), np.int64)
         runs = np.empty((step * width, COLUMNS), np.int64)
         call = function.bind(
             *(wanted, block.count, block.ndim, channels, *states),
-            *(space, ends, runs, labels, width, height, y0, z0, share, threads),
+            *(space, words.view(np.uint8), words, ends, runs, labels, width, height, y0, z0, share, threads),
         )
         with np.errstate(over="ignore", invalid="ignore"):  # threads have states of their own
             for line in range(0, depth * height if wanted else 0, step):
@@ -140,18 +141,37 @@ def fold(function: Any, folds: Sequence[Fold], block: "Block", threads: int) -> 
 
 
 @kernel
+def find_changes(labels: Ints, at: int, width: int, marks: Ints, words: Ints, ends: Ints) -> int:
+    """Fill ``ends`` with where voxels of another label follow in a line; answers how many there are.
+
+    There is no branch, since nobody can predict where objects end. ``marks`` are the bytes of ``words``;
+    those from ``width - 1`` on are 0.
+    """
+    for x in range(width - 1):
+        marks[x] = labels[at + x] != labels[at + x + 1]
+    some, places = 0, width + 8
+    for w in range((width + 7) // 8):
+        ends[places + some] = w
+        some += words[w] != 0
+    changes = 0
+    for w in range(some):
+        x = 8 * ends[places + w]
+        for i in range(x, x + 8):
+            ends[changes] = i + 1
+            changes += marks[i]
+    return changes
+
+
+@kernel
 def find_runs(
     labels: Ints, line: int, lines: int, width: int, height: int, y0: int, z0: int,
-    share: int, shares: int, ends: Ints, runs: Ints,
+    share: int, shares: int, marks: Ints, words: Ints, ends: Ints, runs: Ints,
 ) -> int:  # fmt: skip
     """Fill ``runs`` with those of some lines, from the number ``line`` on; answers how many there are."""
     found = 0
     for row in range(line, line + lines):
         at = row * width
-        changes = 0
-        for x in range(width - 1):  # without a branch: nobody can predict where objects end
-            ends[changes] = x + 1
-            changes += labels[at + x] != labels[at + x + 1]
+        changes = find_changes(labels, at, width, marks, words, ends)
         ends[changes] = width
         y, z = y0 + row % height, z0 + row // height
         start = 0
@@ -282,7 +302,7 @@ def sum_places(
 
 @kernel
 def scatter_in_plane(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
-    """`CoordinateScatter` in 2D: ``matrix`` (n, 2, 2)."""
+    """In 2D: ``matrix`` (n, 2, 2)."""
     i = 0
     for r in range(begin, end):
         here = COLUMNS * r
@@ -301,7 +321,7 @@ def scatter_in_plane(runs: Ints, begin: int, end: int, matrix: Floats, space: Fl
 
 @kernel
 def scatter_in_volume(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
-    """`CoordinateScatter` in 3D: ``matrix`` (n, 3, 3)."""
+    """In 3D: ``matrix`` (n, 3, 3)."""
     i = 0
     for r in range(begin, end):
         here = COLUMNS * r
@@ -323,6 +343,20 @@ def scatter_in_volume(runs: Ints, begin: int, end: int, matrix: Floats, space: F
         matrix[at + 1], matrix[at + 2], matrix[at + 3] = yx, zx, yx
         matrix[at + 5], matrix[at + 6], matrix[at + 7] = zy, zx, zy
         i += length
+
+
+@kernel
+def fold_scatter(
+    runs: Ints, begin: int, end: int, size: int, ndim: int, centers: Floats, matrix: Floats, space: Floats
+) -> None:
+    """`CoordinateScatter`: arrays (n, d) and (n, d, d)."""
+    for axis in range(ndim):
+        sum_places(runs, begin, end, axis, ndim, centers, space)
+        average(size, SUMS + axis * ROOM, space)
+    if ndim == 2:
+        scatter_in_plane(runs, begin, end, matrix, space)
+    else:
+        scatter_in_volume(runs, begin, end, matrix, space)
 
 
 # ---------------------------------------------------------------------------- second pass
@@ -452,11 +486,11 @@ def fold_part(  # noqa: C901 (all that is folded, one after the other)
     count: Floats, total: Floats, low: Floats, high: Floats, m2: Floats, centers: Floats, matrix: Floats,
     mean: Floats, m3: Floats, m4: Floats, known: Ints, table: Floats,
     least: Floats, scale: Floats, bins: Floats,
-    space: Floats, ends: Ints, runs: Ints, labels: Ints, width: int, height: int, y0: int, z0: int,
+    space: Floats, marks: Ints, words: Ints, ends: Ints, runs: Ints, labels: Ints, width: int, height: int, y0: int, z0: int,
     share: int, shares: int, line: int, lines: int, values: Floats, size: int,
 ) -> None:  # fmt: skip
     """Bring the statistics that are wanted up to date with some lines of a slab."""
-    found = find_runs(labels, line, lines, width, height, y0, z0, share, shares, ends, runs)
+    found = find_runs(labels, line, lines, width, height, y0, z0, share, shares, marks, words, ends, runs)
     if wanted & EXTENT:
         fold_extent(runs, found, ndim, voxels, first, last, places)
     begin = found if wanted == EXTENT else 0
@@ -465,13 +499,7 @@ def fold_part(  # noqa: C901 (all that is folded, one after the other)
         if wanted & (INTENSITY | SPREAD | SCATTER):
             number(runs, begin, end, batch, count, space)
         if wanted & SCATTER:
-            for axis in range(ndim):
-                sum_places(runs, begin, end, axis, ndim, centers, space)
-                average(batch, SUMS + axis * ROOM, space)
-            if ndim == 2:
-                scatter_in_plane(runs, begin, end, matrix, space)
-            else:
-                scatter_in_volume(runs, begin, end, matrix, space)
+            fold_scatter(runs, begin, end, batch, ndim, centers, matrix, space)
         for c in range(channels):
             at, here = c * size, c * n
             if wanted & (INTENSITY | SPREAD):

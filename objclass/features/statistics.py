@@ -523,10 +523,10 @@ def share(states: dict[type[Statistic], Any], folds: dict[type[Statistic], Fold]
         intensity = states[Intensity]
         states[Spread] = replace(states[Spread], count=intensity.count, total=intensity.total)
         folds[Spread] = states[Spread].compiled(block, {})
-    for s in (Intensity, Spread):
-        if s in folds and CoordinateScatter in folds:
-            states[CoordinateScatter] = replace(states[CoordinateScatter], weight=states[s].count)
-            folds[CoordinateScatter] = states[CoordinateScatter].compiled(block, {})
+    counted = Intensity if Intensity in folds else Spread
+    if counted in folds and CoordinateScatter in folds:
+        states[CoordinateScatter] = replace(states[CoordinateScatter], weight=states[counted].count)
+        folds[CoordinateScatter] = states[CoordinateScatter].compiled(block, {})
 
 
 @dataclass(frozen=True)
@@ -752,7 +752,7 @@ class CoordinateScatter(Scatter):
     pixels: ClassVar[bool] = False
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.scatter_in_plane` or `folding.scatter_in_volume`."""
+        """`folding.fold_scatter`."""
         arrays = {"count": self.weight, "centers": self.total, "matrix": self.matrix}
         return Fold(folding.SCATTER, arrays)
 
