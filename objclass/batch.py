@@ -414,9 +414,19 @@ class RunReport:
 def _file_entry(path: str) -> dict[str, Any]:
     """A file and the digest of its content."""
     entry: dict[str, Any] = {"path": path}
-    with contextlib.suppress(OSError), Path(path).open("rb") as file:
-        entry["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    with contextlib.suppress(OSError):
+        entry["sha256"] = _digest(Path(path))
     return entry
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; of a folder, of the names and digests of its files, sorted."""
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.is_file())
+        lines = sorted(f"{file.relative_to(path).as_posix()} {_digest(file)}\n" for file in files)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(settings: ThresholdSettings) -> dict[str, Any]:
