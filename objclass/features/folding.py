@@ -480,7 +480,7 @@ def fold_histogram(
 
 
 @kernel
-def fold_part(  # noqa: C901 (all that is folded, one after the other)
+def fold_part(
     wanted: int, n: int, ndim: int, channels: int,
     voxels: Ints, first: Ints, last: Ints, places: Ints,
     count: Floats, total: Floats, low: Floats, high: Floats, m2: Floats, centers: Floats, matrix: Floats,
