@@ -90,6 +90,7 @@ kernel = Kernels(
         *("int64", "int64", "float32*", "int64"),
     ),
 )
+"""Work is counted in voxels gone through, of objects or not."""
 
 
 class Fold(NamedTuple):
