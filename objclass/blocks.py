@@ -300,7 +300,7 @@ class PackedLabels:
                 self._append(packed)
                 self._places[slab.z, y] = start, len(packed)
 
-    def _append(self, packed: bytes) -> None:
+    def _append(self, packed: bytes | bytearray) -> None:
         try:
             self._file.write(packed)
         except OSError as fault:

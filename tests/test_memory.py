@@ -10,6 +10,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+
 from objclass.features import feature_set
 
 pytestmark = [
@@ -85,7 +86,6 @@ def half_a_gigavoxel(tmp_path_factory):
 @pytest.mark.parametrize(("allowed", "most"), [("1GB", 1200), ("600MB", 800)])
 def test_a_volume_in_blocks(half_a_gigavoxel, allowed, most):
     used = peak(half_a_gigavoxel, *RUN, "--max_memory", allowed, "--features", *standard())
-    print(f"--max_memory {allowed}: {used / 1e6:.0f} MB")
     assert used < most * 1e6
 
 
@@ -96,7 +96,6 @@ def test_twice_the_volume_takes_no_more(tmp_path, half_a_gigavoxel):
     less, more = (peak(folder, *RUN, *features) for folder in (tmp_path, half_a_gigavoxel))
     with open(half_a_gigavoxel / "t.csv") as file:
         objects = sum(1 for _ in file)
-    print(f"{less / 1e6:.0f} MB, {more / 1e6:.0f} MB, {objects} objects")
     assert more < less + 2000 * objects / 2 + 100e6
 
 
@@ -114,5 +113,4 @@ def test_all_of_ilastiks_columns_of_a_plane(tmp_path):
     sets = ["Standard Object Features", "2D Convex Hull Features", "2D Skeleton Features"]
     used = peak(tmp_path, "--raw_data", "raw.npy", "--segmentation_image", "seg.npy", "--table_filename", "t.csv",
                 "--output_filename_format", "ids", "--jobs", "2", "--features", *sets)  # fmt: skip
-    print(f"{used / 1e6:.0f} MB")
     assert used < 350e6
