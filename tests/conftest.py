@@ -56,7 +56,7 @@ def tiny_blocks(request, monkeypatch):
 
     monkeypatch.setattr(batch, "limits_for", limits_for)
     # what is needed whole is let through
-    monkeypatch.setattr(Frame, "check_boxes", lambda *_, **__: None)
+    monkeypatch.setattr("objclass.features.Frame.check_boxes", lambda *_, **__: None)
     monkeypatch.setattr(segmentation, "WHOLE", dict.fromkeys(segmentation.WHOLE, 0))
 
 

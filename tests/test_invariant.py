@@ -4,6 +4,8 @@ Whole runs on small random images, each once in one block by one thread, then cu
 are compared but the account of the run.
 """
 
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -363,3 +365,16 @@ def test_blocks_change_nothing(tmp_path_factory, case, others):
 @given(case=cases, others=st.tuples(ways, ways, ways))
 def test_blocks_change_nothing_at_length(tmp_path_factory, case, others):
     holds(case, others, tmp_path_factory)
+
+
+@pytest.mark.slow
+def test_all_runs_of_the_tests_in_tiny_blocks():
+    """The command line, and ilastik's own answers where they are at hand; some minutes."""
+    folder = Path(__file__).parent
+    names = ("cli", "test_golden.py", "test_chaining.py", "test_output_metadata.py", "test_retraining.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tiny_blocks"]
+    done = subprocess.run(
+        [*command, *(str(folder / name) for name in names)],
+        cwd=folder.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:]
