@@ -54,7 +54,7 @@ class HeldLabels:
 kernel = Kernels(
     globals(),
     repays_loading=20_000_000,
-    repays_compiling=400_000_000,
+    repays_compiling=100_000_000,
     signature=("uint32*", "uint32*", "uint32*", "int64"),
 )
 

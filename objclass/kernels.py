@@ -1,15 +1,12 @@
-"""Kernels: loops that no array operation expresses, in plain functions on lists, arrays and numbers.
+"""Kernels: loops that no array operation expresses, in plain functions on flat arrays and numbers.
 
 They run as they stand; where there is enough to do, the same functions run compiled by numba, so both
-agree by construction. `Kernels.choose` weighs what that costs. Compiling takes seconds, once. What was
-compiled is kept in one of two ways:
+agree by construction. `Kernels.choose` weighs what that costs. Compiling takes seconds, once for an
+installation: the machine code is kept, and later processes load it with llvmlite alone in a twentieth of
+a second, where numba's import and its own cache would take half a second.
 
-- by numba, whose import and whose own cache cost half a second in each process;
-- with a ``signature``, as plain machine code that llvmlite loads in a twentieth of a second. Such
-  kernels take flat arrays and numbers, answer nothing and write into their arrays; they make no lists
-  and no arrays, and raise nothing.
-
-The GIL is released while a compiled kernel runs.
+So a kernel takes flat arrays and numbers, answers nothing and writes into its arrays; it makes no lists
+and no arrays, and raises nothing. The GIL is released while a compiled kernel runs.
 """
 
 import ctypes
@@ -49,8 +46,7 @@ class Kernels:
     signature
         Types of the parameters of the last one: ``"int64"`` and ``"float64"`` for numbers, ``"uint8*"`` and
         the like for arrays, of which kernels see where they begin: they have one index and no length.
-        It may end in ``*arguments``.
-        Empty for kernels that numba itself calls.
+        The function may end in ``*arguments``.
     """
 
     def __init__(
@@ -59,7 +55,7 @@ class Kernels:
         *,
         repays_loading: int,
         repays_compiling: int,
-        signature: Sequence[str] = (),
+        signature: Sequence[str],
     ) -> None:
         self._names = names
         self._loading, self._compiling = repays_loading, repays_compiling
@@ -92,28 +88,21 @@ class Kernels:
     def compiled(self) -> tuple[Any, bool]:
         """The last function compiled, and whether an earlier run has done so (else the first call does)."""
         source = Path(self._names["__file__"])
-        if self._signature:
-            native = Native(self._compile, source, self.functions[-1].__name__, self._signature)
-            return native, native.is_kept
-        # the last one contains the others: it is enough to keep that one
-        try:
-            function = self._jit(cache=True)
-        except RuntimeError:  # there is no folder to keep it in (NUMBA_CACHE_DIR would name one)
-            function = self._jit()
-        return function, _is_kept(function, source)
+        native = Native(self._compile, source, self.functions[-1].__name__, self._signature)
+        return native, native.is_kept
 
-    def _jit(self, *signature: Any, **options: Any) -> Any:
-        """The last function, to be compiled by numba with these options."""
+    def _jit(self, signature: Any) -> Any:
+        """The last function, compiled by numba."""
         import numba
 
         jit: Any = numba.njit  # its stubs do not know all options
-        shared = {"nogil": True, "error_model": "numpy" if self._signature else "python"}
+        options = {"nogil": True, "error_model": "numpy", **dict.fromkeys(INNER, True)}
         names = dict(self._names)
         # copies that find compiled functions under the names that they call
         copies = [FunctionType(k.__code__, names, k.__name__) for k in self.functions]
         for copy in copies[:-1]:
-            names[copy.__name__] = jit(**shared, **dict.fromkeys(INNER, True))(copy)
-        return jit(*signature, **shared, **options)(copies[-1])
+            names[copy.__name__] = jit(**options)(copy)
+        return jit(signature, **options)(copies[-1])
 
     def _compile(self) -> bytes:
         """The last function as machine code."""
@@ -125,7 +114,7 @@ class Kernels:
         if code.co_flags & inspect.CO_VARARGS:
             rest: Any = types.Tuple  # untyped
             kinds[code.co_argcount :] = [rest(kinds[code.co_argcount :])]
-        function = self._jit(types.void(*kinds), **dict.fromkeys(INNER, True))
+        function = self._jit(types.void(*kinds))
         (signature,) = function.signatures
         module = llvm.parse_assembly(function.inspect_llvm(signature))
         named = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
@@ -140,17 +129,6 @@ def _numba_type(types: Any, name: str) -> Any:
     """``"int64"`` or ``"uint8*"`` as a type of numba's."""
     kind = getattr(types, name.removesuffix("*"))
     return types.CPointer(kind) if name.endswith("*") else kind
-
-
-def _is_kept(function: Any, source: Path) -> bool:
-    """Whether there is compiled code of this version of the file."""
-    if function.stats.cache_path is None:
-        return False
-    found = Path(function.stats.cache_path).glob(f"{source.stem}.{function.__name__}-*.nbi")
-    return any(index.stat().st_mtime > source.stat().st_mtime for index in found)
-
-
-# ---------------------------------------------------------------------------- machine code
 
 
 class Native:

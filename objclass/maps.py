@@ -131,7 +131,7 @@ kernels = {
     name: Kernels(
         globals(),
         repays_loading=80_000_000,
-        repays_compiling=1_000_000_000,
+        repays_compiling=200_000_000,
         signature=(f"{name}*", "uint32*", f"{name}*", *["int64"] * 9),
     )
     for name in ("uint8", "float32")

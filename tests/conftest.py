@@ -47,7 +47,6 @@ def tiny_blocks(request, monkeypatch):
         return
     from objclass import batch, images, segmentation
     from objclass.blocks import Limits
-    from objclass.features import Frame
 
     def limits_for(resources):
         limits = Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
