@@ -88,6 +88,7 @@ def run(request: Request, progress: Progress | None = None) -> int:
         For everything that is found before something is written.
     """
     started = perf_counter()
+    np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
     project = open_project(request.project) if request.project else None
     if project is not None and (request.retrain or project.forest is None):
         project = retrained(project)
@@ -296,7 +297,8 @@ def _measure_and_paint(finished: Finished, plan: Plan, progress: Progress) -> No
     finished.images = images = ImageFiles(task.outputs).__enter__()
     for step in run_lane(task.lane, plan, clock):
         for output, writer in zip(task.outputs, images.writers, strict=True):
-            paint = maps.painter(output.export.source, step.predictions, output.export.image.axes)
+            layout = getattr(writer, "layout", output.export.image.axes)
+            paint = maps.painter(output.export.source, step.predictions, layout)
             output.export.write(writer, step.t, step.objects.labels, paint, plan.limits)
             clock.lap("paint")
         measured.append((step.table, step.predictions))

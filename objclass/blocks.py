@@ -107,9 +107,12 @@ class Limits:
     block: tuple[int, int] | None = None
     jobs: int = 1
 
-    def slabs(self, shape: tuple[int, int, int], unit: tuple[int, int] = (1, 1)) -> list[Slab]:
-        """How a time step (z, y, x) is cut; into pieces of ``unit`` planes and rows where that is said."""
-        voxels = VOXELS
+    def slabs(
+        self, shape: tuple[int, int, int], unit: tuple[int, int] = (1, 1), voxels: int = VOXELS
+    ) -> list[Slab]:
+        """How a time step (z, y, x) is cut: into slabs of at most so many voxels, made of pieces of
+        ``unit`` planes and rows where that is said.
+        """
         if self.memory is not None:  # as many slabs as there are threads, and one that is read ahead
             voxels = min(voxels, self.memory // (2 * VOXEL_BYTES * (self.jobs + 1)))
         return list(slabs(shape, max(voxels, 1), self.block, unit))

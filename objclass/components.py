@@ -21,49 +21,51 @@ class HeldLabels:
 
     def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits) -> None:
         self._cut, self._limits, self._shape = cut, limits, shape
-        self._parts: list[NDArray[np.uint32]] = [np.zeros((0, 0, 0), np.uint32)] * len(cut)
+        # not zeros: these come page by page, which takes longer than to fill them
+        self._image = np.empty(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
 
     def write(self, number: int, labels: NDArray[np.uint32]) -> None:
         """Put down a slab, with ids of its own from 1."""
-        self._parts[number] = labels
+        if len(self._cut) == 1:
+            self._image = labels
+        else:
+            self._image[self._cut[number].within(self._shape)] = labels
 
     def plain(self, number: int) -> NDArray[np.uint32]:
         """A slab with its own ids."""
-        return self._parts[number]
+        return self._image[self._cut[number].within(self._shape)]
 
     def finish(self, ids: Sequence[NDArray[np.uint32]]) -> NDArray[np.uint32]:
         """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
-        if len(self._cut) == 1 and np.array_equal(ids[0], np.arange(len(ids[0]))):
-            return self._parts[0]
-        image = np.empty(self._shape, np.uint32)
-        compiled = kernel.choose(image.size)
+        compiled = kernel.choose(self._image.size)
 
-        def renumber(number: int) -> None:
-            part, self._parts[number] = self._parts[number], image[:0]  # makes room as the image fills
-            place = image[self._cut[number].within(self._shape)]
+        def finish(number: int) -> None:
+            table, labels = ids[number], self.plain(number)
+            if np.array_equal(table, np.arange(len(table))):
+                return
             if compiled:
-                compiled(place.reshape(-1), np.ascontiguousarray(part).reshape(-1), ids[number], part.size)
+                compiled(labels.reshape(-1), table, labels.size)
             else:
-                np.take(ids[number], part, out=place, mode="clip")  # checking would take a copy
+                labels[:] = np.take(table, labels)
 
-        for _ in ordered(renumber, range(len(self._cut)), self._limits.jobs):
+        for _ in ordered(finish, range(len(self._cut)), self._limits.jobs):
             pass
-        return image
+        return self._image
 
 
 kernel = Kernels(
     globals(),
     repays_loading=20_000_000,
     repays_compiling=100_000_000,
-    signature=("uint32*", "uint32*", "uint32*", "int64"),
+    signature=("uint32*", "uint32*", "int64"),
 )
 
 
 @kernel
-def look_up(image: AnyArray, labels: AnyArray, table: AnyArray, count: int) -> None:
-    """``image = table[labels]``, of ``count`` voxels."""
+def renumber(labels: AnyArray, table: AnyArray, count: int) -> None:
+    """``labels = table[labels]`` in place, of ``count`` voxels."""
     for i in range(count):
-        image[i] = table[labels[i]]
+        labels[i] = table[labels[i]]
 
 
 class PackedLabels:

@@ -33,6 +33,9 @@ SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 SLOT_AXES = "txyzc"
 """The order in which ilastik counts 5D subregions."""
 
+PAINTED_BYTES = 1 << 24
+"""Of a box that is painted: memory of this size is used again and again, larger ones come anew each time."""
+
 PIECE = 1 << 15
 """Voxels that are painted together, in all channels."""
 
@@ -222,7 +225,9 @@ class Export:
             axes = self.image.axes
             return tuple(place[axis] for axis in axes), from_canonical(block, axes)
 
-        for region, block in ordered(painted, limits.slabs(lengths, self._unit(writer)), limits.jobs):
+        voxels = PAINTED_BYTES // ((channels.stop - channels.start) * self.image.dtype.itemsize)
+        cut = limits.slabs(lengths, self._unit(writer), voxels)
+        for region, block in ordered(painted, cut, limits.jobs):
             writer.write(region, block)
 
     def _unit(self, writer: Writer) -> tuple[int, int]:

@@ -336,7 +336,6 @@ def gather(
     threads
         That share the objects of a slab among them, where compiled code is at work.
     """
-    np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
     passes: dict[type[Statistic], int] = {}
     for s in statistics:
         before = max((passes[a] for a in s.after if a in passes), default=-1)

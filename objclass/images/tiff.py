@@ -371,6 +371,9 @@ class TiffWriter(PlaneWriter):
 class MultipageTiffWriter:
     """Writes an OME-TIFF file: a page for each t, z and c, in this order, whatever the axes."""
 
+    layout = "tzcyx"
+    """The order in which pixels lie in the file: blocks that lie so need not be moved."""
+
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
         self._axes = image.axes
