@@ -131,11 +131,16 @@ def _run_tasks(
                 return 1 if done else LaneError.exit_code
             done += 1
             seconds = result.clock.seconds
-            report.finished(result.task, result.counts, seconds)
+            report.finished(result.task, result.counts, seconds, result.clock.within)
             log.info("%s: %d objects in %.2f s", label, result.counts["objects"], sum(seconds.values()))
             log.info("  %s", ", ".join(written(result.task)))
-            log.debug("  %s", ", ".join(f"{part} {taken:.3f} s" for part, taken in seconds.items()))
+            log.debug("  %s", _told(seconds))
+            log.debug("  within these, summed over threads: %s", _told(result.clock.within))
     return 0
+
+
+def _told(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{part} {taken:.3f} s" for part, taken in seconds.items())
 
 
 def share_out(tasks: Sequence[Task], plan: Plan) -> tuple[int, Plan]:
@@ -371,9 +376,17 @@ class RunReport:
             "lanes": [],
         }
 
-    def finished(self, task: Task, counts: Mapping[str, int], seconds: Mapping[str, float]) -> None:
-        """A lane is complete."""
-        self._add(task, "done", counts=dict(counts), seconds={k: round(v, 4) for k, v in seconds.items()})
+    def finished(
+        self,
+        task: Task,
+        counts: Mapping[str, int],
+        seconds: Mapping[str, float],
+        within: Mapping[str, float],
+    ) -> None:
+        """A lane is complete; ``within`` are seconds of all threads in the parts of ``seconds``."""
+        rounded = {name: round(taken, 4) for name, taken in seconds.items()}
+        threads = {name: round(taken, 4) for name, taken in within.items()}
+        self._add(task, "done", counts=dict(counts), seconds=rounded, thread_seconds=threads)
 
     def failed(self, task: Task, fault: str) -> None:
         """A lane failed."""

@@ -1,7 +1,7 @@
 """The run: one lane, step by step, from pixels to classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +23,7 @@ from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features import Feature, Frame, feature_set, measure
 from objclass.features.statistics import box_of
 from objclass.project import Project
-from objclass.reading import box_reader
+from objclass.reading import Spent, box_reader, timed
 from objclass.segmentation import check_first_block, find_objects
 from objclass.settings import ThresholdSettings
 from objclass.tables import ObjectImage
@@ -175,9 +175,14 @@ def _check_channels(lane: Lane, threshold: ThresholdSettings) -> None:
 def run_lane(lane: Lane, plan: Plan, clock: "Clock | None" = None) -> Iterator[Step]:
     """Walk a lane, time step by time step; the clock is told where the time went."""
     clock = clock or Clock()
+    lane = replace(
+        lane,
+        objects=timed(lane.objects, clock.within),
+        raw=timed(lane.raw, clock.within) if lane.raw is not None else None,
+    )
     for t in range(lane.objects.shape[0]):
         clock.restart()
-        objects = find_objects(lane, t, plan.threshold, plan.limits)
+        objects = find_objects(lane, t, plan.threshold, plan.limits, clock.within)
         clock.lap("segment")
         table = measure_step(lane, plan, t, objects)
         clock.lap("features")
@@ -243,10 +248,11 @@ def atlas_values(atlas: Image, t: int, center: FloatArray, limits: Limits) -> di
 
 
 class Clock:
-    """Seconds spent on named parts, one after the other."""
+    """Seconds spent on named parts, one after the other; ``within`` them, of all threads, on others."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.within = Spent()
         self._last = perf_counter()
 
     def restart(self) -> None:

@@ -1,14 +1,17 @@
 """How the pixels of a time step are read by box: held, straight from the file, or by tiles that are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from math import prod
 from threading import Lock
+from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
 
 from objclass.blocks import KEPT_CHUNKS, KEPT_TILES, TILE_VOXELS, Box, Limits, Scratch, Tiles, ordered
-from objclass.core import AnyArray, Image
+from objclass.core import AnyArray, Image, Stored
 
 Made = TypeVar("Made")
 
@@ -17,6 +20,52 @@ Read = Callable[[Box], AnyArray]
 
 PLANES = 16
 """Planes of a tile, where the file has no chunks."""
+
+
+class Spent(dict[str, float]):
+    """Seconds by name, summed over all threads."""
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        """What is done now counts under a name."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self[name] = self.get(name, 0.0) + perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A `Stored` whose reading is timed."""
+
+    stored: Stored
+    spent: Spent
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the stored axes."""
+        return self.stored.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As stored."""
+        return self.stored.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Lengths of the pieces that are packed together, if there are such."""
+        return getattr(self.stored, "chunks", None)
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        with self.spent.on("read"):
+            return self.stored.read(region)
+
+
+def timed(image: Image, spent: Spent) -> Image:
+    """The same image, its reading timed."""
+    return replace(image, stored=Timed(image.stored, spent))
 
 
 def slab_reader(image: Image, t: int, channels: slice, limits: Limits) -> Read:

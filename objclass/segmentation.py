@@ -22,7 +22,7 @@ from objclass.core import AnyArray, FloatArray, Image, IntArray, Lane, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.graphcut import minimum_cut
 from objclass.growing import grow
-from objclass.reading import slab_reader
+from objclass.reading import Spent, slab_reader
 from objclass.settings import ThresholdSettings
 from objclass.smoothing import halo, kernels_for, smooth
 
@@ -35,7 +35,9 @@ WHOLE = {"ipht": 40, "graph cut": 250}
 """Methods that need a whole time step at once -> bytes that they take for a voxel of it."""
 
 
-def find_objects(lane: Lane, t: int, settings: ThresholdSettings, limits: Limits = ALL) -> Objects:
+def find_objects(
+    lane: Lane, t: int, settings: ThresholdSettings, limits: Limits = ALL, spent: Spent | None = None
+) -> Objects:
     """The objects of one time step of a lane; without limits all of it is held.
 
     Raises
@@ -43,13 +45,14 @@ def find_objects(lane: Lane, t: int, settings: ThresholdSettings, limits: Limits
     LaneError
         For values that cannot be labels: fractions, negative ids of a label image.
     """
+    spent = Spent() if spent is None else spent
     if lane.role == "label_image":
-        return _renumbered(lane.objects, t, limits)
+        return _renumbered(lane.objects, t, limits, spent)
     if lane.role == "segmentation_image":
-        return _segmented(lane.objects, t, limits)
+        return _segmented(lane.objects, t, limits, spent)
     if settings.method in WHOLE:
-        return _of_whole_frame(lane.objects, t, settings, limits)
-    return _thresholded(lane.objects, t, settings, limits)
+        return _of_whole_frame(lane.objects, t, settings, limits, spent)
+    return _thresholded(lane.objects, t, settings, limits, spent)
 
 
 class Found:
@@ -82,14 +85,15 @@ class Found:
         return Objects(self.labels.finish(self.components.tables(ids)), count)
 
 
-def _segmented(image: Image, t: int, limits: Limits) -> Objects:
+def _segmented(image: Image, t: int, limits: Limits, spent: Spent) -> Objects:
     """Components of a segmentation."""
     found = Found(image.shape[1:4], limits)
     read = slab_reader(image, t, slice(0, 1), limits)
 
     def cut(number: int) -> tuple[Objects, Any]:
         values = integral(read(found.cut[number].within(found.shape))[..., 0], image.name)
-        part = label(values)
+        with spent.on("label"):
+            part = label(values)
         found.labels.write(number, part.labels)
         top = values.max()
         is_single = np.count_nonzero(values == top) == np.count_nonzero(values)
@@ -151,7 +155,7 @@ def label(values: AnyArray) -> Objects:
     return Objects(labels.reshape(values.shape), int(count))
 
 
-def _renumbered(image: Image, t: int, limits: Limits) -> Objects:
+def _renumbered(image: Image, t: int, limits: Limits, spent: Spent) -> Objects:
     """The ids of a label image, numbered by first occurrence; `Objects.original` says which was which."""
     shape = image.shape[1:4]
     cut = limits.slabs(shape)
@@ -160,7 +164,8 @@ def _renumbered(image: Image, t: int, limits: Limits) -> Objects:
 
     def look(number: int) -> AnyArray:
         values = integral(read(cut[number].within(shape))[..., 0], image.name)
-        part = relabel(values, image.name)
+        with spent.on("label"):
+            part = relabel(values, image.name)
         labels.write(number, part.labels)
         assert part.original is not None
         return part.original
@@ -202,14 +207,16 @@ def relabel(values: AnyArray, name: str = "label image") -> Objects:
 class Map:
     """A prediction map of one time step, read by box: one channel, float32, smoothed."""
 
-    def __init__(self, image: Image, t: int, settings: ThresholdSettings, limits: Limits) -> None:
+    def __init__(
+        self, image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Spent
+    ) -> None:
         used = {settings.channel}
         if settings.method != "simple":
             used.add(settings.core_channel)
         if max(used) >= image.shape[4]:
             message = f"{image.name}: channel {max(used)} of a map of {image.shape[4]} channels (from 0)"
             raise ImageError(message)
-        self.image, self.settings = image, settings
+        self.image, self.settings, self._spent = image, settings, spent
         self.shape = image.shape[1:4]
         self._read = {c: slab_reader(image, t, slice(c, c + 1), limits) for c in used}
 
@@ -217,12 +224,14 @@ class Map:
         """The box (z, y, x), in the range 0 … 1 if asked for; and the largest value that was read."""
         kernels = kernels_for(self.shape, self.settings.sigma_xyz)
         wide, inside = halo(box, self.shape, kernels)
-        pixels = self._read[channel](wide)[..., 0].astype(np.float32)
-        top = float(pixels.max())
-        low, high = self.image.drange or (0, 1)
-        if self.settings.rescaled and (low, high) != (0, 1) and low != high:
-            pixels = (pixels - np.float32(low)) / np.float32(high - low)
-        return smooth(pixels, kernels)[inside], top
+        stored = self._read[channel](wide)[..., 0]
+        with self._spent.on("threshold"):
+            pixels = stored.astype(np.float32)
+            top = float(pixels.max())
+            low, high = self.image.drange or (0, 1)
+            if self.settings.rescaled and (low, high) != (0, 1) and low != high:
+                pixels = (pixels - np.float32(low)) / np.float32(high - low)
+            return smooth(pixels, kernels)[inside], top
 
     def warn_of_range(self, top: float) -> None:
         """Tell of values that do not fit the thresholds of a project."""
@@ -247,12 +256,12 @@ class Map:
         yield cores >= np.float32(settings.core_threshold), top
 
 
-def _thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limits) -> Objects:
+def _thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Spent) -> Objects:
     """ilastik's "Threshold and Size Filter": smoothed, cut, labelled, components of other sizes dropped.
 
     By hysteresis, components are kept that hold a voxel of a core (of the right size itself).
     """
-    source = Map(image, t, settings, limits)
+    source = Map(image, t, settings, limits, spent)
     levels = [Found(source.shape, limits) for _ in range(1 if settings.method == "simple" else 2)]
     is_sized = settings.min_size > 1 or settings.max_size is not None
 
@@ -261,7 +270,8 @@ def _thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limi
         for found, (mask, seen) in zip(
             levels, source.cut(levels[0].cut[number].within(source.shape)), strict=True
         ):
-            part = label(mask)
+            with spent.on("label"):
+                part = label(mask)
             found.labels.write(number, part.labels)
             parts.append(part)
             sizes.append(_sizes(part) if is_sized else None)
@@ -302,7 +312,9 @@ def _overlaps(low: AnyArray, high: AnyArray, start: int, start_high: int) -> Int
     return np.stack([first.astype(np.int64) - 1 + start, second.astype(np.int64) - 1 + start_high])
 
 
-def _of_whole_frame(image: Image, t: int, settings: ThresholdSettings, limits: Limits) -> Objects:
+def _of_whole_frame(
+    image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Spent
+) -> Objects:
     """The methods that grow or cut over the whole time step: beyond what blocks can do.
 
     Raises
@@ -310,7 +322,7 @@ def _of_whole_frame(image: Image, t: int, settings: ThresholdSettings, limits: L
     LaneError
         If the limits do not allow it.
     """
-    source = Map(image, t, settings, limits)
+    source = Map(image, t, settings, limits, spent)
     needed = int(np.prod(source.shape)) * WHOLE[settings.method]
     if limits.memory is not None and needed > limits.memory:
         message = (

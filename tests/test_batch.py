@@ -2,6 +2,7 @@
 
 import _thread
 import json
+import signal
 import threading
 from dataclasses import replace
 
@@ -17,6 +18,14 @@ from objclass.lanes import Inputs
 from objclass.settings import ExportSettings
 
 LANES = 6
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_raises():
+    """Also where tests are run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
