@@ -150,7 +150,7 @@ def share_out(tasks: Sequence[Task], plan: Plan) -> tuple[int, Plan]:
     lanes that go to one file.
     """
     limits = plan.limits
-    files = [path for task in tasks for output in task.outputs for path in [output.path]]
+    files = [output.path for task in tasks for output in task.outputs]
     if limits.jobs == 1 or len(tasks) == 1 or len(set(files)) < len(files):
         return 1, plan
     at_once = min(limits.jobs, len(tasks))

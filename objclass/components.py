@@ -39,7 +39,7 @@ class HeldLabels:
         """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
         compiled = kernel.choose(self._image.size)
 
-        def finish(number: int) -> None:
+        def finish_slab(number: int) -> None:
             table, labels = ids[number], self.plain(number)
             if np.array_equal(table, np.arange(len(table))):
                 return
@@ -48,7 +48,7 @@ class HeldLabels:
             else:
                 labels[:] = np.take(table, labels)
 
-        for _ in ordered(finish, range(len(self._cut)), self._limits.jobs):
+        for _ in ordered(finish_slab, range(len(self._cut)), self._limits.jobs):
             pass
         return self._image
 

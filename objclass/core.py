@@ -358,6 +358,8 @@ class Writer(Protocol):
 
     It is made with ``Writer(path, image, previous)``: ``path`` is a temporary file beside the final
     one; ``previous`` the final one, if it exists (formats that hold several images keep the others).
+    It may state a ``layout``: the order in which pixels lie in the file, if that is not the image's own;
+    blocks that lie so in memory need not be moved.
     """
 
     @classmethod

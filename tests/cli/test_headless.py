@@ -374,7 +374,10 @@ def test_run_file(here, samples):
     assert told["lanes"][0]["counts"]["objects"] == 60
     assert sum(told["lanes"][0]["counts"][name] for name in told["classes"]) == 60
     assert len(told["project"]["sha256"]) == 64
-    assert {"segment", "features", "classify", "write"} <= set(told["lanes"][0]["seconds"])
+    assert {"segment", "features", "classify", "paint", "write"} <= set(told["lanes"][0]["seconds"])
+    assert set(told["lanes"][0]["thread_seconds"]) == {"read", "label"}
+    assert all(0 < taken < told["seconds"] for taken in told["lanes"][0]["thread_seconds"].values())
+    assert told["peak_memory"] > 10_000_000
 
 
 def test_the_example_of_the_headless_page(here, samples):
