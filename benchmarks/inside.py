@@ -13,12 +13,24 @@ from pathlib import Path
 import numpy as np
 from turns import by_turns, call
 
-from objclass import batch, images, kernels
-from objclass.blocks import Limits, ordered
+from objclass import images
+from objclass.batch.plan import limits_for, make_plan, plan_tasks
+from objclass.batch.task import LaneResult, keep
+from objclass.compute import kernels
+from objclass.compute.limits import Limits
+from objclass.compute.threads import ordered
 from objclass.core import Lane
-from objclass.features import Frame, choose, measure
-from objclass.pipeline import collect, run_lane
-from objclass.segmentation import find_objects, label
+from objclass.export.columns import ilastik_columns
+from objclass.export.files import ImageFiles, TableFiles
+from objclass.export.paint import painter
+from objclass.features.contract import choose
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.pipeline.inputs import open_lanes
+from objclass.pipeline.lane import collect, run_lane
+from objclass.project import open_project
+from objclass.segmentation.find import find_objects
+from objclass.segmentation.labelling import label
 
 HULL = ("area_convex", "solidity", "feret_diameter_max")
 
@@ -74,7 +86,7 @@ def standard(folder, size):
 
 def regionprops(folder, size):
     """The set regionprops but for hulls, warm, one thread."""
-    from objclass.features.regionprops import FEATURES
+    from objclass.features.sets.regionprops import FEATURES
 
     loaded_kernels()
     raw, segmentation = pixels(folder, size)
@@ -118,7 +130,7 @@ def forest(*_):
 
 def painting(folder, size):
     """Five probabilities and classes of each object over the image, against ``lut[labels]``."""
-    from objclass.maps import paint
+    from objclass.export.paint import paint
 
     loaded_kernels()
     labels = label(pixels(folder, size)[1]).labels
@@ -146,16 +158,16 @@ def overlap(folder, size):
                 pass
 
     def writing():
-        finished = batch.Finished(task, images=batch.ImageFiles(task.outputs).__enter__())
+        finished = LaneResult(task, images=ImageFiles(task.outputs).__enter__())
         for output, writer in zip(task.outputs, finished.images.writers, strict=True):
-            paint = batch.maps.painter(output.export.source, step.predictions, output.export.image.axes)
+            paint = painter(output.export.source, step.predictions, output.export.image.axes)
             output.export.write(writer, 0, step.objects.labels, paint, plan.limits)
         table, predictions = collect([(step.table, step.predictions)])
-        finished.columns = batch.tables.ilastik_columns(
+        finished.columns = ilastik_columns(
             table, plan.shown, lane, task.name, plan.project.classes, predictions
         )
-        with batch.TableFiles([task]) as files:
-            batch.keep(finished, files)
+        with TableFiles([task]) as files:
+            keep(finished, files)
 
     return {
         "reading": reading,
@@ -191,10 +203,10 @@ def one_task(options):
     request = headless._request(  # noqa: SLF001 (as the command line makes it)
         Parser(headless.HeadlessOptions, "", "").parse_args(given), given
     )
-    project = batch.open_project(request.project)
-    lanes = batch.open_lanes(request.inputs, project)
-    plan = replace(batch.make_plan(request, lanes, project), limits=batch.limits_for(request.resources))
-    return batch.plan_tasks(request, plan, lanes)[0], plan
+    project = open_project(request.project)
+    lanes = open_lanes(request.inputs, project)
+    plan = replace(make_plan(request, lanes, project), limits=limits_for(request.resources))
+    return plan_tasks(request, plan, lanes)[0], plan
 
 
 def boxes(image, plan):

@@ -18,7 +18,7 @@ from objclass.cli import main
 from objclass.cli.features import feature_rows
 from objclass.cli.headless import HeadlessOptions
 from objclass.cli.train import TrainOptions
-from objclass.project import open_project
+from objclass.project.open import open_project
 from objclass.settings import help_of
 
 HERE = Path(__file__).parent

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from objclass.api import Result, measure, predict
     from objclass.core import PixelSize
     from objclass.errors import ObjclassError
-    from objclass.project import Project, open_project
+    from objclass.project.model import Project
+    from objclass.project.open import open_project
 
 _NAMES = {
     "ObjclassError": "objclass.errors",

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from objclass import images, maps, tables
+from objclass import images
 from objclass.core import AnyArray, Image, Lane, PixelSize, from_canonical
 from objclass.errors import UsageError
-from objclass.features import choose
-from objclass.lanes import OBJECT_ROLES, with_training_axes
-from objclass.pipeline import Plan, Step, check_lane, collect, plan_for, run_lane
-from objclass.project import Project, open_project
-from objclass.retraining import retrained
+from objclass.export.columns import Columns, ilastik_columns
+from objclass.export.paint import painter
+from objclass.features.contract import choose
+from objclass.pipeline.inputs import OBJECT_ROLES, with_training_axes
+from objclass.pipeline.lane import Step, collect, run_lane
+from objclass.pipeline.plan import Plan, check_lane, plan_for
+from objclass.project.model import Project
+from objclass.project.open import open_project
+from objclass.training.retrain import retrained
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -160,7 +164,7 @@ def _result(lane: Lane, plan: Plan, name: str) -> Result:
     steps = list(run_lane(lane, plan))
     table, predictions = collect([(step.table, step.predictions) for step in steps])
     classes = plan.project.classes if plan.project is not None else ()
-    columns = tables.ilastik_columns(table, plan.shown, lane, name, classes, predictions)
+    columns = ilastik_columns(table, plan.shown, lane, name, classes, predictions)
     without_channel = lane.objects.axes.replace("c", "")
     if plan.project is None:
         return Result(_frame(columns), _painted(steps, "Object Identities", without_channel))
@@ -173,11 +177,11 @@ def _result(lane: Lane, plan: Plan, name: str) -> Result:
 
 
 def _painted(steps: Sequence[Step], source: str, axes: str) -> AnyArray:
-    frames = [maps.painter(source, step.predictions)(step.objects.labels) for step in steps]
+    frames = [painter(source, step.predictions)(step.objects.labels) for step in steps]
     return from_canonical(np.stack(frames), axes)
 
 
-def _frame(columns: tables.Columns) -> "DataFrame":
+def _frame(columns: Columns) -> "DataFrame":
     from pandas import DataFrame
 
     frame = DataFrame(columns).rename(columns={"labelimage_oid": "label"})

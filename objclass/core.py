@@ -1,4 +1,4 @@
-"""The nouns: what flows from pixels to a table. All are frozen; all refuse to exist wrong."""
+"""The nouns: image, lane, objects, table of features, predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +16,10 @@ Region = tuple[slice, slice, slice, slice, slice]
 """A part of an image, one slice with integer bounds for each of `AXES`."""
 
 AnyArray = NDArray[Any]
+
 FloatArray = AnyArray
 """float64 unless something else is said; numpy's stubs cannot follow arithmetic any closer."""
+
 IntArray = AnyArray
 
 
@@ -41,7 +43,7 @@ class PixelSize:
 
 
 class Stored(Protocol):
-    """What a reader answers: an array somewhere, in its own order of axes."""
+    """What a reader returns: an array somewhere, in its own order of axes."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,7 +59,7 @@ class Stored(Protocol):
 
 @dataclass(frozen=True)
 class Image:
-    """A lazy image, whatever its file: `read` answers pixels in the order of `AXES`.
+    """A lazy image, whatever its file: `read` returns pixels in the order of `AXES`.
 
     Parameters
     ----------
@@ -169,7 +171,7 @@ class Lane:
             for axis, a, b in zip(AXES[:4], image.shape, self.objects.shape, strict=False):
                 if a != b:
                     message = (
-                        f"{' and '.join(self._told())} differ along {axis} (wrong --input_axes? "
+                        f"{' and '.join(self._described())} differ along {axis} (wrong --input_axes? "
                         "--ignore_training_axistags?)"
                     )
                     raise ImageError(message)
@@ -179,7 +181,7 @@ class Lane:
         """All that were given."""
         return [image for image in (self.raw, self.objects, self.atlas) if image is not None]
 
-    def _told(self) -> list[str]:
+    def _described(self) -> list[str]:
         roles = ("raw data", self.role.replace("_", " "), "atlas")
         given = zip(roles, (self.raw, self.objects, self.atlas), strict=True)
         return [
@@ -312,66 +314,3 @@ class ArrayStore:
 
 Progress = Callable[[str, float], None]
 """Told which lane is being run and how much of it is done (0 to 1)."""
-
-
-@dataclass(frozen=True)
-class OutputImage:
-    """An image to be written, as writers see it: everything in the order of its own ``axes``.
-
-    Parameters
-    ----------
-    axes
-        Order of the axes in the file, such as ``"zyxc"``.
-    shape
-        Lengths in that order.
-    dtype
-        Of the pixels.
-    internal_path
-        Name of the dataset, for formats that hold several.
-    drange
-        Least and largest possible value, where known.
-    pixel_size
-        Where known.
-    origin
-        Of a subregion: its first pixel in the whole, along each axis; empty for the whole.
-    labels
-        Whether the pixels are numbers of something (classes, objects), not amounts.
-    names, colors
-        Where known, of the classes: of the values from 1 if the pixels are numbers, else of the channels.
-        Colors are red, green, blue from 0 to 255.
-    """
-
-    axes: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    internal_path: str = "exported_data"
-    drange: tuple[float, float] | None = None
-    pixel_size: PixelSize | None = None
-    origin: tuple[int, ...] = ()
-    labels: bool = False
-    names: tuple[str, ...] = ()
-    colors: tuple[tuple[int, int, int], ...] = ()
-
-
-class Writer(Protocol):
-    """Writes one image: blocks in any order, then `close`.
-
-    It is made with ``Writer(path, image, previous)``: ``path`` is a temporary file beside the final
-    one; ``previous`` the final one, if it exists (formats that hold several images keep the others).
-    It may state a ``layout``: the order in which pixels lie in the file, if that is not the image's own;
-    blocks that lie so in memory need not be moved.
-    """
-
-    @classmethod
-    def refusal(cls, image: OutputImage) -> str | None:
-        """Why this format cannot hold the image and what can, None if it can."""
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Lengths of the pieces that are written whole; blocks made of them need not wait for others."""
-
-    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
-        """Write a block; region and block in the order of the image's axes."""
-
-    def close(self) -> None:
-        """Finish the file."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.kernels import Kernels
 from objclass.core import AnyArray, FloatArray, Predictions
 from objclass.errors import ProjectError
-from objclass.kernels import Kernels
 
 LEAF = 0x40000000
-MOST_SPLITS = 10_000
+MAXIMUM_SPLITS = 10_000
 """Deeper trees than this are damage (or an attack on the time of its reader)."""
 
 FEW, MOST = 8, 1 << 20
@@ -274,7 +274,7 @@ def decode(
     count = depth = used = 0
     while len(place):
         depth += 1
-        _check(depth <= MOST_SPLITS, f"more than {MOST_SPLITS} splits one after the other")
+        _check(depth <= MAXIMUM_SPLITS, f"more than {MAXIMUM_SPLITS} splits one after the other")
         _check((number[place] < 0).all() and len(np.unique(place)) == len(place), "a circle")
         number[place] = count + np.arange(len(place))
         count += len(place)
@@ -379,7 +379,7 @@ def _encode_tree(forest: Forest, root: int) -> tuple[NDArray[np.int32], FloatArr
 def fit(
     rows: NDArray[np.float32], labels: NDArray[np.integer[Any]], classes: int, trees: int, seed: int
 ) -> tuple[Forest, float]:
-    """Train scikit-learn's random forest; answers it in vigra's terms, and its out-of-bag accuracy.
+    """Train scikit-learn's random forest; returns it in vigra's terms, and its out-of-bag accuracy.
 
     Parameters
     ----------

@@ -19,12 +19,12 @@ def knob(
     default: Any,
     text: str,
     *,
-    least: float | None = None,
-    most: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     **metadata: Any,
 ) -> Any:
     """A dataclass field with its help text, its range and what else argparse should know."""
-    stated = {"help": text, "least": least, "most": most, **metadata}
+    stated = {"help": text, "minimum": minimum, "maximum": maximum, **metadata}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=stated)
     return field(default=default, metadata=stated)
@@ -33,22 +33,22 @@ def knob(
 def check(settings: Any) -> None:
     """Raise `UsageError` for the first value of a settings dataclass that is out of its range."""
     for knob_ in fields(settings):
-        value, least, most = (
+        value, minimum, maximum = (
             getattr(settings, knob_.name),
-            knob_.metadata.get("least"),
-            knob_.metadata.get("most"),
+            knob_.metadata.get("minimum"),
+            knob_.metadata.get("maximum"),
         )
         if value is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if not math.isfinite(value):
             message = f"--{knob_.name} {value}: expected a finite number"
             raise UsageError(message)
-        if (least is not None and value < least) or (most is not None and value > most):
+        if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
             told = " and ".join(
                 part
                 for part in (
-                    f"at least {least}" if least is not None else "",
-                    f"at most {most}" if most is not None else "",
+                    f"at least {minimum}" if minimum is not None else "",
+                    f"at most {maximum}" if maximum is not None else "",
                 )
                 if part
             )
@@ -69,7 +69,7 @@ def help_of(stated: Field[Any]) -> str:
     return f"{text} (default: {stated.default})"
 
 
-MOST_SIGMA = 1000
+MAXIMUM_SIGMA = 1000
 METHODS = ("simple", "hysteresis", "ipht")
 STORED_METHODS = (*METHODS, "graph cut")
 """What projects know besides; it is not offered for new ones, since ilastik is giving it up."""
@@ -81,13 +81,13 @@ class ThresholdSettings:
 
     threshold: float = knob(0.5, "objects are where the map is at least this")
     core_threshold: float = knob(0.8, "hysteresis: objects must have a pixel of at least this")
-    channel: int = knob(0, "channel of the map that shows the objects", least=0)
-    core_channel: int = knob(0, "hysteresis: channel for the cores", least=0)
+    channel: int = knob(0, "channel of the map that shows the objects", minimum=0)
+    core_channel: int = knob(0, "hysteresis: channel for the cores", minimum=0)
     smooth: float = knob(
-        0.0, "Gaussian smoothing of the map before: sigma in pixels", least=0, most=MOST_SIGMA
+        0.0, "Gaussian smoothing of the map before: sigma in pixels", minimum=0, maximum=MAXIMUM_SIGMA
     )
-    min_size: int = knob(1, "drop objects of fewer pixels", least=0)
-    max_size: Optional[int] = knob(None, "drop objects of more pixels (default: no limit)", least=0)
+    min_size: int = knob(1, "drop objects of fewer pixels", minimum=0)
+    max_size: Optional[int] = knob(None, "drop objects of more pixels (default: no limit)", minimum=0)
     method: str = knob("simple", "how to threshold", choices=METHODS)
 
     def __post_init__(self) -> None:
@@ -119,8 +119,8 @@ class ProjectThreshold(ThresholdSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not all(0 <= sigma <= MOST_SIGMA for sigma in self.sigmas):
-            message = f"smoothing sigmas {self.sigmas}: expected 0 to {MOST_SIGMA}"
+        if not all(0 <= sigma <= MAXIMUM_SIGMA for sigma in self.sigmas):
+            message = f"smoothing sigmas {self.sigmas}: expected 0 to {MAXIMUM_SIGMA}"
             raise UsageError(message)
 
     @property
@@ -246,7 +246,7 @@ EXPORT_DEFAULTS = ExportSettings(
 )
 
 
-LEAST_MEMORY = 400_000_000
+MINIMUM_MEMORY = 400_000_000
 """What the program itself takes, and something to work with."""
 
 SIZES = {"": 1, "B": 1} | {
@@ -264,8 +264,8 @@ def parse_size(text: str) -> int:
         size = int(float(match[1]) * SIZES[unit]) if match else -1
     except (ValueError, KeyError):
         size = -1
-    if size < LEAST_MEMORY:
-        message = f"'{text}': expected a size of at least {LEAST_MEMORY // 10**6}MB, such as 4GB"
+    if size < MINIMUM_MEMORY:
+        message = f"'{text}': expected a size of at least {MINIMUM_MEMORY // 10**6}MB, such as 4GB"
         raise ArgumentTypeError(message)
     return size
 
@@ -285,7 +285,7 @@ class ResourceSettings:
     """How much of the machine is used. Results do not depend on it."""
 
     jobs: Optional[int] = knob(
-        None, "threads (default: the cores that this process may use)", least=1, most=1024, metavar="N"
+        None, "threads (default: the cores that this process may use)", minimum=1, maximum=1024, metavar="N"
     )
     max_memory: Optional[int] = knob(
         None,

@@ -45,18 +45,20 @@ def tiny_blocks(request, monkeypatch):
     """With ``--tiny_blocks``: limits that no option allows, for all runs within this process."""
     if not request.config.getoption("--tiny_blocks"):
         return
-    from objclass import batch, images, segmentation
-    from objclass.blocks import Limits
+    from objclass import images
+    from objclass.batch import schedule
+    from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
+    from objclass.segmentation import threshold
 
     def limits_for(resources):
         limits = Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
-        images.limit(limits.share(batch.KEPT_CHUNKS), limits.jobs)
+        images.limit(limits.share(CACHED_CHUNK_BYTES), limits.jobs)
         return limits
 
-    monkeypatch.setattr(batch, "limits_for", limits_for)
+    monkeypatch.setattr(schedule, "limits_for", limits_for)
     # what is needed whole is let through
-    monkeypatch.setattr("objclass.features.Frame.check_boxes", lambda *_, **__: None)
-    monkeypatch.setattr(segmentation, "WHOLE", dict.fromkeys(segmentation.WHOLE, 0))
+    monkeypatch.setattr("objclass.features.frame.Frame.check_boxes", lambda *_, **__: None)
+    monkeypatch.setattr(threshold, "WHOLE", dict.fromkeys(threshold.WHOLE, 0))
 
 
 def script(path):
@@ -93,8 +95,9 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(autouse=True)
 def _limits_end_with_the_test():
     """What one run may keep and use is not what the next test starts with."""
-    from objclass.images import chunk_grid, chunks
+    from objclass.images.chunked import cache as chunks
+    from objclass.images.chunked import grid as chunk_grid
 
-    before = chunks.KEPT.most, chunk_grid.threads
+    before = chunks.KEPT.maximum, chunk_grid.threads
     yield
-    chunks.KEPT.most, chunk_grid.threads = before
+    chunks.KEPT.maximum, chunk_grid.threads = before

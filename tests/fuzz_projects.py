@@ -47,8 +47,10 @@ import numpy as np
 from objclass.cli.inspect import _lines
 from objclass.errors import ObjclassError
 from objclass.forest import LEAF
-from objclass.project import WORKFLOWS, open_project
-from objclass.project.ilp import WORKFLOW_CLASSES, inspect_project
+from objclass.project.ilp_inspect import inspect_project
+from objclass.project.ilp_values import WORKFLOW_CLASSES
+from objclass.project.model import WORKFLOWS
+from objclass.project.open import open_project
 
 MEGABYTE = 1 << 20
 WIDEST = 100_000

@@ -76,11 +76,13 @@ def test_pictures_and_features_of_ilastiks_own_table(shared, tmp_path):
     inputs = folder.parent
     with h5py.File(inputs / "3d_Probabilities.h5") as file:
         (name,) = file
-    from objclass.blocks import Limits
+    from objclass.compute.limits import Limits
     from objclass.core import Lane
-    from objclass.features import choose
+    from objclass.features.contract import choose
     from objclass.images import open_image
-    from objclass.pipeline import Plan, object_images, run_lane
+    from objclass.pipeline.crops import object_images
+    from objclass.pipeline.lane import run_lane
+    from objclass.pipeline.plan import Plan
     from objclass.settings import ProjectThreshold
 
     raw = open_image(str(inputs / "3d.h5"))

@@ -18,13 +18,16 @@ import tifffile
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from objclass import batch, images, training
-from objclass.blocks import Limits
-from objclass.features import Frame, feature_set
-from objclass.kernels import Kernels
-from objclass.lanes import Inputs
-from objclass.project import open_project
+from objclass import images
+from objclass.batch import journal, request, schedule
+from objclass.compute.kernels import Kernels
+from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
+from objclass.features.contract import feature_set
+from objclass.features.frame import Frame
+from objclass.pipeline.inputs import Inputs
+from objclass.project.open import open_project
 from objclass.settings import ExportSettings, ProjectThreshold, ThresholdSettings
+from objclass.training import learn
 
 SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 STANDARD = "Standard Object Features"
@@ -231,11 +234,11 @@ def in_this_way(way):
         return kernels.compiled[0] if way.kernels is not None and seen > way.kernels else None
 
     def limits_for(resources):
-        images.limit(way.limits.share(batch.KEPT_CHUNKS), way.limits.jobs)
+        images.limit(way.limits.share(CACHED_CHUNK_BYTES), way.limits.jobs)
         return way.limits
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "limits_for", limits_for)
+        patch.setattr(schedule, "limits_for", limits_for)
         patch.setattr(Kernels, "choose", choose)
         # what an object needs whole is let through: how that is refused is tested elsewhere
         patch.setattr(Frame, "check_boxes", lambda *_, **__: None)
@@ -264,8 +267,8 @@ def trained(folder, ndim, channels):
     labels.write_text("".join(["class,labelimage_oid\n", *(f"{'ab'[n % 2]},{n}\n" for n in range(1, 26))]))
     roles = dict(zip(("raw_data", "segmentation_image"), ([name] for name in names), strict=True))
     features = features_of(ndim, channels)
-    training.train(
-        training.Lesson(
+    learn.train(
+        learn.TrainingRequest(
             f"{path}.ilp", Inputs(roles, ("tzyxc",)), [str(labels)], (), ProjectThreshold(), features, 3, 5, 0
         )
     )
@@ -295,7 +298,7 @@ def request_for(case, folder):
     sources = SOURCES if case.trained else SOURCES[2:]
     if "sequence" in case.format:  # whose files have no room for a channel of each class
         sources = sources[::2]
-    return batch.Request(
+    return request.Request(
         Inputs({"raw_data": raws, case.role: seconds}, tuple(AXES_OF.get(kind, "tzyxc") for kind in kinds)),
         "project" if case.trained else None,
         sources=sources,
@@ -313,8 +316,8 @@ def done(request, case, folder):
     dtype = "uint8" if case.format.startswith("png") else None
     export = ExportSettings(output_format=case.format, output_filename_format=name, export_dtype=dtype)
     request = replace(request, export=export, table=f"{folder}/{case.table}")
-    assert batch.run(request) == 0
-    files = [p for p in folder.rglob("*") if p.is_file() and p.name != batch.RUN_FILE]
+    assert schedule.run(request) == 0
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != journal.RUN_FILE]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
@@ -332,8 +335,8 @@ def holds(case, others, folder):
     request = request_for(case, here)
     project = project_for(case, folder.getbasetemp()) if case.trained else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "open_project", lambda path: project)
-        patch.setattr("objclass.batch._file_entry", str)
+        patch.setattr(schedule, "open_project", lambda path: project)
+        patch.setattr("objclass.batch.journal._file_entry", str)
         with in_this_way(Way(Limits())):
             first = done(request, case, folder.mktemp("plain"))
         assert len(first) > 2

@@ -7,10 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from objclass import batch, blocks, images
-from objclass.blocks import Limits
+from objclass import images
+from objclass.batch import journal, schedule
 from objclass.cli import main
-from objclass.kernels import Kernels
+from objclass.compute import scratch
+from objclass.compute.kernels import Kernels
+from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
 
 
 @pytest.fixture
@@ -32,10 +34,10 @@ def here(tmp_path, monkeypatch):
 
 def limited(monkeypatch, limits):
     def limits_for(_):
-        images.limit(limits.share(batch.KEPT_CHUNKS), limits.jobs)
+        images.limit(limits.share(CACHED_CHUNK_BYTES), limits.jobs)
         return limits
 
-    monkeypatch.setattr(batch, "limits_for", limits_for)
+    monkeypatch.setattr(schedule, "limits_for", limits_for)
 
 
 def run(*features, images=("raw", "seg"), more=()):
@@ -50,7 +52,7 @@ def run(*features, images=("raw", "seg"), more=()):
 def told(capsys, folder):
     lines = [line for line in capsys.readouterr().err.splitlines() if line]
     assert len(lines) == 1, lines
-    assert sorted(p.name for p in (folder / "out").iterdir()) == [batch.RUN_FILE]
+    assert sorted(p.name for p in (folder / "out").iterdir()) == [journal.RUN_FILE]
     return lines[0]
 
 
@@ -106,13 +108,13 @@ def test_a_chunk_that_is_damaged_amid_the_blocks(here, monkeypatch, capsys, whic
 def test_scratch_that_is_full(here, monkeypatch, capsys, jobs):
     """Labels that the limits do not let stay in memory go to a file."""
 
-    class Full(blocks.SpooledTemporaryFile):
+    class Full(scratch.SpooledTemporaryFile):
         def write(self, packed):
             if self.tell() > 500:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return super().write(packed)
 
-    monkeypatch.setattr(blocks, "SpooledTemporaryFile", Full)
+    monkeypatch.setattr(scratch, "SpooledTemporaryFile", Full)
     limited(monkeypatch, Limits(100_000, (3, 64), jobs))
     assert run(f"{STANDARD}:Mean") == 3
     line = told(capsys, here)

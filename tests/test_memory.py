@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from objclass.features import feature_set
+from objclass.features.contract import feature_set
 
 pytestmark = [
     pytest.mark.slow,

@@ -121,7 +121,7 @@ def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; answers the exit code.
+    """Run a command; returns the exit code.
 
     0 done · 1 finished, some lanes failed · 2 refused, nothing written · 3 nothing succeeded ·
     130 and 143 interrupted.

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def feature_rows() -> list[dict[str, Any]]:
     """Set, name, column title, unit, dimensions and definition of every feature."""
-    from objclass.features import feature_set
+    from objclass.features.contract import feature_set
     from objclass.registry import FEATURE_SETS
 
     return [

@@ -66,7 +66,7 @@ class HeadlessOptions(ThresholdSettings, ExportSettings, ResourceSettings, Input
         None, "what to measure without a project: sets or set:feature (default: regionprops)",
         nargs="+", type=str, metavar="NAME",
     )  # fmt: skip
-    margin: int = knob(30, "neighbourhood in pixels", least=1)
+    margin: int = knob(30, "neighbourhood in pixels", minimum=1)
     retrain: bool = knob(False, "train the project's classifier again, on its own labels")
     quiet: bool = knob(False, "only warnings and errors")
     debug: bool = knob(False, "show where an error came from, and where the time went")

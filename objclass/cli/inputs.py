@@ -9,7 +9,7 @@ from objclass.settings import ThresholdSettings, knob
 
 if TYPE_CHECKING:
     from objclass.core import PixelSize
-    from objclass.lanes import Inputs
+    from objclass.pipeline.inputs import Inputs
 
 ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas")
 
@@ -51,7 +51,7 @@ class InputOptions:
 
 def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) -> "Inputs":
     """The options as the batch takes them."""
-    from objclass.lanes import Inputs
+    from objclass.pipeline.inputs import Inputs
 
     paths = {name: getattr(options, name) or [] for name in ROLES}
     entries = [entry.strip() for entry in (options.input_axes or "").split(",")]

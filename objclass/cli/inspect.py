@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     if not options.project:
         message = "inspect needs a project: objclass inspect P.ilp"
         raise UsageError(message)
-    from objclass.project.ilp import inspect_project  # h5py
+    from objclass.project.ilp_inspect import inspect_project
 
     told = inspect_project(options.project)
     told["runnable"], told["why_not"] = _runnable(options.project)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _runnable(path: str) -> tuple[bool, str]:
     """Whether this objclass can run it, else why not."""
-    from objclass.project import open_project
+    from objclass.project.open import open_project
 
     try:
         project = open_project(path)

@@ -30,9 +30,9 @@ class TrainOptions(ThresholdSettings, InputOptions):
     features: Optional[list[str]] = knob(
         None, "sets or set:feature (default: Standard Object Features)", nargs="+", type=str, metavar="NAME"
     )
-    margin: int = knob(30, "neighbourhood in pixels", least=1)
-    trees: int = knob(100, "number of trees", least=1, most=100000)
-    seed: int = knob(0, "random state: the same input gives the same bytes", least=0, most=2**32 - 1)
+    margin: int = knob(30, "neighbourhood in pixels", minimum=1)
+    trees: int = knob(100, "number of trees", minimum=1, maximum=100000)
+    seed: int = knob(0, "random state: the same input gives the same bytes", minimum=0, maximum=2**32 - 1)
     quiet: bool = knob(False, "only warnings and errors")
     debug: bool = knob(False, "show where an error came from")
 
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     if options.pixel_size is not None:
         message = "--pixel_size: nothing that is trained on uses it; give it to the run"
         raise UsageError(message)
-    from objclass.training import Lesson, train
+    from objclass.training.learn import TrainingRequest, train
 
     threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
     check_thresholds(options, needed=bool(options.prediction_maps))
     smooth = threshold["smooth"]
     learned = train(
-        Lesson(
+        TrainingRequest(
             options.project,
             read_inputs(options),
             options.labels,

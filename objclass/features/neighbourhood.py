@@ -18,27 +18,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.kernels import Kernels
 from objclass.core import AnyArray, IntArray
-from objclass.features.boxes import batches, columns_xyz, together
-from objclass.features.statistics import (
+from objclass.features.geometry import batches, box_of, columns_xyz, together
+from objclass.features.statistics.extent import Extent
+from objclass.features.statistics.intensity import (
     BINS,
     FLT_MAX,
     Central,
-    ChannelScatter,
-    Done,
-    Extent,
     Histogram,
     Intensity,
     Spread,
-    Statistic,
-    Voxels,
-    box_of,
     histogram_range,
 )
-from objclass.kernels import Kernels
+from objclass.features.statistics.kinds import Done, Statistic
+from objclass.features.statistics.scatter import ChannelScatter
+from objclass.features.voxels import Voxels
 
 if TYPE_CHECKING:
-    from objclass.features import Frame
+    from objclass.features.frame import Frame
 
 BATCH = 1 << 21
 """Pixels of neighbourhoods that are held at a time."""
@@ -134,7 +132,7 @@ def _gathered(
     frame: "Frame", low: IntArray, high: IntArray, needed: Mapping[str, Sequence[type[Statistic]]]
 ) -> Iterator[tuple[int, dict[str, Done]]]:
     """Any statistics."""
-    from objclass.features import gather
+    from objclass.features.gather import gather
 
     for samples in _samples(frame, low, high, tuple(needed)):
         done: dict[str, Done] = {
@@ -323,7 +321,7 @@ def steps_along_y(labels: Ints, crop: Crop, metric: Metric, tall: Ints) -> None:
 def cover_row(y: int, z: int, crop: Crop, metric: Metric, tall: Ints, squared: Ints, cover: Ints) -> bool:
     """Where a row is near the object: adds 1 to ``cover`` where it begins to be so, -1 where it ends.
 
-    Answers whether it is anywhere. ``squared`` is work space: squared distances along y and z.
+    Returns whether it is anywhere. ``squared`` is work space: squared distances along y and z.
     """
     width, near = crop.own_width, False
     for x in range(width):
@@ -357,7 +355,7 @@ def take_sample(
     cover: Ints,
     sample: Floats,
 ) -> int:
-    """Put the values around an object into ``sample``, channel after channel; answers how many pixels."""
+    """Put the values around an object into ``sample``, channel after channel; returns how many pixels."""
     count, room = 0, crop.depth * crop.height * crop.width
     steps_along_y(labels, crop, metric, tall)
     for z in range(crop.depth):

@@ -8,7 +8,7 @@ import numpy as np
 
 from objclass.core import ArrayStore, Image
 from objclass.errors import ImageError
-from objclass.images.chunks import KEPT
+from objclass.images.chunked.cache import KEPT
 from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
 from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack
@@ -24,9 +24,9 @@ _FOLDERS = {".n5", ".zarr"}
 
 def limit(kept: int, threads: int) -> None:
     """How many bytes of unpacked chunks this process keeps, and how many threads pack and unpack them."""
-    from objclass.images import chunk_grid
+    from objclass.images.chunked import grid as chunk_grid
 
-    KEPT.most = kept
+    KEPT.maximum = kept
     chunk_grid.threads = threads
 
 

@@ -18,11 +18,11 @@ from objclass.errors import ImageError
 from objclass.registry import resolve
 
 CONTAINERS = {
-    **dict.fromkeys((".h5", ".hdf5", ".ilp"), "objclass.images.hdf5:arrays_in"),
-    ".npz": "objclass.images.numpy_file:arrays_in",
-    **dict.fromkeys((".zarr", ".zip"), "objclass.images.zarr_store:arrays_in"),
-    ".n5": "objclass.images.n5:arrays_in",
-    **dict.fromkeys((".czi", ".lif", ".nd2"), "objclass.images.bio:scenes_in"),
+    **dict.fromkeys((".h5", ".hdf5", ".ilp"), "objclass.images.formats.hdf5:arrays_in"),
+    ".npz": "objclass.images.formats.numpy_file:arrays_in",
+    **dict.fromkeys((".zarr", ".zip"), "objclass.images.formats.zarr_store:arrays_in"),
+    ".n5": "objclass.images.formats.n5:arrays_in",
+    **dict.fromkeys((".czi", ".lif", ".nd2"), "objclass.images.formats.bio:scenes_in"),
 }
 """Suffix of files that hold several arrays -> the function that lists them."""
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from objclass import registry
-from objclass.core import AnyArray, OutputImage
-from objclass.images.plane import HOLDS, nearest, told
+from objclass.core import AnyArray
+from objclass.images.formats.plane import HOLDS, nearest, told
+from objclass.images.writer import OutputImage
 
 
 def slices(image: OutputImage) -> tuple[str, int]:

@@ -81,7 +81,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidatedArray:
     """A `Stored` that keeps its word: the shape asked for, native numbers, or an `ImageError`.
 
     Truth values become 0 and 1 of uint8.
@@ -123,7 +123,7 @@ def checked(source: Source) -> Source:
     """The same image, its reading checked, its range of values known where the dtype tells it."""
     stored = source.stored
     by_dtype = {"b1": (0.0, 1.0), "u1": (0.0, 255.0)}.get(stored.dtype.str[1:])
-    return replace(source, stored=Checked(source.name, stored), drange=source.drange or by_dtype)
+    return replace(source, stored=ValidatedArray(source.name, stored), drange=source.drange or by_dtype)
 
 
 def is_image_shape(shape: tuple[int, ...]) -> bool:

@@ -465,7 +465,7 @@ def test_slices_over_inputs_are_refused(here, samples, capsys):
 
 
 def test_a_sequence_that_fails_leaves_nothing(here, samples, monkeypatch, capsys):
-    from objclass.images import netpbm
+    from objclass.images.formats import netpbm
 
     writes = []
 

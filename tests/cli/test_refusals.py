@@ -299,7 +299,7 @@ def test_lanes_before_a_fault_keep_their_outputs(here, capsys):
 
 def test_a_write_fault_leaves_no_row(here, capsys, monkeypatch):
     """The disk is full when the second lane is finished."""
-    from objclass.outputs import ImageFiles
+    from objclass.export.files import ImageFiles
 
     commits = []
     commit = ImageFiles.commit
@@ -328,23 +328,23 @@ def test_a_write_fault_leaves_no_row(here, capsys, monkeypatch):
 
 
 def test_a_bug_fails_the_lane_like_any_fault(here, capsys, monkeypatch):
-    from objclass import batch
+    from objclass.batch import task
 
-    monkeypatch.setattr(batch, "collect", lambda _: 1 / 0)
+    monkeypatch.setattr(task, "collect", lambda _: 1 / 0)
     NAMES[here] = {p.name for p in here.iterdir()} | {"objclass_run.json"}
     refused(capsys, here, run(output_filename_format="x"), "unexpected ZeroDivisionError", code=3)
 
 
 def test_finished_lanes_stay_when_a_run_is_interrupted(here, capsys, monkeypatch):
-    from objclass import batch
+    from objclass.batch import schedule
 
     def interrupted(task, **more):
         if task.name == "lane1":
             raise KeyboardInterrupt
         return run_task(task, **more)
 
-    run_task = batch.run_task
-    monkeypatch.setattr(batch, "run_task", interrupted)
+    run_task = schedule.run_task
+    monkeypatch.setattr(schedule, "run_task", interrupted)
     for number in range(2):
         shutil.copy("cells.tif", f"lane{number}.tif")
     arguments = run(raw_data=["lane0.tif", "lane1.tif"], segmentation_image=["cells_segmentation.tif"] * 2)

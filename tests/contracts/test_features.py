@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objclass.blocks import Limits
+from objclass.compute.limits import Limits
 from objclass.core import Objects
-from objclass.features import Frame, feature_set, measure
+from objclass.features.contract import feature_set
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
 from objclass.registry import FEATURE_SETS
-from objclass.segmentation import label
+from objclass.segmentation.labelling import label
 
 # Histogram and quantiles share the range of all objects of the time step; a defect centre is inherited
 # from the object before; both by ilastik's definition.

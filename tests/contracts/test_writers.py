@@ -19,10 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from objclass.core import AXES, OutputImage, PixelSize, to_canonical
+from objclass.core import AXES, PixelSize, to_canonical
+from objclass.export.files import ImageFiles
+from objclass.export.images import Export, writer_of
+from objclass.export.naming import Output
 from objclass.images import open_image, sequence
-from objclass.maps import Export, writer_of
-from objclass.outputs import ImageFiles, Output
+from objclass.images.writer import OutputImage
 from objclass.registry import FORMAT_SUFFIXES, READERS, WRITERS
 from objclass.settings import FORMATS
 

@@ -10,9 +10,11 @@ from scipy.spatial import ConvexHull
 from skimage.morphology import convex_hull_image
 
 from objclass.core import Objects
-from objclass.features import Frame, choose, measure
-from objclass.features.convex import FEATURES
-from objclass.features.regionprops import convex_image
+from objclass.features.contract import choose
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.features.sets.convex_hull import FEATURES
+from objclass.features.sets.regionprops import convex_image
 
 NAMES = [
     "area", "solidity", "center", "center_offset", "defect_count", "defect_share", "defect_area_mean",

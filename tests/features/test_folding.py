@@ -10,20 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objclass.blocks import Limits
-from objclass.features import Frame, closure, feature_set, folding, gather, measure, statistics
-from objclass.features.statistics import (
-    Block,
-    Central,
-    CoordinateAxes,
-    CoordinateScatter,
-    Extent,
-    Histogram,
-    Intensity,
-    Spread,
-)
-from objclass.kernels import Kernels
-from objclass.segmentation import label
+from objclass.compute.kernels import Kernels
+from objclass.compute.limits import Limits
+from objclass.features.contract import feature_set
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.features.gather import gather
+from objclass.features.statistics import folding, intensity
+from objclass.features.statistics.extent import Extent
+from objclass.features.statistics.intensity import Central, Histogram, Intensity, Spread
+from objclass.features.statistics.kinds import closure
+from objclass.features.statistics.scatter import CoordinateAxes, CoordinateScatter
+from objclass.features.voxels import Block
+from objclass.segmentation.labelling import label
 
 STATISTICS = (Extent, Intensity, Spread, Central, CoordinateScatter, CoordinateAxes)
 DTYPES = ("?", "u1", "u2", "i2", "i4", "f4", "f8", ">u2", "u8")
@@ -139,7 +138,7 @@ def test_powers_of_some_objects_and_channels_are_looked_up(room, rng, monkeypatc
     labels = np.repeat(rng.integers(0, 9, (1, 20, 8)), 9, axis=2).astype(np.uint32)
     raw = np.stack([rng.integers(0, greys, labels.shape) for greys in (7, 200)], axis=3).astype(np.uint8)
     expected = gather(closure([Central]), blocks(labels, raw, 20))
-    monkeypatch.setattr(statistics, "TABLE", room)
+    monkeypatch.setattr(intensity, "TABLE", room)
     monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
     assert_equal(gather(closure([Central]), blocks(labels, raw, 5), 2), expected)
 
@@ -175,7 +174,7 @@ def test_numba_is_not_loaded(size, loaded):
     program = (
         "import sys, numpy as np\n"
         "from objclass.core import Objects\n"
-        "from objclass.features import Frame, choose, folding, measure\n"
+        "from objclass.features import Frame, choose, measure; from objclass.features.statistics import folding\n"
         f"labels = np.arange(4, dtype=np.uint32).repeat({size} // 4)[None, None].repeat({size}, axis=1)\n"
         "raw = np.ones((*labels.shape, 1), np.uint8)\n"
         "frame = Frame(Objects(labels, 3), lambda where: raw[where], 1, (1.0, 1.0))\n"

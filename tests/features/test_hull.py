@@ -12,10 +12,12 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage, stats
 
 from objclass.core import Objects, to_canonical
-from objclass.features import Frame, hull, measure
-from objclass.features.hull import LEFT_OVER, PLANE, VOLUME, Defects
-from objclass.features.statistics import Crop
-from objclass.segmentation import label
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.features.sets import ilastik_hull as hull
+from objclass.features.sets.ilastik_hull import LEFT_OVER, PLANE, VOLUME, Defects
+from objclass.features.statistics.per_object import Crop
+from objclass.segmentation.labelling import label
 
 SETS = {2: PLANE, 3: VOLUME}
 CASES_2D = (

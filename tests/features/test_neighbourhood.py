@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objclass.core import Objects
-from objclass.features import Frame, measure, neighbourhood
-from objclass.features.boxes import batches
+from objclass.features import neighbourhood
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.features.geometry import batches
 from objclass.features.neighbourhood import FOLDED, folded, neighbourhoods
-from objclass.features.standard import FEATURES
-from objclass.features.statistics import ChannelScatter, Extent, Histogram
-from objclass.segmentation import label
+from objclass.features.sets.standard import FEATURES
+from objclass.features.statistics.extent import Extent
+from objclass.features.statistics.intensity import Histogram
+from objclass.features.statistics.scatter import ChannelScatter
+from objclass.segmentation.labelling import label
 
 SCOPES = ("context", "both")
 compiled = neighbourhood.kernel.compiled[0]

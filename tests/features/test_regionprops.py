@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import regionprops, regionprops_table
 
-from objclass.blocks import Limits
+from objclass.compute.limits import Limits
 from objclass.core import AnyArray, FloatArray, Objects
-from objclass.features import Feature, Frame, measure
-from objclass.features.regionprops import FEATURES
+from objclass.features.contract import Feature
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.features.sets.regionprops import FEATURES
 
 regions: Any = regionprops  # not typed there
 regions_table: Any = regionprops_table
@@ -467,7 +469,7 @@ def test_measuring_does_not_import_scikit_image() -> None:
         "import sys, numpy as np\n"
         "from objclass.core import Objects\n"
         "from objclass.features import Frame, measure\n"
-        "from objclass.features.regionprops import FEATURES\n"
+        "from objclass.features.sets.regionprops import FEATURES\n"
         "frame = Frame(Objects(np.ones((3, 3, 3), np.uint32), 1), None, 0, (1.0, 1.0, 1.0))\n"
         "measure(frame, [f for f in FEATURES.values() if f.fits(3, 0)])\n"
         "assert 'skimage' not in sys.modules"

@@ -17,10 +17,12 @@ from scipy import ndimage
 from scipy.sparse import csgraph, lil_array
 
 from objclass.core import Objects, to_canonical
-from objclass.features import Frame, measure, skeleton
-from objclass.features.skeleton import FEATURES, NEEDLESS, PACE, Skeleton
-from objclass.features.statistics import Crop
-from objclass.segmentation import label
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.features.sets import skeleton
+from objclass.features.sets.skeleton import FEATURES, NEEDLESS, PACE, Skeleton
+from objclass.features.statistics.per_object import Crop
+from objclass.segmentation.labelling import label
 
 EIGHT = np.ones((3, 3))
 CASES = (
@@ -320,8 +322,8 @@ def test_how_objects_are_read_together_does_not_matter(monkeypatch):
 
 def test_few_pixels_need_no_numba():
     code = (
-        "import sys, numpy as np; from objclass.features import *\n"
-        "from objclass.core import Objects; from objclass.features.skeleton import FEATURES\n"
+        "import sys, numpy as np; from objclass.features import Frame, choose, measure; from objclass.core import Objects\n"
+        "from objclass.core import Objects; from objclass.features.sets.skeleton import FEATURES\n"
         "labels = np.zeros((1, 9, 9), np.uint32); labels[0, 2:6, 3:7] = 1\n"
         "measure(Frame(Objects(labels, 1), None, 0, (1, 1)), FEATURES.values())\n"
         "assert 'numba' not in sys.modules and 'llvmlite' not in sys.modules"

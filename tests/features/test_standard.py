@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from objclass.core import Objects, to_canonical
-from objclass.features import Frame, feature_set, measure
-from objclass.features.eigen import eigensystems
-from objclass.features.statistics import third_and_fourth_power
-from objclass.segmentation import label
+from objclass.features.contract import feature_set
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.features.statistics.eigen import eigensystems
+from objclass.features.statistics.powers import third_and_fourth_power
+from objclass.segmentation.labelling import label
 
 STANDARD = "Standard Object Features"
 

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objclass.core import OutputImage, PixelSize
+from objclass.compute.lru import ByteLRU
+from objclass.core import PixelSize
 from objclass.errors import ImageError
-from objclass.images import open_image, packed
-from objclass.images.hdf5 import CompressedHdf5Writer, Hdf5Writer
-from objclass.kept import Kept
+from objclass.images import open_image
+from objclass.images.chunked import packed
+from objclass.images.formats.hdf5 import CompressedHdf5Writer, Hdf5Writer
+from objclass.images.writer import OutputImage
 
 SHAPE = (30, 41, 37)
 
@@ -128,14 +130,14 @@ def unpacked_bytes(monkeypatch: pytest.MonkeyPatch, path: str, depth: int) -> li
 
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = stored(tmp_path / "a.h5", smooth("u1"), compression="gzip")  # 2 layers of 4 chunks of 12288 bytes
-    monkeypatch.setattr(packed, "KEPT", Kept(1 << 20))
+    monkeypatch.setattr(packed, "KEPT", ByteLRU(1 << 20))
     assert unpacked_bytes(monkeypatch, path, 8) == [4, 0, 4, 0]
     assert unpacked_bytes(monkeypatch, path, 16) == [0, 0]
     assert packed.KEPT._bytes == 8 * 12288
-    monkeypatch.setattr(packed, "KEPT", Kept(40000))
+    monkeypatch.setattr(packed, "KEPT", ByteLRU(40000))
     assert unpacked_bytes(monkeypatch, path, 8) == [4, 2, 4, 2]  # as many as may be
     assert packed.KEPT._bytes <= 40000
-    monkeypatch.setattr(packed, "KEPT", Kept(40000))
+    monkeypatch.setattr(packed, "KEPT", ByteLRU(40000))
     assert unpacked_bytes(monkeypatch, path, 16) == [4, 4]
     assert packed.KEPT._bytes == 0  # whole chunks need not be kept
 

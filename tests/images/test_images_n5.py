@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from objclass.core import OutputImage, PixelSize
+from objclass.core import PixelSize
 from objclass.errors import OutputError
-from objclass.images import n5
 from objclass.images.attributes import axistags
-from objclass.images.dvid import DvidWriter
-from objclass.images.n5 import CompressedN5Writer, N5Writer
+from objclass.images.formats import n5
+from objclass.images.formats.dvid import DvidWriter
+from objclass.images.formats.n5 import CompressedN5Writer, N5Writer
+from objclass.images.writer import OutputImage
 
 WRITERS = [N5Writer, CompressedN5Writer]
 

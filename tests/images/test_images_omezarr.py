@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objclass.core import OutputImage, PixelSize, to_canonical
-from objclass.images import omezarr
-from objclass.images.omezarr import MultiScaleWriter, SingleScaleWriter, mean_of_cells
+from objclass.core import PixelSize, to_canonical
+from objclass.images.formats import omezarr
+from objclass.images.formats.omezarr import MultiScaleWriter, SingleScaleWriter, mean_of_cells
+from objclass.images.writer import OutputImage
 
 zarr = pytest.importorskip("zarr")
 

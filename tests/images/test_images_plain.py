@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objclass.images.plain import PlainFile, PlainStore
+from objclass.images.formats.plain import PlainFile, PlainStore
 
 
 @settings(deadline=None, max_examples=200)

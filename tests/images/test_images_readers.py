@@ -20,13 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from objclass.core import Image, OutputImage
+from objclass.core import Image
 from objclass.errors import ImageError
 from objclass.images import open_image
-from objclass.images import packed as packed_module
-from objclass.images import raster as raster_module
-from objclass.images import tiff as tiff_module
-from objclass.images.sun import RasWriter
+from objclass.images.chunked import packed as packed_module
+from objclass.images.formats import raster as raster_module
+from objclass.images.formats import tiff as tiff_module
+from objclass.images.formats.sun import RasWriter
+from objclass.images.writer import OutputImage
 
 VOLUME = np.random.default_rng(7).integers(0, 60000, (3, 4, 41, 37, 2)).astype(np.uint16)
 """Axes t, z, y, x, c."""

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from objclass.core import Image, PixelSize
 from objclass.errors import ImageError
 from objclass.images import open_image
-from objclass.images import raster as raster_module
+from objclass.images.formats import raster as raster_module
 
 GREY = np.random.default_rng(5).integers(0, 255, (4, 6, 5)).astype(np.uint8)
 COLOUR = np.random.default_rng(5).integers(0, 255, (4, 6, 5, 3)).astype(np.uint8)

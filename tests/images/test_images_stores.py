@@ -146,7 +146,7 @@ def test_importing_images_imports_no_store_library() -> None:
     import sys
 
     code = (
-        "import sys, objclass.images, objclass.images.zarr_store, objclass.images.n5, objclass.images.bio\n"
+        "import sys, objclass.images, objclass.images.formats.zarr_store, objclass.images.formats.n5, objclass.images.formats.bio\n"
         "print(sorted({'zarr', 'tensorstore', 'bioio_base', 'dask'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

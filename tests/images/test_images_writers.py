@@ -16,14 +16,16 @@ import numpy as np
 import pytest
 import tifffile
 
-from objclass.core import OutputImage, PixelSize, to_canonical
+from objclass.core import PixelSize, to_canonical
 from objclass.errors import OutputError
-from objclass.images import chunk_grid, open_image
+from objclass.images import open_image
 from objclass.images.attributes import axistags
-from objclass.images.chunk_grid import chunk_shape
-from objclass.images.hdf5 import Hdf5Writer
-from objclass.images.plain import PlainFile
+from objclass.images.chunked import grid as chunk_grid
+from objclass.images.chunked.grid import chunk_shape
+from objclass.images.formats.hdf5 import Hdf5Writer
+from objclass.images.formats.plain import PlainFile
 from objclass.images.sequence import slices
+from objclass.images.writer import OutputImage
 from objclass.registry import FORMAT_SUFFIXES, WRITERS, resolve
 from tests.conftest import ROOT
 

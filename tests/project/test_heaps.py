@@ -6,8 +6,8 @@ import h5py
 import pytest
 
 from objclass.errors import ProjectError
-from objclass.project import open_project
 from objclass.project.heaps import check_heaps
+from objclass.project.open import open_project
 
 
 def with_texts(path):

@@ -8,8 +8,9 @@ import pytest
 
 from objclass.core import FeatureTable
 from objclass.errors import ProjectError
-from objclass.project import Project, TableSettings, TrainingInput, open_project
-from objclass.project.ilp import _table_pickle, write_project
+from objclass.project.ilp_write import _table_pickle, write_project
+from objclass.project.model import Project, TableSettings, TrainingInput
+from objclass.project.open import open_project
 from objclass.settings import ProjectThreshold
 
 STANDARD = "Standard Object Features"
@@ -160,7 +161,9 @@ def test_settings_that_would_have_to_be_run_are_ignored_with_one_line(edit, monk
     import pickle
 
     told = []
-    monkeypatch.setattr("objclass.project.ilp.log.warning", lambda text, *values: told.append(text % values))
+    monkeypatch.setattr(
+        "objclass.project.ilp_read.log.warning", lambda text, *values: told.append(text % values)
+    )
 
     def change(file):
         del file["ObjectClassification/ExportSettings"]

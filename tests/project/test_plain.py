@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.errors import ProjectError
-from objclass.project import TableSettings
-from objclass.project.ilp import _table, _table_pickle
+from objclass.project.ilp_read import read_table
+from objclass.project.ilp_write import _table_pickle
+from objclass.project.model import TableSettings
 from objclass.project.plain import read_plain
 
 plain = st.recursive(
@@ -57,6 +58,6 @@ def test_settings_that_cannot_be_read_are_none(tmp_path):
 
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = np.void(pickle.dumps((Evil(), []), 0))
-        assert _table(file["x"]) is None
+        assert read_table(file["x"]) is None
         file["y"] = b"garbage"
-        assert _table(file["y"]) is None
+        assert read_table(file["y"]) is None

@@ -1,0 +1,100 @@
+"""All lanes of a run checked by their headers, and all files that they write."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from objclass import images
+from objclass.batch.request import DEFAULT_FEATURES, Request
+from objclass.compute import machine
+from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
+from objclass.core import Lane
+from objclass.errors import UsageError
+from objclass.export.checks import check_collisions, check_columns_agree, check_tables
+from objclass.export.images import SOURCES
+from objclass.export.naming import Task, plan_output, table_path
+from objclass.features.contract import choose
+from objclass.pipeline.inputs import distinct_names
+from objclass.pipeline.plan import Plan, check_lane, plan_for
+from objclass.project.model import Project
+from objclass.settings import EXPORT_DEFAULTS, MINIMUM_MEMORY, ResourceSettings
+
+OVERHEAD = 300_000_000
+"""Bytes that Python and the libraries take, whatever the images."""
+
+
+def limits_for(resources: ResourceSettings) -> Limits:
+    """What the user allows, else what the machine has: all cores, and half of the free memory."""
+    if resources.max_memory is not None:
+        memory: int | None = resources.max_memory - OVERHEAD
+    else:
+        free = machine.free_memory()
+        memory = None if free is None else max(free // 2, MINIMUM_MEMORY - OVERHEAD)
+    limits = Limits(memory, resources.block_shape, resources.jobs or machine.cores())
+    images.limit(limits.share(CACHED_CHUNK_BYTES), limits.jobs)
+    return limits
+
+
+def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:
+    """What to measure, and whether it fits all lanes.
+
+    Raises
+    ------
+    ObjclassError
+        If a lane does not fit, or would give other columns than the first.
+    """
+    if project is not None:
+        plan = plan_for(project, lanes, request.pixel_size)
+    else:
+        first = lanes[0]
+        names = request.features or DEFAULT_FEATURES
+        features = tuple(choose(names, first.objects.ndim, first.channels))
+        places = choose(["Default features"], first.objects.ndim, first.channels)
+        margin = (request.margin,) * first.objects.ndim
+        plan = Plan(
+            tuple(dict.fromkeys([*features, *places])),
+            features,
+            request.threshold,
+            margin,
+            None,
+            request.pixel_size,
+        )
+    for lane in lanes:
+        check_lane(lane, plan)
+    return plan
+
+
+def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
+    """Work out all files of all lanes.
+
+    Raises
+    ------
+    ObjclassError
+        If two outputs are one file, one would overwrite an input, or a folder cannot be written.
+    """
+    project = plan.project
+    settings = EXPORT_DEFAULTS
+    if project is not None:
+        settings = project.export.over(settings)
+    settings = request.export.over(settings)
+    sources = () if request.table_only else request.sources
+    if not sources and not request.table_only:
+        sources = (SOURCES[0],) if project else ("Object Identities",)
+    if project is None and set(sources) - {"Object Identities"}:
+        message = f"{sources[0]}: without --project there are no classes: expected Object Identities"
+        raise UsageError(message)
+    base = Path.cwd()
+    if project is not None and request.export.output_filename_format is None:
+        base = Path(project.path).resolve().parent
+    names = distinct_names(lanes)
+    crop_margin = None
+    if request.table_images:
+        crop_margin = project.table.margin if project is not None and project.table is not None else 0
+    tasks = []
+    for lane, name in zip(lanes, names, strict=True):
+        outputs = tuple(plan_output(s, lane, plan, settings, base) for s in sources)
+        path = table_path(request.table, plan, lane, needed=request.table_only)
+        tasks.append(Task(lane, name, outputs, path, crop_margin))
+    check_tables(tasks, request.table)
+    check_columns_agree(tasks, plan)
+    check_collisions(tasks, [request.project] if request.project else [])
+    return tasks

@@ -1,0 +1,30 @@
+"""What a run is asked for."""
+
+from dataclasses import dataclass, field
+
+from objclass.core import PixelSize
+from objclass.pipeline.inputs import Inputs
+from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings
+
+DEFAULT_FEATURES = ("regionprops",)
+"""What is measured without a project."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for."""
+
+    inputs: Inputs
+    project: str | None = None
+    export: ExportSettings = field(default_factory=ExportSettings)
+    sources: tuple[str, ...] = ()
+    table: str | None = None
+    table_only: bool = False
+    threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
+    features: tuple[str, ...] = ()
+    margin: int = 30
+    pixel_size: PixelSize | None = None
+    retrain: bool = False
+    table_images: bool = False
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
+    arguments: tuple[str, ...] = ()

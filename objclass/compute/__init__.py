@@ -1,0 +1,1 @@
+"""Cores, memory, threads, blocks and kernels: no domain words."""

@@ -1,0 +1,52 @@
+"""How much memory a run may use, and how many threads."""
+
+from dataclasses import dataclass
+
+from objclass.compute.slabs import VOXEL_BYTES, VOXELS, Slab, slabs
+
+CACHED_TILE_BYTES = CACHED_CHUNK_BYTES = 1 << 28
+"""Most bytes that are kept of unpacked tiles, and of unpacked chunks of inputs."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may be held in memory and done at once.
+
+    Parameters
+    ----------
+    memory
+        Bytes of pixels and of what is made of them; None: as many as it takes.
+    block
+        Planes and rows of a slab, in place of what would be chosen.
+    jobs
+        Threads.
+    """
+
+    memory: int | None = None
+    block: tuple[int, int] | None = None
+    jobs: int = 1
+
+    def slabs(
+        self, shape: tuple[int, int, int], unit: tuple[int, int] = (1, 1), voxels: int = VOXELS
+    ) -> list[Slab]:
+        """How a time step (z, y, x) is cut: into slabs of at most so many voxels, made of pieces of
+        ``unit`` planes and rows where that is said.
+        """
+        if self.memory is not None:  # as many slabs as there are threads, and one that is read ahead
+            voxels = min(voxels, self.memory // (2 * VOXEL_BYTES * (self.jobs + 1)))
+        return list(slabs(shape, max(voxels, 1), self.block, unit))
+
+    def share(self, most: int) -> int:
+        """Bytes, up to ``most``, for one of the things that stay in memory besides the slabs.
+
+        Slabs take half of the memory; labels, raw data and unpacked chunks a sixth each.
+        """
+        return most if self.memory is None else min(most, self.memory // 6)
+
+    def holds(self, size: int) -> bool:
+        """Whether so many bytes may stay in memory besides the slabs."""
+        return self.share(size) == size
+
+
+ALL = Limits()
+"""No limits, one thread."""

@@ -1,0 +1,71 @@
+"""A time step read by box through tiles of whole rows."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from objclass.compute.lru import ByteLRU
+from objclass.compute.slabs import Box
+from objclass.core import AnyArray
+
+TILE_VOXELS = 1 << 18
+"""Voxels of a part of a slab that is packed alone on scratch, so that boxes read little more than they need."""
+
+
+class Tiles:
+    """A time step read by box through tiles of whole rows, of which those used last are kept.
+
+    Parameters
+    ----------
+    shape
+        z, y, x.
+    step
+        Planes and rows of a tile.
+    load
+        Reads a tile: its pixels, axes z, y, x and what else there is.
+    keep
+        Bytes of tiles to be kept.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], step: tuple[int, int], load: Callable[[Box], AnyArray], keep: int
+    ) -> None:
+        self.shape = shape
+        self._step, self._load = step, load
+        self._kept = ByteLRU(keep)
+
+    def __getitem__(self, box: Box) -> AnyArray:
+        """The pixels of a box, to be read only."""
+        (planes, rows), (z, y, _) = self._step, box
+        down = range(z.start // planes, max(-(-z.stop // planes), z.start // planes + 1))
+        along = range(y.start // rows, max(-(-y.stop // rows), y.start // rows + 1))
+        if len(down) == len(along) == 1:
+            return self._part(down[0], along[0], box)
+        # copied one by one: as long as a part of it is held, a whole tile is
+        layers = [np.concatenate([self._part(i, j, box).copy() for j in along], axis=1) for i in down]
+        return np.concatenate(layers)
+
+    def _part(self, i: int, j: int, box: Box) -> AnyArray:
+        """What a tile has of the box."""
+        (planes, rows), (z, y, x) = self._step, box
+        tile = self._tile(i, j)
+        return tile[
+            max(z.start - i * planes, 0) : z.stop - i * planes,
+            max(y.start - j * rows, 0) : y.stop - j * rows,
+            x,
+        ]
+
+    def _tile(self, i: int, j: int) -> AnyArray:
+        tile = self._kept.get((i, j))
+        if tile is None:
+            tile = self._load(self._place(i, j))
+            self._kept.put((i, j), tile)
+        return tile
+
+    def _place(self, i: int, j: int) -> Box:
+        (planes, rows), (z, y, x) = self._step, self.shape
+        return (
+            slice(i * planes, min((i + 1) * planes, z)),
+            slice(j * rows, min((j + 1) * rows, y)),
+            slice(0, x),
+        )

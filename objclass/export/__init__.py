@@ -1,0 +1,1 @@
+"""What leaves a run: images, tables, pictures of objects."""

@@ -1,0 +1,136 @@
+"""What can be refused before anything is written: outputs that collide, tables that do not fit."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from objclass.core import FeatureTable, Lane, Predictions
+from objclass.errors import InputError, OutputError
+from objclass.export.atomic import FOLDER_SUFFIXES, check_writable
+from objclass.export.columns import ilastik_columns
+from objclass.export.naming import SHARED_SUFFIXES, Task
+from objclass.export.tables import writer_for
+from objclass.pipeline.lane import given_columns
+from objclass.pipeline.plan import Plan
+
+
+def table_header(task: Task, plan: Plan) -> list[str]:
+    """Columns of the table of a lane, known from headers alone."""
+    lane = task.lane
+    nothing = np.zeros(0, int)
+    widths = {f.key: len(f.columns(lane.objects.ndim, lane.channels)) for f in plan.shown}
+    empty = FeatureTable(
+        nothing,
+        nothing,
+        {key: np.zeros((0, width)) for key, width in widths.items()},
+        dict.fromkeys(given_columns(lane), nothing),
+    )
+    classes = plan.project.classes if plan.project else ()
+    predictions = Predictions(np.zeros((0, len(classes)), np.float32)) if plan.project else None
+    return list(ilastik_columns(empty, plan.shown, lane, task.name, classes, predictions))
+
+
+def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
+    """Refuse lanes that would give other columns than the first one in the same table.
+
+    Raises
+    ------
+    InputError
+        With both lanes and how they differ.
+    """
+    first: dict[str, tuple[Task, list[str]]] = {}
+    for task in tasks:
+        if task.table is None:
+            continue
+        header = table_header(task, plan)
+        refusal = writer_for(task.table).refusal(header)
+        if task.crop_margin is not None and not task.table.lower().endswith(".h5"):
+            refusal = "pictures of objects (--table_images) need a table in HDF5: give it a name in .h5"
+        if refusal:
+            message = f"{task.table}: {refusal}"
+            raise OutputError(message)
+        other, expected = first.setdefault(task.table, (task, header))
+        if header != expected:
+            message = (
+                f"{task.table}: {_described(task.lane)} would give other columns than {_described(other.lane)}: "
+                "put {nickname} into --table_filename, or run them apart"
+            )
+            raise InputError(message)
+
+
+def _described(lane: Lane) -> str:
+    return f"{lane.objects.name} ({lane.objects.ndim}D, {lane.channels} channels)"
+
+
+def check_tables(tasks: Sequence[Task], template: str | None) -> None:
+    """Refuse lanes of one name where each was to have a table of its own.
+
+    Raises
+    ------
+    OutputError
+        With the table.
+    """
+    if template is None or "{nickname" not in template:
+        return
+    for path, lanes in Counter(task.table for task in tasks).items():
+        if lanes > 1:
+            message = (
+                f"{path}: {lanes} images would have this table: use {{dataset_dir}}, or one table for all"
+            )
+            raise OutputError(message)
+
+
+def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
+    """Refuse outputs that are one file, that are an input, or that cannot be written.
+
+    Raises
+    ------
+    OutputError
+        With the file and what asks for it.
+    """
+    sources = {os.path.realpath(path) for path in inputs}
+    for task in tasks:
+        for image in task.lane.images:
+            sources |= {os.path.realpath(path) for path in image.files}
+    taken: dict[str, dict[str, str]] = {}
+    for path, inside, what in _wanted(tasks):
+        within = f"{path}{os.sep}"
+        if path in sources or (
+            path.endswith(FOLDER_SUFFIXES) and any(source.startswith(within) for source in sources)
+        ):
+            message = f"{path}: {what} would overwrite an input: give another name"
+            raise OutputError(message)
+        there = taken.setdefault(path, {})
+        other = next((there[name] for name in there if _clash(name, inside)), None)
+        if other is not None:
+            message = (
+                f"{path}: both {other} and {what} would be written there: use {{nickname}} and "
+                "{result_type} in --output_filename_format, or other names"
+            )
+            raise OutputError(message)
+        there[inside] = what
+        if "://" not in path:  # which no path has whose links are followed
+            check_writable(path)
+
+
+ALONE = "/"
+"""Stands for the whole file where a dataset would have a name."""
+
+
+def _clash(name: str, other: str) -> bool:
+    """Whether two datasets of a file are one, or one would lie in the other."""
+    return ALONE in (name, other) or f"{name}/".startswith(f"{other}/") or f"{other}/".startswith(f"{name}/")
+
+
+def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str]]:
+    """Real path, dataset in it, and description of all that is written."""
+    for task in tasks:
+        for output in task.outputs:
+            is_shared = output.path.endswith(SHARED_SUFFIXES)
+            inside = output.export.image.internal_path.strip("/") if is_shared else ALONE
+            for path in output.files:
+                yield path, inside, f"{output.export.source} of {task.name}"
+    for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
+        yield os.path.realpath(path), ALONE, "the table"

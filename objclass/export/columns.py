@@ -1,0 +1,61 @@
+"""The columns of the table: profiles."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import FeatureTable, Lane, Predictions
+from objclass.features.contract import Feature
+
+Columns = dict[str, NDArray[Any]]
+"""Name of a column -> its values; all of one length."""
+
+UNLABELLED = "0"
+"""What ilastik writes for the user label of an object that has none."""
+
+
+def ilastik_columns(
+    table: FeatureTable,
+    features: Sequence[Feature],
+    lane: Lane,
+    image: str,
+    classes: Sequence[str] = (),
+    predictions: Predictions | None = None,
+    user_labels: NDArray[Any] | None = None,
+) -> Columns:
+    """The profile ``ilastik``: ids, classes, probabilities, image, default features, features.
+
+    Parameters
+    ----------
+    table
+        Measured objects; ``features`` says which of its values to show, in this order.
+    lane, image
+        Where they come from, and what the table calls it.
+    classes, predictions, user_labels
+        Names of the classes, what was predicted, and the class that a user gave each object (0: none).
+    """
+    count = len(table)
+    columns: Columns = {
+        "object_id": np.arange(count),
+        "timestep": table.timestep,
+        "labelimage_oid": table.label,
+    }
+    if predictions is not None:
+        names = np.array([UNLABELLED, *classes], dtype=object)
+        given = np.zeros(count, int) if user_labels is None else user_labels
+        columns["User Label"] = names[given]
+        columns["Predicted Class"] = names[predictions.classes]
+        for k, name in enumerate(classes):
+            again = classes[:k].count(name)  # two classes of one name are two columns
+            numbered = f"{name} ({again + 1})" if again else name
+            columns[f"Probability of {numbered}"] = predictions.probabilities[:, k]
+        columns["Uncertainty"] = predictions.uncertainty
+    columns["Image"] = np.full(count, image, dtype=object)
+    columns |= table.given
+    for feature in features:
+        values = table.values[feature.key]
+        for k, name in enumerate(feature.columns(lane.objects.ndim, lane.channels)):
+            columns.setdefault(name, values[:, k])
+    return columns

@@ -1,0 +1,259 @@
+"""Result images: which part, type, range and order of axes goes into their files."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from objclass import registry
+from objclass.compute.limits import ALL, Limits
+from objclass.compute.slabs import Slab
+from objclass.compute.threads import ordered
+from objclass.core import AXES, AnyArray, Image, PixelSize, Region, from_canonical
+from objclass.errors import OutputError, UsageError
+from objclass.export.paint import Paint
+from objclass.images.writer import OutputImage, Writer
+from objclass.settings import DTYPES, ExportSettings
+
+log = logging.getLogger("objclass")
+
+SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
+"""The result images, by ilastik's names."""
+
+SLOT_AXES = "txyzc"
+"""The order in which ilastik counts 5D subregions."""
+
+PAINTED_BYTES = 1 << 24
+"""Of a box that is painted: memory of this size is used again and again, larger ones come anew each time."""
+
+
+def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
+    """Type of the pixels of a result image before any conversion."""
+    if source == "Object Predictions":
+        return np.dtype(np.uint8)
+    if source == "Object Probabilities":
+        return np.dtype(np.float32)
+    if role == "label_image" and objects.dtype in (np.uint8, np.uint64):
+        return objects.dtype  # as ilastik does; all others become 32 bits
+    return np.dtype(np.uint32)
+
+
+@dataclass(frozen=True)
+class Export:
+    """How one result image goes into its file: part, type, range, order of axes.
+
+    Parameters
+    ----------
+    source
+        Name of the result image.
+    image
+        What the writer is told.
+    region
+        The part of the whole result that is written, in `AXES`.
+    result_range, file_range
+        Range that is brought to another, if any.
+    misfits
+        How many values did not fit into the type, block by block.
+    """
+
+    source: str
+    image: OutputImage
+    region: Region
+    result_range: tuple[float, float] | None
+    file_range: tuple[float, float] | None
+    misfits: list[int] = field(default_factory=list, compare=False, repr=False)
+
+    def write(self, writer: Writer, t: int, labels: Any, paint: Paint, limits: Limits = ALL) -> None:
+        """Paint the part of a time step that belongs to the file, box by box, and write it.
+
+        Parameters
+        ----------
+        labels
+            Label image of the time step (z, y, x), read by box.
+        """
+        steps, z, y, x, channels = self.region
+        if not steps.start <= t < steps.stop:
+            return
+        lengths = z.stop - z.start, y.stop - y.start, x.stop - x.start
+
+        def painted(slab: Slab) -> tuple[tuple[slice, ...], AnyArray]:
+            inside = slab.within(lengths)
+            box = (_shifted(inside[0], z), _shifted(inside[1], y), x)
+            block = self._convert(paint(labels[box])[..., channels])[None]
+            step = slice(t - steps.start, t - steps.start + 1)
+            count = slice(0, channels.stop - channels.start)
+            place = dict(zip(AXES, (step, *inside, count), strict=True))
+            axes = self.image.axes
+            return tuple(place[axis] for axis in axes), from_canonical(block, axes)
+
+        voxels = PAINTED_BYTES // ((channels.stop - channels.start) * self.image.dtype.itemsize)
+        cut = limits.slabs(lengths, self._unit(writer), voxels)
+        for region, block in ordered(painted, cut, limits.jobs):
+            writer.write(region, block)
+
+    def _unit(self, writer: Writer) -> tuple[int, int]:
+        """Planes and rows of the pieces that a file is made of: what comes so can be written at once."""
+        chunks = dict(zip(self.image.axes, writer.chunks, strict=True))
+        return chunks.get("z", 1), chunks.get("y", 1)
+
+    def _convert(self, pixels: AnyArray) -> AnyArray:
+        """Bring values to another range (no clipping), and to another type, as ilastik does."""
+        dtype = self.image.dtype
+        if self.result_range is not None and self.file_range is not None:
+            pixels = rescale(pixels, self.result_range, self.file_range, round_=dtype.kind in "iu")
+        converted = cast_pixels(pixels, dtype)
+        is_float = pixels.dtype.kind == "f"
+        if not np.can_cast(pixels.dtype, dtype) and not (is_float and dtype.kind == "f"):
+            expected = np.trunc(pixels) if is_float else pixels
+            self.misfits.append(int(np.count_nonzero(converted != expected)))
+        return converted
+
+    def warn(self, where: str) -> None:
+        """Tell of values that did not fit."""
+        if sum(self.misfits):
+            dtype = self.image.dtype
+            become = "wrap around" if dtype.kind in "iu" else "are rounded"
+            told = (self.source, where, sum(self.misfits), dtype, become)
+            log.warning("%s in %s: %d values do not fit into %s and %s (--export_dtype)", *told)
+
+
+def _shifted(part: slice, start: slice) -> slice:
+    return slice(part.start + start.start, part.stop + start.start)
+
+
+def rescale(
+    pixels: AnyArray, old: tuple[float, float], new: tuple[float, float], *, round_: bool
+) -> AnyArray:
+    """Bring values from a range to another; fractions are rounded on request, nothing is clipped.
+
+    Examples
+    --------
+    >>> rescale(np.array([0, 0.5, 2], np.float32), (0, 1), (0, 255), round_=True)
+    array([  0., 128., 510.], dtype=float32)
+    """
+    spread = old[1] - old[0]
+    ratio = np.float32((new[1] - new[0]) / spread if abs(spread) > 1e-12 else 0)
+    is_float = pixels.dtype.kind == "f"
+    scaled: AnyArray = new[0] + (pixels - float(old[0])) * ratio
+    return np.rint(scaled) if round_ and is_float else scaled  # of whole numbers, fractions are cut off
+
+
+def cast_pixels(pixels: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
+    """Another type: fractions are cut off, what does not fit wraps around, no number is 0."""
+    if pixels.dtype.kind == "f" and dtype.kind in "iu":
+        with np.errstate(invalid="ignore"):
+            # what a processor makes of a float beyond a small type depends on the processor
+            pixels = pixels.astype(np.int64)
+    return pixels.astype(dtype, copy=False)
+
+
+def plan_export(
+    source: str,
+    objects: Image,
+    role: str,
+    classes: int,
+    settings: ExportSettings,
+    pixel_size: PixelSize | None,
+) -> tuple[Export, bool]:
+    """Work out how a result image is written; True if a subregion had to be clipped.
+
+    Raises
+    ------
+    UsageError
+        If the order of axes or the subregion does not fit.
+    OutputError
+        If the format cannot hold the image.
+    """
+    channels = classes if source == "Object Probabilities" else 1
+    full = dict(zip(AXES, (*objects.shape[:4], channels), strict=True))
+    axes = _output_axes(objects.axes, settings.output_axis_order)
+    region, clipped = _subregion(full, axes, settings.cutout_subregion)
+    lengths = {axis: region[i].stop - region[i].start for i, axis in enumerate(AXES)}
+    _check_dropped(axes, lengths)
+    if settings.export_dtype not in (None, *DTYPES):
+        message = f"export dtype '{settings.export_dtype}': expected one of {', '.join(DTYPES)}"
+        raise UsageError(message)
+    dtype = np.dtype(settings.export_dtype or dtype_of(source, objects, role))
+    drange = settings.export_drange
+    if drange is None and source != "Object Probabilities":
+        drange = objects.drange if role != "prediction_maps" else None
+    image = OutputImage(
+        axes,
+        tuple(lengths[a] for a in axes),
+        dtype,
+        settings.output_internal_path or "exported_data",
+        drange,
+        pixel_size,
+        origin=tuple(region[AXES.index(axis)].start for axis in axes),
+        labels=source != "Object Probabilities",
+    )
+    name = str(settings.output_format)
+    refusal = writer_of(name).refusal(image)
+    if refusal:
+        message = f"{source} of {objects.name} as {name}: {refusal}"
+        raise OutputError(message)
+    export = Export(source, image, region, settings.pipeline_result_drange, settings.export_drange)
+    return export, clipped
+
+
+def writer_of(name: str) -> Any:
+    """The writer of a format.
+
+    Raises
+    ------
+    UsageError
+        If there is no such format.
+    """
+    found = registry.lookup(registry.WRITERS, "objclass.writers", name)
+    if found is None:
+        message = f"output format '{name}': expected one of {', '.join(registry.WRITERS)}"
+        raise UsageError(message)
+    return found
+
+
+def _output_axes(axes: str, wanted: str | None) -> str:
+    """Those of the input with the channel last if it had none, or those asked for."""
+    if wanted is None:
+        return axes if "c" in axes else axes + "c"
+    return wanted.lower()
+
+
+def _check_dropped(axes: str, lengths: dict[str, int]) -> None:
+    lost = [axis for axis in AXES if axis not in axes and lengths[axis] > 1]
+    if lost:
+        message = (
+            f"--output_axis_order {axes} leaves out {', '.join(lost)}, along which there is more than one "
+            "pixel"
+        )
+        raise UsageError(message)
+
+
+def _subregion(
+    full: dict[str, int], axes: str, wanted: tuple[Sequence[Any], Sequence[Any]] | None
+) -> tuple[Region, bool]:
+    """Slices in `AXES`; True if they had to be clipped to the image."""
+    bounds = {axis: (0, n) for axis, n in full.items()}
+    clipped = False
+    if wanted is not None:
+        start, stop = wanted
+        order = SLOT_AXES if len(start) == len(SLOT_AXES) else axes
+        if len(start) != len(order):
+            message = (
+                f"subregion of {len(start)} axes: expected {len(SLOT_AXES)} ({SLOT_AXES}) or "
+                f"{len(axes)} ({axes})"
+            )
+            raise UsageError(message)
+        for axis, first, last in zip(order, start, stop, strict=True):
+            low, high = first or 0, last or full[axis]
+            bounds[axis] = max(low, 0), min(high, full[axis])
+            clipped |= bounds[axis] != (low, high)
+            if bounds[axis][0] >= bounds[axis][1]:
+                message = (
+                    f"subregion {low} to {high} along {axis}: expected a start below the stop, within the "
+                    f"{full[axis]} pixels there are"
+                )
+                raise UsageError(message)
+    t, z, y, x, c = (slice(*bounds[axis]) for axis in AXES)
+    return (t, z, y, x, c), clipped

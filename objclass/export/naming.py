@@ -1,0 +1,281 @@
+"""What is written where: placeholders, suffixes, files of sequences."""
+
+import logging
+import os
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from objclass.core import AXES, Lane
+from objclass.errors import ObjclassError, UsageError
+from objclass.export.atomic import check_writable
+from objclass.export.images import SLOT_AXES, Export, plan_export
+from objclass.export.tables import writer_for
+from objclass.images import sequence
+from objclass.pipeline.plan import Plan
+from objclass.registry import FORMAT_SUFFIXES, READERS, TABLE_WRITERS
+from objclass.settings import ExportSettings
+
+log = logging.getLogger("objclass")
+
+KNOWN_SUFFIXES = {
+    *READERS, *TABLE_WRITERS, *(f".{suffix}" for suffix in FORMAT_SUFFIXES.values()), ".zarr", ".n5",
+}  # fmt: skip
+"""Suffixes that are replaced by that of the output format; any other dot belongs to the name."""
+
+SHARED_SUFFIXES = (".h5", ".n5")
+"""Files and folders that hold several datasets, each with a name: what is there already is kept."""
+
+LOSSY = ("jpeg", "jpg", "jpeg sequence", "jpg sequence")
+"""Formats that change classes and ids."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A result image of a lane and where it goes.
+
+    Parameters
+    ----------
+    export
+        What is written.
+    path
+        The file, folder or URL; of a sequence, with ``{slice_index}``.
+    format
+        Name of the format.
+    slices
+        The files of a sequence, in order.
+    """
+
+    export: Export
+    path: str
+    format: str
+    slices: tuple[str, ...] = ()
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it goes to a server, which needs no name on this machine."""
+        return self.format not in FORMAT_SUFFIXES
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that it takes: links followed, so that each has one name only."""
+        return (self.path,) if self.is_url else tuple(map(os.path.realpath, self.slices or (self.path,)))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A lane, its name in the table, and what is written of it."""
+
+    lane: Lane
+    name: str
+    outputs: tuple[Output, ...]
+    table: str | None
+    crop_margin: int | None = None
+    """Pixels around the pictures of objects in the table; None for no pictures."""
+
+
+def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, base: Path) -> Output:
+    """Where and how a result image of a lane is written; relative paths start at ``base``.
+
+    Raises
+    ------
+    ObjclassError
+        If the format cannot hold it, or placeholders or subregion are off.
+    """
+    classes = len(plan.project.classes) if plan.project else 1
+    size = plan.pixel_size or lane.pixel_size
+    export, clipped = plan_export(source, lane.objects, lane.role, classes, settings, size)
+    export = _with_classes(export, plan)
+    if clipped:
+        log.warning("%s: the subregion is clipped to the image", lane.nickname)
+    name = str(settings.output_format)
+    if name in LOSSY:
+        log.warning(
+            "%s: values in %s files are only nearly those written: png keeps them", lane.nickname, name
+        )
+    fields = path_fields(lane, export)
+    inside = _internal_path(export.image.internal_path, fields)
+    export = replace(export, image=replace(export.image, internal_path=inside))
+    # a name that begins with ~ is none of the user's home
+    template = os.path.expanduser(str(settings.output_filename_format))
+    if name not in FORMAT_SUFFIXES:
+        return Output(export, _url(expand(template, fields), name), name)
+    suffix = FORMAT_SUFFIXES[name]
+
+    def filled(more: dict[str, Any]) -> str:
+        return with_suffix(str(base / expand(template, fields | more)), suffix)
+
+    slices: tuple[str, ...] = ()
+    if name.endswith(" sequence"):
+        slices = tuple(filled({"slice_index": index}) for index in _slice_indices(export))
+        _check_slices(slices, template, name)
+    return Output(export, filled({}), name, slices)
+
+
+def _internal_path(template: str, fields: Mapping[str, Any]) -> str:
+    """The name of the dataset, filled in."""
+    inside = expand(template, fields)
+    parts = inside.strip("/").split("/")
+    if {"", ".", ".."} & set(parts):
+        message = (
+            f"--output_internal_path '{inside}': expected a name such as exported_data or volume/classes"
+        )
+        raise UsageError(message)
+    return inside
+
+
+def _url(path: str, name: str) -> str:
+    if "://" not in path:
+        message = f"--output_filename_format '{path}': {name} goes to a server: expected a URL"
+        raise UsageError(message)
+    return path
+
+
+class SliceIndex(int):
+    """The number of a slice: without a format of its own, with as many digits as the last one has."""
+
+    digits: int
+
+    def __new__(cls, number: int, digits: int) -> Self:
+        """A number, and how many digits it is written with."""
+        index = super().__new__(cls, number)
+        index.digits = digits
+        return index
+
+    def __format__(self, spec: str) -> str:
+        return int.__format__(self, spec or f"0{self.digits}")
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+def _slice_indices(export: Export) -> Iterator[SliceIndex]:
+    """The numbers of the slices: those that they have in the whole image."""
+    axis, count = sequence.slices(export.image)
+    start = export.region[AXES.index(axis)].start
+    # as in ilastik, which counts the digits of the number after the last
+    return (SliceIndex(start + n, len(str(start + count))) for n in range(count))
+
+
+def _check_slices(paths: Sequence[str], template: str, name: str) -> None:
+    if len(set(paths)) < len(paths):
+        message = (
+            f"--output_filename_format '{template}': {name}: expected {{slice_index}} in it, the number of "
+            f"each of the {len(paths)} files"
+        )
+        raise UsageError(message)
+
+
+def _with_classes(export: Export, plan: Plan) -> Export:
+    """The same, the names and colors of the classes known to the writer."""
+    if plan.project is None or export.source == "Object Identities":
+        return export
+    shown = slice(None) if export.image.labels else export.region[AXES.index("c")]
+    names, colors = plan.project.classes[shown], plan.project.colors[shown]
+    return replace(export, image=replace(export.image, names=names, colors=colors))
+
+
+def path_fields(lane: Lane, export: Export) -> dict[str, Any]:
+    """What the placeholders of a path stand for."""
+    bounds = dict(zip(AXES, export.region, strict=True))
+    start = tuple(bounds[axis].start for axis in SLOT_AXES)
+    stop = tuple(bounds[axis].stop for axis in SLOT_AXES)
+    fields: dict[str, Any] = {
+        "dataset_dir": lane.directory,
+        "nickname": lane.nickname,
+        "result_type": export.source,
+        "roi": [start, stop],
+    }
+    for axis in AXES:
+        fields |= {f"{axis}_start": bounds[axis].start, f"{axis}_stop": bounds[axis].stop}
+    return fields
+
+
+class _KnownFields(string.Formatter):
+    """Fills in the placeholders it knows, leaves the others as they are."""
+
+    def get_field(self, name: str, args: Any, kwargs: Any) -> tuple[Any, str]:
+        if name not in kwargs:
+            return _Literal(name), name
+        return kwargs[name], name
+
+
+class _Literal(str):
+    """A placeholder that stays as it was written."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        return "{" + self + (f":{spec}" if spec else "") + "}"
+
+
+def expand(template: str, fields: Mapping[str, Any]) -> str:
+    """Fill in the placeholders of a path.
+
+    Raises
+    ------
+    UsageError
+        If braces do not match or a format does not fit.
+
+    Examples
+    --------
+    >>> expand("{nickname}_{x_start:03}_{other}", {"nickname": "a.b", "x_start": 7})
+    'a.b_007_{other}'
+    """
+    if not template:
+        message = "the path of an output is empty"
+        raise UsageError(message)
+    try:
+        filled = _KnownFields().vformat(template, (), fields)
+    except (ValueError, IndexError, KeyError, AttributeError) as fault:
+        message = f"path '{template}': {fault} (placeholders are {', '.join(fields)})"
+        raise UsageError(message) from None
+    return filled
+
+
+def with_suffix(path: str, suffix: str) -> str:
+    """The path with the suffix of a format; only a known suffix is replaced.
+
+    Examples
+    --------
+    >>> with_suffix("out/cell.001", "h5"), with_suffix("out/a.tiff", "h5")
+    ('out/cell.001.h5', 'out/a.h5')
+    """
+    ending = Path(path).suffix
+    stem = path.removesuffix(ending) if ending.lower() in KNOWN_SUFFIXES else path
+    return f"{stem}.{suffix}"
+
+
+def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> str | None:
+    """Where the table of a lane goes: as wanted, else as stored in the project; None if nowhere.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is not that of a table, or one is ``needed`` and nobody says where.
+    """
+    fields = {"dataset_dir": lane.directory, "nickname": lane.nickname}
+    template = wanted
+    if template is None and plan.project is not None and plan.project.table is not None:
+        stored = str(Path(expand(plan.project.table.path, fields)).expanduser())
+        if Path(stored).suffix.lower() not in TABLE_WRITERS:
+            stored = f"{stored}.{plan.project.table.file_type}"
+        try:
+            check_writable(stored)
+            writer_for(stored)
+        except ObjclassError as fault:
+            log.warning("no table: %s (set up in the project; --table_filename says where)", fault)
+            return None
+        return stored
+    if template is None and plan.project is None:
+        template = "{dataset_dir}/{nickname}_table.csv"
+    if template is None:
+        if needed:
+            message = "--table_only: where to? give --table_filename"
+            raise UsageError(message)
+        return None
+    path = str(Path(expand(template, fields)).expanduser())
+    writer_for(path)
+    return path

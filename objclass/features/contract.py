@@ -1,0 +1,209 @@
+"""The contract of a feature: what it is called, what it needs, what it returns.
+
+A feature is a small pure function in ``features/sets/<set>.py``; the types of its parameters are the
+statistics that it is made of (`objclass.features.statistics`), and so say how it is computed::
+
+    @feature("Count", title="Size in pixels", unit="px")
+    def count(extent: Extent) -> FloatArray:
+        \"\"\"Number of pixels of the object.\"\"\"
+        return extent.count
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from objclass import registry
+from objclass.core import AnyArray
+from objclass.errors import UsageError
+from objclass.features.statistics.kinds import Statistic, closure
+
+Key = tuple[str, str]
+"""Name of a feature set, name of a feature."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature: how it is called, what it needs, what it returns.
+
+    Parameters
+    ----------
+    set_name, name
+        Together its key.
+    compute
+        From the statistics ``needs``, in this order, to an array of shape (n, …).
+    needs
+        Statistics.
+    title
+        How the column is called.
+    shape
+        Numbers for each object: any of ``"d"`` (dimensions), ``"2d"`` (twice as many), ``"4^d"`` (one
+        axis of length 4 for each dimension), ``"c"`` (channels) and integers.
+    unit
+        ``"px"``, ``"intensity"``, ``""`` …
+    dims
+        2, 3 or both: for which images it is defined.
+    channels
+        ``"any"``, ``"one"``, ``"many"``: for which raw data it is defined.
+    scope
+        ``"object"``, or the pixels around it: ``"context"``, or ``"both"`` of them.
+    dtype
+        What the numbers are rounded to.
+    hyphen
+        Whether columns are numbered ``name-0-1`` (scikit-image) rather than ``title_0`` (ilastik).
+    """
+
+    set_name: str
+    name: str
+    compute: Callable[..., AnyArray]
+    needs: tuple[type[Statistic], ...]
+    title: str
+    shape: tuple[str | int, ...] = ()
+    unit: str = ""
+    dims: tuple[int, ...] = (2, 3)
+    channels: str = "any"
+    scope: str = "object"
+    dtype: type[np.floating[Any]] = np.float32
+    hyphen: bool = False
+    location: bool = False
+    """Whether it says where the object is: of no use for telling classes apart."""
+
+    @property
+    def advanced(self) -> bool:
+        """Whether it is left out unless asked for by name (as in ilastik's dialog)."""
+        plain = self.name in ("Coord<Minimum>", "Coord<Maximum>")
+        return self.scope == "both" or self.name == "PrincipalAxes" or ("<" in self.name and not plain)
+
+    @property
+    def key(self) -> Key:
+        """What it is known by in a table."""
+        return self.set_name, self.name
+
+    @property
+    def definition(self) -> str:
+        """The docstring of its function."""
+        return inspect.getdoc(self.compute) or ""
+
+    @property
+    def looks_at_pixels(self) -> bool:
+        """Whether raw data are needed."""
+        return self.scope != "object" or any(s.pixels for s in closure(self.needs))
+
+    def extents(self, ndim: int, channels: int) -> tuple[int, ...]:
+        """Shape of the numbers of one object."""
+        known = {"d": (ndim,), "2d": (2 * ndim,), "4^d": (4,) * ndim, "c": (channels,)}
+        lengths = [k for n in self.shape for k in (known[n] if isinstance(n, str) else (n,))]
+        if self.hyphen and self.shape[-1:] == ("c",) and channels == 1:
+            lengths = lengths[:-1]  # scikit-image numbers channels only if there are several
+        return tuple(lengths)
+
+    def columns(self, ndim: int, channels: int) -> list[str]:
+        """Names of its columns in a table."""
+        extents = self.extents(ndim, channels)
+        if self.hyphen:
+            return ["-".join([self.title, *map(str, index)]) for index in np.ndindex(extents)]
+        width = int(np.prod(extents, dtype=int))
+        return [self.title] if width == 1 else [f"{self.title}_{k}" for k in range(width)]
+
+    def fits(self, ndim: int, channels: int) -> bool:
+        """Whether it is defined for such images (``channels`` 0: no raw data)."""
+        if ndim not in self.dims or (channels == 0 and self.looks_at_pixels):
+            return False
+        return {"any": True, "one": channels <= 1, "many": channels > 1}[self.channels]
+
+
+@dataclass
+class FeatureSet(Mapping[str, Feature]):
+    """The features of one set by name; its `feature` is the decorator that adds one."""
+
+    name: str
+    dtype: type[np.floating[Any]] = np.float32
+    hyphen: bool = False
+    _features: dict[str, Feature] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Feature:
+        return self._features[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._features)
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def feature(
+        self, name: str, *, title: str = "", **stated: Any
+    ) -> Callable[[Callable[..., AnyArray]], Callable[..., AnyArray]]:
+        """Register a function as the feature ``name``; ``stated`` are fields of `Feature`."""
+
+        def register(function: Callable[..., AnyArray]) -> Callable[..., AnyArray]:
+            parameters = inspect.signature(function).parameters.values()
+            self.add(
+                Feature(
+                    self.name,
+                    name,
+                    function,
+                    tuple(parameter.annotation for parameter in parameters),
+                    title or name,
+                    dtype=self.dtype,
+                    hyphen=self.hyphen,
+                    **stated,
+                )
+            )
+            return function
+
+        return register
+
+    def add(self, feature: Feature) -> None:
+        """Register a feature."""
+        self._features[feature.name] = feature
+
+
+def feature_set(name: str) -> FeatureSet | None:
+    """The set of that name, None if there is none."""
+    found: FeatureSet | None = registry.lookup(registry.FEATURE_SETS, "objclass.features", name)
+    return found
+
+
+def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = False) -> list[Feature]:
+    """Features by name: a whole set (what of it fits the image), or ``set:feature``.
+
+    Of a whole set, advanced features are left out, and for training those that tell the location.
+
+    Raises
+    ------
+    UsageError
+        If there is no such set or feature, or the one asked for does not fit.
+    """
+    chosen: dict[Key, Feature] = {}
+    for name in names:
+        set_name, _, feature_name = name.partition(":")
+        found = feature_set(set_name)
+        if found is None:
+            known = ", ".join(registry.FEATURE_SETS)
+            message = f"no feature set '{set_name}': there are {known} (set or set:feature)"
+            raise UsageError(message)
+        if not feature_name:
+            whole = [f for f in found.values() if f.fits(ndim, channels) and not f.advanced]
+            chosen |= {f.key: f for f in whole if not (training and f.location)}
+        elif feature_name not in found:
+            message = f"no feature '{feature_name}' in the set {set_name}: see objclass features"
+            raise UsageError(message)
+        elif not found[feature_name].fits(ndim, channels):
+            message = f"feature '{name}' is not defined for {ndim}D images of {channels} channels"
+            raise UsageError(message)
+        else:
+            chosen[found[feature_name].key] = found[feature_name]
+    return list(chosen.values())
+
+
+def in_neighbourhood(feature: Feature, scope: str, suffix: str) -> Feature:
+    """The same feature of the pixels around the object."""
+    return replace(
+        feature,
+        name=f"{feature.name} {suffix}",
+        title=f"{feature.title} {suffix}",
+        scope=scope,
+    )

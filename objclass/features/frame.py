@@ -1,0 +1,86 @@
+"""One time step to measure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from objclass.compute.limits import ALL, Limits
+from objclass.compute.slabs import Box
+from objclass.core import AnyArray, IntArray, Objects
+from objclass.errors import LaneError
+from objclass.features.geometry import box_of
+
+CROP_BYTES = 32
+"""Working memory for a voxel of an object that is measured whole."""
+
+ReadRaw = Callable[[tuple[slice, slice, slice]], AnyArray]
+"""Region (z, y, x) of a time step -> raw pixels, axes z, y, x, c."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One time step to measure.
+
+    Parameters
+    ----------
+    objects
+        Its objects.
+    read_raw
+        Reads raw pixels; None without raw data.
+    channels
+        Of the raw data.
+    spacing
+        Extents of a voxel, (y, x) or (z, y, x).
+    margin
+        Neighbourhood in pixels along x, y(, z).
+    limits
+        Memory, blocks and threads.
+    """
+
+    objects: Objects
+    read_raw: ReadRaw | None
+    channels: int
+    spacing: tuple[float, ...]
+    margin: tuple[int, ...] = ()
+    limits: Limits = ALL
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Lengths of z, y, x."""
+        z, y, x = self.objects.labels.shape
+        return z, y, x
+
+    def fitting_box(self, low: IntArray, high: IntArray, row: int) -> Box:
+        """The region from ``low`` to ``high`` (exclusive; x, y(, z)) that is wanted for an object.
+
+        Raises
+        ------
+        LaneError
+            If it is more than the limits allow to be worked on at once.
+        """
+        self.check_boxes(low[None], high[None], row)
+        return box_of(low, high)
+
+    def check_boxes(
+        self, low: IntArray, high: IntArray, first: int = 0, voxel_bytes: int | None = None
+    ) -> None:
+        """Look whether each region (n, d) can be worked on; ``first`` is the row of the first one's object.
+
+        Raises
+        ------
+        LaneError
+            If the limits do not allow ``voxel_bytes`` for each of its voxels.
+        """
+        needed = np.prod(high - low, axis=1) * (CROP_BYTES if voxel_bytes is None else voxel_bytes)
+        most = self.limits.memory
+        if most is None or not (needed > most).any():
+            return
+        row = int(np.argmax(needed > most))
+        ends = zip("xyz", low[row], high[row], strict=False)
+        message = (
+            f"object {first + row + 1} is needed whole, {', '.join(f'{a} {b} to {e}' for a, b, e in ends)}: "
+            f"about {needed[row] / 1e9:.2g} GB, {most / 1e9:.2g} GB are left for it: raise --max_memory, or "
+            "leave out features of shape and neighbourhood"
+        )
+        raise LaneError(message)

@@ -1,0 +1,118 @@
+"""Statistics computed together, pass after pass, block after block."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from objclass.features.statistics import folding
+from objclass.features.statistics.folding import Fold
+from objclass.features.statistics.intensity import Intensity, Spread
+from objclass.features.statistics.kinds import Derived, Done, Folded, Merged, Statistic
+from objclass.features.statistics.scatter import CoordinateScatter
+from objclass.features.voxels import Block, Voxels
+
+
+def share(states: dict[type[Statistic], Any], folds: dict[type[Statistic], Fold], block: Block) -> None:
+    """Let statistics that are made of the same sums have the same arrays."""
+    if Intensity in folds and Spread in folds:
+        intensity = states[Intensity]
+        states[Spread] = replace(states[Spread], count=intensity.count, total=intensity.total)
+        folds[Spread] = states[Spread].compiled(block, {})
+    counted = Intensity if Intensity in folds else Spread
+    if counted in folds and CoordinateScatter in folds:
+        states[CoordinateScatter] = replace(states[CoordinateScatter], weight=states[counted].count)
+        folds[CoordinateScatter] = states[CoordinateScatter].compiled(block, {})
+
+
+def gather(
+    statistics: Sequence[type[Statistic]],
+    read_blocks: Callable[[], Iterable[Block | Voxels]],
+    threads: int = 1,
+) -> dict[type[Statistic], Any]:
+    """Compute merged, folded and derived statistics in as few passes as the longest chain has.
+
+    Parameters
+    ----------
+    statistics
+        Each after what it needs.
+    read_blocks
+        Begins a pass: slabs of a time step in scan order (or the voxels of samples).
+    threads
+        That share the objects of a slab among them, where compiled code is at work.
+    """
+    passes: dict[type[Statistic], int] = {}
+    for s in statistics:
+        before = max((passes[a] for a in s.after if a in passes), default=-1)
+        passes[s] = before if issubclass(s, Derived) else before + 1
+    done: dict[type[Statistic], Any] = {}
+    scanned = [s for s in statistics if issubclass(s, Merged | Folded)]
+    only: Block | Voxels | None = None  # that there is: it is read once
+    for number in range(max((passes[s] for s in scanned), default=-1) + 1):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
+            now = [s for s in scanned if passes[s] == number]
+            states, only = _pass(now, [only] if only else read_blocks(), done, threads)
+            done |= states
+            for s in statistics:
+                if issubclass(s, Derived) and passes[s] == number:
+                    done[s] = s.of(done)
+    return done
+
+
+def _pass(
+    statistics: Sequence[type[Statistic]], parts: Iterable[Block | Voxels], done: Done, threads: int
+) -> tuple[dict[type[Statistic], Any], Block | Voxels | None]:
+    """Statistics that are computed together, block after block; and the block if there is only one."""
+    states: dict[type[Statistic], Any] = {}
+    folds: dict[type[Statistic], Fold] = {}
+    only = None
+    for number, block in enumerate(parts):
+        only = None if number else block
+        function = compiled_for(block) if isinstance(block, Block) else None
+        if isinstance(block, Block) and function:
+            known = len(folds)
+            for s in statistics:
+                if s not in folds:
+                    _compile(s, states, folds, block, done)
+            if len(folds) > known:
+                share(states, folds, block)
+            folding.fold(function, list(folds.values()), block, threads)
+        for s in statistics:
+            if s not in folds:
+                voxels = block.voxels if isinstance(block, Block) else block
+                states[s] = _advance(s, states.get(s), voxels, done)
+    return states, only
+
+
+def _compile(
+    s: type[Statistic],
+    states: dict[type[Statistic], Any],
+    folds: dict[type[Statistic], Fold],
+    block: Block,
+    done: Done,
+) -> None:
+    """Have compiled code go on with a statistic, if there is some and it is the sooner one."""
+    if s.compiled is Statistic.compiled or not issubclass(s, Merged | Folded):
+        return
+    state = states[s] if s in states else s.start(block.nothing, done)
+    fold = state.compiled(block, done) if state is not None else None
+    if fold:
+        states[s], folds[s] = state, fold
+
+
+def _advance(s: type[Statistic], state: Any, voxels: Voxels, done: Done) -> Any:
+    if issubclass(s, Merged):
+        here = s.scan(voxels, done)
+        return here if state is None else state + here
+    if issubclass(s, Folded):
+        return (s.start(voxels, done) if state is None else state).fold(voxels, done)
+    message = f"{s.__name__} is neither merged nor folded"
+    raise TypeError(message)
+
+
+def compiled_for(block: Block) -> Any | None:
+    """`folding.fold_part`, compiled, if it is faster than numpy for the whole time step; else None."""
+    if block.raw.dtype.kind in "iu" and block.raw.dtype.itemsize > 4:
+        return None  # float64, which kernels work with, cannot hold all of them
+    return folding.kernel.choose(block.labels.size, block.total)

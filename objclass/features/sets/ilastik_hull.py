@@ -1,0 +1,362 @@
+"""ilastik's "2D" and "3D Convex Hull Features": despite their names, features of the bounding box.
+
+vigra's convex hull starts from identical points, so that none of its facets ever has a normal, and
+every pixel of the bounding box counts as inside. Projects are trained on those numbers, so they are
+what is returned here: the "hull" is the bounding box, and a "defect" is a component of what the
+object leaves free of it (direct neighbours: 4 in a plane, 6 in a volume).
+
+Defects are numbered by their first pixel in scan order and summed in that order, in float64. The
+moments of their sizes are unbiased: 0 for too few defects, NaN where all defects are of one size.
+There are two formulations, and their numbers are equal: cc3d and numpy one by one, and a kernel.
+
+``DefectCenter`` follows vigra where the box is full, too: it is taken over from the object with the
+previous id in the same time step, relative to the box. So it is the one feature here that may depend
+on another object.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.kernels import Kernels
+from objclass.core import AnyArray, FloatArray, IntArray
+from objclass.features.contract import FeatureSet
+from objclass.features.geometry import batches, columns_xyz, together
+from objclass.features.statistics.extent import Extent
+from objclass.features.statistics.per_object import Crop, PerObject
+
+if TYPE_CHECKING:
+    from objclass.features.frame import Frame
+
+PLANE = FeatureSet("2D Convex Hull Features")
+VOLUME = FeatureSet("3D Convex Hull Features")
+
+NUMBERS = 6
+"""Of the defects of an object, beside their centre."""
+
+LEFT_OVER = (0.5, 1.5)
+"""Where ilastik puts the defects of full boxes until there are any: in both time steps that are known,
+both of plane images. In volumes it is not known."""
+
+SLAB = 1 << 22
+"""Pixels that are read at once where objects are many; larger boxes are left to cc3d."""
+
+CROP_BYTES = 64
+"""Working memory for a pixel of a bounding box."""
+
+Compute = Callable[..., AnyArray]
+Ints = NDArray[np.integer[Any]] | list[int]
+Floats = NDArray[np.floating[Any]] | list[float]
+
+kernel = Kernels(
+    globals(),
+    repays_loading=300,  # objects
+    repays_compiling=1500,  # a tenth of what compiling takes: later runs gain from it, too
+    signature=(
+        *("uint32*", "int64", "int64", "int64*", "int64", "int64"),
+        *("int32*", "int32*", "int64*", "float64*"),
+    ),
+)
+
+
+def feature(name: str, **stated: Any) -> Callable[[Compute], Compute]:
+    """Register a function as a feature in the plane and in the volume."""
+
+    def register(function: Compute) -> Compute:
+        PLANE.feature(name, dims=(2,), **stated)(function)
+        return VOLUME.feature(name, dims=(3,), **stated)(function)
+
+    return register
+
+
+# ---------------------------------------------------------------------------- statistics
+
+
+@dataclass(frozen=True)
+class Defects(PerObject):
+    """What the object leaves free of its bounding box.
+
+    The columns of ``numbers``: number of defects; mean, variance, skewness, kurtosis of their sizes;
+    mean displacement; centre x, y(, z) from the lower corner of the box, NaN where the box is full.
+    """
+
+    pixels: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, crop: Crop) -> Sequence[float]:
+        """Find the defects of one object and sum them up."""
+        free = ~crop.mask
+        points = np.nonzero(free)[::-1]
+        if not len(points[0]):
+            return [0.0] * 6 + [math.nan] * free.ndim
+        which = components(free)[free] - 1
+        sizes = np.bincount(which)
+        centers = np.array([np.bincount(which, p) / sizes for p in points])
+        away = centers - np.array([[p.mean()] for p in np.nonzero(crop.mask)[::-1]])
+        displacement = _sum(sizes * np.sqrt(_sum(away * away))) / sizes.sum()
+        return [len(sizes), *moments(sizes.tolist(), len(sizes)), displacement, *(p.mean() for p in points)]
+
+    @classmethod
+    def of_all(cls, frame: "Frame", extent: Extent) -> FloatArray | None:
+        """Measure all objects, compiled, unless they are too few or one of them is too large."""
+        low, high = extent.low, extent.high + 1
+        volumes = np.prod(high - low, axis=1)
+        function = kernel.choose(len(volumes)) if volumes.max(initial=0) <= SLAB else None
+        if function is None:
+            return None
+        frame.check_boxes(low, high, voxel_bytes=CROP_BYTES)
+        numbers = np.zeros((frame.objects.count, NUMBERS + frame.objects.ndim))
+        for rows in batches(low, high, SLAB):
+            numbers[rows] = measured(function, frame, low[rows], high[rows], rows.start + 1)
+        return numbers
+
+    @classmethod
+    def width(cls, ndim: int, channels: int) -> int:
+        """Six numbers and the coordinates of the centre."""
+        return NUMBERS + ndim
+
+
+def measured(function: Any, frame: "Frame", low: IntArray, high: IntArray, first: int) -> FloatArray:
+    """The numbers of ``first`` and the objects that follow, compiled; ``low`` and ``high`` (n, d)."""
+    corner, box = together(low, high)
+    labels = np.ascontiguousarray(frame.objects.labels[box])
+    bounds = np.column_stack([columns_xyz(low, 0) - corner, columns_xyz(high, 1) - corner])
+    room = int(np.prod(high - low, axis=1).max())
+    numbers = np.empty((len(low), NUMBERS + 3))
+    function(
+        *(labels, labels.shape[1], labels.shape[2], bounds, len(low), first),
+        *(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(4 * room, np.int64), numbers),
+    )
+    return numbers[:, : NUMBERS + low.shape[1]]
+
+
+def components(free: NDArray[np.bool_]) -> NDArray[Any]:
+    """Label the direct-connected components 1, 2, 3 … by their first pixel in scan order."""
+    import cc3d
+
+    labels: NDArray[Any] = cc3d.connected_components(free, connectivity=4 if free.ndim == 2 else 6)
+    return labels
+
+
+def _sum(values: FloatArray) -> Any:
+    """Sum along the first axis, one by one (``np.sum`` adds in pairs)."""
+    return np.cumsum(values, axis=0)[-1]
+
+
+@kernel
+def moments(sizes: Ints, k: int) -> tuple[float, float, float, float]:
+    """Mean, and unbiased variance, skewness and excess kurtosis of the sizes of k defects."""
+    total = 0
+    for i in range(k):
+        total += sizes[i]
+    mean = total / k
+    total, m2, m3, m4 = 0, 0.0, 0.0, 0.0
+    for i in range(k):
+        total += sizes[i]
+        if i > 0:  # vigra's running sum of squared deviations
+            deviation = total / (i + 1) - sizes[i]
+            m2 += (i + 1) / i * (deviation * deviation)
+        m3 += math.pow(sizes[i] - mean, 3.0)
+        m4 += math.pow(sizes[i] - mean, 4.0)
+    variance = m2 / (k - 1) if k > 1 else 0.0
+    skewness = kurtosis = 0.0
+    if k > 2:
+        skewness = math.sqrt(k) * m3 / math.pow(m2, 1.5) if m2 else math.nan
+        skewness *= math.sqrt(k * (k - 1)) / (k - 2)
+    if k > 3:
+        kurtosis = k * m4 / (m2 * m2) - 3 if m2 else math.nan
+        kurtosis = (k - 1) / ((k - 2) * (k - 3)) * ((k + 1) * kurtosis + 6)
+    return mean, variance, skewness, kurtosis
+
+
+@kernel
+def flood(start: int, number: int, width: int, height: int, depth: int, which: Ints, stack: Ints) -> int:
+    """Give a number to what is free (0 in ``which``) and connected to a pixel; returns how much that is."""
+    plane, size = width * height, 0
+    which[start], stack[0], waiting = number, start, 1
+    while waiting > 0:
+        waiting -= 1
+        p = stack[waiting]
+        x, y, z = p % width, p // width % height, p // plane
+        size += 1
+        for k in range(6):
+            if k == 0 and x > 0:
+                q = p - 1
+            elif k == 1 and x < width - 1:
+                q = p + 1
+            elif k == 2 and y > 0:
+                q = p - width
+            elif k == 3 and y < height - 1:
+                q = p + width
+            elif k == 4 and z > 0:
+                q = p - plane
+            elif k == 5 and z < depth - 1:
+                q = p + plane
+            else:
+                continue
+            if which[q] == 0:
+                which[q], stack[waiting] = number, q
+                waiting += 1
+    return size
+
+
+@kernel
+def defects_of(
+    width: int, height: int, depth: int, which: Ints, stack: Ints, sums: Ints, numbers: Floats, at: int
+) -> None:
+    """Measure the defects of one object: ``which`` is -1 on it, 0 beside it in its box.
+
+    ``sums`` is room for the sizes of the defects and sums of their coordinates x, y, z.
+    """
+    room = width * height * depth
+    count = own = own_x = own_y = own_z = 0
+    for p in range(room):
+        x, y, z = p % width, p // width % height, p // (width * height)
+        if which[p] < 0:
+            own, own_x, own_y, own_z = own + 1, own_x + x, own_y + y, own_z + z
+            continue
+        if which[p] == 0:
+            sums[room + count] = sums[2 * room + count] = sums[3 * room + count] = 0
+            count += 1
+            sums[count - 1] = flood(p, count, width, height, depth, which, stack)
+        sums[room + which[p] - 1] += x
+        sums[2 * room + which[p] - 1] += y
+        sums[3 * room + which[p] - 1] += z
+    if count == 0:
+        for k in range(NUMBERS):
+            numbers[at + k] = 0.0
+        for k in range(3):
+            numbers[at + NUMBERS + k] = math.nan
+        return
+    displacement, free, all_x, all_y, all_z = 0.0, 0, 0, 0, 0
+    for i in range(count):
+        size = sums[i]
+        dx = sums[room + i] / size - own_x / own
+        dy = sums[2 * room + i] / size - own_y / own
+        dz = sums[3 * room + i] / size - own_z / own
+        displacement += size * math.sqrt(dx * dx + dy * dy + dz * dz)
+        free, all_x, all_y = free + size, all_x + sums[room + i], all_y + sums[2 * room + i]
+        all_z += sums[3 * room + i]
+    numbers[at] = float(count)
+    mean, variance, skewness, kurtosis = moments(sums, count)
+    numbers[at + 1], numbers[at + 2], numbers[at + 3], numbers[at + 4] = mean, variance, skewness, kurtosis
+    numbers[at + 5] = displacement / free
+    numbers[at + 6], numbers[at + 7], numbers[at + 8] = all_x / free, all_y / free, all_z / free
+
+
+@kernel
+def measure_defects(
+    labels: Ints,
+    ny: int,
+    nx: int,
+    bounds: Ints,
+    n: int,
+    first: int,
+    which: Ints,
+    stack: Ints,
+    sums: Ints,
+    numbers: Floats,
+) -> None:
+    """Measure n objects, ``first`` and those that follow.
+
+    ``bounds`` are x, y, z of the first voxel and behind the last one of each object.
+    """
+    for i in range(n):
+        left, top, front = bounds[6 * i], bounds[6 * i + 1], bounds[6 * i + 2]
+        width, height, depth = bounds[6 * i + 3] - left, bounds[6 * i + 4] - top, bounds[6 * i + 5] - front
+        p = 0
+        for z in range(depth):
+            for y in range(height):
+                start = ((front + z) * ny + top + y) * nx + left
+                for x in range(width):
+                    which[p] = -1 if labels[start + x] == first + i else 0
+                    p += 1
+        defects_of(width, height, depth, which, stack, sums, numbers, (NUMBERS + 3) * i)
+
+
+# ---------------------------------------------------------------------------- features
+
+
+@feature("InputVolume", title="Object Area", unit="px")
+def input_volume(extent: Extent) -> IntArray:
+    """Number of pixels (voxels) of the object."""
+    return extent.count
+
+
+@feature("HullVolume", title="Convex Hull Area", unit="px")
+def hull_volume(extent: Extent) -> IntArray:
+    """Number of pixels of the bounding box."""
+    return np.prod(extent.high - extent.low + 1, axis=1)
+
+
+@feature("Convexity")
+def convexity(extent: Extent) -> FloatArray:
+    """The part of the bounding box that the object takes up."""
+    return input_volume(extent) / hull_volume(extent)
+
+
+@feature("InputCenter", title="Object Center", shape=("d",), unit="px")
+def input_center(extent: Extent) -> FloatArray:
+    """Mean coordinates of the object."""
+    return extent.center
+
+
+@feature("HullCenter", title="Convex Hull Center", shape=("d",), unit="px")
+def hull_center(extent: Extent) -> FloatArray:
+    """Centre of the bounding box."""
+    return (extent.low + extent.high) / 2
+
+
+@feature("DefectCount", title="Number of Defects")
+def defect_count(defects: Defects) -> FloatArray:
+    """Number of defects: components of the part of the bounding box beside the object."""
+    return defects.numbers[:, 0]
+
+
+@feature("DefectVolumeMean", title="Mean Defect Area", unit="px")
+def defect_volume_mean(defects: Defects) -> FloatArray:
+    """Mean size of the defects, 0 without any."""
+    return defects.numbers[:, 1]
+
+
+@feature("DefectVolumeVariance", title="Variance of Defect Area", unit="px2")
+def defect_volume_variance(defects: Defects) -> FloatArray:
+    """Unbiased variance of the sizes of the defects, 0 for fewer than two."""
+    return defects.numbers[:, 2]
+
+
+@feature("DefectVolumeSkewness", title="Skewness of Defect Area")
+def defect_volume_skewness(defects: Defects) -> FloatArray:
+    """Unbiased skewness of the sizes of the defects, 0 for fewer than three."""
+    return defects.numbers[:, 3]
+
+
+@feature("DefectVolumeKurtosis", title="Kurtosis of Defect Area")
+def defect_volume_kurtosis(defects: Defects) -> FloatArray:
+    """Unbiased excess kurtosis of the sizes of the defects, 0 for fewer than four."""
+    return defects.numbers[:, 4]
+
+
+@feature("DefectDisplacementMean", title="Mean Defect Displacement", unit="px")
+def defect_displacement_mean(defects: Defects) -> FloatArray:
+    """Mean distance of the centres of the defects to the centre of the object, by size; 0 without."""
+    return defects.numbers[:, 5]
+
+
+@feature("DefectCenter", title="Defect Center", shape=("d",), unit="px")
+def defect_center(defects: Defects, extent: Extent) -> FloatArray:
+    """Mean coordinates of the part of the bounding box beside the object.
+
+    Where there is none, those of the object with the previous id, moved along with the lower corner of
+    the bounding box; for the first objects of a time step ``LEFT_OVER`` from that corner.
+    """
+    count, center = defects.numbers[:, 0], defects.numbers[:, 6:]
+    d = center.shape[1]
+    center = np.concatenate([[LEFT_OVER if d == 2 else (np.nan,) * d], center])
+    # row i + 1 is object i
+    last = np.maximum.accumulate(np.where(count > 0, np.arange(1, len(count) + 1), 0))
+    return extent.low + center[last]

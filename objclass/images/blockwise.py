@@ -1,0 +1,150 @@
+"""How the pixels of a time step are read by box: held, straight from the file, or by tiles that are kept."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+
+from objclass.compute.limits import CACHED_CHUNK_BYTES, CACHED_TILE_BYTES, Limits
+from objclass.compute.scratch import Scratch
+from objclass.compute.slabs import Box
+from objclass.compute.threads import ordered
+from objclass.compute.tiles import TILE_VOXELS, Tiles
+from objclass.compute.timings import Timings
+from objclass.core import AnyArray, Image, Stored
+
+Made = TypeVar("Made")
+
+Read = Callable[[Box], AnyArray]
+"""Box (z, y, x) of a time step -> its pixels, axes z, y, x, c; to be read only."""
+
+PLANES = 16
+"""Planes of a tile, where the file has no chunks."""
+
+
+@dataclass(frozen=True)
+class TimedArray:
+    """A `Stored` whose reading is timed."""
+
+    stored: Stored
+    spent: Timings
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the stored axes."""
+        return self.stored.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As stored."""
+        return self.stored.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Lengths of the pieces that are packed together, if there are such."""
+        return getattr(self.stored, "chunks", None)
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        with self.spent.on("read"):
+            return self.stored.read(region)
+
+
+def timed(image: Image, spent: Timings) -> Image:
+    """The same image, its reading timed."""
+    return replace(image, stored=TimedArray(image.stored, spent))
+
+
+def slab_reader(image: Image, t: int, channels: slice, limits: Limits) -> Read:
+    """Reads some channels of a time step, slab by slab.
+
+    Chunks of the file are thicker than slabs. While a layer of them can be kept, that is the file's affair;
+    where it cannot, each slab would unpack it anew: so it is packed again, in tiles as thick as slabs.
+    """
+
+    def read(box: Box) -> AnyArray:
+        return image.read((slice(t, t + 1), *box, channels))[0]
+
+    shape = image.shape[1:4]
+    planes, rows = _chunk(image)
+    size = (channels.stop - channels.start) * image.dtype.itemsize
+    first = limits.slabs(shape)[0]
+    thick = min(planes, shape[0])
+    if (
+        thick <= first.stop_z - first.z
+        or thick * prod(shape[1:]) * size <= limits.share(CACHED_CHUNK_BYTES) // 2
+    ):
+        return read
+    thin = max(n for n in range(1, first.stop_z - first.z + 1) if planes % n == 0)
+    most = limits.share(CACHED_TILE_BYTES) // (thick * shape[2] * size * (limits.jobs + 1))
+    tile = thin, min(max(most // rows * rows, rows), shape[1])
+    return _packed_again(read, shape, (thick, tile[1]), tile, limits)
+
+
+def _packed_again(
+    read: Read, shape: tuple[int, int, int], layer: tuple[int, int], tile: tuple[int, int], limits: Limits
+) -> Read:
+    """Reads a time step once, in boxes of ``layer`` planes and rows, and keeps it on scratch in tiles."""
+    (thick, rows), (thin, _) = layer, tile
+    scratch = Scratch(limits.share(CACHED_TILE_BYTES))
+    corners = [(z, y) for z in range(0, shape[0], thick) for y in range(0, shape[1], rows)]
+
+    def put(corner: tuple[int, int]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        z, y = corner
+        box = slice(z, min(z + thick, shape[0])), slice(y, min(y + rows, shape[1])), slice(0, shape[2])
+        pixels = read(box)
+        for k in range(0, len(pixels), thin):
+            scratch.put((z + k, y), pixels[k : k + thin])
+        return pixels.shape[3:], pixels.dtype
+
+    def fill() -> Tiles:
+        *_, (channels, dtype) = ordered(put, corners, limits.jobs)
+
+        def load(box: Box) -> AnyArray:
+            extents = tuple(part.stop - part.start for part in box)
+            return scratch.get((box[0].start, box[1].start), (*extents, *channels), dtype)
+
+        return Tiles(shape, tile, load, limits.share(CACHED_TILE_BYTES))
+
+    filled = _once(fill)
+    return lambda box: filled()[box]
+
+
+def box_reader(image: Image, t: int, limits: Limits) -> Read:
+    """Reads boxes around objects of a time step, and slabs: of one that may be held, all at once, only once."""
+    _, *lengths, channels = image.shape
+    shape = image.shape[1:4]
+    whole = tuple(slice(0, n) for n in lengths)
+    read = slab_reader(image, t, slice(0, channels), limits)
+    if limits.holds(prod(image.shape[1:]) * image.dtype.itemsize):
+        held = _once(lambda: read((whole[0], whole[1], whole[2])))
+        return lambda box: held()[box]
+    planes, rows = _chunk(image)
+    planes = min(planes, shape[0]) if planes > 1 else min(PLANES, shape[0])
+    tiles = Tiles(
+        shape, (planes, max(TILE_VOXELS // (planes * shape[2]), rows)), read, limits.share(CACHED_TILE_BYTES)
+    )
+    # slabs are read straight, each once in a pass; boxes around objects lie close to each other
+    return lambda box: read(box) if box[2] == whole[2] else tiles[box]
+
+
+def _once(make: Callable[[], Made]) -> Callable[[], Made]:
+    """What ``make`` returns, made by the first thread that asks."""
+    lock, made = Lock(), list[Made]()
+
+    def get() -> Made:
+        with lock:
+            if not made:
+                made.append(make())
+        return made[0]
+
+    return get
+
+
+def _chunk(image: Image) -> tuple[int, int]:
+    """Planes and rows of the chunks of the file, 1 where there are none."""
+    chunks = dict(zip(image.axes, getattr(image.stored, "chunks", None) or (), strict=False))
+    return chunks.get("z", 1), chunks.get("y", 1)

@@ -1,0 +1,1 @@
+"""Images in chunks: grids, packed chunks, the cache of unpacked ones."""

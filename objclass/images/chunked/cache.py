@@ -1,0 +1,52 @@
+"""Unpacked chunks that are kept: slabs are thinner than most chunks, and the next one wants them again."""
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from objclass.compute.lru import ByteLRU
+from objclass.core import AnyArray, Stored
+
+KEPT = ByteLRU(1 << 28)
+"""Of all images of this process; how much it keeps is set by what a run may use."""
+
+
+@dataclass(frozen=True, eq=False)
+class CachedChunks:
+    """A `Stored` that is packed in chunks: each block would unpack those it touches once more.
+
+    Parameters
+    ----------
+    stored
+        Reads the pixels.
+    chunks
+        Shape of a chunk.
+    """
+
+    stored: Stored
+    chunks: tuple[int, ...]
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", self.stored.shape)
+        object.__setattr__(self, "dtype", self.stored.dtype)
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the chunks that it touches are read."""
+        wide = tuple(
+            slice(part.start // side * side, min(-(-part.stop // side) * side, n))
+            for part, side, n in zip(region, self.chunks, self.shape, strict=True)
+        )
+        needed = prod(part.stop - part.start for part in wide) * self.dtype.itemsize
+        if wide == region or needed > KEPT.maximum // 2:  # the rest is for the other images of the lane
+            return self.stored.read(region)
+        key = self, tuple((part.start, part.stop) for part in wide)
+        unpacked = KEPT.get(key)
+        if unpacked is None:
+            unpacked = self.stored.read(wide)
+            KEPT.put(key, unpacked)
+        inside = (slice(r.start - w.start, r.stop - w.start) for r, w in zip(region, wide, strict=True))
+        return unpacked[tuple(inside)].copy()

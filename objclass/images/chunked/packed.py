@@ -1,0 +1,121 @@
+"""Packed chunks of HDF5 datasets, unpacked in a few threads instead of by HDF5 itself.
+
+HDF5 unpacks one chunk after the other while nothing else may run. The packed bytes are fetched as they
+are; the common filters (``deflate``, ``lzf``, ``shuffle``) are undone here, by faster decoders.
+"""
+
+from collections.abc import Callable, Hashable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from objclass.core import AnyArray
+from objclass.images.chunked.cache import KEPT
+from objclass.images.chunked.grid import ChunkThreads, Grid, overlap
+
+SMALLEST = 1 << 13
+"""Chunks of fewer bytes are left to HDF5: handing them to threads would take longer than unpacking."""
+
+_DEFLATE, _SHUFFLE, _LZF = 1, 2, 32000
+"""HDF5's numbers of filters."""
+
+Unpack = Callable[[bytes], AnyArray]
+
+
+def unpacker(dataset: Any) -> Unpack | None:
+    """What undoes the filters of a dataset; None where HDF5 itself does it better.
+
+    That is: without filters, with others than the common ones, in tiny chunks.
+    """
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(n)[0] for n in range(properties.get_nfilters())]
+    known = {
+        (_DEFLATE,): _inflated,
+        (_LZF,): _unlzf,
+        (_SHUFFLE, _DEFLATE): _inflated,
+        (_SHUFFLE, _LZF): _unlzf,
+    }
+    unpack = known.get(tuple(filters))
+    chunks, dtype = dataset.chunks, dataset.dtype
+    if unpack is None or prod(chunks) * dtype.itemsize < SMALLEST:
+        return None
+    shuffled = _SHUFFLE in filters and dtype.itemsize > 1
+
+    def unpacked(packed: bytes) -> AnyArray:
+        pixels = np.frombuffer(unpack(packed, prod(chunks) * dtype.itemsize), np.uint8)
+        if shuffled:  # all first bytes, then all second ones …
+            pixels = np.ascontiguousarray(pixels.reshape(dtype.itemsize, -1).T)
+        return pixels.view(dtype).reshape(chunks)
+
+    return unpacked
+
+
+def _inflated(packed: bytes, size: int) -> bytes | bytearray:
+    import imagecodecs
+
+    return imagecodecs.deflate_decode(packed, raw=False, out=size)
+
+
+def _unlzf(packed: bytes, size: int) -> bytes | bytearray:
+    import imagecodecs
+
+    return imagecodecs.lzf_decode(packed, out=size)
+
+
+def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Hashable) -> AnyArray:
+    """Pixels of a region of a chunked dataset.
+
+    Parameters
+    ----------
+    dataset
+        Open, chunked.
+    unpack
+        Its `unpacker`.
+    key
+        Tells this dataset, as it is now, from all others. Chunks that the region only touches are kept
+        under it: a slab is thinner than the chunks, the next one must not unpack the same ones again.
+    """
+    grid = Grid(dataset.shape, dataset.chunks, dataset.dtype)
+    pixels = np.empty(tuple(part.stop - part.start for part in region), dataset.dtype)
+    budget = KEPT.maximum // 2  # the rest is for the other images of the lane
+
+    def scatter(place: tuple[slice, ...], chunk: AnyArray) -> None:
+        source, target = overlap(place, region)
+        pixels[target] = chunk[source]
+
+    def fill(index: tuple[int, ...], packed: bytes, keep: bool) -> None:  # noqa: FBT001  put knows no names
+        chunk = unpack(packed)
+        scatter(grid.place(index), chunk)
+        if keep:
+            KEPT.put((key, index), chunk)
+
+    threads = ChunkThreads(fill)
+    try:
+        for index in grid.touched(region):
+            place = grid.place(index)
+            chunk = KEPT.get((key, index))
+            packed = _packed(dataset, place) if chunk is None else None
+            if packed is None:  # kept; or never written, or some filters were left out for it: HDF5 knows
+                scatter(place, dataset[place] if chunk is None else chunk)
+                continue
+            keep = not _within(place, region) and budget > 0
+            budget -= prod(grid.chunks) * grid.dtype.itemsize if keep else 0
+            threads.put(index, packed, keep)
+    finally:
+        threads.close()
+    return pixels
+
+
+def _within(place: tuple[slice, ...], region: tuple[slice, ...]) -> bool:
+    pairs = zip(place, region, strict=True)
+    return all(outer.start <= inner.start and inner.stop <= outer.stop for inner, outer in pairs)
+
+
+def _packed(dataset: Any, place: tuple[slice, ...]) -> bytes | None:
+    """The bytes of a chunk as they are in the file, if all filters were applied."""
+    start = tuple(part.start for part in place)
+    if dataset.id.get_chunk_info_by_coord(start).byte_offset is None:
+        return None
+    mask, packed = dataset.id.read_direct_chunk(start)
+    return packed if mask == 0 else None

@@ -1,0 +1,1 @@
+"""One file per image format: its reader, its writer, what it can hold."""

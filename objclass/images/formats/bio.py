@@ -1,0 +1,119 @@
+"""Files of microscopes, CZI, LIF and ND2, through the readers of bioio (``pip install objclass[bio]``).
+
+A scene is named as the array in a container is: ``file.czi/SCENE``.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from objclass.core import AnyArray, PixelSize
+from objclass.errors import ImageError
+from objclass.images.chunked.cache import CachedChunks
+from objclass.images.paths import pick
+from objclass.images.source import Source, known_pixel_size
+
+_READERS = {".czi": "bioio_czi", ".lif": "bioio_lif", ".nd2": "bioio_nd2"}
+"""Suffix -> the package that reads it."""
+
+_BY_PLANE: dict[str, Any] = {"chunk_dims": ["Y", "X", "S"]}
+"""Makes a reader answer plane by plane; that of ND2 does so anyway."""
+
+
+@dataclass(frozen=True)
+class SceneStore:
+    """A scene; the file is open only while it is read."""
+
+    path: str
+    scene: str
+    dims: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the planes that it touches are read."""
+        with _opened(self.path, self.scene) as reader:
+            pixels = _pixels(reader).isel(dict(zip(self.dims, region, strict=True)))
+            others = {dim: 0 for dim in pixels.dims if dim not in self.dims}
+            return np.asarray(pixels.isel(others).transpose(*self.dims).data.compute())
+
+
+def open_scene(path: str, internal: str = "") -> Source:
+    """Open a scene; the only one needs no name.
+
+    Raises
+    ------
+    ImageError
+        If there is no such scene, or several and none was named, or its reader is not installed.
+    """
+    scene = pick(path, scenes_in(path), internal, "scene")
+    with _opened(path, scene) as reader:
+        pixels = _pixels(reader)
+        lengths = dict(zip(map(str, pixels.dims), pixels.shape, strict=True))
+        dims = _dims(f"{path}/{scene}", lengths)
+        axes = dims.lower().replace("s", "c")
+        shape = tuple(int(lengths[dim]) for dim in dims)
+        stored = SceneStore(path, scene, dims, shape, np.dtype(pixels.dtype))
+        size = _pixel_size(reader, axes.replace("z", "") if lengths.get("Z", 1) == 1 else axes)
+    plane = tuple(n if dim in "YXS" else 1 for dim, n in zip(dims, shape, strict=True))
+    return Source(f"{path}/{scene}", CachedChunks(stored, plane), axes, "bioio", None, size)
+
+
+def scenes_in(path: str) -> list[str]:
+    """Names of the scenes, in the order of the file.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or its reader is not installed.
+    """
+    with _opened(path) as reader:
+        return [str(scene) for scene in reader.scenes]
+
+
+@contextmanager
+def _opened(path: str, scene: str = "") -> Iterator[Any]:
+    suffix = os.path.splitext(path)[1].lower()
+    try:
+        module = import_module(_READERS[suffix])
+    except ImportError as error:
+        message = f"{path}: {suffix} is read with bioio, which is not installed: pip install objclass[bio]"
+        raise ImageError(message) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as metadata of a newer version
+        reader = module.Reader(path, **({} if suffix == ".nd2" else _BY_PLANE))
+        if scene:
+            reader.set_scene(scene)
+        yield reader
+
+
+def _pixels(reader: Any) -> Any:
+    """Lazy pixels with names of their axes; tiles of a scan are put together."""
+    is_scan = getattr(reader.dims, "M", 1) > 1
+    return reader.mosaic_xarray_dask_data if is_scan else reader.xarray_dask_data
+
+
+def _dims(name: str, lengths: dict[str, int]) -> str:
+    """The axes that matter, slowest first: T, Z, Y, X and C, or S where the samples are colours."""
+    colours = "S" if lengths.get("S", 1) > 1 and lengths.get("C", 1) == 1 else "C"
+    dims = "".join(dim for dim in "TZYX" + colours if dim in lengths)
+    other = [f"{dim}: {n}" for dim, n in lengths.items() if dim not in dims and n > 1]
+    if other:
+        message = f"{name}: has axes that are none of t, z, y, x, c ({', '.join(other)}): save it as OME-TIFF"
+        raise ImageError(message)
+    return dims
+
+
+def _pixel_size(reader: Any, axes: str) -> PixelSize | None:
+    try:
+        stated = reader.physical_pixel_sizes
+        sizes = {axis: float(getattr(stated, axis.upper()) or 0) for axis in "xyz"}
+    except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
+        return None
+    return known_pixel_size(sizes, dict.fromkeys("xyz", "um"), axes)

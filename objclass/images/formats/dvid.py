@@ -1,0 +1,25 @@
+"""DVID, the image server: its name is known, so that who asks for it is told what to do instead."""
+
+from objclass.core import AnyArray
+from objclass.images.writer import OutputImage
+
+
+class DvidWriter:
+    """Refuses every image before the run."""
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        raise NotImplementedError
+
+    chunks: tuple[int, ...] = ()
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str:
+        """Why, and what to use."""
+        return "sending images to a DVID server is not supported: write hdf5 or n5 and load that into DVID"
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Never called."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Never called."""

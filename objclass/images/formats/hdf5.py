@@ -1,0 +1,281 @@
+"""HDF5, as ilastik reads and writes it: a dataset with its axes in the attribute ``axistags``."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import product
+from tempfile import TemporaryFile
+from typing import Any
+from weakref import finalize
+
+import h5py
+import numpy as np
+
+from objclass.core import AXES, AnyArray, PixelSize
+from objclass.errors import ImageError, OutputError
+from objclass.images.attributes import attributes, element_size, stated_axes, stated_drange, tagged_size
+from objclass.images.chunked.grid import ChunkThreads, Grid, chunk_shape, deflated
+from objclass.images.chunked.packed import read_packed, unpacker
+from objclass.images.paths import listed
+from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
+from objclass.images.writer import OutputImage
+
+
+@dataclass(frozen=True)
+class Hdf5Store:
+    """A dataset; the file is open only while it is read."""
+
+    path: str
+    internal: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None = None
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the chunks that it touches are read."""
+        with _opened(self.path) as file:
+            dataset = file[self.internal]
+            unpack = unpacker(dataset)
+            if unpack is None:
+                pixels: AnyArray = dataset[region]
+                return pixels
+            now = os.stat(self.path)
+            key = (self.path, self.internal, now.st_ino, now.st_size, now.st_mtime_ns)
+            return read_packed(dataset, region, unpack, key)
+
+
+def open_dataset(path: str, internal: str = "") -> Source:
+    """Open a dataset; without a name the only one of 2 to 5 dimensions.
+
+    Raises
+    ------
+    ImageError
+        If it is no HDF5 file, or has no such dataset, or several and none was named.
+    """
+    with _opened(path) as file:
+        dataset = _find(file, path, internal)
+        name = dataset.name.strip("/")
+        shape = tuple(dataset.shape or ())
+        axes, axes_from = stated_axes(dataset.attrs, shape)
+        store = Hdf5Store(path, name, shape, dataset.dtype, dataset.chunks)
+        size = _pixel_size(dataset, axes)
+        return Source(f"{path}/{name}", store, axes, axes_from, stated_drange(dataset.attrs), size)
+
+
+def arrays_in(path: str) -> list[str]:
+    """Names of the datasets of 2 to 5 dimensions, sorted.
+
+    Raises
+    ------
+    ImageError
+        If it is no HDF5 file.
+    """
+    with _opened(path) as file:
+        return [d.name.strip("/") for d in _datasets(file) if is_image_shape(d.shape or ())]
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        is_hdf5 = h5py.is_hdf5(path)
+        what = f"is damaged: {reason(error)}" if is_hdf5 else "is not an HDF5 file"
+        message = f"{path}: {what}"
+        raise ImageError(message) from error
+    with file:
+        yield file
+
+
+def _datasets(file: Any) -> list[Any]:
+    found: list[Any] = []
+    file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    return sorted(found, key=lambda dataset: str(dataset.name))
+
+
+def _find(file: Any, path: str, internal: str) -> Any:
+    datasets = _datasets(file) if not internal else []
+    images = [dataset for dataset in datasets if is_image_shape(dataset.shape or ())]
+    if len(images) == 1:
+        return images[0]
+    if internal and isinstance(file.get(internal), h5py.Dataset):
+        return file[internal]
+    held = listed([_described(dataset) for dataset in images or _datasets(file)])
+    if internal:
+        message = f"{path}: there is no dataset '{internal}', expected one of {held}"
+    elif images:
+        message = f"{path}: which dataset? expected {path}/NAME with one of {held}"
+    else:
+        message = f"{path}: has no dataset of 2 to 5 dimensions; it holds {held}"
+    raise ImageError(message)
+
+
+def _described(dataset: Any) -> str:
+    return f"{dataset.name.strip('/')} {dataset.shape} {dataset.dtype}"
+
+
+def _pixel_size(dataset: Any, axes: str) -> PixelSize | None:
+    """By the first of: axistags; ``element_size_um``."""
+    elements = np.ravel(dataset.attrs.get("element_size_um", ()))
+    size = tagged_size(dataset.attrs, axes)
+    if size is None and elements.shape == (3,):
+        micrometres = dict(zip("zyx", elements, strict=True))
+        size = known_pixel_size(micrometres, dict.fromkeys("xyz", "um"), axes)
+    return size
+
+
+class Hdf5Writer:
+    """Writes a dataset with ilastik's attributes.
+
+    Chunks are written whole, in scan order, whatever the blocks were, so that the same image makes
+    the same bytes; blocks that come in scan order keep few of them waiting. Each pixel is to be
+    written once. Several writers may share a file; what else the ``previous`` file held is kept.
+
+    Raises
+    ------
+    OutputError
+        If the place of the dataset is inside another dataset.
+    """
+
+    _compression: tuple[str, int] | None = None
+    _pack: Callable[[AnyArray], Any] = staticmethod(np.ascontiguousarray)
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        self._previous = previous if previous and h5py.is_hdf5(previous) else None
+        self._internal = image.internal_path.strip("/")
+        if self._previous is not None:
+            with h5py.File(self._previous, "r") as file:
+                _refuse_inside_dataset(file, self._internal)
+        # a file that is there was begun by another output of this run
+        is_shared = os.path.exists(path)
+        self._file = h5py.File(path, "a" if is_shared else "w")
+        _refuse_inside_dataset(self._file, self._internal)
+        self._drop_scratch: Callable[[], Any] = lambda: None
+        self._dataset = self._sink = self._create(self._file, image)
+        if is_shared:  # chunks of several outputs by turns would lie as the blocks came
+            self._sink = self._create(self._open_scratch(path), image)
+        self.chunks: tuple[int, ...] = self._dataset.chunks
+        self._grid = Grid(image.shape, self.chunks, image.dtype)
+        self._packed: dict[tuple[int, ...], Future[Any]] = {}
+        self._order = self._scan(image)
+        self._turn = next(self._order, None)
+        self._threads = ChunkThreads(self._pack)
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """None: it holds any image."""
+        del image
+        return None
+
+    def _open_scratch(self, path: str) -> Any:
+        scratch = ExitStack()
+        self._drop_scratch = finalize(self, scratch.close)  # goes even if the run fails
+        file = TemporaryFile(dir=os.path.dirname(path) or ".")  # noqa: SIM115  closed with the stack
+        scratch.enter_context(file)
+        return scratch.enter_context(h5py.File(file, "w"))
+
+    def _create(self, file: Any, image: OutputImage) -> Any:
+        if self._internal in file:
+            del file[self._internal]
+        method, level = self._compression or (None, None)
+        dataset = file.create_dataset(
+            self._internal,
+            image.shape,
+            image.dtype,
+            chunks=chunk_shape(image.axes, image.shape, image.dtype),
+            compression=method,
+            compression_opts=level,
+            track_times=False,
+        )
+        _describe(dataset, image)
+        return dataset
+
+    def _scan(self, image: OutputImage) -> Iterator[tuple[int, ...]]:
+        grid = [range(-(-n // c)) for n, c in zip(image.shape, self._dataset.chunks, strict=True)]
+        slowest_first = sorted(range(len(grid)), key=lambda axis: AXES.index(image.axes[axis]))
+        place = {axis: position for position, axis in enumerate(slowest_first)}
+        for index in product(*(grid[axis] for axis in slowest_first)):
+            yield tuple(index[place[axis]] for axis in range(len(grid)))
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        for index, chunk in self._grid.add(region, block):
+            self._packed[index] = self._threads.put(chunk)
+        while self._turn in self._packed and self._packed[self._turn].done():
+            self._flush(self._turn)
+            self._turn = next(self._order, None)
+
+    def _flush(self, index: tuple[int, ...]) -> None:
+        start = tuple(part.start for part in self._grid.place(index))
+        self._sink.id.write_direct_chunk(start, self._packed.pop(index).result())
+
+    def close(self) -> None:
+        """Write what is left, take over what else the previous file held, and finish the file."""
+        try:
+            for index, chunk in self._grid.rest():
+                self._packed[index] = self._threads.put(chunk)
+            self._threads.close()
+            while self._turn is not None:
+                if self._turn in self._packed:
+                    self._flush(self._turn)
+                self._turn = next(self._order, None)
+            if self._sink != self._dataset:
+                _move_chunks(self._sink, self._dataset)
+            if self._previous is not None:
+                with h5py.File(self._previous, "r") as previous:
+                    _take_over(previous, self._file)
+        finally:
+            self._file.close()
+            self._drop_scratch()
+
+
+class CompressedHdf5Writer(Hdf5Writer):
+    """Writes a dataset with ilastik's attributes, compressed as ilastik does it."""
+
+    _compression = ("gzip", 1)
+    _pack = staticmethod(deflated)
+
+
+def _refuse_inside_dataset(file: Any, internal: str) -> None:
+    names = internal.split("/")
+    for above in ("/".join(names[:n]) for n in range(1, len(names))):
+        if isinstance(file.get(above), h5py.Dataset):
+            message = f"{file.filename}/{internal}: {above} is a dataset, expected a group"
+            raise OutputError(message)
+
+
+def _move_chunks(scratch: Any, dataset: Any) -> None:
+    """Copy chunks as they are, packed."""
+    scratch.file.flush()
+    for number in range(scratch.id.get_num_chunks()):
+        offset = scratch.id.get_chunk_info(number).chunk_offset
+        mask, packed = scratch.id.read_direct_chunk(offset)
+        dataset.id.write_direct_chunk(offset, packed, mask)
+
+
+def _describe(dataset: Any, image: OutputImage) -> None:
+    for name, value in attributes(image, image.axes).items():
+        dataset.attrs[name] = value
+    element = element_size(image.pixel_size)
+    if element is not None:
+        dataset.attrs["element_size_um"] = element
+    for dimension, axis in zip(dataset.dims, image.axes, strict=True):
+        dimension.label = axis
+
+
+def _take_over(old: Any, new: Any) -> None:
+    """Copy what the new group lacks."""
+    for name in old.attrs:
+        if name not in new.attrs:
+            new.attrs[name] = old.attrs[name]
+    for name in old:
+        link = old.get(name, getlink=True)
+        if name in new:
+            if isinstance(old.get(name), h5py.Group) and isinstance(new.get(name), h5py.Group):
+                _take_over(old[name], new[name])
+        elif isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+            new[name] = link
+        else:
+            old.copy(name, new, name)

@@ -1,0 +1,317 @@
+"""N5: a folder of blocks for each dataset, and attributes as ilastik writes them.
+
+https://github.com/saalfeldlab/n5#file-system-specification. N5 counts axes from the fastest one on:
+everything here is turned round, so that the last axis is the fastest. Pixels are big-endian.
+"""
+
+import bz2
+import json
+import lzma
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from objclass.core import AnyArray, PixelSize
+from objclass.errors import ImageError, OutputError
+from objclass.images.attributes import attributes, stated_axes, stated_drange, tagged_size, write_json
+from objclass.images.chunked.cache import CachedChunks
+from objclass.images.chunked.grid import ChunkThreads, Grid, chunk_shape, deflated, overlap
+from objclass.images.paths import listed, pick
+from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
+from objclass.images.writer import OutputImage
+
+_ATTRIBUTES = "attributes.json"
+
+_VERSION = "2.0.0"
+
+_NEEDED = ("dimensions", "blockSize", "dataType", "compression")
+"""Attributes that a dataset has, and a group has not."""
+
+_DENSE = 0
+"""Mode of blocks of pixels; others hold lists or objects."""
+
+
+def _unzstd(packed: bytes, size: int) -> bytes | bytearray:
+    import imagecodecs
+
+    return imagecodecs.zstd_decode(packed, out=size)
+
+
+def _unblosc(packed: bytes, size: int) -> bytes | bytearray:
+    import imagecodecs
+
+    return imagecodecs.blosc_decode(packed, out=size)
+
+
+_UNPACK: dict[str, Callable[[bytes, int], bytes | bytearray]] = {
+    "raw": lambda packed, _: packed,
+    "gzip": lambda packed, size: zlib.decompress(packed, 47, size),  # 47: gzip or zlib, whichever it is
+    "bzip2": lambda packed, _: bz2.decompress(packed),
+    "xz": lambda packed, _: lzma.decompress(packed),
+    "zstd": _unzstd,
+    "blosc": _unblosc,
+}
+"""Type of compression -> what unpacks so many bytes."""
+
+
+@dataclass(frozen=True)
+class N5Store:
+    """A dataset; no file is open between reads."""
+
+    folder: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: tuple[int, ...]
+    packing: str
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the blocks that it touches are read, absent ones are 0."""
+        os.stat(os.path.join(self.folder, _ATTRIBUTES))  # blocks may be absent, a dataset may not
+        grid = Grid(self.shape, self.blocks, self.dtype)
+        pixels = np.zeros([part.stop - part.start for part in region], self.dtype)
+
+        def fill(index: tuple[int, ...]) -> None:
+            place = grid.place(index)
+            source, target = overlap(place, region)
+            path = os.path.join(self.folder, *map(str, index[::-1]))
+            if os.path.exists(path):
+                pixels[target] = self._block(path, place)[source]
+
+        threads = ChunkThreads(fill)
+        try:
+            for index in grid.touched(region):
+                threads.put(index)
+        finally:
+            threads.close()
+        return pixels
+
+    def _block(self, path: str, place: tuple[slice, ...]) -> AnyArray:
+        with open(path, "rb") as file:
+            content = file.read()
+        mode, ndim = struct.unpack_from(">HH", content)
+        shape = struct.unpack_from(f">{ndim}I", content, 4)[::-1]
+        fits = ndim == len(place) and all(n >= p.stop - p.start for n, p in zip(shape, place, strict=True))
+        if mode != _DENSE or not fits:
+            message = f"{path}: is no block of pixels, or one of another size: is it damaged?"
+            raise ImageError(message)
+        unpacked = _UNPACK[self.packing](content[4 + 4 * ndim :], prod(shape) * self.dtype.itemsize)
+        return np.frombuffer(unpacked, self.dtype.newbyteorder(">"), prod(shape)).reshape(shape)
+
+
+def open_n5(path: str, internal: str = "") -> Source:
+    """Open a dataset; without a name the only one of 2 to 5 dimensions.
+
+    Raises
+    ------
+    ImageError
+        If there is no such dataset, or several and none was named, or it is packed in another way.
+    """
+    name = internal or pick(path, arrays_in(path), noun="dataset")
+    folder = os.path.join(path, name)
+    found = _read_json(folder)
+    if not _is_dataset(found):
+        held = listed([other for other, _ in _datasets(path)])
+        message = f"{path}: there is no dataset '{name}', expected one of {held}"
+        raise ImageError(message)
+    packing = str(found["compression"]["type"])
+    if packing not in _UNPACK:
+        message = f"{folder}: is packed with '{packing}', expected one of {', '.join(_UNPACK)}"
+        raise ImageError(message)
+    shape, blocks = _shape(found), tuple(int(n) for n in found["blockSize"][::-1])
+    axes, axes_from = stated_axes(found, shape)
+    stored = N5Store(folder, shape, np.dtype(str(found["dataType"])), blocks, packing)
+    size = tagged_size(found, axes) or _pixel_size(found, axes)
+    told = f"{path}/{name}".rstrip("/")
+    return Source(told, CachedChunks(stored, blocks), axes, axes_from, stated_drange(found), size)
+
+
+def arrays_in(path: str) -> list[str]:
+    """Names of the datasets of 2 to 5 dimensions, sorted."""
+    return [name for name, found in _datasets(path) if is_image_shape(_shape(found))]
+
+
+def _datasets(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for folder, subfolders, _ in os.walk(path):
+        found = _read_json(folder)
+        if _is_dataset(found):
+            subfolders.clear()  # blocks
+            name = os.path.relpath(folder, path).replace(os.sep, "/")
+            yield "" if name == "." else name, found
+        subfolders.sort()
+
+
+def _read_json(folder: str) -> dict[str, Any]:
+    try:
+        with open(os.path.join(folder, _ATTRIBUTES), encoding="utf-8") as file:
+            return dict(json.load(file))
+    except FileNotFoundError:  # groups need none
+        return {}
+    except (ValueError, TypeError) as error:
+        message = f"{folder}/{_ATTRIBUTES}: is damaged: {reason(error)}"
+        raise ImageError(message) from error
+
+
+def _is_dataset(found: Mapping[str, Any]) -> bool:
+    return set(_NEEDED) <= set(found)
+
+
+def _shape(found: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(n) for n in found["dimensions"][::-1])
+
+
+def _pixel_size(found: Mapping[str, Any], axes: str) -> PixelSize | None:
+    """By the first of: ``resolution`` and ``units``; ``pixelResolution`` of n5-viewer."""
+    try:
+        return _stated_size(found.get("resolution"), found, axes) or _stated_size(
+            found.get("pixelResolution"), found, axes, "downsamplingFactors"
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
+        return None
+
+
+def _stated_size(stated: Any, found: Mapping[str, Any], axes: str, factors: str = "") -> PixelSize | None:
+    """Lengths along the axes from the fastest on: of all, or of x, y and z only."""
+    if stated is None:
+        return None
+    lengths, units = stated, found.get("units", found.get("unit", "um"))
+    if isinstance(stated, Mapping):
+        lengths, units = stated["dimensions"], stated.get("unit", units)
+    letters = axes[::-1] if len(lengths) == len(axes) else "xyz"[: len(lengths)]
+    coarser = found.get(factors, [1] * len(lengths))
+    sizes = {a: float(n) * float(f) for a, n, f in zip(letters, lengths, coarser, strict=True)}
+    named = dict.fromkeys("xyz", units) if isinstance(units, str) else dict(zip(letters, units, strict=True))
+    return known_pixel_size(sizes, named, axes)
+
+
+def _gzipped(chunk: AnyArray) -> bytes:
+    """Pixels as a gzip file without time and name (RFC 1952): the zlib stream in other wrapping."""
+    stream = deflated(chunk)[2:-4]
+    header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+    return header + stream + struct.pack("<II", zlib.crc32(chunk.data), chunk.nbytes & 0xFFFFFFFF)
+
+
+class N5Writer:
+    """Writes a dataset into an N5 container, with ilastik's attributes.
+
+    Chunks of zeros only are left out, as N5 has it. Several writers may share a container; what else the
+    ``previous`` one held is kept. The same image makes the same files, whatever the blocks.
+
+    Raises
+    ------
+    OutputError
+        If the place of the dataset is inside another dataset.
+    """
+
+    _compression: dict[str, Any] = {"type": "raw"}  # noqa: RUF012  a constant
+    _pack: Callable[[AnyArray], bytes] = staticmethod(lambda chunk: chunk.tobytes())
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        self._path = path
+        self._previous = previous if previous and os.path.isdir(previous) else None
+        self._internal = image.internal_path.strip("/")
+        refusal = self.refusal(image)
+        if refusal:
+            message = f"{path}: n5 {refusal}"
+            raise OutputError(message)
+        for container in (path, self._previous):
+            if container is not None:
+                _refuse_inside_dataset(container, self._internal)
+        self.chunks = chunk_shape(image.axes, image.shape, image.dtype)
+        self._grid = Grid(image.shape, self.chunks, image.dtype)
+        self._threads = ChunkThreads(self._write_chunk)
+        write_json(os.path.join(path, self._internal), _ATTRIBUTES, self._attributes(image))
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """Why N5 cannot hold the image and what can."""
+        if image.dtype.kind not in "iuf" or image.dtype == np.float16:
+            return f"holds integers, float32 and float64, not {image.dtype}: use hdf5"
+        if {"", ".", ".."} & set(image.internal_path.strip("/").split("/")) or "\\" in image.internal_path:
+            return f"has no place '{image.internal_path}': expected names with / between them"
+        return None
+
+    def _attributes(self, image: OutputImage) -> dict[str, Any]:
+        return {
+            "dimensions": image.shape[::-1],
+            "blockSize": self._grid.chunks[::-1],
+            "dataType": image.dtype.name,
+            "compression": self._compression,
+            "axes": list(image.axes[::-1]),
+            **attributes(image, image.axes),
+        }
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        for index, chunk in self._grid.add(region, block):
+            self._threads.put(index, chunk)
+
+    def _write_chunk(self, index: tuple[int, ...], chunk: AnyArray) -> None:
+        if not chunk.any():
+            return
+        # at the end of the image chunks are cut
+        inside = chunk[tuple(slice(0, part.stop - part.start) for part in self._grid.place(index))]
+        header = struct.pack(f">HH{inside.ndim}I", _DENSE, inside.ndim, *inside.shape[::-1])
+        big_endian = np.ascontiguousarray(inside, inside.dtype.newbyteorder(">"))
+        path = os.path.join(self._path, self._internal, *map(str, index[::-1]))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(header + self._pack(big_endian))
+
+    def close(self) -> None:
+        """Finish the dataset and take over what else the previous container held."""
+        try:
+            for index, chunk in self._grid.rest():
+                self._threads.put(index, chunk)
+        finally:
+            self._threads.close()
+        write_json(self._path, _ATTRIBUTES, {"n5": _VERSION})
+        if self._previous is not None:
+            _take_over(self._previous, self._path)
+
+
+class CompressedN5Writer(N5Writer):
+    """Writes a dataset into an N5 container, compressed as ilastik does it."""
+
+    _compression = {"type": "gzip", "useZlib": False, "level": 1}  # noqa: RUF012  a constant
+    _pack = staticmethod(_gzipped)
+
+
+def _refuse_inside_dataset(container: str, internal: str) -> None:
+    names = internal.split("/")
+    for above in ("/".join(names[:n]) for n in range(len(names))):
+        if _is_dataset(_read_json(os.path.join(container, above))):
+            message = f"{container}/{internal}: {above or container} is a dataset, expected a group"
+            raise OutputError(message)
+
+
+def _take_over(old: str, new: str) -> None:
+    """Copy what the new group lacks."""
+    there = _read_json(new)
+    if _is_dataset(there):
+        return
+    kept = _read_json(old) | there
+    if kept:
+        write_json(new, _ATTRIBUTES, kept)
+    for name in sorted(os.listdir(old)):
+        source, target = os.path.join(old, name), os.path.join(new, name)
+        if os.path.isdir(source) and os.path.isdir(target):
+            _take_over(source, target)
+        elif os.path.isdir(source):
+            shutil.copytree(source, target, symlinks=True, copy_function=_linked)
+        elif not os.path.exists(target):
+            _linked(source, target)
+
+
+def _linked(source: str, target: str) -> None:
+    """The same file under another name, a copy where the disk knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

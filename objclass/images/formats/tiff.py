@@ -1,0 +1,437 @@
+"""TIFF with its dialects (ImageJ, OME, tifffile's own, plain pages) through tifffile.
+
+Reading goes strip by strip and tile by tile: the file is understood once, when it is opened; later
+reads only fetch and decode the segments that the region touches.
+"""
+
+import logging
+import os
+import struct
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, ClassVar
+from uuid import UUID
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from objclass.core import AnyArray, PixelSize, Stored
+from objclass.errors import ImageError
+from objclass.images.chunked.cache import CachedChunks
+from objclass.images.formats.plain import PlainFile, PlainStore, reserve
+from objclass.images.formats.plane import PlaneWriter, channels
+from objclass.images.source import Source, axes_by_shape, known_pixel_size
+from objclass.images.writer import OutputImage
+
+_JPEG = {6, 7, 33007, 34892}
+"""Compressions whose tables may stand outside the segments."""
+
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+
+# tifffile logs what we raise as errors or rightly ignore
+logging.getLogger("tifffile").addFilter(lambda _: not _quiet.get())
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tifffile.TiffFile]:
+    token = _quiet.set(True)
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except tifffile.TiffFileError as error:
+        message = f"{path}: is not a TIFF file, or a damaged one: {error}"
+        raise ImageError(message) from error
+    finally:
+        _quiet.reset(token)
+
+
+class Keyframe:
+    """tifffile's page that knows how the segments of all pages are cut and decoded.
+
+    Another process, to which it is sent, makes its own from the file.
+    """
+
+    def __init__(self, path: str, page: Any) -> None:
+        # the decoder is made on first access: here, where the file is open
+        self.path, self.page, self.decode = path, page, page.decode
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _keyframe_of, (self.path,)
+
+    @property
+    def segment_shape(self) -> tuple[int, int, int]:
+        """Planes, rows and columns of a strip or tile."""
+        if self.page.is_tiled:
+            return self.page.tiledepth, self.page.tilelength, self.page.tilewidth
+        return 1, self.page.rowsperstrip, self.page.imagewidth
+
+
+def _keyframe_of(path: str) -> Keyframe:
+    with _opened(path) as file:
+        return Keyframe(path, file.series[0].keyframe)
+
+
+@dataclass(frozen=True)
+class SegmentedStore:
+    """One page that is cut into strips or tiles.
+
+    Parameters
+    ----------
+    offsets, counts
+        Where the segments are, in bytes.
+    keyframe
+        How they are cut and decoded.
+    tables
+        What the decoder needs besides.
+    axes
+        tifffile's letters.
+    """
+
+    path: str
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    keyframe: Keyframe
+    tables: dict[str, Any]
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the segments that it touches are read."""
+        part = dict(zip(self.axes, region, strict=True))
+        box = self._box(part)
+        pixels = self._read_box(box)
+        shape, within = list(self.shape), list(region)
+        for axis, extent, length in zip("SYX", box, (0, 2, 3), strict=True):
+            if axis in part and not (axis == "S" and self._is_interleaved):
+                place = self.axes.index(axis)
+                shape[place] = pixels.shape[length]
+                within[place] = slice(part[axis].start - extent.start, part[axis].stop - extent.start)
+        return pixels.reshape(shape)[tuple(within)]
+
+    @property
+    def _is_interleaved(self) -> bool:
+        return bool(self.keyframe.page.shaped[0] == 1)
+
+    def _box(self, part: dict[str, slice]) -> tuple[slice, slice, slice]:
+        """Samples, rows and columns of the segments that are touched."""
+        samples, _, length, width, _ = self.keyframe.page.shaped
+        _, height, across = self.keyframe.segment_shape
+        planes = slice(0, samples) if self._is_interleaved else part.get("S", slice(0, samples))
+        return planes, _rounded(part["Y"], height, length), _rounded(part["X"], across, width)
+
+    def _read_box(self, box: tuple[slice, slice, slice]) -> AnyArray:
+        """Pixels of the box, whole in depth: sample, z, y, x, sample."""
+        _, depth, length, width, contiguous = self.keyframe.page.shaped
+        deep, height, across = self.keyframe.segment_shape
+        samples, rows, columns = box
+        sides = [part.stop - part.start for part in box]
+        pixels = np.full(
+            (sides[0], depth, *sides[1:], contiguous), self.keyframe.page.nodata, self.dtype
+        )  # fmt: skip
+        layers = -(-depth // deep)
+        numbers = (
+            (plane * -(-length // height) + y) * -(-width // across) + x
+            for plane in range(samples.start * layers, samples.stop * layers)
+            for y in range(rows.start // height, -(-rows.stop // height))
+            for x in range(columns.start // across, -(-columns.stop // across))
+        )
+        for segment, (s, z, y, x, _) in self._decode(numbers):
+            top, left = y - rows.start, x - columns.start
+            target = pixels[s - samples.start, z : z + deep, top : top + height, left : left + across]
+            target[...] = segment[tuple(slice(0, n) for n in target.shape)]
+        return pixels
+
+    def _decode(self, numbers: Iterable[int]) -> Iterator[tuple[AnyArray, tuple[int, ...]]]:
+        with open(self.path, "rb") as file:
+            for number in numbers:
+                offset, count = int(self.offsets[number]), int(self.counts[number])
+                if not (offset and count):  # left out on purpose: sparse files do so
+                    continue
+                file.seek(offset)
+                segment, place, _ = self.keyframe.decode(file.read(count), number, **self.tables)
+                yield segment, place
+
+
+def _rounded(part: slice, side: int, length: int) -> slice:
+    """Widened to whole segments."""
+    return slice(part.start // side * side, min(-(-part.stop // side) * side, length))
+
+
+@dataclass(frozen=True)
+class PagedStore:
+    """Pages of one shape; the first axes count them."""
+
+    pages: tuple[Stored, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region, from the pages that it touches."""
+        ahead = len(self.shape) - len(self.pages[0].shape)
+        numbers = np.arange(len(self.pages)).reshape(self.shape[:ahead])[region[:ahead]]
+        planes = [self.pages[number].read(region[ahead:]) for number in numbers.ravel()]
+        return np.stack(planes).reshape(*numbers.shape, *planes[0].shape)
+
+
+@dataclass(frozen=True)
+class WholeStore:
+    """What tifffile has to put together itself: read whole, cut afterwards."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region."""
+        return _whole(self.path, os.stat(self.path).st_mtime_ns)[region].copy()
+
+
+# block after block must not pay for the whole again
+@lru_cache(maxsize=2)
+def _whole(path: str, _stamp: int) -> AnyArray:
+    with _opened(path) as file:
+        return np.asarray(file.series[0].asarray())
+
+
+def open_tiff(path: str, internal: str = "") -> Source:
+    """Open a TIFF file that holds one image, of however many pages.
+
+    Raises
+    ------
+    ImageError
+        If it is no TIFF file, a truncated one, or holds several images.
+    """
+    del internal  # axes tell its pages apart, not names
+    with _opened(path) as file:
+        if len(file.series) != 1:
+            held = "; ".join(f"{s.name} {s.shape} {s.dtype}".strip() for s in file.series[:8])
+            message = f"{path}: holds {len(file.series)} images, expected one: {held}"
+            raise ImageError(message)
+        _refuse_broken_chain(path, file)
+        series = file.series[0]
+        axes, axes_from = _axes(series)
+        store = _store(path, file, series)
+        return Source(path, store, axes, axes_from, None, _pixel_size(file, axes))
+
+
+def _axes(series: Any) -> tuple[str, str]:
+    if "Q" in series.axes:  # tifffile's letter for an axis that nobody named
+        return axes_by_shape(series.shape), "shape"
+    return str(series.axes).lower().translate(str.maketrans("si", "ct")), "TIFF"
+
+
+def _store(path: str, file: Any, series: Any) -> Stored:
+    shape, dtype = tuple(int(n) for n in series.shape), np.dtype(series.dtype)
+    page, ahead = series.keyframe, _axes_ahead(series)
+    if ahead is None or series.transform is not None or page.dtype != dtype:
+        return WholeStore(path, shape, dtype)
+    if series.dataoffset is not None and not series.is_multifile:
+        return _plain(path, file, series.dataoffset, shape, dtype)
+    keyframe, letters = Keyframe(path, page), series.axes[ahead:]
+    frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
+    pages = tuple(_page(frame, keyframe, letters, shape[ahead:], dtype) for frame in frames)
+    stored = PagedStore(pages, shape, dtype) if ahead else pages[0]
+    if page.is_final or page.compression == 1:  # nothing to unpack
+        return stored
+    chunks = {"Y": keyframe.segment_shape[1], "X": keyframe.segment_shape[2]}
+    if page.shaped[0] > 1:  # each sample has segments of its own
+        chunks["S"] = 1
+    sides = (chunks.get(axis, n) for axis, n in zip(letters, shape[ahead:], strict=True))
+    return CachedChunks(stored, (*(1,) * ahead, *sides))
+
+
+def _axes_ahead(series: Any) -> int | None:
+    """How many axes count pages; None if pages and axes do not match in the plain way."""
+    for ahead in range(len(series.shape)):
+        if prod(series.shape[:ahead]) == len(series):
+            letters, size = series.axes[ahead:], prod(series.shape[ahead:])
+            plain = {"Y", "X"} <= set(letters) and size == series.keyframe.size
+            return ahead if plain else None
+    return None
+
+
+def _refuse_missing(path: str, number: int, frame: Any) -> Any:
+    if frame is None:
+        message = f"{path}: page {number} is missing: is it in another file of the same set?"
+        raise ImageError(message)
+    return frame
+
+
+def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stored:
+    page, file = keyframe.page, frame.parent
+    path = keyframe.path if file is page.parent else str(file.filehandle.path)  # of another file of the set
+    if page.is_final:
+        return _plain(path, file, frame.dataoffsets[0], shape, dtype)
+    offsets = np.asarray(frame.dataoffsets, np.int64)
+    counts = np.asarray(frame.databytecounts, np.int64)
+    expected = prod(page.chunked)
+    if min(len(offsets), len(counts)) < expected:
+        message = f"{path}: a page has {len(offsets)} of {expected} segments: is it damaged?"
+        raise ImageError(message)
+    _refuse_truncated(path, int((offsets + counts).max()), file.filehandle.size)
+    tables = {}
+    if page.compression in _JPEG:
+        tables = {"jpegtables": frame.jpegtables, "jpegheader": page.jpegheader}
+    return SegmentedStore(path, offsets, counts, keyframe, tables, axes, shape, dtype)
+
+
+def _plain(path: str, file: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PlainStore:
+    _refuse_truncated(path, offset + prod(shape) * dtype.itemsize, file.filehandle.size)
+    return PlainStore(path, offset, shape, dtype.newbyteorder(file.byteorder))
+
+
+def _refuse_truncated(path: str, needed: int, size: int) -> None:
+    if needed > size:
+        message = f"{path}: is truncated: {size} bytes, its pixels go on to {needed}"
+        raise ImageError(message)
+
+
+def _refuse_broken_chain(path: str, file: Any) -> None:
+    """Refuse a file whose last page points beyond its end: tifffile would just stop there."""
+    tiff, handle, last = file.tiff, file.filehandle, file.pages[-1]
+    if not last.offset:  # a page that tifffile made up
+        return
+    handle.seek(last.offset)
+    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(tags * tiff.tagsize, 1)
+    pointer = handle.read(tiff.offsetsize)
+    if len(pointer) == tiff.offsetsize:
+        (following,) = struct.unpack(tiff.offsetformat, pointer)
+        _refuse_truncated(path, following, handle.size)
+
+
+def _pixel_size(file: Any, axes: str) -> PixelSize | None:
+    try:
+        if file.is_ome:
+            return _ome_pixel_size(file.ome_metadata, axes)
+        if file.is_imagej:
+            return _imagej_pixel_size(file, axes)
+    except (ValueError, TypeError, KeyError, ET.ParseError):  # it is not worth failing for
+        return None
+    return None
+
+
+def _ome_pixel_size(text: str, axes: str) -> PixelSize | None:
+    root = ET.fromstring(text)  # noqa: S314  tifffile has parsed it already
+    pixels = next((e for e in root.iter() if e.tag.endswith("}Pixels")), None)
+    if pixels is None:
+        return None
+    keys = {axis: f"PhysicalSize{axis.upper()}" for axis in "xyz"}
+    sizes = {axis: float(pixels.get(key, 0)) for axis, key in keys.items()}
+    units = {axis: pixels.get(f"{key}Unit", "µm") for axis, key in keys.items()}
+    known = known_pixel_size(sizes, units, axes)
+    return known if known is not None and known.unit else None
+
+
+def _imagej_pixel_size(file: Any, axes: str) -> PixelSize | None:
+    meta, tags = file.imagej_metadata, file.pages[0].tags
+    unit = str(meta.get("unit", ""))
+    sizes = {"z": float(meta.get("spacing", 1))}  # ImageJ writes a spacing that is not 1
+    for axis, key in (("x", "XResolution"), ("y", "YResolution")):
+        pixels, units = tags[key].value
+        sizes[axis] = units / pixels if pixels else 0.0
+    given = {axis: str(meta.get(f"{axis}unit", unit)) for axis in "xyz"}
+    known = known_pixel_size(sizes, given, axes)
+    return known if known is not None and known.unit else None
+
+
+class TiffWriter(PlaneWriter):
+    """Writes a TIFF file of one plane, of any number of channels, rows y and columns x."""
+
+    format: ClassVar[str] = "tiff"
+
+    def _begin(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> AnyArray:
+        count = shape[2]
+        is_colour = count == len("rgb") and dtype in (np.uint8, np.uint16)
+        self._map: Any = tifffile.memmap(
+            self._path,
+            shape=shape if count > 1 else shape[:2],
+            dtype=dtype.newbyteorder("<"),
+            byteorder="<",
+            photometric="rgb" if is_colour else "minisblack",
+            planarconfig=None if count == 1 else "contig",
+            metadata=None,
+            ome=False,
+            software="objclass",
+        )
+        reserve(self._path)
+        return self._map.reshape(shape)
+
+    def close(self) -> None:
+        """Finish the file."""
+        del self._plane, self._map
+
+
+class MultipageTiffWriter:
+    """Writes an OME-TIFF file: a page for each t, z and c, in this order, whatever the axes."""
+
+    layout = "tzcyx"
+    """The order in which pixels lie in the file: blocks that lie so need not be moved."""
+
+    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+        del previous  # the file holds one image: nothing of an older one is kept
+        self._axes = image.axes
+        self.chunks = (1,) * len(image.axes)
+        lengths = dict(zip(image.axes, image.shape, strict=True))
+        mapped: Any = tifffile.memmap(
+            path,
+            shape=tuple(lengths.get(axis, 1) for axis in "tzcyx"),
+            dtype=image.dtype.newbyteorder("<"),
+            byteorder="<",
+            photometric="minisblack",
+            metadata=_ome(image),
+            ome=True,
+            software="objclass",
+        )
+        self._file = PlainFile(path, mapped.offset, mapped.shape, mapped.dtype)
+
+    @classmethod
+    def refusal(cls, image: OutputImage) -> str | None:
+        """Why an OME-TIFF file cannot hold the image and what can."""
+        if image.dtype.str[1:] not in _OME_DTYPES:
+            return f"holds 8 to 32 bits and float64, not {image.dtype}: use hdf5"
+        return None
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        given = dict(zip(self._axes, region, strict=True))
+        target = tuple(given.get(axis, slice(0, 1)) for axis in "tzcyx")
+        present = [axis for axis in "tzcyx" if axis in self._axes]
+        missing = tuple("tzcyx".index(axis) for axis in "tzcyx" if axis not in present)
+        ordered = block.transpose([self._axes.index(axis) for axis in present])
+        self._file.write(target, np.expand_dims(ordered, missing))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+_OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}
+
+
+def _ome(image: OutputImage) -> dict[str, Any]:
+    # tifffile's own would differ from run to run
+    found: dict[str, Any] = {"axes": "TZCYX", "UUID": f"urn:uuid:{UUID(int=0)}", "Creator": "objclass"}
+    size = image.pixel_size
+    if size is not None:
+        unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
+        for axis in [axis for axis in "xyz" if axis in image.axes]:  # of planes, nobody stated a z
+            key = f"PhysicalSize{axis.upper()}"
+            found |= {key: getattr(size, axis), f"{key}Unit": unit}
+    if len(image.names) == channels(image) and not image.labels:
+        found["Channel"] = {"Name": list(image.names)}
+        if len(image.colors) == len(image.names):
+            found["Channel"]["Color"] = [_ome_color(color) for color in image.colors]
+    return found
+
+
+def _ome_color(color: tuple[int, int, int]) -> int:
+    """Red, green, blue and an opaque alpha as the bytes of a signed number, as OME has it."""
+    return int.from_bytes((*color, 255), signed=True)

@@ -1,0 +1,238 @@
+"""Zarr, versions 2 and 3: plain arrays, and OME-Zarr images, as folders or zipped.
+
+https://ngff.openmicroscopy.org/0.5/ says what a multiscale image, its axes and its scales are; version
+0.5 keeps this under the key ``ome``, the older ones beside it. Of several scales the first, the finest,
+is read unless another is named.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from objclass.core import AXES, AnyArray, PixelSize
+from objclass.errors import ImageError
+from objclass.images.chunked.cache import CachedChunks
+from objclass.images.paths import is_zarr, listed, pick
+from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
+
+_KINDS = {"time": "t", "channel": "c"}
+"""Types of axes whose name may be anything."""
+
+_OLDEST_AXES = "tczyx"
+"""Of versions 0.1 and 0.2, which do not name them."""
+
+
+@dataclass(frozen=True)
+class ZarrStore:
+    """An array in a store; no file is open between reads."""
+
+    path: str
+    internal: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the chunks that it touches are read."""
+        with _opened(self.path) as store:
+            return np.asarray(_node(store, self.path, self.internal)[region])
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What OME-Zarr says of an array: the image that it is a scale of, and which."""
+
+    image: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+
+    @property
+    def axes(self) -> str:
+        """Letters of the axes, as far as they have one."""
+        stated = self.image.get("axes", _OLDEST_AXES)
+        named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in stated]
+        return "".join(_KINDS.get(axis.get("type", ""), str(axis["name"]).lower()) for axis in named)
+
+    def pixel_size(self) -> PixelSize | None:
+        """The product of the scale of the dataset and that of all datasets."""
+        axes = self.axes
+        scale = _scale_of(self.dataset) * _scale_of(self.image)
+        units = {
+            axis["name"].lower(): str(axis.get("unit", ""))
+            for axis in self.image.get("axes", ())
+            if isinstance(axis, Mapping)
+        }
+        sizes = dict(zip(axes, np.broadcast_to(scale, len(axes)).tolist(), strict=True))
+        known = known_pixel_size(sizes, units, axes)
+        return known if known is not None and known.unit else None
+
+
+def open_zarr(path: str, internal: str = "") -> Source:
+    """Open an array, or the image that a group holds: its finest scale, or its only array.
+
+    Raises
+    ------
+    ImageError
+        If it is no store, or there is no such array, or several and none was named.
+    """
+    root, inside = _root(path, internal)
+    with _opened(root) as store:
+        found = _find(store, root, inside)
+        array = _node(store, root, found)
+        shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+        scale = _scale(store, root, found)
+        axes, axes_from = _axes(array, scale)
+        chunks = tuple(array.chunks)
+    size = _pixel_size(scale)
+    picked = found.removeprefix(inside).strip("/")
+    name = "/".join(part for part in (root, found) if part)
+    stored = CachedChunks(ZarrStore(root, found, shape, dtype), chunks)
+    return Source(name, stored, axes, axes_from, None, size, picked)
+
+
+def arrays_in(path: str) -> list[str]:
+    """Names of the arrays of 2 to 5 dimensions, sorted.
+
+    Raises
+    ------
+    ImageError
+        If it is no store.
+    """
+    with _opened(path) as store:
+        return _arrays(_node(store, path, ""))
+
+
+def _root(path: str, internal: str) -> tuple[str, str]:
+    """The outermost group: what is above an array says what it is."""
+    path, above = path.rstrip("/" + os.sep), os.path.dirname(path.rstrip("/" + os.sep))
+    if not above or not os.path.isdir(path) or not is_zarr(above):
+        return path, internal
+    return _root(above, "/".join(part for part in (os.path.basename(path), internal) if part))
+
+
+@cache
+def _folder() -> Any:
+    """zarr's store of files, but for files without content: it takes empty shards for absent ones."""
+    from zarr.storage import LocalStore
+
+    class Folder(LocalStore):
+        async def get(self, key: str, *args: Any, **options: Any) -> Any:
+            content = await super().get(key, *args, **options)
+            if content is not None and len(content) == 0:
+                message = f"{key} is empty"
+                raise ValueError(message)
+            return content
+
+    return Folder
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    from zarr.storage import ZipStore
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as files beside the arrays that are none of its business
+        if os.path.isdir(path):
+            yield _folder()(path, read_only=True)
+            return
+        with ZipStore(path, mode="r") as store:
+            yield store
+
+
+def _node(store: Any, path: str, internal: str) -> Any:
+    import zarr
+
+    try:
+        return zarr.open(store, path=internal, mode="r")
+    except FileNotFoundError as error:
+        if not internal:
+            message = f"{path}: is no Zarr store"
+            raise ImageError(message) from error
+        message = f"{path}: there is no array '{internal}', expected one of {listed(arrays_in(path))}"
+        raise ImageError(message) from error
+
+
+def _ome(node: Any) -> dict[str, Any]:
+    attributes = dict(node.attrs)
+    return dict(attributes.get("ome", attributes))
+
+
+def _find(store: Any, path: str, internal: str) -> str:
+    """Name of the array that a name stands for."""
+    import zarr
+
+    node = _node(store, path, internal)
+    if isinstance(node, zarr.Array):
+        return internal
+    ome = _ome(node)
+    if "multiscales" in ome:
+        return _joined(internal, ome["multiscales"][0]["datasets"][0]["path"])
+    if "plate" in ome or "well" in ome:
+        message = f"{path}: is a {'plate' if 'plate' in ome else 'well'}: name a field, such as {path}/A/1/0"
+        raise ImageError(message)
+    if "bioformats2raw.layout" in ome:
+        return _find(store, path, _joined(internal, pick(path, _series(node))))
+    return _joined(internal, pick(path, _arrays(node)))
+
+
+def _series(node: Any) -> list[str]:
+    """Images of what bioformats2raw wrote: listed, or else numbered."""
+    listed_there = _ome(node["OME"]).get("series") if "OME" in node else None
+    return list(listed_there or sorted(name for name in node.group_keys() if name != "OME"))
+
+
+def _arrays(node: Any) -> list[str]:
+    import zarr
+
+    if isinstance(node, zarr.Array):
+        return [""] if is_image_shape(node.shape) else []
+    members = node.members(max_depth=None)
+    return sorted(n for n, item in members if isinstance(item, zarr.Array) and is_image_shape(item.shape))
+
+
+def _joined(*names: str) -> str:
+    return "/".join(name.strip("/") for name in names if name.strip("/"))
+
+
+def _scale(store: Any, path: str, internal: str) -> _Scale | None:
+    """The nearest group above the array that has it among its scales."""
+    names = internal.split("/") if internal else []
+    for depth in range(len(names) - 1, -1, -1):
+        above, rest = "/".join(names[:depth]), "/".join(names[depth:])
+        for image in _ome(_node(store, path, above)).get("multiscales", ()):
+            for dataset in image["datasets"]:
+                if dataset["path"].strip("/") == rest:
+                    return _Scale(image, dataset)
+    return None
+
+
+def _axes(array: Any, scale: _Scale | None) -> tuple[str, str]:
+    if scale is not None:
+        return scale.axes, "OME-Zarr"
+    for names, origin in (
+        (getattr(array.metadata, "dimension_names", None), "dimension_names"),
+        (array.attrs.get("_ARRAY_DIMENSIONS"), "_ARRAY_DIMENSIONS"),  # what xarray writes
+    ):
+        letters = [str(name).lower() for name in names or ()]
+        if letters and set(letters) <= set(AXES):
+            return "".join(letters), origin
+    return axes_by_shape(array.shape), "shape"
+
+
+def _scale_of(described: Mapping[str, Any]) -> AnyArray:
+    scale = np.ones(1)
+    for transformation in described.get("coordinateTransformations", ()):
+        if transformation.get("type") == "scale":
+            scale = scale * np.asarray(transformation["scale"], np.float64)
+    return scale
+
+
+def _pixel_size(scale: _Scale | None) -> PixelSize | None:
+    try:
+        return scale.pixel_size() if scale is not None else None
+    except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
+        return None

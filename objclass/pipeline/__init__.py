@@ -1,0 +1,1 @@
+"""One lane, from its images to a table and classes."""

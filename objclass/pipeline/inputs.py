@@ -1,0 +1,196 @@
+"""The lanes: which image belongs to which, and what their axes are."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isclose
+from pathlib import Path
+
+from objclass import images
+from objclass.core import Image, Lane, PixelSize
+from objclass.errors import ImageError, UsageError
+from objclass.project.model import Project
+
+log = logging.getLogger("objclass")
+
+OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
+"""Roles of the image that says where the objects are."""
+
+MAXIMUM_ROLES = 3
+"""Raw data, objects, atlas."""
+
+_ROUNDING = 1e-4
+"""Part by which pixel sizes differ that formats have rounded."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was given for each role, lane after lane.
+
+    Parameters
+    ----------
+    paths
+        Role -> one entry for each lane.
+    axes
+        Axes of the first role, the second, …; one entry stands for all. None, or no entry: those of the
+        file. Empty: nothing is said, and the training lane is asked.
+    stack_along
+        The axis along which several files become one image.
+    ignore_training_axes
+        Whether files say their axes themselves, rather than the training lane.
+    """
+
+    paths: Mapping[str, Sequence[str]]
+    axes: tuple[str | None, ...] = ()
+    stack_along: str = "z"
+    ignore_training_axes: bool = False
+
+    def axes_of(self, role: str) -> str | None:
+        """Forced axes of a role, None if there are none."""
+        if len(self.axes) == 1:
+            return self.axes[0]
+        place = {"raw_data": 0, "atlas": 2}.get(role, 1)
+        return self.axes[place] if place < len(self.axes) else None
+
+
+def open_lanes(inputs: Inputs, project: Project | None) -> list[Lane]:
+    """Open the headers of all images and pair them to lanes."""
+    role = object_role(inputs, project)
+    if len(inputs.axes) > MAXIMUM_ROLES:
+        message = f"--input_axes of {len(inputs.axes)} entries: more entries than roles"
+        raise UsageError(message)
+    raws, objects = inputs.paths.get("raw_data", ()), inputs.paths.get(role, ())
+    if len(raws) != len(objects) and (raws or project is not None):
+        message = (
+            f"{len(raws)} for --raw_data and {len(objects)} for --{role}: expected as many of each, one "
+            'for each lane (quote globs: "stack/*.png" is one lane)'
+        )
+        raise UsageError(message)
+    atlases = inputs.paths.get("atlas", ())
+    if len(atlases) not in (0, len(objects)):
+        message = f"{len(atlases)} for --atlas and {len(objects)} for --{role}: expected as many, or none"
+        raise UsageError(message)
+    lanes = []
+    for number, path in enumerate(objects):
+        raw = _open(raws[number], "raw_data", inputs, project) if raws else None
+        atlas = _open(atlases[number], "atlas", inputs, project) if atlases else None
+        nickname, directory = images.dataset_name(raws[number] if raws else path)
+        lanes.append(Lane(raw, _open(path, role, inputs, project), role, nickname, directory, atlas))
+    return lanes
+
+
+def warn_of_pixel_sizes(lanes: Sequence[Lane]) -> None:
+    """Say so where the inputs of a lane state different pixel sizes, and which is taken."""
+    for lane in lanes:
+        stated = [(image, image.pixel_size) for image in lane.images if image.pixel_size is not None]
+        taken = lane.pixel_size
+        if taken is None or all(_is_same(size, taken, lane.objects.ndim) for _, size in stated):
+            continue
+        told = ", ".join(f"{_described(size, lane.objects.ndim)} in {image.name}" for image, size in stated)
+        log.warning(
+            "pixel sizes differ: %s; %s is taken (--pixel_size says what it is)",
+            told, _described(taken, lane.objects.ndim),
+        )  # fmt: skip
+
+
+def _is_same(a: PixelSize, b: PixelSize, ndim: int) -> bool:
+    close = (isclose(p, q, rel_tol=_ROUNDING) for p, q in zip(a.spacing(ndim), b.spacing(ndim), strict=True))
+    return a.unit == b.unit and all(close)
+
+
+def _described(size: PixelSize, ndim: int) -> str:
+    lengths = ",".join(f"{axis}={n:g}" for axis, n in zip("zyx"[-ndim:], size.spacing(ndim), strict=True))
+    return lengths + size.unit
+
+
+def object_role(inputs: Inputs, project: Project | None) -> str:
+    """The role of the images that say where objects are.
+
+    Raises
+    ------
+    UsageError
+        If a role is given that the workflow does not have, or none, or several.
+    """
+    given = [role for role in OBJECT_ROLES if inputs.paths.get(role)]
+    if project is not None:
+        wrong = [role for role in given if role != project.role]
+        if wrong:
+            message = (
+                f"--{wrong[0]}: {project.path} is of the workflow '{project.workflow}', whose inputs are "
+                f"--raw_data and --{project.role}"
+            )
+            raise UsageError(message)
+        return project.role
+    if len(given) != 1:
+        told = " and ".join(f"--{role}" for role in given) or "none"
+        message = (
+            f"{told} given: without --project, expected one of "
+            f"{', '.join(f'--{role}' for role in OBJECT_ROLES)}"
+        )
+        raise UsageError(message)
+    return given[0]
+
+
+def _open(path: str, role: str, inputs: Inputs, project: Project | None) -> Image:
+    """Open an image with the axes that win: forced, else of the training lane, else of the file."""
+    stack = inputs.stack_along
+    if inputs.axes:
+        return images.open_image(path, axes=inputs.axes_of(role), stack_along=stack)
+    own = images.open_image(path, stack_along=stack)
+    if project is None or inputs.ignore_training_axes:
+        return own
+    return with_training_axes(own, role, project)
+
+
+def with_training_axes(own: Image, role: str, project: Project) -> Image:
+    """The same image with the axes of the project's last training lane, where they fit its shape.
+
+    Raises
+    ------
+    ImageError
+        If they do not.
+    """
+    trained = project.training_axes(role)
+    if trained is None or trained == own.axes:
+        return own
+    if len(trained) != len(own.axes):
+        return _fit_training_axes(own, trained, role)
+    if own.axes_from != "shape":
+        log.warning(
+            "%s states axes %s; the axes of the training lane, %s, are used "
+            "(--ignore_training_axistags keeps those of the file)", own.name, own.axes, trained,
+        )  # fmt: skip
+    return replace(own, axes=trained, axes_from="the training lane", pixel_size=None)
+
+
+def _fit_training_axes(own: Image, trained: str, role: str) -> Image:
+    """Axes of the file, where those of the training lane differ from them by singletons only."""
+    lengths = dict(zip(own.axes, own.stored.shape, strict=True))
+    extra = [axis for axis in own.axes if axis not in trained and lengths[axis] > 1]
+    if not extra:
+        return own  # a singleton axis more or less is never an error
+    message = (
+        f"{role.replace('_', ' ')} {own.name} of shape {own.stored.shape} (axes {own.axes} from "
+        f"{own.axes_from}) does not fit the axes {trained} that the project was trained with: "
+        "--ignore_training_axistags uses those of the file, --input_axes says what they are"
+    )
+    raise ImageError(message)
+
+
+def distinct_names(lanes: Sequence[Lane]) -> list[str]:
+    """Nickname of each lane, or the shortest end of its path that tells lanes of one name apart."""
+    parts = [(*Path(lane.directory).parts, lane.nickname) for lane in lanes]
+    names = [lane.nickname for lane in lanes]
+    for depth in range(2, max((len(p) for p in parts), default=1) + 1):
+        times = Counter(names)
+        names = [
+            Path(*part[-depth:]).as_posix() if times[name] > 1 else name
+            for part, name in zip(parts, names, strict=True)
+        ]
+    times, seen = Counter(names), Counter[str]()
+    for i, name in enumerate(names):
+        if times[name] > 1:  # one image twice
+            seen[name] += 1
+            names[i] = f"{name}#{seen[name]}"
+    return names

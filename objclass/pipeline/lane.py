@@ -1,0 +1,120 @@
+"""One lane, time step by time step, from pixels to classes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from objclass.compute.limits import Limits
+from objclass.compute.timings import Timings
+from objclass.core import AnyArray, FeatureTable, FloatArray, Image, Lane, Objects, Predictions, concatenate
+from objclass.features.engine import measure
+from objclass.features.frame import Frame
+from objclass.images.blockwise import box_reader, timed
+from objclass.pipeline.plan import Plan
+from objclass.segmentation.find import find_objects
+
+CENTER = ("Default features", "RegionCenter")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Results for one time step."""
+
+    t: int
+    objects: Objects
+    table: FeatureTable
+    predictions: Predictions | None
+
+
+def run_lane(lane: Lane, plan: Plan, clock: "Clock | None" = None) -> Iterator[Step]:
+    """Walk a lane, time step by time step; the clock is told where the time went."""
+    clock = clock or Clock()
+    lane = replace(
+        lane,
+        objects=timed(lane.objects, clock.within),
+        raw=timed(lane.raw, clock.within) if lane.raw is not None else None,
+    )
+    for t in range(lane.objects.shape[0]):
+        clock.restart()
+        objects = find_objects(lane, t, plan.threshold, plan.limits, clock.within)
+        clock.lap("segment")
+        table = measure_step(lane, plan, t, objects)
+        clock.lap("features")
+        predictions = plan.project.classify(table, plan.limits.jobs) if plan.project is not None else None
+        clock.lap("classify")
+        yield Step(t, objects, table, predictions)
+
+
+def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTable:
+    """The table of one time step."""
+    frame = Frame(
+        objects,
+        box_reader(lane.raw, t, plan.limits) if lane.raw is not None else None,
+        lane.channels,
+        plan.spacing(objects.ndim),
+        plan.margin,
+        plan.limits,
+    )
+    values: dict[Any, FloatArray] = dict(measure(frame, plan.features))
+    given = {"original_oid": objects.original} if objects.original is not None else {}
+    if lane.atlas is not None:
+        given |= atlas_values(lane.atlas, t, values[CENTER], plan.limits)
+    return FeatureTable(np.full(objects.count, t), np.arange(1, objects.count + 1), values, given)
+
+
+def given_columns(lane: Lane) -> list[str]:
+    """Columns that come with the objects of a lane."""
+    label_image = ["original_oid"] if lane.role == "label_image" else []
+    return label_image + (_atlas_columns(lane.atlas) if lane.atlas is not None else [])
+
+
+def _atlas_columns(atlas: Image) -> list[str]:
+    channels = atlas.shape[4]
+    return ["AtlasMapping"] if channels == 1 else [f"AtlasMapping_{c}" for c in range(channels)]
+
+
+def atlas_values(atlas: Image, t: int, center: FloatArray, limits: Limits) -> dict[str, AnyArray]:
+    """Value of the atlas at the rounded centre (x, y(, z)) of each object, by column."""
+    read = box_reader(atlas, t, limits)
+    x, y, *z = np.rint(center).astype(int).T
+    depth = z[0] if z else np.zeros_like(y)
+    found = np.zeros((len(x), atlas.shape[4]), atlas.dtype)
+    for slab in limits.slabs(atlas.shape[1:4]):
+        here = (depth >= slab.z) & (depth < slab.stop_z) & (y >= slab.y) & (y < slab.stop_y)
+        if here.any():
+            pixels = read(slab.within(atlas.shape[1:4]))
+            found[here] = pixels[depth[here] - slab.z, y[here] - slab.y, x[here]]
+    return {name: found[:, c] for c, name in enumerate(_atlas_columns(atlas))}
+
+
+class Clock:
+    """Seconds spent on named parts, one after the other; ``within`` them, of all threads, on others."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.within = Timings()
+        self._last = perf_counter()
+
+    def restart(self) -> None:
+        """What has passed since the last lap is counted nowhere."""
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        """What has passed since the last lap was spent on ``name``."""
+        now = perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+def collect(
+    measured: Sequence[tuple[FeatureTable, Predictions | None]],
+) -> tuple[FeatureTable, Predictions | None]:
+    """Tables and predictions of the time steps of a lane, one after the other."""
+    found = [predictions.probabilities for _, predictions in measured if predictions is not None]
+    return (
+        concatenate([table for table, _ in measured]),
+        Predictions(np.concatenate(found)) if found else None,
+    )

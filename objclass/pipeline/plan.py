@@ -1,0 +1,143 @@
+"""What to do with every lane, and whether a lane fits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from objclass.compute.limits import ALL, Limits
+from objclass.core import Lane, PixelSize
+from objclass.errors import ImageError, ProjectError, UsageError
+from objclass.features.contract import Feature, feature_set
+from objclass.project.model import Project
+from objclass.segmentation.labelling import check_first_block
+from objclass.settings import ThresholdSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do with every lane.
+
+    Parameters
+    ----------
+    features
+        All features to measure.
+    shown
+        Those that the table shows, in this order.
+    threshold
+        How prediction maps are cut.
+    margin
+        Neighbourhood along x, y(, z) in pixels.
+    project
+        Classifies; None only measures.
+    pixel_size
+        What the user states; it overrides what the images say.
+    limits
+        Memory, blocks and threads; they change no result.
+    """
+
+    features: tuple[Feature, ...]
+    shown: tuple[Feature, ...]
+    threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
+    margin: tuple[int, ...] = ()
+    project: Project | None = None
+    pixel_size: PixelSize | None = None
+    limits: Limits = ALL
+
+    def spacing(self, ndim: int) -> tuple[float, ...]:
+        """Extents of a pixel that features see, (y, x) or (z, y, x): 1 unless the user states others.
+
+        A forest was trained in pixels; and what a file says must not turn a column ``area`` from pixels
+        to µm² behind the user's back.
+        """
+        size = self.pixel_size if self.project is None else None
+        return (size or PixelSize()).spacing(ndim)
+
+
+def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | None = None) -> Plan:
+    """What a project asks for.
+
+    The table shows the default features first, then the others in sorted order; those that the forest
+    does without are left out where an image cannot have them (a skeleton in 3D).
+    """
+    defaults: Mapping[str, Feature] = feature_set("Default features") or {}
+    features = [
+        feature
+        for feature in project.features()
+        if feature.key in project.selected
+        or all(feature.fits(lane.objects.ndim, lane.channels) for lane in lanes)
+    ]
+    by_key = {feature.key: feature for feature in features}
+    shown = [by_key[key] for key in project.shown() if key in by_key]
+    chosen = {feature.name for feature in shown if feature.set_name == "Standard Object Features"}
+    extra = [f for name, f in defaults.items() if name not in chosen]
+    return Plan(
+        tuple(dict.fromkeys([*features, *defaults.values()])),
+        (*extra, *shown),
+        project.threshold,
+        project.margin,
+        project,
+        pixel_size,
+    )
+
+
+def check_lane(lane: Lane, plan: Plan) -> None:
+    """Find what headers and a first look can tell before the run.
+
+    Raises
+    ------
+    ImageError, ProjectError, UsageError
+        With what does not fit.
+    """
+    if lane.role == "prediction_maps":
+        _check_channels(lane, plan.threshold)
+    else:
+        check_first_block(lane.objects)
+        if lane.objects.shape[4] > 1:
+            message = (
+                f"{lane.role.replace('_', ' ')} {lane.objects.name} has {lane.objects.shape[4]} "
+                f"channels (axes {lane.objects.axes} from {lane.objects.axes_from}): expected one "
+                "(wrong --input_axes?)"
+            )
+            raise ImageError(message)
+    check_features(lane, plan)
+
+
+def check_features(lane: Lane, plan: Plan) -> None:
+    """Refuse a lane whose features would not be those that are asked for.
+
+    Raises
+    ------
+    ProjectError, UsageError
+        With what does not fit.
+    """
+    if plan.project is not None and plan.project.forest is not None:
+        given = lane.raw or lane.objects
+        told = f"{given.name} {given.stored.shape} with axes {given.axes} from {given.axes_from}"
+        plan.project.check_columns(lane.objects.ndim, lane.channels, told)
+    _check_margin(lane, plan)
+    if lane.raw is None and any(f.looks_at_pixels for f in plan.features):
+        message = f"{lane.objects.name}: the features look at raw data: give --raw_data"
+        raise UsageError(message)
+
+
+def _check_margin(lane: Lane, plan: Plan) -> None:
+    around = any(feature.scope != "object" for feature in plan.features)
+    ndim = lane.objects.ndim
+    if around and (len(plan.margin) < ndim or min(plan.margin[:ndim]) <= 0):
+        message = (
+            f"{lane.objects.name} is {ndim}D: its neighbourhood features need a margin above 0 along each "
+            f"axis, x, y(, z): {plan.margin} is stored"
+        )
+        raise ProjectError(message)
+
+
+def _check_channels(lane: Lane, threshold: ThresholdSettings) -> None:
+    channels = lane.objects.shape[4]
+    used = {threshold.channel}
+    if threshold.method != "simple":
+        used.add(threshold.core_channel)
+    if max(used) >= channels:
+        message = (
+            f"prediction maps {lane.objects.name} have {channels} channels (axes {lane.objects.axes} "
+            f"from {lane.objects.axes_from}): channel {max(used)} is asked for (counted from 0)"
+        )
+        raise ImageError(message)

@@ -1,0 +1,173 @@
+"""What is in an ``.ilp`` file, of any workflow."""
+
+import os
+import re
+from collections.abc import Callable
+from glob import has_magic, iglob
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from objclass.errors import ProjectError, UsageError
+from objclass.features.contract import Key
+from objclass.project.ilp_read import (
+    read_colors,
+    read_export,
+    read_features,
+    read_forest,
+    read_labels,
+    read_lanes,
+    read_names,
+    read_table,
+    read_threshold,
+)
+from objclass.project.ilp_values import DAMAGE, WORKFLOW_CLASSES, one_line, opened, stored_group, stored_text
+from objclass.project.model import WORKFLOWS
+
+
+def inspect_project(path: str) -> dict[str, Any]:
+    """What is in a project of any workflow, as plain values; what cannot be read is said in its place.
+
+    Raises
+    ------
+    ProjectError
+        If the file is no HDF5 file.
+    """
+    with opened(path) as file:
+        workflow = stored_text(file.get("workflowName"), "")
+        workflow = WORKFLOW_CLASSES.get(workflow, workflow)
+        told: dict[str, Any] = {
+            "path": path,
+            "workflow": workflow,
+            "ilastik_version": stored_text(file.get("ilastikVersion"), ""),
+            "parts": sorted(file),
+        }
+        for name, read in _PARTS.items():
+            told[name] = _tried(read, file, WORKFLOWS.get(workflow, ""))
+        return {name: _encodable(part) for name, part in told.items()}
+
+
+def _encodable(value: Any) -> Any:
+    """The same with a question mark for what no encoding knows: h5py returns odd bytes as surrogates."""
+    if isinstance(value, bytes):  # the name of a member that is no UTF-8
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(part) for name, part in value.items()}
+    return [_encodable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _tried(read: Callable[[h5py.File, str], Any], file: h5py.File, role: str) -> Any:
+    """A part of a project, or what is wrong with it."""
+    try:
+        return read(file, role)
+    except (ProjectError, UsageError, OSError, *DAMAGE) as fault:
+        return {"fault": one_line(fault) or type(fault).__name__}
+
+
+def _report_classes(file: h5py.File, _: str) -> list[dict[str, Any]]:
+    """Name, colour and labels (lane -> time step -> objects) of each class."""
+    for applet in ("ObjectClassification", "PixelClassification"):
+        if applet in file:
+            group = file[applet]
+            names, colors = read_names(group.get("LabelNames")), read_colors(group.get("LabelColors"))
+            labels = read_labels(group.get("LabelInputs"))
+            return [
+                {
+                    "name": name,
+                    "color": list(colors[k - 1]) if k <= len(colors) else None,
+                    "labels": {
+                        lane: {t: int((given == k).sum()) for t, given in steps.items()}
+                        for lane, steps in labels.items()
+                    },
+                }
+                for k, name in enumerate(names, 1)
+            ]
+    return []
+
+
+def _report_threshold(file: h5py.File, role: str) -> dict[str, Any] | None:
+    if role != "prediction_maps" and "ThresholdTwoLevels" not in file:
+        return None
+    return vars(read_threshold(file.get("ThresholdTwoLevels"), "prediction_maps"))
+
+
+def _report_features(file: h5py.File, _: str) -> dict[str, Any]:
+    computed: tuple[Key, ...] = ()
+    margin: tuple[int, ...] = ()
+    if "ObjectExtraction/Features" in file:
+        computed, margin = read_features(stored_group(file, "ObjectExtraction/Features"))
+    selected: tuple[Key, ...] = ()
+    if "ObjectClassification/SelectedFeatures" in file:
+        selected = read_features(stored_group(file, "ObjectClassification/SelectedFeatures"))[0]
+    return {
+        "computed": _by_plugin(computed),
+        "selected": _by_plugin(selected),
+        "margin": list(margin),
+    }
+
+
+def _by_plugin(keys: tuple[Key, ...]) -> dict[str, list[str]]:
+    return {plugin: [n for p, n in keys if p == plugin] for plugin in dict.fromkeys(p for p, _ in keys)}
+
+
+def _report_forest(file: h5py.File, _: str) -> dict[str, int] | None:
+    forest = read_forest(file.get("ObjectClassification/ClassifierForests"))
+    if forest is None:
+        return None
+    return {
+        "trees": forest.trees, "columns": forest.columns, "classes": forest.classes, "depth": forest.depth
+    }  # fmt: skip
+
+
+def _report_export(file: h5py.File, _: str) -> dict[str, Any]:
+    group = file.get("Object Information Export", file.get("Prediction Export"))
+    return {name: value for name, value in vars(read_export(group)).items() if value is not None}
+
+
+def _report_table(file: h5py.File, _: str) -> dict[str, Any] | None:
+    table = read_table(file.get("ObjectClassification/ExportSettings"))
+    return vars(table) if table is not None else None
+
+
+def _report_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
+    """What it was trained on, and whether it is found from where the project is."""
+    folder = Path(file.filename).resolve().parent
+    return [
+        {
+            role: {
+                "path": given.path,
+                "axes": given.axes,
+                "shape": list(given.shape),
+                "found": _found(folder / _file_part(given.path)),
+            }
+            for role, given in lane.items()
+        }
+        for lane in read_lanes(file.get("Input Data"))
+    ]
+
+
+def _found(path: Path) -> bool:
+    """Whether there is such a file; wildcards count in its name only: those in folders can take forever."""
+    if has_magic(path.name) and not has_magic(str(path.parent)):
+        return any(iglob(str(path)))
+    return os.path.exists(path)
+
+
+def _file_part(path: str) -> str:
+    """The path without what follows the suffix of an HDF5 file, of several paths the first."""
+    first = path.split(os.pathsep, 1)[0]
+    return re.sub(r"(\.(?:h5|hdf5|ilp|n5|npz))/.*", r"\1", first)
+
+
+_PARTS: dict[str, Callable[[h5py.File, str], Any]] = {
+    "classes": _report_classes,
+    "threshold": _report_threshold,
+    "features": _report_features,
+    "forest": _report_forest,
+    "export": _report_export,
+    "table": _report_table,
+    "lanes": _report_lanes,
+}

@@ -1,0 +1,155 @@
+"""Write a `Project` in ilastik's layout."""
+
+import os
+from typing import Any
+
+import h5py
+import numpy as np
+
+from objclass.features.contract import Key
+from objclass.forest import Forest, encode
+from objclass.images.attributes import axistags
+from objclass.project.ilp_values import THRESHOLD_METHODS
+from objclass.project.model import ROLE_NAMES, Project, TableSettings, TrainingInput
+from objclass.settings import EXPORT_DEFAULTS, ProjectThreshold
+
+VERSION = "1.4.2"
+"""What we say wrote a project of ours: ilastik opens none without a version that it knows."""
+
+FOREST_CLASS = (
+    b"clazyflow.classifiers.parallelVigraRfLazyflowClassifier\nParallelVigraRfLazyflowClassifier\np0\n."
+)
+"""Names vigra's forest; ilastik expects this very text, and we never run it."""
+
+
+def write_project(path: str, project: Project) -> None:
+    """Write a project that ilastik opens, predicts with and retrains.
+
+    The same project gives the same bytes. The root ``time`` is `SOURCE_DATE_EPOCH`, or left out.
+    """
+    with h5py.File(path, "w", libver=("earliest", "v110"), track_order=False) as file:
+        file["ilastikVersion"] = VERSION.encode()
+        file["workflowName"] = project.workflow.encode()
+        if "SOURCE_DATE_EPOCH" in os.environ:
+            file["time"] = os.environ["SOURCE_DATE_EPOCH"].encode()
+        _write_inputs(file.create_group("Input Data"), project)
+        if project.role == "prediction_maps":
+            _write_threshold(_storage(file, "ThresholdTwoLevels"), project.threshold)
+        extraction = _storage(file, "ObjectExtraction")
+        _write_features(extraction.create_group("Features"), project.computed, project.margin)
+        _write_classification(_storage(file, "ObjectClassification"), project)
+        export = _storage(file, "Object Information Export")
+        for name, value in (
+            ("OutputFilenameFormat", EXPORT_DEFAULTS.output_filename_format),
+            ("OutputFormat", EXPORT_DEFAULTS.output_format),
+            ("OutputInternalPath", EXPORT_DEFAULTS.output_internal_path),
+        ):
+            export[name] = str(value).encode()
+
+
+def _storage(file: h5py.File, name: str) -> h5py.Group:
+    """A group with the ``StorageVersion`` without which ilastik passes it over."""
+    group = file.create_group(name)
+    group["StorageVersion"] = b"0.1"
+    return group
+
+
+def _write_list(group: h5py.Group, name: str, values: Any) -> None:
+    group[name] = values
+    group[name].attrs["isEmpty"] = np.bool_(False)
+
+
+def _write_inputs(group: h5py.Group, project: Project) -> None:
+    roles = ["raw_data", project.role, "atlas"]
+    group["StorageVersion"] = b"0.2"
+    group["Role Names"] = [ROLE_NAMES[role].encode() for role in roles]
+    group.create_group("local_data")
+    for number, lane in enumerate(project.lanes):
+        for role in roles:
+            info = group.create_group(f"infos/lane{number:04d}/{ROLE_NAMES[role]}")
+            if role in lane:
+                _write_info(info, lane[role])
+
+
+def _write_info(info: h5py.Group, given: TrainingInput) -> None:
+    info["__class__"] = b"RelativeFilesystemDatasetInfo"
+    info["filePath"] = given.path.encode()
+    info["location"] = b"FileSystem"
+    info["nickname"] = given.nickname.encode()
+    info["axistags"] = axistags(given.axes).encode()
+    info["shape"] = np.array(given.shape, np.int64)
+    info["allowLabels"] = np.bool_(True)
+    info["normalizeDisplay"] = np.bool_(False)
+    info["display_mode"] = b"default"
+
+
+def _write_threshold(group: h5py.Group, threshold: ProjectThreshold) -> None:
+    numbers = {name: number for number, name in THRESHOLD_METHODS.items()}
+    group["CurOperator"] = numbers[threshold.method]
+    group["Channel"] = threshold.channel
+    group["CoreChannel"] = threshold.core_channel
+    group["LowThreshold"] = float(threshold.threshold)
+    group["HighThreshold"] = float(threshold.core_threshold)
+    group["MinSize"] = threshold.min_size
+    group["MaxSize"] = threshold.max_size if threshold.max_size is not None else 2**62
+    for axis, sigma in zip("xyz", threshold.sigmas, strict=True):
+        group[f"SmootherSigma/{axis}"] = float(sigma)
+
+
+def _write_features(group: h5py.Group, keys: tuple[Key, ...], margin: tuple[int, ...]) -> None:
+    for plugin, name in keys:
+        leaf = group.create_group(f"{plugin}/{name}")
+        if name.endswith("neighborhood"):
+            leaf["margin"] = np.array(margin, np.int64)
+
+
+def _write_classification(group: h5py.Group, project: Project) -> None:
+    names = np.array([name.encode() for name in project.classes], dtype=h5py.string_dtype())
+    _write_list(group, "LabelNames", names)
+    for colors in ("LabelColors", "PmapColors"):
+        _write_list(group, colors, np.array(project.colors, np.int64).reshape(-1, 3))
+    group["MaxNumObj"] = len(project.classes) - 1
+    _write_features(group.create_group("SelectedFeatures"), project.selected, project.margin)
+    for lane, steps in project.labels.items():
+        for t, classes in steps.items():
+            group[f"LabelInputs/{lane:04d}/{t}"] = np.asarray(classes, np.float64)
+    if project.forest is not None:
+        _write_forest(group.create_group("ClassifierForests"), project.forest)
+    if project.table is not None:
+        group["ExportSettings"] = np.void(_table_pickle(project.table))
+        group["ExportSettings"].attrs["version"] = 1
+
+
+def _write_forest(group: h5py.Group, forest: Forest) -> None:
+    labels = np.arange(1, forest.classes + 1, dtype=np.uint32)
+    group["known_labels"] = labels
+    group["pickled_type"] = FOREST_CLASS
+    root = group.create_group("Forest0000")
+    root.attrs["vigra_random_forest_version"] = 0.1
+    options = {"tree_count_": forest.trees, "predict_weighted_": float(forest.weighted)}
+    stated = {"column_count_": forest.columns, "class_count_": forest.classes}
+    for name, value in options.items():
+        root[f"_options/{name}"] = np.array([value], np.float64)
+    for name, value in stated.items():
+        root[f"_ext_param/{name}"] = np.array([value], np.float64)
+    root["_ext_param/labels"] = labels
+    digits = len(str(max(forest.trees - 1, 0)))
+    for number, (topology, parameters) in enumerate(encode(forest)):
+        tree = root.create_group(f"Tree_{number:0{digits}d}")
+        tree["topology"] = topology
+        tree["parameters"] = parameters
+
+
+def _table_pickle(table: TableSettings) -> bytes:
+    """The settings of the table as the protocol 0 pickle, text, that ilastik expects to find."""
+
+    def text(value: str) -> str:
+        plain = value.replace("\\", "\\u005c").replace("\n", "\\u000a")
+        return f"V{plain.encode('raw_unicode_escape').decode('latin-1')}\n"
+
+    settings = (
+        f"(d{text('file type')}{text(table.file_type)}s{text('file path')}{text(table.path)}s"
+        f"{text('compression')}(ds"
+    )
+    features = "(l" + "".join(f"{text(name)}a" for name in table.features)
+    return f"({settings}{features}t.".encode("latin-1")

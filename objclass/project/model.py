@@ -1,0 +1,236 @@
+"""The project: everything that was decided at training time, from whatever file it comes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import FeatureTable, Predictions
+from objclass.errors import ProjectError
+from objclass.features.contract import Feature, Key, feature_set
+from objclass.forest import Forest
+from objclass.settings import ExportSettings, ProjectThreshold
+
+WORKFLOWS = {
+    "Object Classification (from binary image)": "segmentation_image",
+    "Object Classification (from prediction image)": "prediction_maps",
+    "Object Classification (from label image)": "label_image",
+}
+"""Name of a workflow -> the role of its second input."""
+
+ROLE_NAMES = {
+    "raw_data": "Raw Data",
+    "segmentation_image": "Segmentation Image",
+    "prediction_maps": "Prediction Maps",
+    "label_image": "Label Image",
+    "atlas": "Atlas",
+}
+
+COORD_MAXIMUM = ("Standard Object Features", "Coord<Maximum>")
+
+MAXIMUM_CLASSES = 255
+"""Class images have 8 bits."""
+
+MISSING_VALUE = 0.0
+"""What the forest is told of a feature that is not finite."""
+
+
+@dataclass(frozen=True)
+class TrainingInput:
+    """One image that the project was trained on."""
+
+    path: str
+    axes: str
+    shape: tuple[int, ...] = ()
+    nickname: str = ""
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """The table that was set up in ilastik: its type, path template and features."""
+
+    file_type: str
+    path: str
+    features: tuple[str, ...]
+    margin: int = 0
+    """Pixels around the pictures of objects, in HDF5."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a trained project says.
+
+    Parameters
+    ----------
+    path
+        Where it was read.
+    workflow, version
+        Name of the workflow; version of the program that wrote it.
+    role
+        Of the second input: ``segmentation_image``, ``prediction_maps`` or ``label_image``.
+    classes, colors
+        Names of the classes, in order; (r, g, b) of each, as far as stored.
+    computed
+        Keys of the features that ilastik computed, in order of the table.
+    selected
+        Keys of the features that the forest looks at, in the order of its columns.
+    margin
+        Neighbourhood along x, y(, z) in pixels; empty if no feature needs one.
+    forest
+        None if the project was saved without one.
+    threshold
+        How prediction maps are cut.
+    labels
+        Class of each annotated object: lane -> time step -> array indexed by object id.
+    export, table
+        Stored settings of result images and table.
+    lanes
+        What it was trained on: for each lane, role -> input.
+    """
+
+    path: str
+    workflow: str
+    version: str
+    role: str
+    classes: tuple[str, ...]
+    computed: tuple[Key, ...]
+    selected: tuple[Key, ...]
+    margin: tuple[int, ...] = ()
+    forest: Forest | None = field(default=None, repr=False)
+    threshold: ProjectThreshold = field(default_factory=ProjectThreshold)
+    colors: tuple[tuple[int, int, int], ...] = ()
+    labels: Mapping[int, Mapping[int, NDArray[Any]]] = field(default_factory=dict, repr=False)
+    export: ExportSettings = field(default_factory=ExportSettings)
+    table: TableSettings | None = None
+    lanes: tuple[Mapping[str, TrainingInput], ...] = ()
+
+    def training_axes(self, role: str) -> str | None:
+        """Axes of a role in the last lane that the project was trained on."""
+        if not self.lanes or role not in self.lanes[-1]:
+            return None
+        return self.lanes[-1][role].axes or None
+
+    def features(self) -> list[Feature]:
+        """All features to measure: those of the forest, then what else the table shows.
+
+        Raises
+        ------
+        ProjectError
+            If the forest needs a feature that there is not; all of them are listed.
+        """
+        missing = [f"{s}: {name}" for s, name in self.selected if find(s, name) is None]
+        if missing:
+            message = f"{self.path} selects features that objclass does not have: {', '.join(missing)}"
+            raise ProjectError(" ".join(message.splitlines()))
+        wanted = dict.fromkeys([*self.selected, *self.shown()])
+        found = {key: find(*key) for key in wanted}
+        return [feature for feature in found.values() if feature is not None]
+
+    def shown(self) -> list[Key]:
+        """Keys of the features that the table shows.
+
+        Those listed in the stored settings of the table, else all that were computed and are not of
+        the kind "in object and neighborhood"; always those of the forest.
+        """
+        keys = list(self.computed)
+        if self.table:
+            listed = set(self.table.features)
+            keys = [key for key in keys if listed & {key[1], getattr(find(*key), "title", key[1])}]
+        keys = [key for key in keys if not key[1].endswith("in object and neighborhood")]
+        return sorted({*keys, *self.selected})
+
+    @property
+    def inclusive_maximum(self) -> bool:
+        """Whether the forest has learned ``Coord<Maximum>`` as the last coordinate, not the one after it.
+
+        ilastik changed it in October 2019, between 1.3.3post2 and 1.3.3post3.
+        """
+        found = re.match(r"(\d+)\.(\d+)\.?(\d*)(?:post(\d+))?", self.version)
+        if found is None or COORD_MAXIMUM not in self.selected:
+            return False
+        return tuple(int(part or 0) for part in found.groups()) < (1, 3, 3, 3)
+
+    def matrix(self, table: FeatureTable) -> NDArray[np.float32]:
+        """Rows for the forest: columns of the selected features, what is not finite set to 0."""
+        columns = [table.values[key].astype(np.float32) for key in self.selected]
+        if self.inclusive_maximum:
+            columns[self.selected.index(COORD_MAXIMUM)] -= np.float32(1)
+        rows = np.concatenate([np.zeros((len(table), 0), np.float32), *columns], axis=1)
+        return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
+
+    def classify(self, table: FeatureTable, jobs: int = 1) -> Predictions:
+        """Class probabilities of all objects of the table.
+
+        Raises
+        ------
+        ProjectError
+            If the project has no forest, or the table another number of columns.
+        """
+        found = self.check_trained().predict(self.matrix(table), jobs).probabilities
+        absent = len(self.classes) - found.shape[1]
+        return Predictions(np.pad(found, ((0, 0), (0, max(absent, 0)))))
+
+    def check_trained(self) -> Forest:
+        """The forest.
+
+        Raises
+        ------
+        ProjectError
+            If there is none.
+        """
+        if self.forest is None:
+            message = (
+                f"{self.path} holds no trained classifier: open it in ilastik, turn on Live Update and "
+                "save it"
+            )
+            raise ProjectError(message)
+        return self.forest
+
+    def check_columns(self, ndim: int, channels: int, given: str) -> None:
+        """Refuse images whose features are not those that the forest was trained on.
+
+        Parameters
+        ----------
+        ndim, channels
+            Of the image: 2 or 3 dimensions, channels of the raw data.
+        given
+            How the image is told to the user.
+
+        Raises
+        ------
+        ProjectError
+            With both, and which features or how many columns there are too few.
+        """
+        forest = self.check_trained()
+        needed = [feature for feature in self.features() if feature.key in self.selected]
+        unfit = [feature.name for feature in needed if not feature.fits(ndim, channels)]
+        width = sum(int(np.prod(f.extents(ndim, channels), dtype=int)) for f in needed)
+        if not unfit and width == forest.columns:
+            return
+        why = f"{width} feature columns, {forest.columns} expected"
+        if unfit:
+            why = f"not defined for it: {', '.join(unfit[:5])}"
+        message = (
+            f"{given} is {ndim}D with {channels} channels: {why}; {self.path} was trained on "
+            f"{self._trained_on()} (wrong --input_axes?)"
+        )
+        raise ProjectError(message)
+
+    def _trained_on(self) -> str:
+        raws = [lane["raw_data"] for lane in self.lanes if "raw_data" in lane]
+        told = [f"{raw.path} {raw.shape or ''} with axes {raw.axes}" for raw in raws]
+        return "; ".join(told) or "images it does not name"
+
+
+def find(set_name: str, name: str) -> Feature | None:
+    """A feature by key, None if there is none."""
+    found = feature_set(set_name)
+    return found.get(name) if found is not None else None
+
+
+def sorted_keys(features: Sequence[Feature]) -> tuple[Key, ...]:
+    """Keys in the order of a forest's columns: by set, then by name (plain code points)."""
+    return tuple(sorted(feature.key for feature in features))

@@ -1,0 +1,134 @@
+"""Seeded region growing, as in ilastik's identity-preserving hysteresis thresholding.
+
+Seeds grow over their direct neighbours, cheapest voxel first. A neighbour gets its label when it is
+queued, not when its turn comes, so there is a rim of one voxel below the threshold; and of voxels of
+equal cost the order in the queue decides, so the queue is part of the definition: the binary heap of
+libstdc++ (``push_heap``, ``pop_heap``), which looks at costs alone.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.kernels import Kernels
+
+Ints = list[int] | NDArray[np.integer[Any]]
+Floats = list[float] | NDArray[np.floating[Any]]
+
+kernel = Kernels(
+    globals(),
+    repays_loading=10_000,
+    repays_compiling=300_000,
+    signature=("uint32*", "float32*", "float64", "int64", "int64", "int64", "float32*", "int64*"),
+)
+
+
+def grow(seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32) -> NDArray[np.uint32]:
+    """Grow seeds until the cheapest voxel in the queue costs more than ``limit``.
+
+    Parameters
+    ----------
+    seeds
+        Label image (z, y, x), 0 where nothing is yet.
+    cost
+        Of each voxel, float32, the same shape.
+    limit
+        The end.
+
+    Returns
+    -------
+    numpy.ndarray
+        Label image of the grown seeds.
+    """
+    _, height, width = seeds.shape
+    sizes = seeds.size, height, width
+    compiled = kernel.choose(int(np.count_nonzero(cost <= limit)))
+    if compiled:
+        labels = seeds.flatten()
+        costs, places = np.empty(seeds.size, np.float32), np.empty(seeds.size, np.int64)
+        compiled(labels, np.ascontiguousarray(cost).ravel(), float(limit), *sizes, costs, places)
+        return labels.reshape(seeds.shape)
+    flat = seeds.ravel().tolist()
+    flood(flat, cost.ravel().tolist(), float(limit), *sizes, [0.0] * seeds.size, [0] * seeds.size)
+    return np.array(flat, np.uint32).reshape(seeds.shape)
+
+
+@kernel
+def rise(costs: Floats, places: Ints, hole: int, cost: float, place: int) -> None:
+    """libstdc++'s ``push_heap``, the least cost on top: the hole moves up while what is above costs more."""
+    while hole > 0:
+        above = (hole - 1) // 2
+        if not costs[above] > cost:
+            break
+        costs[hole], places[hole] = costs[above], places[above]
+        hole = above
+    costs[hole], places[hole] = cost, place
+
+
+@kernel
+def pop(costs: Floats, places: Ints, size: int) -> None:
+    """libstdc++'s ``pop_heap``, which leaves ``size``: the hole sinks to a leaf, the last element rises there."""
+    hole = child = 0
+    while child < (size - 1) // 2:
+        child = 2 * (child + 1)
+        if costs[child] > costs[child - 1]:
+            child -= 1
+        costs[hole], places[hole] = costs[child], places[child]
+        hole = child
+    if size % 2 == 0 and child == (size - 2) // 2:
+        child = 2 * child + 1
+        costs[hole], places[hole] = costs[child], places[child]
+        hole = child
+    rise(costs, places, hole, costs[size], places[size])
+
+
+@kernel
+def flood(  # noqa: C901, PLR0912 (six neighbours)
+    labels: Ints, cost: Floats, limit: float, size: int, height: int, width: int, costs: Floats, places: Ints
+) -> None:
+    """Grow the labels in place; both arrays are flat, in C order of z, y, x.
+
+    ``costs`` and ``places`` are room for the queue: each of the voxels enters it once at most.
+    """
+    plane, queued = height * width, 0
+    for p in range(size):
+        if labels[p] == 0:
+            continue
+        x, y = p % width, p // width % height
+        if (
+            (p >= plane and labels[p - plane] == 0)
+            or (y > 0 and labels[p - width] == 0)
+            or (x > 0 and labels[p - 1] == 0)
+            or (x < width - 1 and labels[p + 1] == 0)
+            or (y < height - 1 and labels[p + width] == 0)
+            or (p + plane < size and labels[p + plane] == 0)
+        ):
+            rise(costs, places, queued, cost[p], p)
+            queued += 1
+    while queued > 0:
+        now, p = costs[0], places[0]
+        if now > limit:
+            break
+        queued -= 1
+        pop(costs, places, queued)
+        x, y = p % width, p // width % height
+        for k in range(6):  # z - 1, y - 1, x - 1, x + 1, y + 1, z + 1
+            if k == 0 and p >= plane:
+                q = p - plane
+            elif k == 1 and y > 0:
+                q = p - width
+            elif k == 2 and x > 0:
+                q = p - 1
+            elif k == 3 and x < width - 1:
+                q = p + 1
+            elif k == 4 and y < height - 1:
+                q = p + width
+            elif k == 5 and p + plane < size:
+                q = p + plane
+            else:
+                continue
+            if labels[q] == 0:
+                labels[q] = labels[p]
+                rise(costs, places, queued, max(cost[q], now), q)
+                queued += 1

@@ -1,0 +1,116 @@
+"""Where a label image is kept while it is made slab by slab: in memory, or on scratch."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.kernels import Kernels
+from objclass.compute.limits import CACHED_TILE_BYTES, Limits
+from objclass.compute.scratch import Scratch
+from objclass.compute.slabs import Box, Slab
+from objclass.compute.threads import ordered
+from objclass.compute.tiles import TILE_VOXELS, Tiles
+from objclass.core import AnyArray
+
+
+class HeldLabels:
+    """A label image in memory, made slab by slab."""
+
+    def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits) -> None:
+        self._cut, self._limits, self._shape = cut, limits, shape
+        # not zeros: these come page by page, which takes longer than to fill them
+        self._image = np.empty(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
+
+    def write(self, number: int, labels: NDArray[np.uint32]) -> None:
+        """Put down a slab, with ids of its own from 1."""
+        if len(self._cut) == 1:
+            self._image = labels
+        else:
+            self._image[self._cut[number].within(self._shape)] = labels
+
+    def plain(self, number: int) -> NDArray[np.uint32]:
+        """A slab with its own ids."""
+        return self._image[self._cut[number].within(self._shape)]
+
+    def finish(self, ids: Sequence[NDArray[np.uint32]]) -> NDArray[np.uint32]:
+        """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
+        compiled = kernel.choose(self._image.size)
+
+        def finish_slab(number: int) -> None:
+            table, labels = ids[number], self.plain(number)
+            if np.array_equal(table, np.arange(len(table))):
+                return
+            if compiled:
+                compiled(labels.reshape(-1), table, labels.size)
+            else:
+                labels[:] = np.take(table, labels)
+
+        for _ in ordered(finish_slab, range(len(self._cut)), self._limits.jobs):
+            pass
+        return self._image
+
+
+kernel = Kernels(
+    globals(),
+    repays_loading=20_000_000,
+    repays_compiling=100_000_000,
+    signature=("uint32*", "uint32*", "int64"),
+)
+
+
+@kernel
+def renumber(labels: AnyArray, table: AnyArray, count: int) -> None:
+    """``labels = table[labels]`` in place, of ``count`` voxels."""
+    for i in range(count):
+        labels[i] = table[labels[i]]
+
+
+class PackedLabels:
+    """A label image on scratch, made slab by slab, its tiles packed."""
+
+    def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits) -> None:
+        first = cut[0]
+        planes, rows = first.stop_z - first.z, first.stop_y - first.y
+        self._cut, self._shape = cut, shape
+        self._rows = rows if rows < shape[1] else min(max(TILE_VOXELS // (planes * shape[2]), 1), rows)
+        self._step = planes, self._rows
+        self._keep = limits.share(CACHED_TILE_BYTES)
+        self._scratch = Scratch(self._keep)
+
+    def write(self, number: int, labels: NDArray[np.uint32]) -> None:
+        """Put down a slab, with ids of its own from 1."""
+        slab = self._cut[number]
+        for y in range(slab.y, slab.stop_y, self._rows):
+            self._scratch.put((slab.z, y), labels[:, y - slab.y : y - slab.y + self._rows])
+
+    def plain(self, number: int) -> NDArray[np.uint32]:
+        """A slab with its own ids."""
+        slab = self._cut[number]
+        z, _, x = slab.within(self._shape)
+        ends = [(y, min(y + self._rows, slab.stop_y)) for y in range(slab.y, slab.stop_y, self._rows)]
+        return np.concatenate([self._unpack((z, slice(*end), x)) for end in ends], axis=1)
+
+    def _unpack(self, tile: Box) -> NDArray[np.uint32]:
+        z, y, x = tile
+        return self._scratch.get((z.start, y.start), (z.stop - z.start, y.stop - y.start, x.stop), np.uint32)
+
+    def finish(self, ids: Sequence[NDArray[np.uint32]]) -> Tiles:
+        """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
+        tables = {(slab.z, slab.y): table for slab, table in zip(self._cut, ids, strict=True)}
+        are_rows = self._rows == self._cut[0].stop_y - self._cut[0].y
+
+        def load(tile: Box) -> AnyArray:
+            table = tables[tile[0].start, tile[1].start if are_rows else 0]
+            return np.take(table, self._unpack(tile))
+
+        return Tiles(self._shape, self._step, load, self._keep)
+
+
+def label_image(
+    shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits
+) -> HeldLabels | PackedLabels:
+    """A label image that is about to be made: in memory if the limits allow it, else on scratch."""
+    holds = limits.holds(prod(shape) * np.dtype(np.uint32).itemsize)
+    return (HeldLabels if holds else PackedLabels)(shape, cut, limits)

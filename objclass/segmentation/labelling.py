@@ -1,0 +1,134 @@
+"""Connected components of a segmentation, and the ids of a label image, numbered by first voxel."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.limits import Limits
+from objclass.compute.threads import ordered
+from objclass.compute.timings import Timings
+from objclass.core import AnyArray, Image, Objects
+from objclass.errors import ImageError, LaneError
+from objclass.images.blockwise import slab_reader
+from objclass.segmentation.label_store import label_image
+from objclass.segmentation.sized import SizedComponents
+
+
+def segmented(image: Image, t: int, limits: Limits, spent: Timings) -> Objects:
+    """Components of a segmentation."""
+    found = SizedComponents(image.shape[1:4], limits)
+    read = slab_reader(image, t, slice(0, 1), limits)
+
+    def cut(number: int) -> tuple[Objects, Any]:
+        values = integral(read(found.cut[number].within(found.shape))[..., 0], image.name)
+        with spent.on("label"):
+            part = label(values)
+        found.labels.write(number, part.labels)
+        top = values.max()
+        is_single = np.count_nonzero(values == top) == np.count_nonzero(values)
+        return part, top if is_single else values
+
+    for part, values in ordered(cut, range(len(found.cut)), limits.jobs):
+        found.add(part, values)
+    root = found.components.roots()
+    return found.objects(root, np.ones(len(root), bool))
+
+
+def integral(values: AnyArray, name: str) -> AnyArray:
+    """The same values with an integer dtype.
+
+    Raises
+    ------
+    LaneError
+        If there are fractions or values that are not finite.
+    """
+    if values.dtype.kind in "iu":
+        return values
+    if values.dtype.kind == "b":
+        return values.view(np.uint8)
+    if values.dtype.itemsize < 4:
+        values = values.astype(np.float32)
+    whole = np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**53)
+    if not whole.all():
+        message = (
+            f"{name}: {values[~whole][0]:g} among its values: expected a segmentation or label image "
+            "of whole numbers (is it a probability map? then use --prediction_maps)"
+        )
+        raise LaneError(message)
+    return values.astype(np.int64)
+
+
+def check_first_block(image: Image) -> None:
+    """Look at one plane of a float segmentation, to refuse a probability map before the run."""
+    if image.dtype.kind == "f":
+        _, _, y, x, _ = image.shape
+        one = slice(0, 1)
+        try:
+            integral(image.read((one, one, slice(0, y), slice(0, x), one)), image.name)
+        except LaneError as fault:
+            raise ImageError(str(fault)) from None
+
+
+def label(values: AnyArray) -> Objects:
+    """Connected components of equal non-zero value, by direct neighbours; ``values`` is (z, y, x)."""
+    import cc3d
+
+    flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values)
+    if flat.dtype.itemsize == 8:  # cc3d tells 32 bits apart; ranks are as good as values
+        kinds, ranks = np.unique(flat, return_inverse=True)
+        flat = ((ranks + 1) * (kinds != 0)[ranks]).astype(np.uint32).reshape(flat.shape)
+    found: Any = cc3d.connected_components(
+        flat, connectivity=4 if flat.ndim == 2 else 6, return_N=True, out_dtype=np.uint32
+    )
+    labels, count = found
+    return Objects(labels.reshape(values.shape), int(count))
+
+
+def renumbered(image: Image, t: int, limits: Limits, spent: Timings) -> Objects:
+    """The ids of a label image, numbered by first occurrence; `Objects.original` says which was which."""
+    shape = image.shape[1:4]
+    cut = limits.slabs(shape)
+    labels = label_image(shape, cut, limits)
+    read = slab_reader(image, t, slice(0, 1), limits)
+
+    def look(number: int) -> AnyArray:
+        values = integral(read(cut[number].within(shape))[..., 0], image.name)
+        with spent.on("label"):
+            part = relabel(values, image.name)
+        labels.write(number, part.labels)
+        assert part.original is not None
+        return part.original
+
+    known: AnyArray = np.zeros(0, np.int64)  # sorted
+    numbers = np.zeros(0, np.uint32)
+    found: list[AnyArray] = []
+    tables: list[NDArray[np.uint32]] = []
+    for ids in ordered(look, range(len(cut)), limits.jobs):
+        new = ids[~np.isin(ids, known)]
+        first = len(known) + 1
+        known = np.concatenate([known.astype(new.dtype, copy=False), new])
+        numbers = np.concatenate([numbers, np.arange(first, first + len(new), dtype=np.uint32)])
+        order = np.argsort(known)
+        known, numbers = known[order], numbers[order]
+        found.append(new)
+        tables.append(np.concatenate([np.zeros(1, np.uint32), numbers[np.searchsorted(known, ids)]]))
+    return Objects(labels.finish(tables), len(known), np.concatenate(found))
+
+
+def relabel(values: AnyArray, name: str = "label image") -> Objects:
+    """Number the ids of a label image (z, y, x) by first occurrence, keeping which was which."""
+    if values.dtype.kind == "i" and values.min() < 0:
+        message = f"{name}: id {values.min()} in a label image: expected 0 for background, else positive"
+        raise LaneError(message)
+    flat = values.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    # of runs, not of voxels: there are far fewer
+    ids, first, inverse = np.unique(flat[starts], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    order = order[ids[order] != 0]
+    numbers = np.zeros(len(ids), np.uint32)
+    numbers[order] = np.arange(1, len(order) + 1)
+    lengths = np.diff(starts, append=len(flat))
+    labels = np.repeat(numbers[inverse], lengths).reshape(values.shape)
+    return Objects(labels, len(order), ids[order])

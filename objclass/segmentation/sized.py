@@ -1,0 +1,42 @@
+"""The components of one time step with their sizes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.limits import Limits
+from objclass.core import IntArray, Objects
+from objclass.segmentation.components import Components, numbered
+from objclass.segmentation.label_store import label_image
+from objclass.settings import ThresholdSettings
+
+
+class SizedComponents:
+    """The components of one time step, which come slab by slab, and their sizes where these matter."""
+
+    def __init__(self, shape: tuple[int, int, int], limits: Limits) -> None:
+        self.cut = limits.slabs(shape)
+        self.shape = shape
+        self.labels = label_image(shape, self.cut, limits)
+        self.components = Components(self.labels, self.cut)
+        self._sizes: list[IntArray] = []
+
+    def add(self, part: Objects, values: Any = 1, sizes: IntArray | None = None) -> None:
+        """The next slab, whose labels are written already."""
+        self.components.add(part.labels, part.count, values)
+        if sizes is not None:
+            self._sizes.append(sizes)
+
+    def kept(self, root: IntArray, settings: ThresholdSettings) -> NDArray[np.bool_]:
+        """For each part that is a root, whether its component is within the limits of size."""
+        if not self._sizes:
+            return np.ones(len(root), bool)
+        sizes = np.bincount(root, np.concatenate(self._sizes), len(root))
+        largest = settings.max_size if settings.max_size is not None else np.inf
+        return (sizes >= settings.min_size) & (sizes <= largest)
+
+    def objects(self, root: IntArray, kept: NDArray[np.bool_]) -> Objects:
+        """The components that are kept, numbered."""
+        ids, count = numbered(kept, root)
+        return Objects(self.labels.finish(self.components.tables(ids)), count)

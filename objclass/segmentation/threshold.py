@@ -1,0 +1,194 @@
+"""A prediction map becomes objects: smoothed, cut, labelled, filtered by size (ilastik's "Threshold and Size Filter")."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.limits import Limits
+from objclass.compute.slabs import Box
+from objclass.compute.threads import ordered
+from objclass.compute.timings import Timings
+from objclass.core import AnyArray, FloatArray, Image, IntArray, Objects
+from objclass.errors import ImageError, LaneError
+from objclass.images.blockwise import slab_reader
+from objclass.segmentation.graphcut import minimum_cut
+from objclass.segmentation.growing import grow
+from objclass.segmentation.labelling import label
+from objclass.segmentation.sized import SizedComponents
+from objclass.segmentation.smoothing import halo, kernels_for, smooth
+from objclass.settings import ThresholdSettings
+
+log = logging.getLogger("objclass")
+
+GRAPH_CUT_BETA = 0.2
+"""ilastik's default; projects do not store another."""
+
+WHOLE = {"ipht": 40, "graph cut": 250}
+"""Methods that need a whole time step at once -> bytes that they take for a voxel of it."""
+
+
+class Map:
+    """A prediction map of one time step, read by box: one channel, float32, smoothed."""
+
+    def __init__(
+        self, image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Timings
+    ) -> None:
+        used = {settings.channel}
+        if settings.method != "simple":
+            used.add(settings.core_channel)
+        if max(used) >= image.shape[4]:
+            message = f"{image.name}: channel {max(used)} of a map of {image.shape[4]} channels (from 0)"
+            raise ImageError(message)
+        self.image, self.settings, self._spent = image, settings, spent
+        self.shape = image.shape[1:4]
+        self._read = {c: slab_reader(image, t, slice(c, c + 1), limits) for c in used}
+
+    def read(self, box: Box, channel: int) -> tuple[NDArray[np.float32], float]:
+        """The box (z, y, x), in the range 0 … 1 if asked for; and the largest value that was read."""
+        kernels = kernels_for(self.shape, self.settings.sigma_xyz)
+        wide, inside = halo(box, self.shape, kernels)
+        stored = self._read[channel](wide)[..., 0]
+        with self._spent.on("threshold"):
+            pixels = stored.astype(np.float32)
+            top = float(pixels.max())
+            low, high = self.image.drange or (0, 1)
+            if self.settings.rescaled and (low, high) != (0, 1) and low != high:
+                pixels = (pixels - np.float32(low)) / np.float32(high - low)
+            return smooth(pixels, kernels)[inside], top
+
+    def warn_of_range(self, top: float) -> None:
+        """Tell of values that do not fit the thresholds of a project."""
+        if self.settings.rescaled and self.image.drange is None and top > 1:
+            log.warning(
+                "%s holds values up to %g and does not say its range; the project's thresholds are for "
+                "0 to 1", self.image.name, top,
+            )  # fmt: skip
+
+    def cut(self, box: Box) -> Iterator[tuple[NDArray[np.bool_], float]]:
+        """Where objects may be, and for hysteresis where cores are; each with the largest value read."""
+        settings = self.settings
+        final, top = self.read(box, settings.channel)
+        if settings.method == "simple":
+            yield final >= np.float32(settings.threshold), top
+            return
+        cores = final
+        if settings.core_channel != settings.channel:
+            cores, top_of_cores = self.read(box, settings.core_channel)
+            final, top = final + cores, max(top, top_of_cores)
+        yield final >= np.float32(settings.threshold), top
+        yield cores >= np.float32(settings.core_threshold), top
+
+
+def thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Timings) -> Objects:
+    """ilastik's "Threshold and Size Filter": smoothed, cut, labelled, components of other sizes dropped.
+
+    By hysteresis, components are kept that hold a voxel of a core (of the right size itself).
+    """
+    source = Map(image, t, settings, limits, spent)
+    levels = [SizedComponents(source.shape, limits) for _ in range(1 if settings.method == "simple" else 2)]
+    is_sized = settings.min_size > 1 or settings.max_size is not None
+
+    def cut(number: int) -> tuple[list[Objects], list[IntArray | None], float]:
+        parts, sizes, top = [], [], -np.inf
+        for found, (mask, seen) in zip(
+            levels, source.cut(levels[0].cut[number].within(source.shape)), strict=True
+        ):
+            with spent.on("label"):
+                part = label(mask)
+            found.labels.write(number, part.labels)
+            parts.append(part)
+            sizes.append(_sizes(part) if is_sized else None)
+            top = max(top, seen)
+        return parts, sizes, top
+
+    tops, touching = [], []
+    for parts, sizes, top in ordered(cut, range(len(levels[0].cut)), limits.jobs):
+        if len(parts) == 2:
+            starts = [found.components.count for found in levels]
+            touching.append(_overlaps(parts[0].labels, parts[1].labels, starts[0], starts[1]))
+        for found, part, size in zip(levels, parts, sizes, strict=True):
+            found.add(part, sizes=size)
+        tops.append(top)
+    source.warn_of_range(max(tops))
+    root = levels[0].components.roots()
+    kept = levels[0].kept(root, settings)
+    if touching:
+        cores = levels[1].components.roots()
+        is_core = levels[1].kept(cores, settings)[cores]
+        with_core, core = np.concatenate(touching, axis=1)
+        holds_core = np.zeros(len(root), bool)
+        holds_core[root[with_core[is_core[core]]]] = True
+        kept &= holds_core
+    return levels[0].objects(root, kept)
+
+
+def _sizes(part: Objects) -> IntArray:
+    """Number of voxels of each component of a slab."""
+    return np.bincount(part.labels.ravel(), minlength=part.count + 1)[1:]
+
+
+def _overlaps(low: AnyArray, high: AnyArray, start: int, start_high: int) -> IntArray:
+    """Pairs (2, n) of components (from 0) of two label images of a slab that have a voxel in common."""
+    both = (low > 0) & (high > 0)
+    pairs = np.unique(low[both].astype(np.uint64) << np.uint64(32) | high[both])
+    first, second = pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)
+    return np.stack([first.astype(np.int64) - 1 + start, second.astype(np.int64) - 1 + start_high])
+
+
+def of_whole_frame(
+    image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Timings
+) -> Objects:
+    """The methods that grow or cut over the whole time step: beyond what blocks can do.
+
+    Raises
+    ------
+    LaneError
+        If the limits do not allow it.
+    """
+    source = Map(image, t, settings, limits, spent)
+    needed = int(np.prod(source.shape)) * WHOLE[settings.method]
+    if limits.memory is not None and needed > limits.memory:
+        message = (
+            f"{image.name}: {settings.method} needs a whole time step in memory, about {needed / 1e9:.1f} GB: "
+            "raise --max_memory, or use hysteresis"
+        )
+        raise LaneError(message)
+    whole = tuple(slice(0, n) for n in source.shape)
+    final, top = source.read((whole[0], whole[1], whole[2]), settings.channel)
+    source.warn_of_range(top)
+    if settings.method == "graph cut":
+        found = minimum_cut(_centred(final, settings.threshold), GRAPH_CUT_BETA)
+        return label(filter_sizes(label(found).labels, settings))
+    core_map = final
+    if settings.core_channel != settings.channel:
+        core_map, _ = source.read((whole[0], whole[1], whole[2]), settings.core_channel)
+        final = final + core_map
+    cores = filter_sizes(label(core_map >= np.float32(settings.core_threshold)).labels, settings)
+    return label(filter_sizes(_grown(final, cores, settings), settings))
+
+
+def _centred(values: FloatArray, low: float) -> FloatArray:
+    """Bring the threshold to 0.5, by ilastik's two slopes."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below, above = values * (0.5 / low), 0.5 + (values - low) / (1 - low)
+    return np.nan_to_num(np.where(values < low, below, above), nan=0.5)
+
+
+def _grown(summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:
+    """Identity-preserving hysteresis: each core grows down to the low threshold, and stays one object."""
+    top = summed.max()
+    return grow(cores, top - summed, top - np.float32(settings.threshold))
+
+
+def filter_sizes(labels: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:
+    """Set components below ``min_size`` or above ``max_size`` voxels to 0; the others keep their id."""
+    largest = settings.max_size if settings.max_size is not None else labels.size
+    if settings.min_size <= 1 and largest >= labels.size:
+        return labels
+    sizes = np.bincount(labels.ravel())
+    kept = (sizes >= settings.min_size) & (sizes <= largest)
+    if kept.all():
+        return labels
+    return np.where(kept[labels], labels, np.uint32(0))

@@ -1,0 +1,115 @@
+"""A project that was saved without its forest, trained again on what it holds.
+
+ilastik does the same when it opens such a project; its training is random, so no two of its own forests
+agree either. Ours is scikit-learn's, seeded.
+"""
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import FeatureTable, Lane, concatenate
+from objclass.errors import InputError, ProjectError
+from objclass.forest import fit
+from objclass.images import dataset_name, open_image
+from objclass.pipeline.inputs import with_training_axes
+from objclass.pipeline.lane import measure_step
+from objclass.pipeline.plan import check_features, plan_for
+from objclass.project.model import Project
+from objclass.segmentation.find import find_objects
+
+log = logging.getLogger("objclass")
+
+TREES, SEED = 100, 0
+
+
+def retrained(project: Project) -> Project:
+    """The project with a new forest, from its labels and the features that it stores.
+
+    Features that are not stored, or not all, are measured in the images that it was trained on, if
+    these are found.
+
+    Raises
+    ------
+    ProjectError
+        If there are no labels of two classes, or neither features nor images.
+    """
+    labels = {
+        (lane, t): np.flatnonzero(given)
+        for lane, steps in project.labels.items()
+        for t, given in steps.items()
+        if given.any()
+    }
+    classes = [project.labels[lane][t][ids].astype(int) for (lane, t), ids in sorted(labels.items())]
+    given = np.concatenate(classes) if classes else np.zeros(0, int)
+    if len(np.unique(given)) < 2:
+        message = (
+            f"{project.path} holds no trained classifier and no labels of two classes to train one: label "
+            "objects in ilastik, turn on Live Update and save it"
+        )
+        raise ProjectError(message)
+    if given.min() < 1 or given.max() > len(project.classes):
+        message = f"{project.path}: labels of class {given.max()}: there are {len(project.classes)} classes"
+        raise ProjectError(message)
+    from objclass.project.ilp_read import read_stored_features
+
+    stored = read_stored_features(project, labels)
+    table = stored or _measured(project, labels)
+    forest, _ = fit(project.matrix(table), given, len(project.classes), TREES, SEED)
+    log.warning(
+        "%s: the classifier is trained again on %d labelled objects, from %s; ilastik's own training is "
+        "random, so probabilities differ a little",
+        project.path,
+        len(given),
+        "the features that it stores" if stored else "the images that it was trained on",
+    )
+    return dataclasses.replace(project, forest=forest)
+
+
+def _measured(project: Project, labels: dict[tuple[int, int], NDArray[np.intp]]) -> FeatureTable:
+    """Features of the labelled objects, from the training images."""
+    tables = []
+    for number in sorted({lane for lane, _ in labels}):
+        lane = _training_lane(project, number)
+        plan = plan_for(project, [lane])
+        check_features(lane, plan)
+        for t, ids in sorted((t, ids) for (n, t), ids in labels.items() if n == number):
+            if t >= lane.objects.shape[0]:
+                message = f"{project.path}: labels of time step {t}: {lane.objects.name} has fewer"
+                raise ProjectError(message)
+            objects = find_objects(lane, t, plan.threshold)
+            if ids.max() > objects.count:
+                message = (
+                    f"{project.path}: object {ids.max()} of {lane.objects.name} is labelled, but there are "
+                    f"{objects.count}: the image is not the one that it was trained on"
+                )
+                raise ProjectError(message)
+            tables.append(measure_step(lane, plan, t, objects).rows(ids - 1))
+    return concatenate(tables)
+
+
+def _training_lane(project: Project, number: int) -> Lane:
+    """A lane that the project was trained on, from where the project is."""
+    given = project.lanes[number] if number < len(project.lanes) else {}
+    folder = Path(project.path).resolve().parent
+    found = {}
+    for role in ("raw_data", project.role):
+        if role not in given:
+            message = f"{project.path} does not name the {role.replace('_', ' ')} of lane {number}"
+            raise ProjectError(message)
+        paths = [str(folder / part) for part in given[role].path.split(os.pathsep)]
+        try:
+            image = open_image(os.pathsep.join(paths))
+            found[role] = with_training_axes(image, role, project)
+        except InputError as fault:
+            message = (
+                f"{project.path} holds no trained classifier, and to train one lacks features that it stores "
+                f"or the images that it was trained on: {fault}"
+            )
+            raise ProjectError(message) from None
+    nickname, directory = dataset_name(given["raw_data"].path)
+    return Lane(found["raw_data"], found[project.role], project.role, nickname, directory)
