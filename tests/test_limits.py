@@ -1,7 +1,7 @@
 """What cannot be done within the limits, or goes wrong amid the blocks: one line, and nothing left behind."""
 
 import errno
-import tempfile
+import io
 
 import h5py
 import numpy as np
@@ -108,17 +108,17 @@ def test_a_chunk_that_is_damaged_amid_the_blocks(here, monkeypatch, capsys, whic
 def test_scratch_that_is_full(here, monkeypatch, capsys, jobs):
     """Labels that the limits do not let stay in memory go to a file."""
 
-    class Full(scratch.SpooledTemporaryFile):
+    class Full(io.BytesIO):
         def write(self, packed):
             if self.tell() > 500:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return super().write(packed)
 
-    monkeypatch.setattr(scratch, "SpooledTemporaryFile", Full)
+    monkeypatch.setattr(scratch, "TemporaryFile", lambda dir: Full())  # noqa: A006  as tempfile calls it
     limited(monkeypatch, Limits(100_000, (3, 64), jobs))
     assert run(f"{STANDARD}:Mean") == 3
     line = told(capsys, here)
-    assert f"scratch data in {tempfile.gettempdir()}: No space left on device" in line
+    assert f"scratch data in {scratch.scratch_folder()}: No space left on device" in line
     assert "TMPDIR" in line
 
 

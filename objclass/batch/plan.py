@@ -25,10 +25,9 @@ OVERHEAD = 300_000_000
 def limits_for(resources: ResourceSettings) -> Limits:
     """What the user allows, else what the machine has: all cores, and half of the free memory."""
     if resources.max_memory is not None:
-        memory: int | None = resources.max_memory - OVERHEAD
+        memory = resources.max_memory - OVERHEAD
     else:
-        free = machine.free_memory()
-        memory = None if free is None else max(free // 2, MINIMUM_MEMORY - OVERHEAD)
+        memory = max(machine.free_memory() // 2, MINIMUM_MEMORY - OVERHEAD)
     limits = Limits(memory, resources.block_shape, resources.jobs or machine.cores())
     images.limit(limits.share(CACHED_CHUNK_BYTES), limits.jobs)
     return limits

@@ -1,7 +1,9 @@
-"""What this process may use of the machine: cores and memory, where a container or a scheduler sets limits."""
+"""What this process may use of the machine: cores and memory, where a container or a scheduler sets limits.
+
+psutil knows the machine, on every system; cgroups and Slurm, of which it knows nothing, are read here.
+"""
 
 import os
-import sys
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -9,7 +11,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 def cores() -> int:
     """Cores that the process may use: by affinity, cgroup quota and ``SLURM_CPUS_PER_TASK``."""
-    allowed = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    allowed = [_affinity()]
     quota = _quota()
     if quota is not None:
         allowed.append(int(quota))
@@ -19,28 +21,56 @@ def cores() -> int:
     return max(min(allowed), 1)
 
 
-def free_memory() -> int | None:
-    """Bytes that can be had: what the machine has left, or the cgroup; None if it cannot be told."""
-    found = [_meminfo(), *(_left(folder) for folder in _folders("memory"))]
-    known = [size for size in found if size is not None]
-    return min(known) if known else None
+def free_memory() -> int:
+    """Bytes that can be had: what the machine has left, the cgroup, or a limit of addresses (``ulimit -v``)."""
+    import psutil
+
+    left = [_left(folder) for folder in _folders("memory")]
+    known = [size for size in (*left, _addresses_left()) if size is not None]
+    return int(min([psutil.virtual_memory().available, *known]))
 
 
-def peak_memory() -> int | None:
-    """Bytes of the largest resident set so far; None if it cannot be told."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
+def peak_memory() -> int:
+    """Bytes of the largest resident set so far."""
+    import psutil
+
+    now = psutil.Process().memory_info()
+    if hasattr(now, "peak_wset"):  # Windows
+        return int(now.peak_wset)
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak if psutil.MACOS else peak * 1024
 
 
-def _meminfo() -> int | None:
-    for line in _text(Path("/proc/meminfo")).splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
+def disk_type(folder: str) -> str:
+    """Type of the file system that a folder lies in, such as ``ext4`` or ``tmpfs``; empty if unknown."""
+    import psutil
+
+    path = Path(folder).resolve()
+    # of several mounts in one place the last one is seen
+    types = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+    return next((types[place] for place in (path, *path.parents) if place in types), "")
+
+
+def _affinity() -> int:
+    import psutil
+
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):  # macOS has none
+        return len(process.cpu_affinity())
+    return psutil.cpu_count() or 1
+
+
+def _addresses_left() -> int | None:
+    """Bytes that the process may still map; None without a limit, or on a system that has none."""
+    import psutil
+
+    process = psutil.Process()
+    if not hasattr(process, "rlimit"):
+        return None
+    limit, _ = process.rlimit(psutil.RLIMIT_AS)
+    return None if limit == psutil.RLIM_INFINITY else max(limit - process.memory_info().vms, 0)
 
 
 def _quota() -> float | None:

@@ -1,15 +1,75 @@
-"""Arrays put down packed, in memory or in a temporary file."""
+"""Arrays put down packed, in memory or in a temporary file, which is on a disk."""
 
-from collections.abc import Hashable
-from tempfile import SpooledTemporaryFile, gettempdir
+import logging
+import os
+from collections.abc import Callable, Hashable
+from contextlib import ExitStack
+from functools import cache
+from io import BytesIO
+from tempfile import TemporaryFile, gettempdir
 from threading import Lock
-from typing import Any
+from typing import IO, Any, cast
 from weakref import finalize
 
 import numpy as np
 
+from objclass.compute.machine import disk_type
 from objclass.core import AnyArray
 from objclass.errors import LaneError
+
+log = logging.getLogger("objclass")
+
+RAM_DISKS = ("tmpfs", "ramfs")
+"""Types of file systems whose files lie in memory, which scratch is there to spare."""
+
+ON_DISK = ("/var/tmp", ".")  # noqa: S108  files there have no name
+"""Folders for scratch where that of the system is a RAM disk, in this order."""
+
+
+def choose_folder(
+    given: str | None, usual: str, kind: Callable[[str], str] = disk_type, others: tuple[str, ...] = ON_DISK
+) -> tuple[str, str]:
+    """The folder of temporary files, and one line where it is not what one would expect, else ``""``.
+
+    Parameters
+    ----------
+    given
+        The folder that the user asks for (TMPDIR), if any: it is taken even in a RAM disk.
+    usual
+        The folder that Python chooses: the one given if it can be written.
+    kind
+        Returns the type of the file system of a folder.
+    others
+        Folders to be tried where the usual one is a RAM disk.
+    """
+    ram = kind(usual) in RAM_DISKS
+    if given and os.path.abspath(given) != os.path.abspath(usual):
+        return usual, f"TMPDIR={given} is no folder that can be written: scratch data go to {usual}"
+    if given and ram:
+        return usual, f"scratch data take memory: TMPDIR={given} is a RAM disk"
+    if not ram:
+        return usual, ""
+    on_disk = (path for path in others if os.access(path, os.W_OK | os.X_OK) and kind(path) not in RAM_DISKS)
+    folder = next(on_disk, None)
+    if folder is None:
+        return usual, f"scratch data take memory: {usual} is a RAM disk; TMPDIR names a folder on a disk"
+    folder = os.path.abspath(folder)
+    return folder, f"scratch data go to {folder}, since {usual} is a RAM disk; TMPDIR names another folder"
+
+
+def scratch_folder() -> str:
+    """The folder of temporary files: on a disk where there is one."""
+    # the names that the tempfile module looks at, in its order
+    given = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), None)
+    return _announced(given, gettempdir())
+
+
+@cache  # so that the line is said once
+def _announced(given: str | None, usual: str) -> str:
+    folder, line = choose_folder(given, usual)
+    if line:
+        log.warning(line)
+    return folder
 
 
 class Scratch:
@@ -24,10 +84,13 @@ class Scratch:
     """
 
     def __init__(self, held: int) -> None:
-        self._file = SpooledTemporaryFile(max_size=max(held, 1))  # noqa: SIM115 (closed with this)
-        finalize(self, self._file.close)
+        self._held = held
+        self._file: IO[bytes] = BytesIO()
+        self._on_disk = False
         self._places: dict[Hashable, tuple[int, int]] = {}
         self._lock = Lock()
+        self._open = ExitStack()
+        finalize(self, self._open.close)
 
     def put(self, key: Hashable, pixels: AnyArray) -> None:
         """Put down an array under a key."""
@@ -35,13 +98,20 @@ class Scratch:
 
         packed = zstd_encode(np.ascontiguousarray(pixels).data.cast("B"), level=1)  # type: ignore[arg-type]
         with self._lock:
-            start = self._file.seek(0, 2)
+            start = self._file.seek(0, os.SEEK_END)
             try:
+                if not self._on_disk and start + len(packed) > self._held:
+                    self._move_to_disk()
                 self._file.write(packed)
             except OSError as fault:
-                message = f"scratch data in {gettempdir()}: {fault.strerror} (TMPDIR says where they go)"
+                message = f"scratch data in {scratch_folder()}: {fault.strerror} (TMPDIR says where they go)"
                 raise LaneError(message) from fault
             self._places[key] = start, len(packed)
+
+    def _move_to_disk(self) -> None:
+        file = self._open.enter_context(TemporaryFile(dir=scratch_folder()))  # noqa: SIM115  closed with this
+        file.write(cast("BytesIO", self._file).getbuffer())
+        self._file, self._on_disk = file, True
 
     def get(self, key: Hashable, shape: tuple[int, ...], dtype: Any) -> AnyArray:
         """The array that was put down under a key."""

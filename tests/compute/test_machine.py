@@ -1,8 +1,12 @@
-"""What this process may use, told from files as containers and schedulers leave them."""
+"""What this process may use: as psutil says, and as files say that containers and schedulers leave."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from objclass.compute import machine
@@ -10,10 +14,26 @@ from objclass.compute import machine
 GIB = 1 << 30
 
 
+class Process:
+    """What psutil says of a process that may run on 16 cores, without a limit of addresses."""
+
+    cores = range(16)
+    addresses = psutil.RLIM_INFINITY if hasattr(psutil, "RLIM_INFINITY") else -1
+
+    def cpu_affinity(self):
+        return list(self.cores)
+
+    def rlimit(self, _):
+        return self.addresses, self.addresses
+
+    def memory_info(self):
+        return SimpleNamespace(vms=GIB)
+
+
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    """A made-up machine of 16 cores and 8 GiB free; answers a function that says what a file holds."""
-    texts = {"/proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable: {8 << 20} kB\nSwapFree: 0 kB\n"}
+    """A made-up machine of 16 cores and 8 GiB free; returns a function that says what a file holds."""
+    texts = {}
 
     def text(path):
         return texts.get(str(path), "")
@@ -23,7 +43,10 @@ def host(tmp_path, monkeypatch):
 
     monkeypatch.setattr(machine, "CGROUPS", tmp_path)
     monkeypatch.setattr(machine, "_text", text)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(psutil, "Process", Process)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GIB))
+    monkeypatch.setattr(psutil, "RLIMIT_AS", 9, raising=False)
+    monkeypatch.setattr(psutil, "RLIM_INFINITY", Process.addresses, raising=False)
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     return say
 
@@ -33,22 +56,45 @@ def test_without_limits_it_is_the_machine(host):
     assert machine.free_memory() == 8 * GIB
 
 
-def test_nothing_known_of_memory(host):
-    host("/proc/meminfo", "")
-    assert machine.free_memory() is None
-
-
 def test_affinity(host, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 6})
+    monkeypatch.setattr(Process, "cores", (3, 5, 6))
     assert machine.cores() == 3
 
 
-def test_no_affinity_on_this_system(host, monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+def test_macos_has_neither_affinity_nor_limits(host, monkeypatch):
+    monkeypatch.delattr(Process, "cpu_affinity")
+    monkeypatch.delattr(Process, "rlimit")
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 12)
     assert machine.cores() == 12
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert machine.free_memory() == 8 * GIB
+    monkeypatch.setattr(psutil, "cpu_count", lambda: None)
     assert machine.cores() == 1
+
+
+@pytest.mark.parametrize(("limit", "left"), [(3 * GIB, 2 * GIB), (GIB // 2, 0), (100 * GIB, 8 * GIB)])
+def test_limit_of_addresses(host, monkeypatch, limit, left):
+    monkeypatch.setattr(Process, "addresses", limit)
+    monkeypatch.setattr(psutil, "RLIM_INFINITY", -1, raising=False)
+    assert machine.free_memory() == left
+
+
+def test_peak_on_windows(monkeypatch):
+    monkeypatch.setattr(
+        psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=7 * GIB))
+    )
+    assert machine.peak_memory() == 7 * GIB
+
+
+def test_disk_type_is_that_of_the_last_mount_above(monkeypatch, tmp_path):
+    def disks(all):  # noqa: A002  as psutil calls it
+        mounts = {tmp_path.anchor: "ext4", str(tmp_path / "ram"): "xfs"}
+        rows = [*mounts.items(), (str(tmp_path / "ram"), "tmpfs"), (str(tmp_path / "ra"), "zfs")]
+        return [SimpleNamespace(mountpoint=place, fstype=kind) for place, kind in rows]
+
+    monkeypatch.setattr(psutil, "disk_partitions", disks)
+    assert machine.disk_type(str(tmp_path)) == "ext4"
+    assert machine.disk_type(str(tmp_path / "ram" / "sub")) == "tmpfs"
+    assert machine.disk_type(str(tmp_path / "ra")) == "zfs"
 
 
 @pytest.mark.parametrize(
@@ -128,5 +174,13 @@ def test_files_that_are_not_there(tmp_path):
 
 def test_the_real_one():
     assert 1 <= machine.cores() <= (os.cpu_count() or 1)
-    assert (machine.free_memory() or 1) > 0
-    assert (machine.peak_memory() or 1 << 20) >= 1 << 20
+    assert machine.free_memory() > 0
+    assert machine.peak_memory() >= 1 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is obeyed on Linux")
+def test_a_real_limit_of_addresses():
+    code = "from objclass.compute.machine import free_memory; print(free_memory())"
+    limited = f"ulimit -v {4 * GIB // 1024}; exec {sys.executable} -c '{code}'"
+    left = int(subprocess.run(["/bin/sh", "-c", limited], capture_output=True, check=True).stdout)
+    assert 0 < left < 4 * GIB

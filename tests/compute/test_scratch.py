@@ -1,0 +1,77 @@
+"""Where arrays lie that memory does not hold: never silently in memory after all."""
+
+import logging
+import os
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+
+from objclass.compute import scratch
+from objclass.compute.scratch import Scratch, choose_folder
+
+
+@pytest.fixture
+def kind(tmp_path):
+    """A RAM disk and a disk; returns a function that says which of them a folder is in."""
+    for name in ("ram", "disk"):
+        (tmp_path / name).mkdir()
+    return lambda path: "tmpfs" if "ram" in str(path) else "ext4"
+
+
+def test_the_usual_folder_on_a_disk(tmp_path, kind):
+    usual = str(tmp_path / "disk")
+    assert choose_folder(None, usual, kind) == (usual, "")
+    assert choose_folder(usual, usual, kind) == (usual, "")
+
+
+def test_another_folder_where_the_usual_one_is_in_memory(tmp_path, kind):
+    others = (str(tmp_path / "none"), str(tmp_path / "ram"), str(tmp_path / "disk"))
+    folder, line = choose_folder(None, "/ram", kind, others)
+    assert folder == str(tmp_path / "disk")
+    assert line == f"scratch data go to {folder}, since /ram is a RAM disk; TMPDIR names another folder"
+
+
+def test_no_disk_at_all(tmp_path, kind):
+    folder, line = choose_folder(None, "/ram", kind, (str(tmp_path / "ram"), "/none"))
+    assert folder == "/ram"
+    assert line == "scratch data take memory: /ram is a RAM disk; TMPDIR names a folder on a disk"
+
+
+def test_a_ram_disk_that_was_asked_for(tmp_path, kind):
+    ram = str(tmp_path / "ram")
+    assert choose_folder(ram, ram, kind) == (ram, f"scratch data take memory: TMPDIR={ram} is a RAM disk")
+
+
+def test_a_folder_that_was_asked_for_and_cannot_be_had(tmp_path, kind):
+    usual = str(tmp_path / "disk")
+    folder, line = choose_folder("/nowhere", usual, kind)
+    assert folder == usual
+    assert line == f"TMPDIR=/nowhere is no folder that can be written: scratch data go to {usual}"
+
+
+def test_the_line_is_said_once_and_only_when_data_leave_memory(tmp_path, monkeypatch, caplog):
+    scratch._announced.cache_clear()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch.choose_folder, "__defaults__", (lambda _: "tmpfs", ()))
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 100), np.uint8)
+    with caplog.at_level(logging.WARNING, "objclass"):
+        small, large, other = Scratch(10_000), Scratch(100), Scratch(100)
+        small.put("a", pixels)
+        assert not caplog.messages
+        for key in "ab":
+            large.put(key, pixels)
+            other.put(key, pixels)
+    assert caplog.messages == [f"scratch data take memory: TMPDIR={tmp_path} is a RAM disk"]
+    for store in (large, other):
+        assert np.array_equal(store.get("b", pixels.shape, pixels.dtype), pixels)
+    scratch._announced.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/shm is Linux's")
+def test_a_real_ram_disk():
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("no /dev/shm here")
+    assert choose_folder(None, "/dev/shm", others=())[1].startswith("scratch data take memory")
