@@ -9,6 +9,7 @@ from pathlib import Path
 
 from objclass.errors import OutputError
 from objclass.images import sequence
+from objclass.images.paths import name_fault
 
 FOLDER_SUFFIXES = (".n5", ".zarr")
 """Outputs that are folders."""
@@ -20,8 +21,12 @@ def check_writable(path: str) -> None:
     Raises
     ------
     OutputError
-        If it is a folder that cannot be replaced, or its folder is a file or not writable.
+        If no file can have that name on this system, it is a folder that cannot be replaced, or its folder is a
+        file or not writable.
     """
+    if wrong := name_fault(path):
+        message = f"output {path}: {wrong}: give another name"
+        raise OutputError(message)
     target = Path(path)
     try:
         target.lstat()

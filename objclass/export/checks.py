@@ -12,6 +12,7 @@ from objclass.export.atomic import FOLDER_SUFFIXES, check_writable
 from objclass.export.columns import ilastik_columns
 from objclass.export.naming import SHARED_SUFFIXES, Task
 from objclass.export.tables import writer_for
+from objclass.images.paths import same_file_key
 from objclass.pipeline.lane import given_columns
 from objclass.pipeline.plan import Plan
 
@@ -90,19 +91,18 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
     OutputError
         With the file and what asks for it.
     """
-    sources = {os.path.realpath(path) for path in inputs}
-    for task in tasks:
-        for image in task.lane.images:
-            sources |= {os.path.realpath(path) for path in image.files}
+    files = {*inputs, *(path for task in tasks for image in task.lane.images for path in image.files)}
+    sources = {same_file_key(os.path.realpath(path)) for path in files}
     taken: dict[str, dict[str, str]] = {}
     for path, inside, what in _wanted(tasks):
-        within = f"{path}{os.sep}"
-        if path in sources or (
+        key = same_file_key(path)
+        within = f"{key}{os.sep}"
+        if key in sources or (
             path.endswith(FOLDER_SUFFIXES) and any(source.startswith(within) for source in sources)
         ):
             message = f"{path}: {what} would overwrite an input: give another name"
             raise OutputError(message)
-        there = taken.setdefault(path, {})
+        there = taken.setdefault(key, {})
         other = next((there[name] for name in there if _clash(name, inside)), None)
         if other is not None:
             message = (

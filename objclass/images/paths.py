@@ -4,15 +4,19 @@
     part     = file or glob [ "/" array or glob ]   the array inside .h5 .hdf5 .ilp .npz .n5 .zarr,
                                                     the scene of .czi .lif .nd2
 
-A name that exists is meant literally, whatever characters it has.
+A name that exists is meant literally, whatever characters it has. What systems differ in (separators, drives,
+names that are one) is decided by functions that take the rules of one, `posixpath` or `ntpath`, as ``rules``.
 """
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from glob import glob, has_magic
+from types import ModuleType
 from typing import NamedTuple
+from unicodedata import normalize
 
 from objclass.errors import ImageError
 from objclass.registry import resolve
@@ -29,12 +33,16 @@ CONTAINERS = {
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which each folder of a Zarr store has one."""
 
-# `http://…`, `host:8000/…`: a colon before `//` or before a port separates nothing
-_SEPARATOR = re.compile(re.escape(os.pathsep) + r"(?!//|\d{1,5}\b)")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""A scheme has two letters and more: ``C://`` is a drive."""
 
-_CONTAINER = re.compile(
-    rf"(?:{'|'.join(map(re.escape, CONTAINERS))})(?=$|[/{re.escape(os.sep)}])", re.IGNORECASE
-)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9¹²³])\s*(?:\..*)?", re.IGNORECASE)
+"""Devices of Windows, which no suffix makes a file of."""
+
+_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
+"""Letters that no name has on Windows; after a colon, a hidden stream of the file would be written."""
 
 
 class Part(NamedTuple):
@@ -58,8 +66,11 @@ def expand(spec: str) -> list[Part]:
     if not spec.strip():
         message = "the path of an image is empty"
         raise ImageError(message)
-    if "://" in spec:
+    if _ADDRESS.search(spec):
         message = f"{spec}: addresses are not read, expected the path of a file: download it first"
+        raise ImageError(message)
+    if os.sep == "/" and _DRIVE.match(spec) and not os.path.exists(spec):
+        message = f"{spec}: is a path of Windows, expected one of this machine, with /"
         raise ImageError(message)
     return sorted({part for piece in _pieces(spec) for part in _matches(piece)}, key=str)
 
@@ -81,6 +92,80 @@ def dataset_name(spec: str) -> tuple[str, str]:
     return nickname, os.path.dirname(files[0])
 
 
+def split_stack(spec: str, rules: ModuleType = os.path) -> list[str]:
+    r"""The files or globs that one argument joins, as written.
+
+    A colon before ``//`` or before a port separates nothing (``http://…``, ``host:8000/…``).
+
+    Examples
+    --------
+    >>> import ntpath, posixpath
+    >>> split_stack("a.tif:b_*.tif", posixpath)
+    ['a.tif', 'b_*.tif']
+    >>> split_stack(r"C:\a.tif;\\server\share\b.tif", ntpath)
+    ['C:\\a.tif', '\\\\server\\share\\b.tif']
+    """
+    separator = re.escape(rules.pathsep) + (r"(?!//|\d{1,5}\b)" if rules.pathsep == ":" else "")
+    return [piece for piece in re.split(separator, spec) if piece] or [spec]
+
+
+def relative(path: str, folder: str, rules: ModuleType = os.path) -> str:
+    """The path as seen from a folder, with ``/``; absolute where it is on another drive.
+
+    Examples
+    --------
+    >>> import ntpath
+    >>> relative("D:/data/raw.tif", "D:/projects", ntpath), relative("C:/raw.tif", "D:/projects", ntpath)
+    ('../data/raw.tif', 'C:/raw.tif')
+    """
+    path = rules.abspath(path)
+    if rules.splitdrive(path)[0].lower() == rules.splitdrive(rules.abspath(folder))[0].lower():
+        path = rules.relpath(path, folder)
+    return path.replace(rules.sep, "/")
+
+
+IGNORES_CASE = sys.platform in ("win32", "darwin")
+"""Whether ``A.tif`` and ``a.tif`` are one file, as on the usual disks of Windows and macOS."""
+
+
+def same_file_key(path: str, *, ignores_case: bool = IGNORES_CASE) -> str:
+    """What paths that are one file have in common, where only the names are known.
+
+    Where case does not count, the composition of letters (é as one sign, or as e and an accent) does not either.
+
+    Examples
+    --------
+    >>> same_file_key("/a/Cells.tif", ignores_case=True) == same_file_key("/A/cells.TIF", ignores_case=True)
+    True
+    """
+    return normalize("NFC", normalize("NFC", path).casefold()) if ignores_case else path
+
+
+def name_fault(path: str, rules: ModuleType = os.path) -> str | None:
+    r"""Why no file can have this path by the rules of a system; None if one can.
+
+    Examples
+    --------
+    >>> import ntpath
+    >>> name_fault("out\\aux.h5", ntpath)
+    "'aux.h5' is the name of a device on Windows"
+    >>> name_fault(r"\\server\share\a 1.h5", ntpath)
+    """
+    if rules.sep == "/":
+        return None
+    _, tail = rules.splitdrive(path)
+    for name in re.split(r"[\\/]", tail):
+        if name in ("", ".", ".."):
+            continue
+        if forbidden := _FORBIDDEN.search(name):
+            return f"'{name}' has {forbidden.group()!r} in it, which no name has on Windows"
+        if name[-1] in ". ":
+            return f"'{name}' ends in {name[-1]!r}, which Windows would drop"
+        if _RESERVED.fullmatch(name):
+            return f"'{name}' is the name of a device on Windows"
+    return None
+
+
 def _common_name(files: list[str]) -> str:
     stems = [os.path.splitext(file)[0] for file in files]
     prefix = _common(stems).rstrip(os.sep)
@@ -91,6 +176,32 @@ def _common(names: list[str]) -> str:
     return os.path.commonprefix(names)  # noqa: RUF071  letters, not components, are meant
 
 
+def container_cuts(path: str, rules: ModuleType = os.path) -> list[int]:
+    r"""Places where a path may end that names a container, what follows being the name of an array.
+
+    Examples
+    --------
+    >>> import ntpath, posixpath
+    >>> container_cuts("runs.h5/f.h5/data", posixpath), container_cuts(r"C:\f.h5\data", ntpath)
+    ([7, 12], [7])
+    """
+    slashes = re.escape("/" + rules.sep)
+    suffixes = "|".join(map(re.escape, CONTAINERS))
+    return [match.end() for match in re.finditer(rf"(?:{suffixes})(?=$|[{slashes}])", path, re.IGNORECASE)]
+
+
+def internal_name(path: str, rules: ModuleType = os.path) -> str:
+    r"""The name of an array, from what follows the container's path: with ``/`` on all systems.
+
+    Examples
+    --------
+    >>> import ntpath
+    >>> internal_name(r"\volume\data", ntpath), internal_name("/volume//")
+    ('volume/data', 'volume')
+    """
+    return path.replace(rules.sep, "/").strip("/")
+
+
 def split_internal(path: str) -> tuple[str, str]:
     """Cut ``f.h5/volume/data`` into the file and what is in it.
 
@@ -99,12 +210,12 @@ def split_internal(path: str) -> tuple[str, str]:
     """
     if os.path.isfile(path):
         return path, ""
-    cuts = [match.end() for match in _CONTAINER.finditer(path)]
+    cuts = container_cuts(path)
     found = {cut: _files(path[:cut]) for cut in cuts}
     names_file = [cut for cut in cuts if any(_is_container(file) for file in found[cut])]
     names_nothing = [cut for cut in cuts if not found[cut]]
     best = (names_file or names_nothing)[-1:]
-    return (path[: best[0]], path[best[0] :].strip("/" + os.sep)) if best else (path, "")
+    return (path[: best[0]], internal_name(path[best[0] :])) if best else (path, "")
 
 
 def kind(path: str) -> str:
@@ -127,7 +238,7 @@ def _pieces(spec: str) -> list[str]:
     whole = os.path.expanduser(spec)
     if os.path.exists(whole):
         return [whole]
-    return [os.path.expanduser(piece) for piece in _SEPARATOR.split(spec) if piece] or [spec]
+    return [os.path.expanduser(piece) for piece in split_stack(spec)]
 
 
 def _files(pattern: str) -> list[str]:

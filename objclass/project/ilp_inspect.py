@@ -11,6 +11,7 @@ import h5py
 
 from objclass.errors import ProjectError, UsageError
 from objclass.features.contract import Key
+from objclass.images.paths import split_stack
 from objclass.project.ilp_read import (
     read_colors,
     read_export,
@@ -158,7 +159,7 @@ def _found(path: Path) -> bool:
 
 def _file_part(path: str) -> str:
     """The path without what follows the suffix of an HDF5 file, of several paths the first."""
-    first = path.split(os.pathsep, 1)[0]
+    first = split_stack(path)[0]
     return re.sub(r"(\.(?:h5|hdf5|ilp|n5|npz))/.*", r"\1", first)
 
 

@@ -17,6 +17,7 @@ from objclass.errors import InputError, OutputError, UsageError
 from objclass.export.atomic import Pending, check_writable
 from objclass.features.contract import choose
 from objclass.forest import fit
+from objclass.images.paths import relative, split_stack
 from objclass.pipeline.inputs import Inputs, object_role, open_lanes
 from objclass.pipeline.lane import measure_step
 from objclass.pipeline.plan import Plan, check_lane
@@ -248,8 +249,7 @@ def _training_lane(lesson: TrainingRequest, number: int, lane: Lane) -> dict[str
         if image is None:
             continue
         path = lesson.inputs.paths[role][number]
-        parts = [os.path.relpath(Path(part).absolute(), folder) for part in path.split(os.pathsep)]
-        relative = os.pathsep.join(parts).replace(os.sep, "/")
+        parts = [relative(part, str(folder)) for part in split_stack(path)]
         nickname, _ = images.dataset_name(path)
-        result[role] = TrainingInput(relative, image.axes, image.stored.shape, nickname)
+        result[role] = TrainingInput(os.pathsep.join(parts), image.axes, image.stored.shape, nickname)
     return result

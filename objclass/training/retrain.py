@@ -16,6 +16,7 @@ from objclass.core import FeatureTable, Lane, concatenate
 from objclass.errors import InputError, ProjectError
 from objclass.forest import fit
 from objclass.images import dataset_name, open_image
+from objclass.images.paths import split_stack
 from objclass.pipeline.inputs import with_training_axes
 from objclass.pipeline.lane import measure_step
 from objclass.pipeline.plan import check_features, plan_for
@@ -101,7 +102,7 @@ def _training_lane(project: Project, number: int) -> Lane:
         if role not in given:
             message = f"{project.path} does not name the {role.replace('_', ' ')} of lane {number}"
             raise ProjectError(message)
-        paths = [str(folder / part) for part in given[role].path.split(os.pathsep)]
+        paths = [str(folder / part) for part in split_stack(given[role].path)]
         try:
             image = open_image(os.pathsep.join(paths))
             found[role] = with_training_axes(image, role, project)
