@@ -45,15 +45,21 @@ REPORT = []
 """Case, objects, columns, and what differs most: printed at the end (`pytest -k golden`)."""
 
 
-def run(project, inputs, folder):
-    """One run that writes everything; answers the folder."""
+CORNERS = (
+    "threshold_simple_float64", "threshold_hysteresis_float64", "threshold_ipht_float64", "ipht_core_threshold",
+    "ipht_no_core", "quantiles_uint16", "quantiles_float32", "quantiles_nan", "table_empty_first_frame",
+)  # fmt: skip
+
+
+def run(project, inputs, folder, *options):
+    """One run that writes everything; returns the folder."""
     arguments = ["--headless", "--quiet", "--project", str(project)]
     for role, path in inputs.items():
         arguments += [f"--{role}", str(path)]
     for source in IMAGES.values():
         arguments += ["--export_source", source]
     arguments += ["--output_filename_format", f"{folder}/{{result_type}}", "--output_format", "hdf5"]
-    assert main([*arguments, "--table_filename", f"{folder}/table.csv"]) == 0
+    assert main([*arguments, "--table_filename", f"{folder}/table.csv", *options]) == 0
     return folder
 
 
@@ -79,6 +85,7 @@ def compare_images(expected, prefix, folder, *, insist=True):
             ours, theirs = b["exported_data"], a["exported_data"]
             differ += int((ours[()] != theirs[()]).sum())
             assert not insist or np.array_equal(ours[()], theirs[()]), part
+            assert stated_range(ours) == stated_range(theirs), part
             assert ours.dtype == theirs.dtype, part
             assert axes(ours) == axes(theirs), part
     return differ
@@ -142,3 +149,30 @@ def test_real_case(shared, tmp_path, case):
     given = json.loads((real / case / "inputs.json").read_text())
     run(real / case / f"{case}.ilp", {role: real / path for role, path in given.items()}, tmp_path)
     compare(case, real / case / "expected", "", tmp_path)
+
+
+@pytest.mark.parametrize("block", [None, "2"])
+@pytest.mark.parametrize("case", CORNERS)
+def test_corner(shared, tmp_path, case, block):
+    folder = shared / "golden/corners" / case
+    objects = next(
+        path for path in (folder / "prediction_maps.h5", folder / "segmentation_image.h5") if path.exists()
+    )
+    inputs = {"raw_data": folder / "raw.h5", objects.stem: objects}
+    run(folder / "project.ilp", inputs, tmp_path, *(["--block_shape", block] if block else []))
+    rows, columns, worst = compare_tables(folder / "ilastik_table.csv", tmp_path / "table.csv", insist=False)
+    with (
+        h5py.File(folder / "ilastik_probabilities.h5") as a,
+        h5py.File(tmp_path / "Object Probabilities.h5") as b,
+    ):
+        theirs, ours = a["exported_data"], b["exported_data"]
+        if block is None:
+            REPORT.append((f"corner {case}", rows, columns, *worst, int((theirs[()] != ours[()]).sum())))
+        assert np.array_equal(theirs[()], ours[()])
+        assert stated_range(theirs) == stated_range(ours)
+    compare_tables(folder / "ilastik_table.csv", tmp_path / "table.csv")
+
+
+def stated_range(dataset):
+    """``drange`` as ilastik wrote it: two numbers of the type of the pixels, or none."""
+    return [float(bound) for bound in dataset.attrs.get("drange", ())]

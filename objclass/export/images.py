@@ -176,9 +176,7 @@ def plan_export(
         message = f"export dtype '{settings.export_dtype}': expected one of {', '.join(DTYPES)}"
         raise UsageError(message)
     dtype = np.dtype(settings.export_dtype or dtype_of(source, objects, role))
-    drange = settings.export_drange
-    if drange is None and source != "Object Probabilities":
-        drange = objects.drange if role != "prediction_maps" else None
+    drange = settings.export_drange or _inherited_range(objects, role)
     image = OutputImage(
         axes,
         tuple(lengths[a] for a in axes),
@@ -196,6 +194,16 @@ def plan_export(
         raise OutputError(message)
     export = Export(source, image, region, settings.pipeline_result_drange, settings.export_drange)
     return export, clipped
+
+
+def _inherited_range(objects: Image, role: str) -> tuple[float, float] | None:
+    """What ilastik writes as ``drange`` of every result image, probabilities too: that of the objects' image.
+
+    Maps whose range is known were brought to 0 … 1.
+    """
+    if role != "prediction_maps":
+        return objects.drange
+    return (0.0, 1.0) if objects.drange is not None else None
 
 
 def writer_of(name: str) -> Any:

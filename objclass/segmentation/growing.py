@@ -54,6 +54,23 @@ def grow(seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32
     return np.array(flat, np.uint32).reshape(seeds.shape)
 
 
+def local_minima(cost: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Seeds 1 … n, in scan order, where a voxel (z, y, x) costs less than all its direct neighbours.
+
+    Examples
+    --------
+    >>> local_minima(np.array([[[2, 3, 1, 1, 3, 0]]], np.float32))
+    array([[[1, 0, 0, 0, 0, 2]]], dtype=uint32)
+    """
+    least = np.ones(cost.shape, bool)
+    for axis, length in enumerate(cost.shape):
+        values, found = np.moveaxis(cost, axis, 0), np.moveaxis(least, axis, 0)
+        if length > 1:
+            found[1:] &= values[1:] < values[:-1]
+            found[:-1] &= values[:-1] < values[1:]
+    return np.where(least, np.cumsum(least, dtype=np.uint32).reshape(least.shape), np.uint32(0))
+
+
 @kernel
 def rise(costs: Floats, places: Ints, hole: int, cost: float, place: int) -> None:
     """libstdc++'s ``push_heap``, the least cost on top: the hole moves up while what is above costs more."""

@@ -14,7 +14,7 @@ from objclass.core import AnyArray, FloatArray, Image, IntArray, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.images.blockwise import slab_reader
 from objclass.segmentation.graphcut import minimum_cut
-from objclass.segmentation.growing import grow
+from objclass.segmentation.growing import grow, local_minima
 from objclass.segmentation.labelling import label
 from objclass.segmentation.sized import SizedComponents
 from objclass.segmentation.smoothing import halo, kernels_for, smooth
@@ -71,14 +71,30 @@ class Map:
         settings = self.settings
         final, top = self.read(box, settings.channel)
         if settings.method == "simple":
-            yield final >= np.float32(settings.threshold), top
+            yield reaches(final, settings.threshold), top
             return
         cores = final
         if settings.core_channel != settings.channel:
             cores, top_of_cores = self.read(box, settings.core_channel)
             final, top = final + cores, max(top, top_of_cores)
-        yield final >= np.float32(settings.threshold), top
-        yield cores >= np.float32(settings.core_threshold), top
+        yield reaches(final, settings.threshold), top
+        yield reaches(cores, settings.core_threshold), top
+
+
+def reaches(values: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """Where float32 values are at least a float64 threshold, compared in float64 as ilastik does.
+
+    Examples
+    --------
+    >>> reaches(np.array([0.7, 0.8], np.float32), 0.7), np.float32(0.7) < 0.7
+    (array([False,  True]), True)
+    """
+    with np.errstate(over="ignore"):
+        least = np.float32(threshold)  # the least float32 that is enough: no need of a float64 image
+    if float(least) < threshold:
+        least = np.nextafter(least, np.float32(np.inf))
+    reached: NDArray[np.bool_] = values >= least
+    return reached
 
 
 def thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Timings) -> Objects:
@@ -165,7 +181,7 @@ def of_whole_frame(
     if settings.core_channel != settings.channel:
         core_map, _ = source.read((whole[0], whole[1], whole[2]), settings.core_channel)
         final = final + core_map
-    cores = filter_sizes(label(core_map >= np.float32(settings.core_threshold)).labels, settings)
+    cores = filter_sizes(label(reaches(core_map, settings.core_threshold)).labels, settings)
     return label(filter_sizes(_grown(final, cores, settings), settings))
 
 
@@ -177,9 +193,14 @@ def _centred(values: FloatArray, low: float) -> FloatArray:
 
 
 def _grown(summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:
-    """Identity-preserving hysteresis: each core grows down to the low threshold, and stays one object."""
+    """Identity-preserving hysteresis: each core grows down to the low threshold, and stays one object.
+
+    Where there is no core, the strict local maxima are the seeds, as in vigra.
+    """
     top = summed.max()
-    return grow(cores, top - summed, top - np.float32(settings.threshold))
+    cost = top - summed
+    seeds = cores if cores.any() else local_minima(cost)
+    return grow(seeds, cost, np.maximum(top - np.float32(settings.threshold), np.float32(0)))
 
 
 def filter_sizes(labels: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:

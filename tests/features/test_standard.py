@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -129,6 +130,55 @@ def test_histogram_and_quantiles_share_the_range_of_the_frame():
     counts, quantiles = values_of(labels, raw, "Histogram", "Quantiles")
     assert counts[0].nonzero()[0].tolist() == [0, 32, 63]  # the top value falls into the last bin
     assert quantiles[:, [0, -1]].tolist() == [[0, 64], [0, 64]]
+
+
+def quantiles_by_curve(values, low, high, counts):
+    """Quantiles of one object from its cumulative curve, point by point, in vigra's order of rounding."""
+    scale = 64 / (high - low)
+    known = values[~np.isnan(values)]
+    curve = [(scale * (known.min() - low), 0)]
+    cumulated = len(values) - len(known)
+    if cumulated:
+        curve.append((0.0, cumulated))  # NaN falls below the range
+    for k in np.flatnonzero(counts):
+        if curve[-1][0] <= k:
+            curve.append((float(k), cumulated))
+        cumulated += int(counts[k])
+        curve.append((float(k + 1), cumulated))
+    curve[-1] = scale * (known.max() - low), cumulated
+    result = [known.min()]
+    for q in (0.1, 0.25, 0.5, 0.75, 0.9):
+        (left, before), (right, after) = next(
+            (a, b) for a, b in pairwise(curve) if a[1] < q * len(values) <= b[1]
+        )
+        t = (q * len(values) - before) / (after - before) * (right - left)
+        result.append(1 / scale * (t + left) + low)
+    return [*result, known.max()]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["u1", "u2", "f4"]),
+    st.sampled_from([0, 0.05, 0.5]),
+    st.integers(1, 3),
+)
+def test_quantiles_by_their_curve_to_the_last_bit(seed, dtype, missing, rows):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(1, 7), 12 * rows).reshape(1, 6 * rows, 12)
+    raw = rng.random((*labels.shape, 1)) * 250
+    if dtype == "u2":
+        raw *= 250
+    raw = raw.astype(dtype)
+    if dtype == "f4":
+        raw[rng.random(raw.shape) < missing] = np.nan
+        raw[:, ::rows, :2] = rng.random((1, 6, 2, 1))  # no object without any number
+    low, high = float(np.nanmin(raw)), float(np.nanmax(raw))
+    counts, found = values_of(labels, raw, "Histogram", "Quantiles")
+    for i in range(6):
+        values = raw[labels == i + 1].ravel().astype(float)
+        expected = quantiles_by_curve(values, low, high, counts[i])
+        assert found[i].tolist() == np.float32(expected).astype(float).tolist()
 
 
 @pytest.mark.parametrize(("value", "total"), [(5, 3), (127, 3), (128, 0), (255, 0)])

@@ -134,6 +134,23 @@ def test_any_plane_of_a_volume(tmp_path: Path, name: str, long: str) -> None:
     assert np.array_equal(read.squeeze(), to_canonical(pixels, "xyztc").squeeze())
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "top", "stated"),
+    [("pgm", "u1", 3, b"  3"), ("pgm", "u1", 0, b"  1"), ("ppm", "u1", 200, b"200"),
+     ("pgm", "u2", 3, b"  256"), ("pbm", "u2", 300, b"  300")],
+)  # fmt: skip
+def test_netpbm_states_its_largest_pixel_as_ilastik_does(
+    tmp_path: Path, name: str, dtype: str, top: int, stated: bytes
+) -> None:
+    """By files that vigra, ilastik's writer, made; but 0, and 16 bits below 256, would be no Netpbm files."""
+    image = image_of("yxc", dtype, lengths={"c": 3 if name == "ppm" else 1})
+    pixels = np.zeros(image.shape, dtype)
+    pixels[1, 2] = top
+    write(path := tmp_path / f"a.{name}", name, image, pixels)
+    assert path.read_bytes().split(b"\n")[2] == stated
+    assert np.array_equal(open_image(str(path)).read()[0, 0], pixels)
+
+
 @pytest.mark.parametrize("name", ["png", "tif"])
 def test_rows_are_y_and_columns_x(tmp_path: Path, name: str) -> None:
     image = image_of("cxyz", lengths={"z": 1, "c": 3})

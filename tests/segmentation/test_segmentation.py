@@ -12,7 +12,7 @@ from objclass.errors import ImageError, LaneError
 from objclass.segmentation.find import find_objects
 from objclass.segmentation.labelling import check_first_block, label, relabel
 from objclass.segmentation.smoothing import kernels_for, smooth
-from objclass.segmentation.threshold import filter_sizes
+from objclass.segmentation.threshold import filter_sizes, reaches
 from objclass.settings import ProjectThreshold, ThresholdSettings
 
 volumes = hnp.arrays(
@@ -97,6 +97,56 @@ def test_negative_ids_are_refused():
 def test_threshold_includes_the_limit():
     given = lane(np.array([[0.4, 0.5, 0.6]], np.float32), "prediction_maps")
     assert find_objects(given, 0, ThresholdSettings(threshold=0.5)).labels.tolist() == [[[0, 1, 1]]]
+
+
+@pytest.mark.parametrize("method", ["simple", "hysteresis", "ipht"])
+def test_thresholds_are_compared_as_float64(method):
+    """float32(0.7) lies below 0.7, float32(0.8) above 0.8, float32(0.9) below 0.9."""
+    pixels = np.array([[0.7, 0, 0.8, 0, 0.9, 0, 0.95, 0.95, 0.7]], np.float32)
+    stated = ProjectThreshold(0.7, 0.9, method=method, min_size=1)
+    found = find_objects(lane(pixels, "prediction_maps"), 0, stated).labels[0, 0].tolist()
+    assert (
+        found
+        == {
+            "simple": [0, 0, 1, 0, 2, 0, 3, 3, 0],
+            "hysteresis": [0, 0, 0, 0, 0, 0, 1, 1, 0],
+            "ipht": [0, 0, 0, 0, 0, 1, 1, 1, 1],  # and a rim of one voxel below the threshold
+        }[method]
+    )
+
+
+@pytest.mark.parametrize("threshold", [0.7, -0.1, 0.0, 1e300, -1e300, 127.0, 1e-50])
+def test_reaching_a_threshold_is_a_comparison_of_float64(threshold):
+    near = np.float32(np.clip(threshold, -3e38, 3e38))
+    values = np.array([near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))])
+    values = np.concatenate([values, np.array([0, 1, np.nan, np.inf, -np.inf])]).astype(np.float32)
+    assert np.array_equal(reaches(values, threshold), values.astype(float) >= threshold)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("shape", [(1, 9, 11), (3, 5, 6), (1, 1, 8)])
+def test_without_a_core_growing_starts_from_strict_local_maxima(rng, monkeypatch, compiled, shape):
+    from objclass.segmentation import growing
+
+    monkeypatch.setattr(growing.kernel, "choose", lambda _: growing.kernel.compiled[0] if compiled else None)
+    pixels = rng.permutation(np.prod(shape)).reshape(shape).astype(np.float32) / np.float32(np.prod(shape))
+    pixels[0, 0, :2] = pixels[0, 0, :2].max()  # a plateau is no strict maximum
+    stated = ProjectThreshold(0.6, 2.0, method="ipht", min_size=1)
+    seeds = np.zeros(shape, np.uint32)
+    for p in np.ndindex(shape):
+        around = [
+            (*p[:k], p[k] + step, *p[k + 1 :])
+            for k in range(3)
+            for step in (-1, 1)
+            if 0 <= p[k] + step < shape[k]
+        ]
+        if all(pixels[p] > pixels[q] for q in around):
+            seeds[p] = seeds.max() + 1
+    cost = pixels.max() - pixels
+    grown = flooded(seeds, cost, max(pixels.max() - np.float32(0.6), 0))
+    found = find_objects(lane(pixels, "prediction_maps", "zyx"), 0, stated)
+    assert np.array_equal(found.labels, by_scipy(grown))
+    assert found.count > 0
 
 
 def test_a_range_is_brought_to_0_1_for_projects_only():

@@ -211,26 +211,28 @@ def quantiles(bins: Histogram, intensity: Intensity) -> FloatArray:
     exact).
 
     The cumulative curve runs, in units of bins, from (least value, 0) over the edges of the bins that
-    hold pixels to (largest value, n); a quantile q is where it reaches q·n.
+    hold pixels to (largest value, n); a quantile q is where it reaches q·n. NaN counts as below the
+    range: with m of them the curve goes from (least value, 0) to (0, m) first. The order of rounding is
+    vigra's.
     """
-    low, high = bins.low, bins.high
+    scale = BINS / (bins.high - bins.low)
     least, largest = intensity.low[0], intensity.high[0]
-    counts = bins.bins
-    edge = np.cumsum(counts, axis=1)
-    n = edge[:, -1]
+    start, stop = scale * (least - bins.low), scale * (largest - bins.low)
+    counts, n = bins.bins, intensity.count
+    below = n - counts.sum(axis=1)
+    edge = below[:, None] + np.cumsum(counts, axis=1)
     everyone = np.arange(len(n))
     first, last = (counts > 0).argmax(axis=1), BINS - 1 - (counts > 0)[:, ::-1].argmax(axis=1)
-    start = BINS * (least - low) / (high - low)
-    stop = BINS * (largest - low) / (high - low)
     result = [least]
     for q in QUANTILES[1:-1]:
+        is_below = q * n <= below
         bin_ = (edge >= (q * n)[:, None]).argmax(axis=1)
-        inside = counts[everyone, bin_]
-        before = edge[everyone, bin_] - inside
-        left = np.where((bin_ == first) & (start > bin_), start, bin_)
-        right = np.where(bin_ == last, stop, bin_ + 1)
-        place = left + (q * n - before) / inside * (right - left)
-        result.append(np.where(n > 0, low + place * ((high - low) / BINS), np.nan))
+        inside = np.where(is_below, below, counts[everyone, bin_])
+        before = np.where(is_below, 0, edge[everyone, bin_] - inside)
+        left = np.where((bin_ == first) & (start > bin_) & (below == 0) | is_below, start, bin_)
+        right = np.where(is_below, 0, np.where(bin_ == last, stop, bin_ + 1))
+        place = (q * n - before) / inside * (right - left)
+        result.append(1 / scale * (place + left) + bins.low)
     return np.column_stack([*result, largest])
 
 

@@ -243,7 +243,7 @@ class N5Writer:
             "blockSize": self._grid.chunks[::-1],
             "dataType": image.dtype.name,
             "compression": self._compression,
-            "axes": list(image.axes[::-1]),
+            "axes": image.axes[::-1],
             **attributes(image, image.axes),
         }
 

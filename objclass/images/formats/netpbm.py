@@ -72,15 +72,35 @@ def _parse(path: str, head: bytes) -> tuple[bool, tuple[int, ...], np.dtype[Any]
 
 
 class PnmWriter(MappedWriter):
-    """Writes a packed Netpbm file of 8 or 16 bits: a PGM of one channel, a PPM of three."""
+    """Writes a packed Netpbm file of 8 or 16 bits: a PGM of one channel, a PPM of three.
+
+    The header states the largest value of the pixels, as ilastik does (viewers show it as white). It is
+    at least 1, and 256 for 16 bits, since with less a number would be read as 8 bits.
+    """
 
     format: ClassVar[str] = "pnm"
 
     def _begin(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> AnyArray:
+        self._largest = 1 if dtype.itemsize == 1 else _SMALLEST_WIDE
+        return self._map(self._header(shape, dtype), dtype.newbyteorder(">"), shape)
+
+    def _header(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+        """Of a length that does not depend on the largest value."""
         rows, columns, count = shape
-        kind = 5 if count == 1 else 6
-        header = f"P{kind}\n{columns} {rows}\n{np.iinfo(dtype).max}\n".encode()
-        return self._map(header, dtype.newbyteorder(">"), shape)
+        kind, digits = 5 if count == 1 else 6, len(str(np.iinfo(dtype).max))
+        return f"P{kind}\n{columns} {rows}\n{self._largest:{digits}d}\n".encode()
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the image's axes."""
+        super().write(region, block)
+        self._largest = max(self._largest, int(block.max()))
+
+    def close(self) -> None:
+        """Finish the file."""
+        header = self._header(self._plane.shape, self._plane.dtype)
+        super().close()
+        with open(self._path, "r+b") as file:
+            file.write(header)
 
 
 class PgmWriter(PnmWriter):
