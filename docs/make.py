@@ -68,9 +68,9 @@ def options() -> Iterator[str]:
 def formats() -> Iterator[str]:
     """Names of formats."""
     yield from ("", "## Formats", "", "| | |", "|---|---|")
-    yield f"| images that are read | {', '.join(f'`{s}`' for s in registry.READERS)} |"
-    yield f"| images that are written | {', '.join(f'`{s}`' for s in registry.WRITERS)} |"
-    yield f"| tables | {', '.join(f'`{s}`' for s in registry.TABLE_WRITERS)} |"
+    yield f"| images that are read | {', '.join(f'`{s}`' for e in registry.image_formats() if e.reader for s in e.suffixes)} |"
+    yield f"| images that are written | {', '.join(f'`{e.name}`' for e in registry.output_formats())} |"
+    yield f"| tables | {', '.join(f'`{e.suffix}`' for e in registry.table_formats())} |"
 
 
 def columns() -> Iterator[str]:

@@ -6,6 +6,7 @@
     │   ├── ImageError    an image file: missing, unreadable, wrong axes or dtype
     │   └── ProjectError  a project file: damaged, of another workflow, unsupported
     ├── OutputError     what was asked for cannot be written there, or not in that format
+    ├── PluginError     an installed plug-in cannot be loaded, or is not what it should be
     └── LaneError       a fault that only the pixels could show
 
 The message of each is one line: what was given, what was expected, what to do.
@@ -36,6 +37,10 @@ class ProjectError(InputError):
 
 class OutputError(ObjclassError, OSError):
     """An output cannot be written there, or not in that format."""
+
+
+class PluginError(ObjclassError, RuntimeError):
+    """An installed plug-in cannot be loaded, or is not what it should be."""
 
 
 class LaneError(ObjclassError, RuntimeError):

@@ -1,8 +1,296 @@
-"""Tables of names, resolved on use: knowing that a thing exists imports nothing."""
+"""What there is by name, resolved on use: knowing that a thing exists imports nothing.
 
+A format, a kind of table and a feature set are one entry each, with all that is known of it. Installed
+packages add entries of the same types through entry points (`IMAGE_PLUGINS`, `TABLE_PLUGINS`,
+`FEATURE_PLUGINS`); those of objclass come first. Standard library only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
+
+from objclass.errors import PluginError
+
+IMAGE_PLUGINS = "objclass.images"
+"""Group of entry points, each an `ImageFormat`."""
+
+TABLE_PLUGINS = "objclass.tables"
+"""Group of entry points, each a `TableFormat`."""
+
+FEATURE_PLUGINS = "objclass.features"
+"""Group of entry points, each an `objclass.features.contract.FeatureSet` under its name."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a file of one plane can hold.
+
+    Parameters
+    ----------
+    dtypes
+        Names of numpy's types that come back as they were.
+    channels
+        Numbers of channels; empty for any.
+    side
+        Largest number of rows and of columns.
+    size
+        Largest number of bytes of all pixels, None for any.
+    """
+
+    dtypes: tuple[str, ...]
+    channels: tuple[int, ...] = ()
+    side: int = (1 << 31) - 1
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """A value of ``--output_format``.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    suffix
+        Of its files; empty if it goes to a URL.
+    writer
+        ``"module:name"`` of an `objclass.images.writer.Writer`, or the class itself.
+    capacity
+        What a file of one plane can hold; None where only the writer knows.
+    part_axes
+        How many axes each file of a sequence of such files has, channels not counted; 0: there is no
+        sequence.
+    lossy
+        Whether classes and ids do not come back as they were.
+    part
+        Of a sequence, the name of the format of its files.
+    """
+
+    name: str
+    suffix: str
+    writer: Any
+    capacity: Capacity | None = None
+    part_axes: int = 0
+    lossy: bool = False
+    part: str = ""
+
+    @property
+    def sequence(self) -> "OutputFormat":
+        """The format of several such files, one for each slice."""
+        return replace(self, name=f"{self.name} sequence", part=self.name)
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """A kind of image file.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    suffixes
+        Of its files, lower case, with the dot.
+    reader
+        ``"module:name"`` of a function ``(path, internal) -> Source``, or the function; None if such
+        files are only written.
+    arrays
+        Of files that hold several arrays, the function ``(path) -> names`` that lists them.
+    folder
+        Whether it is a folder of files.
+    shared
+        Whether several datasets are written into one, each with a name: what is there is kept.
+    outputs
+        How it is written.
+    """
+
+    name: str
+    suffixes: tuple[str, ...] = ()
+    reader: Any = None
+    arrays: Any = None
+    folder: bool = False
+    shared: bool = False
+    outputs: tuple[OutputFormat, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """A kind of table.
+
+    Parameters
+    ----------
+    suffix
+        Of its files, lower case, with the dot.
+    writer
+        ``"module:name"`` of an `objclass.export.tables.TableWriter`, or the class itself.
+    pictures
+        Whether it holds pictures of the objects.
+    """
+
+    suffix: str
+    writer: Any
+    pictures: bool = False
+
+
+_UNSIGNED = ("uint8", "uint16")
+_INTEGERS = (*_UNSIGNED, "uint32", "uint64", "int8", "int16", "int32", "int64")
+_FLOATS = ("float32", "float64")
+_GREY_OR_COLOURS = (1, 3)
+_BYTES_32 = (1 << 32) - 4096
+"""Bytes of the pixels where a header has 32 bits for them; the rest is for the header."""
+
+_READ = "objclass.images.formats"
+_RASTER = f"{_READ}.raster:open_raster"
+
+
+def _planes(writer: str, capacity: Capacity, *names: str, lossy: bool = False) -> tuple[OutputFormat, ...]:
+    """Formats of one plane, which are called as the suffix of their files."""
+    return tuple(
+        OutputFormat(name, f".{name}", f"{_READ}.{writer}", capacity, part_axes=2, lossy=lossy)
+        for name in names
+    )
+
+
+IMAGE_FORMATS = (
+    ImageFormat(
+        "HDF5",
+        (".h5", ".hdf5", ".ilp"),
+        f"{_READ}.hdf5:open_dataset",
+        arrays=f"{_READ}.hdf5:arrays_in",
+        shared=True,
+        outputs=(
+            OutputFormat("hdf5", ".h5", f"{_READ}.hdf5:Hdf5Writer"),
+            OutputFormat("compressed hdf5", ".h5", f"{_READ}.hdf5:CompressedHdf5Writer"),
+        ),
+    ),
+    ImageFormat(
+        "TIFF",
+        (".tif", ".tiff"),
+        f"{_READ}.tiff:open_tiff",
+        outputs=(
+            OutputFormat("multipage tiff", ".tiff", f"{_READ}.tiff:MultipageTiffWriter", part_axes=3),
+            *_planes("tiff:TiffWriter", Capacity((*_INTEGERS, *_FLOATS)), "tif", "tiff"),
+        ),
+    ),
+    ImageFormat(
+        "NumPy",
+        (".npy",),
+        f"{_READ}.numpy_file:open_array",
+        outputs=(OutputFormat("numpy", ".npy", f"{_READ}.numpy_file:NpyWriter"),),
+    ),
+    ImageFormat(
+        "NumPy, several",
+        (".npz",),
+        f"{_READ}.numpy_file:open_array",
+        arrays=f"{_READ}.numpy_file:arrays_in",
+    ),
+    ImageFormat(
+        "Zarr",
+        (".zarr",),
+        f"{_READ}.zarr_store:open_zarr",
+        arrays=f"{_READ}.zarr_store:arrays_in",
+        folder=True,
+        outputs=(
+            OutputFormat("single-scale OME-Zarr", ".zarr", f"{_READ}.omezarr:SingleScaleWriter"),
+            OutputFormat("multi-scale OME-Zarr", ".zarr", f"{_READ}.omezarr:MultiScaleWriter"),
+        ),
+    ),
+    ImageFormat(
+        "zipped Zarr",
+        (".zip",),
+        f"{_READ}.zarr_store:open_zarr",
+        arrays=f"{_READ}.zarr_store:arrays_in",
+    ),
+    ImageFormat(
+        "N5",
+        (".n5",),
+        f"{_READ}.n5:open_n5",
+        arrays=f"{_READ}.n5:arrays_in",
+        folder=True,
+        shared=True,
+        outputs=(
+            OutputFormat("n5", ".n5", f"{_READ}.n5:N5Writer"),
+            OutputFormat("compressed n5", ".n5", f"{_READ}.n5:CompressedN5Writer"),
+        ),
+    ),
+    ImageFormat("DVID", outputs=(OutputFormat("dvid", "", f"{_READ}.dvid:DvidWriter"),)),
+    ImageFormat("raw binary", (".bin", ".dat", ".raw"), f"{_READ}.raw:open_raw"),
+    ImageFormat(
+        "CZI, LIF, ND2",
+        (".czi", ".lif", ".nd2"),
+        f"{_READ}.bio:open_scene",
+        arrays=f"{_READ}.bio:scenes_in",
+    ),
+    ImageFormat(
+        "PNG",
+        (".png",),
+        _RASTER,
+        outputs=_planes("raster:PngWriter", Capacity(_UNSIGNED, _GREY_OR_COLOURS), "png"),
+    ),
+    ImageFormat(
+        "JPEG",
+        (".jpg", ".jpeg"),
+        _RASTER,
+        outputs=_planes(
+            "raster:JpegWriter",
+            Capacity(("uint8",), _GREY_OR_COLOURS, side=65500),
+            *("jpeg", "jpg"),
+            lossy=True,
+        ),
+    ),
+    ImageFormat(
+        "BMP",
+        (".bmp",),
+        _RASTER,
+        outputs=_planes("raster:BmpWriter", Capacity(("uint8",), _GREY_OR_COLOURS, size=_BYTES_32), "bmp"),
+    ),
+    ImageFormat(
+        "GIF",
+        (".gif",),
+        _RASTER,
+        outputs=_planes("raster:GifWriter", Capacity(("uint8",), (1,), side=65535), "gif"),
+    ),
+    ImageFormat(
+        "PGM",  # a PBM file would hold one bit a pixel; as in ilastik, `pbm` is a PGM file of that name
+        (".pbm", ".pgm"),
+        _RASTER,
+        outputs=_planes("netpbm:PgmWriter", Capacity(_UNSIGNED, (1,)), "pbm", "pgm"),
+    ),
+    ImageFormat(
+        "PNM",
+        (".pnm", ".ppm"),
+        _RASTER,
+        outputs=_planes("netpbm:PnmWriter", Capacity(_UNSIGNED, _GREY_OR_COLOURS), "pnm", "ppm"),
+    ),
+    ImageFormat(
+        "Sun raster",
+        (".ras",),
+        _RASTER,
+        outputs=_planes("sun:RasWriter", Capacity(("uint8",), _GREY_OR_COLOURS, size=_BYTES_32), "ras"),
+    ),
+    ImageFormat("OpenEXR", (".exr",), _RASTER),
+    ImageFormat(
+        "Radiance",
+        (".hdr",),
+        _RASTER,
+        outputs=_planes("raster:HdrWriter", Capacity(("float32",), (3,)), "hdr", lossy=True),
+    ),
+    ImageFormat(
+        "Khoros",
+        (".xv",),
+        _RASTER,
+        outputs=_planes("viff:XvWriter", Capacity(("uint8", "int16", "int32", *_FLOATS)), "xv"),
+    ),
+)
+"""Every kind of image file. ``docs/formats.md`` tells more of each."""
+
+TABLE_FORMATS = (
+    TableFormat(".csv", "objclass.export.tables:CsvWriter"),
+    TableFormat(".tsv", "objclass.export.tables:TsvWriter"),
+    TableFormat(".h5", "objclass.export.tables:Hdf5TableWriter", pictures=True),
+)
+"""Every kind of table."""
 
 FEATURE_SETS = {
     "2D Convex Hull Features": "objclass.features.sets.ilastik_hull:PLANE",
@@ -15,88 +303,108 @@ FEATURE_SETS = {
 }
 """Name of a feature set (ilastik: plugin) -> its features."""
 
-READERS = {
-    **dict.fromkeys((".h5", ".hdf5", ".ilp"), "objclass.images.formats.hdf5:open_dataset"),
-    **dict.fromkeys((".tif", ".tiff"), "objclass.images.formats.tiff:open_tiff"),
-    **dict.fromkeys((".npy", ".npz"), "objclass.images.formats.numpy_file:open_array"),
-    **dict.fromkeys((".zarr", ".zip"), "objclass.images.formats.zarr_store:open_zarr"),
-    ".n5": "objclass.images.formats.n5:open_n5",
-    **dict.fromkeys((".bin", ".dat", ".raw"), "objclass.images.formats.raw:open_raw"),
-    **dict.fromkeys((".czi", ".lif", ".nd2"), "objclass.images.formats.bio:open_scene"),
-    **dict.fromkeys(
-        (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pbm", ".pgm", ".pnm", ".ppm", ".ras"),
-        "objclass.images.formats.raster:open_raster",
-    ),
-    **dict.fromkeys((".exr", ".hdr", ".xv"), "objclass.images.formats.raster:open_raster"),
-}
-"""Suffix of an image file -> the function that opens it."""
 
-PLANE_WRITERS = {
-    "bmp": "objclass.images.formats.raster:BmpWriter",
-    "gif": "objclass.images.formats.raster:GifWriter",
-    "hdr": "objclass.images.formats.raster:HdrWriter",
-    "jpeg": "objclass.images.formats.raster:JpegWriter",
-    "jpg": "objclass.images.formats.raster:JpegWriter",
-    "pbm": "objclass.images.formats.netpbm:PgmWriter",
-    "pgm": "objclass.images.formats.netpbm:PgmWriter",
-    "png": "objclass.images.formats.raster:PngWriter",
-    "pnm": "objclass.images.formats.netpbm:PnmWriter",
-    "ppm": "objclass.images.formats.netpbm:PnmWriter",
-    "ras": "objclass.images.formats.sun:RasWriter",
-    "tif": "objclass.images.formats.tiff:TiffWriter",
-    "tiff": "objclass.images.formats.tiff:TiffWriter",
-    "xv": "objclass.images.formats.viff:XvWriter",
-}
-"""Name of an output format of one plane, which is the suffix of its files as well -> its writer."""
-
-WRITERS = {
-    "hdf5": "objclass.images.formats.hdf5:Hdf5Writer",
-    "compressed hdf5": "objclass.images.formats.hdf5:CompressedHdf5Writer",
-    "numpy": "objclass.images.formats.numpy_file:NpyWriter",
-    "multipage tiff": "objclass.images.formats.tiff:MultipageTiffWriter",
-    "multipage tiff sequence": "objclass.images.sequence:MULTIPAGE_TIFF",
-    **PLANE_WRITERS,
-    **{f"{name} sequence": f"objclass.images.sequence:{name.upper()}" for name in PLANE_WRITERS},
-    "single-scale OME-Zarr": "objclass.images.formats.omezarr:SingleScaleWriter",
-    "multi-scale OME-Zarr": "objclass.images.formats.omezarr:MultiScaleWriter",
-    "n5": "objclass.images.formats.n5:N5Writer",
-    "compressed n5": "objclass.images.formats.n5:CompressedN5Writer",
-    "dvid": "objclass.images.formats.dvid:DvidWriter",
-}
-"""Name of an output format -> its writer."""
-
-FORMAT_SUFFIXES = {
-    "hdf5": "h5",
-    "compressed hdf5": "h5",
-    "numpy": "npy",
-    "multipage tiff": "tiff",
-    "multipage tiff sequence": "tiff",
-    **{name: name for name in PLANE_WRITERS},
-    **{f"{name} sequence": name for name in PLANE_WRITERS},
-    "single-scale OME-Zarr": "zarr",
-    "multi-scale OME-Zarr": "zarr",
-    "n5": "n5",
-    "compressed n5": "n5",
-}
-"""Name of an output format -> the suffix of its files; one that lacks here goes to a URL."""
-
-TABLE_WRITERS = {
-    ".csv": "objclass.export.tables:CsvWriter",
-    ".tsv": "objclass.export.tables:TsvWriter",
-    ".h5": "objclass.export.tables:Hdf5TableWriter",
-}
-"""Suffix of a table file -> its writer."""
+def image_formats(*, plugins: bool = False) -> Iterator[ImageFormat]:
+    """Every kind of image file; those of plug-ins last."""
+    yield from IMAGE_FORMATS
+    if plugins:
+        yield from _entries(IMAGE_PLUGINS, ImageFormat)
 
 
-def resolve(target: str) -> Any:
-    """Import what ``"module:name"`` names."""
+def image_format(suffix: str) -> ImageFormat | None:
+    """The kind of image file with this suffix, None if there is none."""
+    return _first(image_formats, lambda entry: suffix in entry.suffixes)
+
+
+def output_formats(*, plugins: bool = False) -> Iterator[OutputFormat]:
+    """Everything that ``--output_format`` takes: single files, then sequences."""
+    outputs = [output for entry in image_formats(plugins=plugins) for output in entry.outputs]
+    yield from outputs
+    yield from (output.sequence for output in outputs if output.part_axes)
+
+
+def output_format(name: str) -> OutputFormat | None:
+    """The format of that name, None if there is none."""
+    return _first(output_formats, lambda entry: entry.name == name)
+
+
+def table_formats(*, plugins: bool = False) -> Iterator[TableFormat]:
+    """Every kind of table; those of plug-ins last."""
+    yield from TABLE_FORMATS
+    if plugins:
+        yield from _entries(TABLE_PLUGINS, TableFormat)
+
+
+def table_format(suffix: str) -> TableFormat | None:
+    """The kind of table with this suffix, None if there is none."""
+    return _first(table_formats, lambda entry: entry.suffix == suffix)
+
+
+def feature_sets() -> list[str]:
+    """Names of all feature sets; those of plug-ins last."""
+    return [*FEATURE_SETS, *(name for name, _ in _plugins(FEATURE_PLUGINS) if name not in FEATURE_SETS)]
+
+
+def feature_set(name: str) -> Any:
+    """The features of a set, None if there is no such set."""
+    if name in FEATURE_SETS:
+        return resolve(FEATURE_SETS[name])
+    return next((found() for plugin, found in _plugins(FEATURE_PLUGINS) if plugin == name), None)
+
+
+def resolve(target: Any) -> Any:
+    """Import what ``"module:name"`` names; anything else is what is meant itself."""
+    if not isinstance(target, str):
+        return target
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 
 
-def lookup(table: dict[str, str], group: str, name: str) -> Any:
-    """What ``table`` has under ``name``, else an entry point of ``group``, else None."""
-    if name in table:
-        return resolve(table[name])
-    found = entry_points(group=group, name=name)
-    return next(iter(found)).load() if found else None
+def _first(entries: Any, wanted: Any) -> Any:
+    """The first entry that is wanted; plug-ins are only looked for if there is none of our own."""
+    for plugins in (False, True):
+        for entry in entries(plugins=plugins):
+            if wanted(entry):
+                return entry
+    return None
+
+
+def _entries(group: str, kind: type) -> Iterator[Any]:
+    """The entries of all plug-ins of a group.
+
+    Raises
+    ------
+    PluginError
+        If one is not of the type that its group is for.
+    """
+    for name, load in _plugins(group):
+        entry = load()
+        if not isinstance(entry, kind):
+            message = f"plug-in '{name}' of {group}: expected an objclass.registry.{kind.__name__}, not {type(entry).__name__}"
+            raise PluginError(message)
+        yield entry
+
+
+@cache
+def _plugins(group: str) -> tuple[tuple[str, Any], ...]:
+    """Names of the plug-ins of a group, sorted, and what loads each."""
+    from importlib.metadata import entry_points
+
+    points: dict[str, Any] = {}
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        other = points.setdefault(point.name, point)
+        if other is not point:
+            message = f"two plug-ins of {group} are called '{point.name}', {other.value} and {point.value}: uninstall one"
+            raise PluginError(message)
+    return tuple((name, partial(_load, point)) for name, point in points.items())
+
+
+def _load(point: Any) -> Any:
+    """Load an entry point of another package, which may fail in any way."""
+    try:
+        return point.load()
+    except PluginError:
+        raise
+    except Exception as fault:
+        message = f"plug-in '{point.name}' ({point.value}) cannot be loaded: {type(fault).__name__}: {fault}"
+        raise PluginError(message) from fault

@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Optional
 
 from objclass.errors import UsageError
+from objclass.registry import output_format, output_formats
 
 
 def knob(
@@ -130,22 +131,15 @@ class ProjectThreshold(ThresholdSettings):
 
 
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-PLANE_FORMATS = (
-    "bmp", "gif", "hdr", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "ras", "tif", "tiff", "xv",
-)  # fmt: skip
-SINGLE_FORMATS = (
-    "hdf5",
-    "compressed hdf5",
-    "numpy",
-    "multipage tiff",
-    *PLANE_FORMATS,
-    "single-scale OME-Zarr",
-    "multi-scale OME-Zarr",
-    "n5",
-    "compressed n5",
-    "dvid",
-)
-FORMATS = (*SINGLE_FORMATS, *(f"{name} sequence" for name in ("multipage tiff", *PLANE_FORMATS)))
+
+
+def parse_format(text: str) -> str:
+    """The name of an output format."""
+    if output_format(text) is None:
+        known = ", ".join(entry.name for entry in output_formats(plugins=True))
+        message = f"'{text}': expected one of {known}"
+        raise ArgumentTypeError(message)
+    return text
 
 
 def parse_range(text: str) -> tuple[float, float]:
@@ -180,9 +174,10 @@ class ExportSettings:
 
     output_format: Optional[str] = knob(
         None,
-        f"format of the images (default: compressed hdf5): {', '.join(SINGLE_FORMATS)}; '<format> sequence' for a "
+        "format of the images (default: compressed hdf5): "
+        f"{', '.join(entry.name for entry in output_formats() if not entry.part)}; '<format> sequence' for a "
         "file for each slice",
-        choices=FORMATS,
+        type=parse_format,
         metavar="FORMAT",
     )
     output_filename_format: Optional[str] = knob(

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 def feature_rows() -> list[dict[str, Any]]:
     """Set, name, column title, unit, dimensions and definition of every feature."""
     from objclass.features.contract import feature_set
-    from objclass.registry import FEATURE_SETS
+    from objclass.registry import feature_sets
 
     return [
         {
@@ -49,6 +49,6 @@ def feature_rows() -> list[dict[str, Any]]:
             "channels": feature.channels,
             "definition": " ".join(feature.definition.split()),
         }
-        for name in FEATURE_SETS
+        for name in feature_sets()
         for feature in (feature_set(name) or {}).values()
     ]

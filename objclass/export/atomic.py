@@ -10,13 +10,16 @@ from pathlib import Path
 from objclass.errors import OutputError
 from objclass.images import sequence
 from objclass.images.paths import name_fault
-
-FOLDER_SUFFIXES = (".n5", ".zarr")
-"""Outputs that are folders."""
+from objclass.registry import ImageFormat
 
 
-def check_writable(path: str) -> None:
+def check_writable(path: str, kind: ImageFormat | None = None) -> None:
     """Refuse a path that cannot be written.
+
+    Parameters
+    ----------
+    kind
+        What is to be there; None for a file, whatever it holds.
 
     Raises
     ------
@@ -35,8 +38,8 @@ def check_writable(path: str) -> None:
     except OSError as fault:
         message = f"output {path}: {fault.strerror}"
         raise OutputError(message) from None
-    if target.suffix in FOLDER_SUFFIXES:
-        _check_folder(target)
+    if kind is not None and kind.folder:
+        _check_folder(target, shared=kind.shared)
     elif target.is_dir():
         message = f"output {path} is a folder"
         raise OutputError(message)
@@ -51,9 +54,9 @@ def check_writable(path: str) -> None:
         raise OutputError(message)
 
 
-def _check_folder(target: Path) -> None:
+def _check_folder(target: Path, *, shared: bool) -> None:
     """Refuse what an output that is a folder would destroy: as ilastik, any OME-Zarr."""
-    if target.is_dir() and target.suffix == ".zarr":
+    if target.is_dir() and not shared:
         message = f"output {target} exists already: remove it, or give another name"
         raise OutputError(message)
     if target.exists() and not target.is_dir():

@@ -8,13 +8,14 @@ import numpy as np
 
 from objclass.core import FeatureTable, Lane, Predictions
 from objclass.errors import InputError, OutputError
-from objclass.export.atomic import FOLDER_SUFFIXES, check_writable
+from objclass.export.atomic import check_writable
 from objclass.export.columns import ilastik_columns
-from objclass.export.naming import SHARED_SUFFIXES, Task
-from objclass.export.tables import writer_for
+from objclass.export.naming import Task
+from objclass.export.tables import format_of, writer_for
 from objclass.images.paths import same_file_key
 from objclass.pipeline.lane import given_columns
 from objclass.pipeline.plan import Plan
+from objclass.registry import ImageFormat, image_format
 
 
 def table_header(task: Task, plan: Plan) -> list[str]:
@@ -47,7 +48,7 @@ def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
             continue
         header = table_header(task, plan)
         refusal = writer_for(task.table).refusal(header)
-        if task.crop_margin is not None and not task.table.lower().endswith(".h5"):
+        if task.crop_margin is not None and not format_of(task.table).pictures:
             refusal = "pictures of objects (--table_images) need a table in HDF5: give it a name in .h5"
         if refusal:
             message = f"{task.table}: {refusal}"
@@ -94,12 +95,11 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
     files = {*inputs, *(path for task in tasks for image in task.lane.images for path in image.files)}
     sources = {same_file_key(os.path.realpath(path)) for path in files}
     taken: dict[str, dict[str, str]] = {}
-    for path, inside, what in _wanted(tasks):
+    for path, inside, what, kind in _wanted(tasks):
         key = same_file_key(path)
         within = f"{key}{os.sep}"
-        if key in sources or (
-            path.endswith(FOLDER_SUFFIXES) and any(source.startswith(within) for source in sources)
-        ):
+        is_folder = kind is not None and kind.folder
+        if key in sources or (is_folder and any(source.startswith(within) for source in sources)):
             message = f"{path}: {what} would overwrite an input: give another name"
             raise OutputError(message)
         there = taken.setdefault(key, {})
@@ -112,7 +112,7 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
             raise OutputError(message)
         there[inside] = what
         if "://" not in path:  # which no path has whose links are followed
-            check_writable(path)
+            check_writable(path, kind)
 
 
 ALONE = "/"
@@ -124,13 +124,13 @@ def _clash(name: str, other: str) -> bool:
     return ALONE in (name, other) or f"{name}/".startswith(f"{other}/") or f"{other}/".startswith(f"{name}/")
 
 
-def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str]]:
-    """Real path, dataset in it, and description of all that is written."""
+def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str, ImageFormat | None]]:
+    """Real path, dataset in it, description, and kind of image of all that is written."""
     for task in tasks:
         for output in task.outputs:
-            is_shared = output.path.endswith(SHARED_SUFFIXES)
-            inside = output.export.image.internal_path.strip("/") if is_shared else ALONE
+            kind = image_format(output.format.suffix) if output.format.suffix else None
+            inside = output.export.image.internal_path.strip("/") if kind and kind.shared else ALONE
             for path in output.files:
-                yield path, inside, f"{output.export.source} of {task.name}"
+                yield path, inside, f"{output.export.source} of {task.name}", kind
     for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
-        yield os.path.realpath(path), ALONE, "the table"
+        yield os.path.realpath(path), ALONE, "the table", None

@@ -8,9 +8,9 @@ from typing import Self
 
 from objclass.export.atomic import Pending
 from objclass.export.columns import Columns
-from objclass.export.images import writer_of
 from objclass.export.naming import Output, Task
 from objclass.export.tables import TableWriter, writer_for
+from objclass.images.sequence import writer_of
 from objclass.images.writer import Writer
 from objclass.pipeline.crops import ObjectImage
 
@@ -36,7 +36,7 @@ class ImageFiles:
         self.discard()
 
     def _begin(self, output: Output) -> Writer:
-        make = writer_of(output.format)
+        make = writer_of(output.format.name)
         if output.is_url:
             return make(output.path, output.export.image, None)
         if output.slices:

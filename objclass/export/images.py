@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from objclass import registry
 from objclass.compute.limits import ALL, Limits
 from objclass.compute.slabs import Slab
 from objclass.compute.threads import ordered
 from objclass.core import AXES, AnyArray, Image, PixelSize, Region, from_canonical
 from objclass.errors import OutputError, UsageError
 from objclass.export.paint import Paint
+from objclass.images.sequence import writer_of
 from objclass.images.writer import OutputImage, Writer
 from objclass.settings import DTYPES, ExportSettings
 
@@ -204,21 +204,6 @@ def _inherited_range(objects: Image, role: str) -> tuple[float, float] | None:
     if role != "prediction_maps":
         return objects.drange
     return (0.0, 1.0) if objects.drange is not None else None
-
-
-def writer_of(name: str) -> Any:
-    """The writer of a format.
-
-    Raises
-    ------
-    UsageError
-        If there is no such format.
-    """
-    found = registry.lookup(registry.WRITERS, "objclass.writers", name)
-    if found is None:
-        message = f"output format '{name}': expected one of {', '.join(registry.WRITERS)}"
-        raise UsageError(message)
-    return found
 
 
 def _output_axes(axes: str, wanted: str | None) -> str:

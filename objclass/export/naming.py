@@ -15,21 +15,10 @@ from objclass.export.images import SLOT_AXES, Export, plan_export
 from objclass.export.tables import writer_for
 from objclass.images import sequence
 from objclass.pipeline.plan import Plan
-from objclass.registry import FORMAT_SUFFIXES, READERS, TABLE_WRITERS
+from objclass.registry import OutputFormat, image_format, output_format, table_format
 from objclass.settings import ExportSettings
 
 log = logging.getLogger("objclass")
-
-KNOWN_SUFFIXES = {
-    *READERS, *TABLE_WRITERS, *(f".{suffix}" for suffix in FORMAT_SUFFIXES.values()), ".zarr", ".n5",
-}  # fmt: skip
-"""Suffixes that are replaced by that of the output format; any other dot belongs to the name."""
-
-SHARED_SUFFIXES = (".h5", ".n5")
-"""Files and folders that hold several datasets, each with a name: what is there already is kept."""
-
-LOSSY = ("jpeg", "jpg", "jpeg sequence", "jpg sequence")
-"""Formats that change classes and ids."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +32,20 @@ class Output:
     path
         The file, folder or URL; of a sequence, with ``{slice_index}``.
     format
-        Name of the format.
+        What is known of the format.
     slices
         The files of a sequence, in order.
     """
 
     export: Export
     path: str
-    format: str
+    format: OutputFormat
     slices: tuple[str, ...] = ()
 
     @property
     def is_url(self) -> bool:
         """Whether it goes to a server, which needs no name on this machine."""
-        return self.format not in FORMAT_SUFFIXES
+        return not self.format.suffix
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -90,28 +79,28 @@ def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, b
     export = _with_classes(export, plan)
     if clipped:
         log.warning("%s: the subregion is clipped to the image", lane.nickname)
-    name = str(settings.output_format)
-    if name in LOSSY:
+    kind = output_format(str(settings.output_format))
+    assert kind is not None  # plan_export has refused it
+    if kind.lossy:
         log.warning(
-            "%s: values in %s files are only nearly those written: png keeps them", lane.nickname, name
+            "%s: values in %s files are only nearly those written: png keeps them", lane.nickname, kind.name
         )
     fields = path_fields(lane, export)
     inside = _internal_path(export.image.internal_path, fields)
     export = replace(export, image=replace(export.image, internal_path=inside))
     # a name that begins with ~ is none of the user's home
     template = os.path.expanduser(str(settings.output_filename_format))
-    if name not in FORMAT_SUFFIXES:
-        return Output(export, _url(expand(template, fields), name), name)
-    suffix = FORMAT_SUFFIXES[name]
+    if not kind.suffix:
+        return Output(export, _url(expand(template, fields), kind.name), kind)
 
     def filled(more: dict[str, Any]) -> str:
-        return with_suffix(str(base / expand(template, fields | more)), suffix)
+        return with_suffix(str(base / expand(template, fields | more)), kind.suffix)
 
     slices: tuple[str, ...] = ()
-    if name.endswith(" sequence"):
+    if kind.part:
         slices = tuple(filled({"slice_index": index}) for index in _slice_indices(export))
-        _check_slices(slices, template, name)
-    return Output(export, filled({}), name, slices)
+        _check_slices(slices, template, kind.name)
+    return Output(export, filled({}), kind, slices)
 
 
 def _internal_path(template: str, fields: Mapping[str, Any]) -> str:
@@ -236,16 +225,18 @@ def expand(template: str, fields: Mapping[str, Any]) -> str:
 
 
 def with_suffix(path: str, suffix: str) -> str:
-    """The path with the suffix of a format; only a known suffix is replaced.
+    """The path with the suffix of a format; only that of an image or a table is replaced.
+
+    Any other dot belongs to the name.
 
     Examples
     --------
-    >>> with_suffix("out/cell.001", "h5"), with_suffix("out/a.tiff", "h5")
+    >>> with_suffix("out/cell.001", ".h5"), with_suffix("out/a.tiff", ".h5")
     ('out/cell.001.h5', 'out/a.h5')
     """
     ending = Path(path).suffix
-    stem = path.removesuffix(ending) if ending.lower() in KNOWN_SUFFIXES else path
-    return f"{stem}.{suffix}"
+    is_known = bool(ending) and (image_format(ending.lower()) or table_format(ending.lower()))
+    return f"{path.removesuffix(ending) if is_known else path}{suffix}"
 
 
 def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> str | None:
@@ -260,7 +251,7 @@ def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> s
     template = wanted
     if template is None and plan.project is not None and plan.project.table is not None:
         stored = str(Path(expand(plan.project.table.path, fields)).expanduser())
-        if Path(stored).suffix.lower() not in TABLE_WRITERS:
+        if table_format(Path(stored).suffix.lower()) is None:
             stored = f"{stored}.{plan.project.table.file_type}"
         try:
             check_writable(stored)

@@ -32,6 +32,22 @@ class TableWriter(Protocol):
         """Finish the file."""
 
 
+def format_of(path: str) -> registry.TableFormat:
+    """The kind of table that the suffix says.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is not that of a table.
+    """
+    found = registry.table_format(Path(path).suffix.lower())
+    if found is None:
+        known = ", ".join(entry.suffix for entry in registry.table_formats(plugins=True))
+        message = f"table {path}: expected a name that ends in {known}"
+        raise UsageError(message)
+    return found
+
+
 def writer_for(path: str) -> Any:
     """The writer for the suffix of a table.
 
@@ -40,11 +56,7 @@ def writer_for(path: str) -> Any:
     UsageError
         If the suffix is not that of a table.
     """
-    found = registry.lookup(registry.TABLE_WRITERS, "objclass.tables", Path(path).suffix.lower())
-    if found is None:
-        message = f"table {path}: expected a name that ends in {', '.join(registry.TABLE_WRITERS)}"
-        raise UsageError(message)
-    return found
+    return registry.resolve(format_of(path).writer)
 
 
 class CsvWriter:

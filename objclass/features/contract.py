@@ -163,7 +163,7 @@ class FeatureSet(Mapping[str, Feature]):
 
 def feature_set(name: str) -> FeatureSet | None:
     """The set of that name, None if there is none."""
-    found: FeatureSet | None = registry.lookup(registry.FEATURE_SETS, "objclass.features", name)
+    found: FeatureSet | None = registry.feature_set(name)
     return found
 
 
@@ -182,7 +182,7 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
         set_name, _, feature_name = name.partition(":")
         found = feature_set(set_name)
         if found is None:
-            known = ", ".join(registry.FEATURE_SETS)
+            known = ", ".join(registry.feature_sets())
             message = f"no feature set '{set_name}': there are {known} (set or set:feature)"
             raise UsageError(message)
         if not feature_name:

@@ -12,14 +12,11 @@ from objclass.images.chunked.cache import KEPT
 from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
 from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack
-from objclass.registry import READERS, lookup
+from objclass.registry import image_format, image_formats, resolve
 
 __all__ = ["dataset_name", "from_array", "limit", "open_image"]
 
 log = logging.getLogger("objclass")
-
-_FOLDERS = {".n5", ".zarr"}
-"""Formats that are a folder of files."""
 
 
 def limit(kept: int, threads: int) -> None:
@@ -111,16 +108,17 @@ def open_source(part: Part) -> Source:
         message = f"no such file: {part.file}"
         raise ImageError(message)
     suffix = kind(part.file)
-    reader = lookup(READERS, "objclass.images", suffix)
-    is_file_format = suffix in READERS and suffix not in _FOLDERS
-    if os.path.isdir(part.file) and (reader is None or is_file_format):
+    found = image_format(suffix) if suffix else None
+    if os.path.isdir(part.file) and not (found and found.folder):
         message = f"{part.file}: is a directory, expected a file: name its files, such as '*.png'"
         raise ImageError(message)
-    if reader is None:
-        known = " ".join(sorted(READERS))
+    if found is None or found.reader is None:
+        known = " ".join(
+            sorted(s for entry in image_formats(plugins=True) if entry.reader for s in entry.suffixes)
+        )
         message = f"{part.file}: cannot read files with suffix '{suffix}', expected one of {known}"
         raise ImageError(message)
-    return checked(_open(reader, part))
+    return checked(_open(resolve(found.reader), part))
 
 
 def _open(reader: Any, part: Part) -> Source:

@@ -19,16 +19,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from objclass.errors import ImageError
-from objclass.registry import resolve
-
-CONTAINERS = {
-    **dict.fromkeys((".h5", ".hdf5", ".ilp"), "objclass.images.formats.hdf5:arrays_in"),
-    ".npz": "objclass.images.formats.numpy_file:arrays_in",
-    **dict.fromkeys((".zarr", ".zip"), "objclass.images.formats.zarr_store:arrays_in"),
-    ".n5": "objclass.images.formats.n5:arrays_in",
-    **dict.fromkeys((".czi", ".lif", ".nd2"), "objclass.images.formats.bio:scenes_in"),
-}
-"""Suffix of files that hold several arrays -> the function that lists them."""
+from objclass.registry import image_format, image_formats, resolve
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which each folder of a Zarr store has one."""
@@ -176,7 +167,7 @@ def _common(names: list[str]) -> str:
     return os.path.commonprefix(names)  # noqa: RUF071  letters, not components, are meant
 
 
-def container_cuts(path: str, rules: ModuleType = os.path) -> list[int]:
+def container_cuts(path: str, rules: ModuleType = os.path, *, plugins: bool = False) -> list[int]:
     r"""Places where a path may end that names a container, what follows being the name of an array.
 
     Examples
@@ -186,7 +177,8 @@ def container_cuts(path: str, rules: ModuleType = os.path) -> list[int]:
     ([7, 12], [7])
     """
     slashes = re.escape("/" + rules.sep)
-    suffixes = "|".join(map(re.escape, CONTAINERS))
+    held = [s for entry in image_formats(plugins=plugins) if entry.arrays for s in entry.suffixes]
+    suffixes = "|".join(map(re.escape, held))
     return [match.end() for match in re.finditer(rf"(?:{suffixes})(?=$|[{slashes}])", path, re.IGNORECASE)]
 
 
@@ -210,7 +202,7 @@ def split_internal(path: str) -> tuple[str, str]:
     """
     if os.path.isfile(path):
         return path, ""
-    cuts = container_cuts(path)
+    cuts = container_cuts(path) or ([] if _files(path) else container_cuts(path, plugins=True))
     found = {cut: _files(path[:cut]) for cut in cuts}
     names_file = [cut for cut in cuts if any(_is_container(file) for file in found[cut])]
     names_nothing = [cut for cut in cuts if not found[cut]]
@@ -270,8 +262,9 @@ def _arrays(piece: str, files: list[str], pattern: str) -> list[Part]:
 
 
 def _list_arrays(file: str) -> list[str]:
-    arrays_in: Callable[[str], list[str]]
-    arrays_in = resolve(CONTAINERS[kind(file)])
+    found = image_format(kind(file))
+    assert found is not None  # paths are cut only at suffixes of such formats
+    arrays_in: Callable[[str], list[str]] = resolve(found.arrays)
     try:
         return arrays_in(file)
     except ImageError:

@@ -10,8 +10,25 @@ import numpy as np
 
 from objclass import registry
 from objclass.core import AnyArray
-from objclass.images.formats.plane import HOLDS, nearest, told
+from objclass.errors import UsageError
+from objclass.images.formats.plane import nearest, told
 from objclass.images.writer import OutputImage
+
+
+def writer_of(name: str) -> Any:
+    """The writer of an output format, which may be a sequence.
+
+    Raises
+    ------
+    UsageError
+        If there is no such format.
+    """
+    found = registry.output_format(name)
+    if found is None:
+        known = ", ".join(entry.name for entry in registry.output_formats(plugins=True))
+        message = f"output format '{name}': expected one of {known}"
+        raise UsageError(message)
+    return Sequence(found.part, found.part_axes) if found.part else registry.resolve(found.writer)
 
 
 def slices(image: OutputImage) -> tuple[str, int]:
@@ -48,7 +65,7 @@ class Sequence:
 
     @property
     def _writer(self) -> Any:
-        return registry.resolve(registry.WRITERS[self.format])
+        return writer_of(self.format)
 
     def refusal(self, image: OutputImage) -> str | None:
         """Why a sequence cannot hold the image and what can, None if it can."""
@@ -63,7 +80,9 @@ class Sequence:
         if said is None:
             return None
         reason, _, instead = said.rpartition(": use ")
-        return f"each file {reason}: use {instead}{' sequence' if instead in HOLDS else ''}"
+        found = registry.output_format(instead)
+        is_plane = found is not None and found.capacity is not None
+        return f"each file {reason}: use {instead}{' sequence' * is_plane}"
 
     def part(self, image: OutputImage) -> OutputImage:
         """The image in each file."""
@@ -139,11 +158,3 @@ class SequenceWriter:
         """Drop what never became whole."""
         self._missing.clear()
         self._waiting = None
-
-
-BMP, GIF, HDR, JPEG, JPG, PBM, PGM, PNG, PNM, PPM, RAS, TIF, TIFF, XV = map(
-    Sequence,
-    ("bmp", "gif", "hdr", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "ras", "tif", "tiff", "xv"),
-)
-
-MULTIPAGE_TIFF = Sequence("multipage tiff", 3)

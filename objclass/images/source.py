@@ -1,6 +1,6 @@
 """What a reader finds in a file: the pixels, and what the file says of them.
 
-A reader is a function ``open_x(path, internal) -> Source`` (table `objclass.registry.READERS`);
+A reader is a function ``open_x(path, internal) -> Source`` (`objclass.registry.IMAGE_FORMATS`);
 ``internal`` names an array inside the file, ``""`` if nothing was said. It reads headers only.
 """
 

@@ -21,14 +21,14 @@ from PIL import Image as Pillow
 
 from objclass.core import AXES, PixelSize, to_canonical
 from objclass.export.files import ImageFiles
-from objclass.export.images import Export, writer_of
+from objclass.export.images import Export
 from objclass.export.naming import Output
 from objclass.images import open_image, sequence
+from objclass.images.sequence import writer_of
 from objclass.images.writer import OutputImage
-from objclass.registry import FORMAT_SUFFIXES, READERS, WRITERS
-from objclass.settings import FORMATS
+from objclass.registry import OutputFormat, image_format, image_formats, output_format, output_formats
 
-NAMES = [name for name in WRITERS if name in FORMAT_SUFFIXES]
+NAMES = [entry.name for entry in output_formats() if entry.suffix]
 """Those that write here, not to a server."""
 
 LOSSY = ("hdr", "jpeg", "jpg")
@@ -168,8 +168,17 @@ DECODERS = {
 # --- the promises
 
 
-def test_formats_are_those_of_the_command_line() -> None:
-    assert set(FORMATS) == set(WRITERS)
+def test_every_format_is_known_once_by_its_name_and_its_suffix() -> None:
+    names = [entry.name for entry in output_formats()]
+    suffixes = [suffix for entry in image_formats() for suffix in entry.suffixes]
+    assert len(set(names)) == len(names)
+    assert len(set(suffixes)) == len(suffixes)
+    for entry in image_formats():
+        assert all(output.suffix in ("", *entry.suffixes) for output in entry.outputs)
+
+
+def test_lossy_formats_are_those_whose_values_do_not_come_back() -> None:
+    assert {entry.name.removesuffix(" sequence") for entry in output_formats() if entry.lossy} == set(LOSSY)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,7 +188,7 @@ def test_what_goes_in_comes_back(tmp_path: Path, name: str) -> None:
     # of what holds anything, every third: enough for all dtypes and orders
     for image in held[:: 3 if len(held) > 200 else 1]:
         pixels = pixels_of(image)
-        path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+        path = tmp_path / f"a{output_format(name).suffix}"
         write(path, name, image, pixels)
         expected, found = to_canonical(pixels, image.axes), read(name, path, image)
         if name.startswith(("jpeg", "jpg")):
@@ -195,7 +204,9 @@ def test_what_goes_in_comes_back(tmp_path: Path, name: str) -> None:
 READ = [
     name
     for name in NAMES
-    if f".{FORMAT_SUFFIXES[name]}" in READERS and name not in LOSSY and not name.endswith(" sequence")
+    if image_format(output_format(name).suffix).reader
+    and name not in LOSSY
+    and not name.endswith(" sequence")
 ]
 
 
@@ -204,7 +215,7 @@ def test_our_reader_agrees(tmp_path: Path, name: str) -> None:
     """Of the formats that are read as well: as a user would open them."""
     for image in promised(name)[:6]:
         pixels = pixels_of(image)
-        path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+        path = tmp_path / f"a{output_format(name).suffix}"
         write(path, name, image, pixels)
         spec = f"{path}/s0" if path.suffix == ".zarr" else str(path)
         found = open_image(spec, axes=image.axes if name == "numpy" else None)
@@ -227,9 +238,9 @@ def test_same_image_makes_the_same_bytes_whatever_the_blocks(
     sides = tuple(data.draw(st.integers(-(-n // 3), n)) for n in image.shape)
     cut = list(blocks(image.shape, sides))
     random.Random(data.draw(st.integers(0, 99))).shuffle(cut)
-    suffix = FORMAT_SUFFIXES[name]
-    once = write(folder / f"a.{suffix}", name, image, pixels)
-    assert write(folder / f"b.{suffix}", name, image, pixels, cut) == once
+    suffix = output_format(name).suffix
+    once = write(folder / f"a{suffix}", name, image, pixels)
+    assert write(folder / f"b{suffix}", name, image, pixels, cut) == once
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -253,7 +264,7 @@ def handles() -> int:
 def test_no_handle_stays_open(tmp_path: Path, name: str) -> None:
     image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
     before = handles()
-    write(tmp_path / f"a.{FORMAT_SUFFIXES[name]}", name, image, pixels_of(image))
+    write(tmp_path / f"a{output_format(name).suffix}", name, image, pixels_of(image))
     assert handles() == before
 
 
@@ -269,15 +280,15 @@ def fail(outputs: tuple[Output, ...], region: tuple[slice, ...], block: Any) -> 
 def test_a_failure_leaves_nothing(tmp_path: Path, name: str, moment: str) -> None:
     image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
     pixels = pixels_of(image)
-    suffix = FORMAT_SUFFIXES[name]
+    suffix = output_format(name).suffix
     slices: tuple[str, ...] = ()
     if name.endswith(" sequence"):
-        slices = tuple(f"{tmp_path}/new_{n}.{suffix}" for n in range(sequence.slices(image)[1]))
+        slices = tuple(f"{tmp_path}/new_{n}{suffix}" for n in range(sequence.slices(image)[1]))
     export = Export("Object Predictions", image, tuple(slice(0, 1) for _ in AXES), None, None)  # type: ignore[arg-type]
-    output = Output(export, f"{tmp_path}/new.{suffix}", name, slices)
+    output = Output(export, f"{tmp_path}/new{suffix}", output_format(name), slices)
     others: tuple[Output, ...] = ()
     if moment == "at once":  # the second of two outputs cannot be begun
-        others = (Output(export, f"{tmp_path}/none.h5", "no such format"),)
+        others = (Output(export, f"{tmp_path}/none.h5", OutputFormat("no such format", ".h5", "")),)
     half = tuple(slice(0, -(-n // 2)) for n in image.shape)
     region = half if moment == "in the middle" else whole(image)
     with pytest.raises(Exception, match=r"the disk is full|no such format"):

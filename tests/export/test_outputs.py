@@ -18,6 +18,7 @@ from objclass.export.paint import painter
 from objclass.images import from_array
 from objclass.images.writer import OutputImage
 from objclass.pipeline.plan import Plan
+from objclass.registry import ImageFormat, OutputFormat, image_format
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings
 
 
@@ -59,10 +60,12 @@ class ServerWriter(FolderWriter):
 
 @pytest.fixture(autouse=True)
 def formats(monkeypatch):
-    for name in ("n5", "zarr"):
-        monkeypatch.setitem(registry.WRITERS, f"a {name}", "tests.export.test_outputs:FolderWriter")
-        monkeypatch.setitem(registry.FORMAT_SUFFIXES, f"a {name}", name)
-    monkeypatch.setitem(registry.WRITERS, "a server", "tests.export.test_outputs:ServerWriter")
+    outputs = (
+        *(OutputFormat(f"a {name}", f".{name}", FolderWriter) for name in ("n5", "zarr")),
+        OutputFormat("a server", "", ServerWriter),
+    )
+    formats = (*registry.IMAGE_FORMATS, ImageFormat("of the test", outputs=outputs))
+    monkeypatch.setattr(registry, "IMAGE_FORMATS", formats)
 
 
 def lane(nickname="cells", directory="/data"):
@@ -164,7 +167,7 @@ def test_an_ome_zarr_that_is_there_is_refused(tmp_path):
 def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, name):
     (tmp_path / f"out.{name}").write_text("")
     with pytest.raises(OutputError, match="is a file, expected a folder or none"):
-        check_writable(f"{tmp_path}/out.{name}")
+        check_writable(f"{tmp_path}/out.{name}", image_format(f".{name}"))
 
 
 def test_inputs_within_an_output_folder_are_refused(tmp_path):
@@ -238,8 +241,8 @@ def test_names_that_hold_what_patterns_hold(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["h5", "n5", "zarr", "ras", "xv", "hdr", "TIF", "npy"])
 def test_known_suffixes_are_replaced(suffix):
-    assert with_suffix(f"a.b.{suffix}", "png") == "a.b.png"
-    assert with_suffix("a.001", "png") == "a.001.png"
+    assert with_suffix(f"a.b.{suffix}", ".png") == "a.b.png"
+    assert with_suffix("a.001", ".png") == "a.001.png"
 
 
 def test_placeholders_stay_that_nobody_knows():

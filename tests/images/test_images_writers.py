@@ -24,9 +24,9 @@ from objclass.images.chunked import grid as chunk_grid
 from objclass.images.chunked.grid import chunk_shape
 from objclass.images.formats.hdf5 import Hdf5Writer
 from objclass.images.formats.plain import PlainFile
-from objclass.images.sequence import slices
+from objclass.images.sequence import slices, writer_of
 from objclass.images.writer import OutputImage
-from objclass.registry import FORMAT_SUFFIXES, WRITERS, resolve
+from objclass.registry import output_format
 from tests.conftest import ROOT
 
 LENGTHS = {"t": 2, "z": 3, "y": 11, "x": 13, "c": 2}
@@ -57,7 +57,7 @@ def write(path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = Non
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
-    writer = resolve(WRITERS[name])(str(path), image)
+    writer = writer_of(name)(str(path), image)
     for region in cut or [tuple(slice(0, n) for n in image.shape)]:
         writer.write(region, pixels[region])
     writer.close()
@@ -68,7 +68,7 @@ def write(path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = Non
 
 
 def refusal(name: str, image: OutputImage) -> str | None:
-    return resolve(WRITERS[name]).refusal(image)  # type: ignore[no-any-return]
+    return writer_of(name).refusal(image)  # type: ignore[no-any-return]
 
 
 UNSIGNED, BYTE, ANY = ["u1", "u2"], ["u1"], [1, 2, 3, 5]
@@ -128,7 +128,7 @@ def test_any_plane_of_a_volume(tmp_path: Path, name: str, long: str) -> None:
     lengths = dict.fromkeys("tzyxc", 1) | {axis: LENGTHS[axis] for axis in long}
     image = image_of("xyztc", lengths=lengths)
     pixels = pixels_of(image)
-    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    path = tmp_path / f"a{output_format(name).suffix}"
     write(path, name, image, pixels)
     read = open_image(str(path)).read()
     assert np.array_equal(read.squeeze(), to_canonical(pixels, "xyztc").squeeze())
@@ -155,7 +155,7 @@ def test_netpbm_states_its_largest_pixel_as_ilastik_does(
 def test_rows_are_y_and_columns_x(tmp_path: Path, name: str) -> None:
     image = image_of("cxyz", lengths={"z": 1, "c": 3})
     pixels = pixels_of(image)
-    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    path = tmp_path / f"a{output_format(name).suffix}"
     write(path, name, image, pixels)
     assert np.array_equal(open_image(str(path)).read()[0, 0], pixels[..., 0].transpose(2, 1, 0))
 
@@ -253,7 +253,7 @@ def test_pixels_never_written_are_zero(tmp_path: Path) -> None:
     image = image_of("zyx")
     region = (slice(1, 2), slice(0, 11), slice(3, 7))
     for name in ("hdf5", "compressed hdf5", "numpy", "multipage tiff"):
-        path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+        path = tmp_path / f"a{output_format(name).suffix}"
         write(path, name, image, np.full(image.shape, 7, np.uint8), [region])
         read = open_image(str(path), axes="zyx").read()[0, ..., 0]
         expected = np.zeros(image.shape)
@@ -272,7 +272,7 @@ def test_outputs_that_share_a_file_make_the_same_bytes(tmp_path: Path, name: str
 
     def both(cut: list[tuple[slice, ...]]) -> bytes:
         (tmp_path / "a.h5").unlink(missing_ok=True)
-        writers = [resolve(WRITERS[name])(str(tmp_path / "a.h5"), image) for image in images]
+        writers = [writer_of(name)(str(tmp_path / "a.h5"), image) for image in images]
         for region in cut:
             for writer, whole in zip(writers, pixels, strict=True):
                 writer.write(region, whole[region])
@@ -493,21 +493,21 @@ def test_planes_state_no_z(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["compressed hdf5", "n5"])
 def test_range_of_values_comes_back(tmp_path: Path, name: str) -> None:
     image = image_of("zyx", "u2", drange=(0, 4095))
-    path = tmp_path / f"a.{FORMAT_SUFFIXES[name]}"
+    path = tmp_path / f"a{output_format(name).suffix}"
     write(path, name, image, pixels_of(image))
     assert open_image(str(path)).drange == (0, 4095)
 
 
 def test_streamed_formats_do_not_hold_the_image(tmp_path: Path) -> None:
     for name in ("multipage tiff", "numpy"):
-        writer = resolve(WRITERS[name])(str(tmp_path / "a"), image_of("yx"), None)
+        writer = writer_of(name)(str(tmp_path / "a"), image_of("yx"), None)
         assert isinstance(writer._file, PlainFile)
         writer.close()
-    writer = resolve(WRITERS["tif"])(str(tmp_path / "a"), image_of("yx"), None)
+    writer = writer_of("tif")(str(tmp_path / "a"), image_of("yx"), None)
     assert isinstance(writer._map, np.memmap)
     writer.close()
     for name in ("pgm", "pnm", "ras", "xv"):
-        writer = resolve(WRITERS[name])(str(tmp_path / "a"), image_of("yx"), None)
+        writer = writer_of(name)(str(tmp_path / "a"), image_of("yx"), None)
         assert isinstance(writer._file, np.memmap)
         writer.close()
 
@@ -517,7 +517,7 @@ def test_big_files_are_bigtiff(tmp_path: Path) -> None:
     # a hole: nothing of it is on the disk
     image = OutputImage("zyx", (5, 1 << 15, 1 << 15), np.dtype("u1"))
     path = tmp_path / "a.tiff"
-    writer = resolve(WRITERS["multipage tiff"])(str(path), image, None)
+    writer = writer_of("multipage tiff")(str(path), image, None)
     corner = (slice(4, 5), slice(32767, 32768), slice(32764, 32768))
     writer.write(corner, np.array([[[1, 2, 3, 4]]], np.uint8))
     writer.close()
@@ -572,7 +572,7 @@ def test_what_hdr_cannot_say_is_zero(tmp_path: Path) -> None:
 
 
 def sequence(folder: Path, name: str, image: OutputImage) -> Any:
-    return resolve(WRITERS[name])(str(folder / "s"), image)
+    return writer_of(name)(str(folder / "s"), image)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What formats of a single plane share: what they hold, and how blocks come to lie in rows and columns."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,88 +8,47 @@ import numpy as np
 from objclass.core import AnyArray, to_canonical
 from objclass.images.formats.plain import reserve
 from objclass.images.writer import OutputImage
-
-_UNSIGNED = ("uint8", "uint16")
-
-_INTEGERS = (*_UNSIGNED, "uint32", "uint64", "int8", "int16", "int32", "int64")
-
-_FLOATS = ("float32", "float64")
-
-_BYTES_32 = (1 << 32) - 4096
-"""Pixels of formats that state sizes in 32 bits; the rest is for their headers."""
+from objclass.registry import Capacity, output_format
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """What a file of one plane can hold.
-
-    Parameters
-    ----------
-    dtypes
-        Names of numpy's types that come back as they were.
-    channels
-        Numbers of channels; empty for any.
-    side
-        Largest number of rows and of columns.
-    size
-        Largest number of bytes of all pixels, None for any.
-    """
-
-    dtypes: tuple[str, ...]
-    channels: tuple[int, ...] = ()
-    side: int = (1 << 31) - 1
-    size: int | None = None
-
-    def lack(self, image: OutputImage) -> str | None:
-        """What is held instead of the image, as the rest of a sentence; None if it can be held."""
-        if len(plane_axes(image)) > 2:
-            return f"one plane, not {told(image)}"
-        if self.channels and channels(image) not in self.channels:
-            count = " or ".join(str(n) for n in self.channels)
-            return f"{count} channel{'s' * (count != '1')}, not {told(image)}"
-        if str(image.dtype) not in self.dtypes:
-            *others, last = self.dtypes
-            return f"{', '.join(others)}{' and ' * bool(others)}{last}, not {image.dtype}"
-        if max(plane_shape(image)[:2]) > self.side:
-            return f"up to {self.side} rows and columns, not {told(image)}"
-        if (
-            self.size is not None
-            and int(np.prod(image.shape, dtype=object)) * image.dtype.itemsize > self.size
-        ):
-            return f"up to {self.size >> 20} MB, not {told(image)}"
-        return None
+def lack(capacity: Capacity, image: OutputImage) -> str | None:
+    """What is held instead of the image, as the rest of a sentence; None if it can be held."""
+    if len(plane_axes(image)) > 2:
+        return f"one plane, not {told(image)}"
+    if capacity.channels and channels(image) not in capacity.channels:
+        count = " or ".join(str(n) for n in capacity.channels)
+        return f"{count} channel{'s' * (count != '1')}, not {told(image)}"
+    if str(image.dtype) not in capacity.dtypes:
+        *others, last = capacity.dtypes
+        return f"{', '.join(others)}{' and ' * bool(others)}{last}, not {image.dtype}"
+    if max(plane_shape(image)[:2]) > capacity.side:
+        return f"up to {capacity.side} rows and columns, not {told(image)}"
+    size = int(np.prod(image.shape, dtype=object)) * image.dtype.itemsize
+    if capacity.size is not None and size > capacity.size:
+        return f"up to {capacity.size >> 20} MB, not {told(image)}"
+    return None
 
 
-HOLDS = {
-    "bmp": Capacity(("uint8",), (1, 3), size=_BYTES_32),
-    "gif": Capacity(("uint8",), (1,), side=65535),
-    "hdr": Capacity(("float32",), (3,)),
-    "jpeg": Capacity(("uint8",), (1, 3), side=65500),
-    "pgm": Capacity(_UNSIGNED, (1,)),
-    "png": Capacity(_UNSIGNED, (1, 3)),
-    "pnm": Capacity(_UNSIGNED, (1, 3)),
-    "ras": Capacity(("uint8",), (1, 3), size=_BYTES_32),
-    "tiff": Capacity((*_INTEGERS, *_FLOATS)),
-    "xv": Capacity(("uint8", "int16", "int32", *_FLOATS)),
-}
-"""Format of one plane -> what it holds. ``docs/formats.md`` has the same table.
-
-A PBM file would hold one bit a pixel; as in ilastik, ``pbm`` is a PGM file of that name.
-"""
+def capacity_of(name: str) -> Capacity:
+    """What a file of one plane of this format can hold."""
+    found = output_format(name)
+    assert found is not None
+    assert found.capacity is not None
+    return found.capacity
 
 
 def refusal(name: str, image: OutputImage) -> str | None:
     """Why a format of one plane cannot hold the image, and which can; None if it can."""
-    lack = HOLDS[name].lack(image)
-    return f"holds {lack}: use {nearest(image)}" if lack else None
+    missing = lack(capacity_of(name), image)
+    return f"holds {missing}: use {nearest(image)}" if missing else None
 
 
 def nearest(image: OutputImage) -> str:
     """The plainest format that holds the image."""
     for name in ("png", "tiff"):
-        if HOLDS[name].lack(image) is None:
+        if lack(capacity_of(name), image) is None:
             return name
-    if str(image.dtype) not in HOLDS["tiff"].dtypes or image.dtype in (np.uint64, np.int64):
+    if str(image.dtype) not in capacity_of("tiff").dtypes or image.dtype in (np.uint64, np.int64):
         return "hdf5"
     return "multipage tiff"
 
@@ -135,7 +93,7 @@ class PlaneWriter(ABC):
     """Writes one plane: blocks go to their place in an array of rows, columns and channels."""
 
     format: ClassVar[str]
-    """Its name in `HOLDS`."""
+    """Its name in the registry."""
 
     def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
         del previous  # the file holds one image: nothing of an older one is kept
