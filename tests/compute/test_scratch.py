@@ -1,9 +1,9 @@
 """Where arrays lie that memory does not hold: never silently in memory after all."""
 
-import logging
 import os
 import sys
 import tempfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -51,20 +51,21 @@ def test_a_folder_that_was_asked_for_and_cannot_be_had(tmp_path, kind):
     assert line == f"TMPDIR=/nowhere is no folder that can be written: scratch data go to {usual}"
 
 
-def test_the_line_is_said_once_and_only_when_data_leave_memory(tmp_path, monkeypatch, caplog):
+def test_the_line_is_said_once_and_only_when_data_leave_memory(tmp_path, monkeypatch):
+    lines = []
     scratch._announced.cache_clear()
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(scratch.choose_folder, "__defaults__", (lambda _: "tmpfs", ()))
+    monkeypatch.setattr(scratch, "choose_folder", partial(choose_folder, kind=lambda _: "tmpfs"))
+    monkeypatch.setattr(scratch.log, "warning", lines.append)
     pixels = np.random.default_rng(0).integers(0, 256, (10, 100), np.uint8)
-    with caplog.at_level(logging.WARNING, "objclass"):
-        small, large, other = Scratch(10_000), Scratch(100), Scratch(100)
-        small.put("a", pixels)
-        assert not caplog.messages
-        for key in "ab":
-            large.put(key, pixels)
-            other.put(key, pixels)
-    assert caplog.messages == [f"scratch data take memory: TMPDIR={tmp_path} is a RAM disk"]
+    small, large, other = Scratch(10_000), Scratch(100), Scratch(100)
+    small.put("a", pixels)
+    assert not lines
+    for key in "ab":
+        large.put(key, pixels)
+        other.put(key, pixels)
+    assert lines == [f"scratch data take memory: TMPDIR={tmp_path} is a RAM disk"]
     for store in (large, other):
         assert np.array_equal(store.get("b", pixels.shape, pixels.dtype), pixels)
     scratch._announced.cache_clear()
