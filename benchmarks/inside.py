@@ -14,11 +14,11 @@ import numpy as np
 from turns import by_turns, call
 
 from objclass import images
-from objclass.batch.plan import limits_for, make_plan, plan_tasks
+from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.task import LaneResult, keep
 from objclass.compute import kernels
-from objclass.compute.limits import Limits
-from objclass.compute.threads import ordered
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits, limits_for
 from objclass.core import Lane
 from objclass.export.columns import ilastik_columns
 from objclass.export.files import ImageFiles, TableFiles
@@ -106,10 +106,10 @@ def labelling(folder, size):
     segmentation = pixels(folder, size)[1]
     lane = Lane(None, images.from_array(segmentation, "zyx"), "segmentation_image", "", "")
     flat = segmentation.squeeze()
-    whole = Limits(block=segmentation.shape[:2])
+    whole = Context(Limits(block=segmentation.shape[:2]))
     return {
         "whole": lambda: find_objects(lane, 0, None, whole),
-        "blocks": lambda: find_objects(lane, 0, None, Limits()),
+        "blocks": lambda: find_objects(lane, 0, None, Context()),
         "cc3d": lambda: cc3d.connected_components(flat, connectivity=2 * flat.ndim, out_dtype=np.uint32),
     }
 
@@ -147,21 +147,21 @@ def painting(folder, size):
 def overlap(folder, size):
     """A whole run from and to compressed HDF5, in the threads that there are; and its parts alone."""
     options = run_options(folder, size)
-    task, plan = one_task(options)
+    task, plan, context = one_task(options)
     lane = task.lane
     lane = replace(lane, raw=loaded(lane.raw), objects=loaded(lane.objects))
-    step = next(run_lane(lane, plan))
+    step = next(run_lane(lane, plan, context))
 
     def reading():
         for image in (task.lane.raw, task.lane.objects):
-            for _ in ordered(lambda box, image=image: read(image, box), boxes(image, plan), plan.limits.jobs):
+            for _ in context.ordered(lambda box, image=image: read(image, box), boxes(image, context)):
                 pass
 
     def writing():
-        finished = LaneResult(task, images=ImageFiles(task.outputs).__enter__())
+        finished = LaneResult(task, context, images=ImageFiles(task.outputs, context).__enter__())
         for output, writer in zip(task.outputs, finished.images.writers, strict=True):
             paint = painter(output.export.source, step.predictions, output.export.image.axes)
-            output.export.write(writer, 0, step.objects.labels, paint, plan.limits)
+            output.export.write(writer, 0, step.objects.labels, paint, context)
         table, predictions = collect([(step.table, step.predictions)])
         finished.columns = ilastik_columns(
             table, plan.shown, lane, task.name, plan.project.classes, predictions
@@ -171,7 +171,7 @@ def overlap(folder, size):
 
     return {
         "reading": reading,
-        "computing": lambda: list(run_lane(lane, plan)),
+        "computing": lambda: list(run_lane(lane, plan, context)),
         "writing": writing,
         "whole": lambda: command(options),
     }
@@ -204,14 +204,15 @@ def one_task(options):
         Parser(headless.HeadlessOptions, "", "").parse_args(given), given
     )
     project = open_project(request.project)
-    lanes = open_lanes(request.inputs, project)
-    plan = replace(make_plan(request, lanes, project), limits=limits_for(request.resources))
-    return plan_tasks(request, plan, lanes)[0], plan
+    context = Context(limits_for(request.resources))
+    lanes = open_lanes(request.inputs, project, context)
+    plan = make_plan(request, lanes, project)
+    return plan_tasks(request, plan, lanes)[0], plan, context
 
 
-def boxes(image, plan):
+def boxes(image, context):
     """The slabs that a run reads."""
-    return [slab.within(image.shape[1:4]) for slab in plan.limits.slabs(image.shape[1:4])]
+    return [slab.within(image.shape[1:4]) for slab in context.limits.slabs(image.shape[1:4])]
 
 
 def read(image, box):

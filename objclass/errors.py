@@ -12,6 +12,8 @@
 The message of each is one line: what was given, what was expected, what to do.
 """
 
+import signal
+
 
 class ObjclassError(Exception):
     """Base of all; ``exit_code`` is what the command line returns for it."""
@@ -53,11 +55,20 @@ class TerminatedError(BaseException):
     """A signal to end; its argument is the number of the signal."""
 
 
-signals: list[int] = []
-"""Signals to end that came. One is raised where it comes; but libraries may swallow it there."""
+class Stop:
+    """Whether a run was asked to end: by a signal, or by another thread."""
 
+    def __init__(self) -> None:
+        self._number: int | None = None
 
-def check_signals() -> None:
-    """Raise what was swallowed elsewhere; for places that are passed again and again."""
-    if signals:
-        raise TerminatedError(signals[0])
+    def ask(self, number: int = signal.SIGINT) -> None:
+        """Ask the run to end as the signal of that number would; it does at the next `check`."""
+        self._number = int(number)
+
+    def check(self) -> None:
+        """Raise `TerminatedError` if asked to; for places that are passed again and again.
+
+        A signal raises where it comes, too, but libraries may swallow that.
+        """
+        if self._number is not None:
+            raise TerminatedError(self._number)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.context import Context
 from objclass.compute.kernels import Kernels
 from objclass.core import AnyArray, FloatArray, Predictions
 from objclass.errors import ProjectError
@@ -86,7 +87,7 @@ class Forest:
             level, nodes = level + 1, self.child[nodes].ravel()
         return level
 
-    def predict(self, rows: NDArray[np.float32], jobs: int = 1) -> Predictions:
+    def predict(self, rows: NDArray[np.float32], context: Context | None = None) -> Predictions:
         """Class probabilities of rows (n, columns), float32.
 
         vigra adds the probabilities of the leaves as float32, tree after tree, and divides by their
@@ -96,8 +97,8 @@ class Forest:
         ----------
         rows
             Features, float32.
-        jobs
-            Threads, where there are enough rows; the result does not depend on them.
+        context
+            Of the run: its threads share the rows where there are enough; the result does not depend on it.
 
         Raises
         ------
@@ -109,7 +110,7 @@ class Forest:
             raise ProjectError(message)
         rows = np.ascontiguousarray(rows, np.float32)
         compiled = kernel.choose(len(rows) * self.trees) if len(rows) >= GROUP else None
-        votes, total = self._descend(compiled, rows, jobs) if compiled else self._count(rows)
+        votes, total = self._descend(compiled, rows, context or Context()) if compiled else self._count(rows)
         with np.errstate(invalid="ignore", divide="ignore"):
             votes /= total.astype(np.float32)[:, None]
         votes[np.isnan(rows).any(axis=1)] = 0
@@ -132,7 +133,7 @@ class Forest:
         return votes.astype(np.float32), votes.sum(axis=1)
 
     def _descend(
-        self, compiled: Any, rows: NDArray[np.float32], jobs: int
+        self, compiled: Any, rows: NDArray[np.float32], context: Context
     ) -> tuple[NDArray[np.float32], FloatArray]:
         """Votes (n, classes) and their total (n), compiled."""
         votes, total = np.zeros((len(rows), self.classes), np.float32), np.zeros(len(rows))
@@ -140,19 +141,14 @@ class Forest:
         nodes = [a.astype(np.int32) for a in (self.roots, self.column, self.child.ravel())]
         forest = (*nodes, self._cut, vote.ravel(), share)
         lengths = len(rows), self.columns, self.trees, self.classes
-        part = max(-(-len(rows) // jobs), BLOCK)
+        part = max(-(-len(rows) // context.limits.jobs), BLOCK)
 
         def add(start: int) -> None:
             stop, node = min(start + part, len(rows)), np.zeros(GROUP, np.int32)
             compiled(rows.ravel(), *forest, node, votes.ravel(), total, start, stop, *lengths)
 
-        if part >= len(rows):
-            add(0)
-            return votes, total
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(jobs) as threads:
-            list(threads.map(add, range(0, len(rows), part)))
+        for _ in context.ordered(add, range(0, len(rows), part)):
+            pass
         return votes, total
 
     def _count(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], FloatArray]:

@@ -45,15 +45,12 @@ def tiny_blocks(request, monkeypatch):
     """With ``--tiny_blocks``: limits that no option allows, for all runs within this process."""
     if not request.config.getoption("--tiny_blocks"):
         return
-    from objclass import images
     from objclass.batch import schedule
-    from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
+    from objclass.compute.limits import Limits
     from objclass.segmentation import threshold
 
     def limits_for(resources):
-        limits = Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
-        images.limit(limits.share(CACHED_CHUNK_BYTES), limits.jobs)
-        return limits
+        return Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
 
     monkeypatch.setattr(schedule, "limits_for", limits_for)
     # what is needed whole is let through
@@ -90,14 +87,3 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(line("case", "objects", "columns", "worst column", "difference", "voxels"))
     for case, objects, columns, name, gap, voxels in module.REPORT:
         terminalreporter.write_line(line(case, objects, columns, name[:30], f"{gap:g}", voxels))
-
-
-@pytest.fixture(autouse=True)
-def _limits_end_with_the_test():
-    """What one run may keep and use is not what the next test starts with."""
-    from objclass.images.chunked import cache as chunks
-    from objclass.images.chunked import grid as chunk_grid
-
-    before = chunks.KEPT.maximum, chunk_grid.threads
-    yield
-    chunks.KEPT.maximum, chunk_grid.threads = before

@@ -76,7 +76,7 @@ def test_pictures_and_features_of_ilastiks_own_table(shared, tmp_path):
     inputs = folder.parent
     with h5py.File(inputs / "3d_Probabilities.h5") as file:
         (name,) = file
-    from objclass.compute.limits import Limits
+    from objclass.compute.context import Context
     from objclass.core import Lane
     from objclass.features.contract import choose
     from objclass.images import open_image
@@ -108,7 +108,7 @@ def test_pictures_and_features_of_ilastiks_own_table(shared, tmp_path):
                 np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance, err_msg=feature.name)
                 compared += 1
         assert compared >= 25
-        for row, crop in enumerate(object_images(lane, step, 3, Limits())):
+        for row, crop in enumerate(object_images(lane, step, 3, Context())):
             picture = file[f"images/{row}"]
             assert np.array_equal(crop.mask.squeeze().T, picture["labeling"][()]), row
             assert np.array_equal(crop.raw.squeeze().T, picture["raw"][()])

@@ -18,10 +18,9 @@ import tifffile
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from objclass import images
 from objclass.batch import journal, request, schedule
 from objclass.compute.kernels import Kernels
-from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
+from objclass.compute.limits import Limits
 from objclass.features.contract import feature_set
 from objclass.features.frame import Frame
 from objclass.pipeline.inputs import Inputs
@@ -234,7 +233,6 @@ def in_this_way(way):
         return kernels.compiled[0] if way.kernels is not None and seen > way.kernels else None
 
     def limits_for(resources):
-        images.limit(way.limits.share(CACHED_CHUNK_BYTES), way.limits.jobs)
         return way.limits
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,12 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from objclass import images
 from objclass.batch import journal, schedule
 from objclass.cli import main
 from objclass.compute import scratch
 from objclass.compute.kernels import Kernels
-from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
+from objclass.compute.limits import Limits
 
 
 @pytest.fixture
@@ -33,11 +32,7 @@ def here(tmp_path, monkeypatch):
 
 
 def limited(monkeypatch, limits):
-    def limits_for(_):
-        images.limit(limits.share(CACHED_CHUNK_BYTES), limits.jobs)
-        return limits
-
-    monkeypatch.setattr(schedule, "limits_for", limits_for)
+    monkeypatch.setattr(schedule, "limits_for", lambda _: limits)
 
 
 def run(*features, images=("raw", "seg"), more=()):

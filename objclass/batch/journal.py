@@ -15,6 +15,7 @@ import numpy as np
 from objclass.batch.request import Request
 from objclass.batch.task import written
 from objclass.compute import machine
+from objclass.compute.limits import Limits
 from objclass.export.atomic import Pending
 from objclass.export.naming import Task
 from objclass.pipeline.plan import Plan
@@ -26,7 +27,7 @@ RUN_FILE = "objclass_run.json"
 class RunReport:
     """``objclass_run.json``: what was run, on what, with which result."""
 
-    def __init__(self, request: Request, plan: Plan, tasks: Sequence[Task]) -> None:
+    def __init__(self, request: Request, plan: Plan, tasks: Sequence[Task], limits: Limits) -> None:
         paths = [o.path for t in tasks for o in t.outputs]
         tables_ = [t.table for t in tasks if t.table]
         # beside the table if it was asked for, not where a project once wanted it
@@ -39,8 +40,8 @@ class RunReport:
             "numpy": np.__version__,
             "arguments": list(request.arguments),
             "project": _file_entry(project.path) if project else None,
-            "jobs": plan.limits.jobs,
-            "memory": plan.limits.memory,
+            "jobs": limits.jobs,
+            "memory": limits.memory,
             "threshold": _plain(plan.threshold),
             "features": [": ".join(feature.key) for feature in plan.features],
             "classes": list(project.classes) if project else [],

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from objclass import images
 from objclass.batch.request import DEFAULT_FEATURES, Request
-from objclass.compute import machine
-from objclass.compute.limits import CACHED_CHUNK_BYTES, Limits
 from objclass.core import Lane
 from objclass.errors import UsageError
 from objclass.export.checks import check_collisions, check_columns_agree, check_tables
@@ -16,21 +13,7 @@ from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
 from objclass.project.model import Project
-from objclass.settings import EXPORT_DEFAULTS, MINIMUM_MEMORY, ResourceSettings
-
-OVERHEAD = 300_000_000
-"""Bytes that Python and the libraries take, whatever the images."""
-
-
-def limits_for(resources: ResourceSettings) -> Limits:
-    """What the user allows, else what the machine has: all cores, and half of the free memory."""
-    if resources.max_memory is not None:
-        memory = resources.max_memory - OVERHEAD
-    else:
-        memory = max(machine.free_memory() // 2, MINIMUM_MEMORY - OVERHEAD)
-    limits = Limits(memory, resources.block_shape, resources.jobs or machine.cores())
-    images.limit(limits.share(CACHED_CHUNK_BYTES), limits.jobs)
-    return limits
+from objclass.settings import EXPORT_DEFAULTS
 
 
 def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:

@@ -7,21 +7,20 @@ anything is written. Outputs are written under temporary names and renamed when 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
 import numpy as np
 
 from objclass.batch.journal import RunReport
-from objclass.batch.plan import limits_for, make_plan, plan_tasks
+from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.batch.task import LaneResult, keep, run_task, written
-from objclass.compute.limits import Limits
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits, limits_for
 from objclass.compute.slabs import VOXEL_BYTES
-from objclass.compute.threads import ordered
 from objclass.core import Progress
-from objclass.errors import LaneError, ObjclassError
+from objclass.errors import LaneError, ObjclassError, Stop
 from objclass.export.files import TableFiles
 from objclass.export.naming import Task
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
@@ -32,7 +31,7 @@ from objclass.training.retrain import retrained
 log = logging.getLogger("objclass")
 
 
-def run(request: Request, progress: Progress | None = None) -> int:
+def run(request: Request, progress: Progress | None = None, stop: Stop | None = None) -> int:
     """Run all lanes; returns the exit code.
 
     Raises
@@ -42,9 +41,10 @@ def run(request: Request, progress: Progress | None = None) -> int:
     """
     started = perf_counter()
     np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
+    context = Context(limits_for(request.resources), progress or _quiet, stop or Stop())
     project = open_project(request.project) if request.project else None
     if project is not None and (request.retrain or project.forest is None):
-        project = retrained(project)
+        project = retrained(project, context)
     if project is not None and project.inclusive_maximum:
         log.info(
             "%s is of ilastik %s: its classifier gets the last coordinate as Bounding Box Maximum, as it was "
@@ -52,27 +52,28 @@ def run(request: Request, progress: Progress | None = None) -> int:
             project.path,
             project.version,
         )
-    lanes = open_lanes(request.inputs, project)
+    lanes = open_lanes(request.inputs, project, context)
     if request.pixel_size is None:
         warn_of_pixel_sizes(lanes)
-    plan = replace(make_plan(request, lanes, project), limits=limits_for(request.resources))
+    plan = make_plan(request, lanes, project)
     tasks = plan_tasks(request, plan, lanes)
-    report = RunReport(request, plan, tasks)
+    report = RunReport(request, plan, tasks, context.limits)
     try:
         with TableFiles(tasks) as table_files:
-            return _run_tasks(tasks, plan, table_files, report, progress or _quiet)
+            return _run_tasks(tasks, plan, table_files, report, context)
     finally:
         report.write(perf_counter() - started)
 
 
 def _run_tasks(
-    tasks: Sequence[Task], plan: Plan, table_files: TableFiles, report: "RunReport", progress: Progress
+    tasks: Sequence[Task], plan: Plan, table_files: TableFiles, report: RunReport, context: Context
 ) -> int:
     """Run the lanes, several at once where that pays; what they give is kept in their order."""
-    at_once, plan = share_out(tasks, plan)
+    at_once, limits = share_out(tasks, context.limits)
     done = 0
-    run_one = partial(run_task, plan=plan, progress=progress)
-    with closing(ordered(run_one, tasks, at_once, LaneResult.discard)) as results:
+    run_one = partial(run_task, plan=plan, context=context.within(limits))
+    lanes = context if at_once > 1 else context.within(Limits())
+    with closing(lanes.ordered(run_one, tasks, LaneResult.discard)) as results:
         for number, result in enumerate(results, 1):
             label = f"lane {number}/{len(tasks)} {result.task.name}"
             try:
@@ -84,11 +85,11 @@ def _run_tasks(
                 return 1 if done else LaneError.exit_code
             done += 1
             seconds = result.clock.seconds
-            report.finished(result.task, result.counts, seconds, result.clock.within)
+            report.finished(result.task, result.counts, seconds, result.context.timings)
             log.info("%s: %d objects in %.2f s", label, result.counts["objects"], sum(seconds.values()))
             log.info("  %s", ", ".join(written(result.task)))
             log.debug("  %s", _described(seconds))
-            log.debug("  within these, summed over threads: %s", _described(result.clock.within))
+            log.debug("  within these, summed over threads: %s", _described(result.context.timings))
     return 0
 
 
@@ -96,22 +97,21 @@ def _described(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{part} {taken:.3f} s" for part, taken in seconds.items())
 
 
-def share_out(tasks: Sequence[Task], plan: Plan) -> tuple[int, Plan]:
-    """How many lanes are run at once, and the plan with what each of them may use.
+def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
+    """How many lanes are run at once, and what each of them may use.
 
     Small lanes are run side by side, each by one thread; large ones one after the other, in blocks. So are
     lanes that go to one file.
     """
-    limits = plan.limits
     files = [output.path for task in tasks for output in task.outputs]
     if limits.jobs == 1 or len(tasks) == 1 or len(set(files)) < len(files):
-        return 1, plan
+        return 1, limits
     at_once = min(limits.jobs, len(tasks))
     each = Limits(limits.memory // at_once if limits.memory is not None else None, limits.block, 1)
     largest = max(int(np.prod(task.lane.objects.shape[1:4])) for task in tasks)
     if not each.holds(largest * VOXEL_BYTES):
-        return 1, plan
-    return at_once, replace(plan, limits=each)
+        return 1, limits
+    return at_once, each
 
 
 def _quiet(_: str, __: float) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from objclass.core import Progress
-from objclass.errors import LaneError, ObjclassError, check_signals
+from objclass.compute.context import Context
+from objclass.errors import LaneError, ObjclassError, Stop
 from objclass.export.columns import Columns, ilastik_columns
 from objclass.export.files import ImageFiles, TableFiles
 from objclass.export.naming import Task
@@ -16,7 +16,7 @@ from objclass.pipeline.plan import Plan
 
 
 @contextmanager
-def as_lane_error(task: Task) -> Iterator[None]:
+def as_lane_error(task: Task, stop: Stop) -> Iterator[None]:
     """Faults that only pixels show, as one line that names the lane."""
     try:
         yield
@@ -29,7 +29,7 @@ def as_lane_error(task: Task) -> Iterator[None]:
         message = f"{task.name}: {fault}"
         raise LaneError(message) from fault
     except Exception as fault:
-        check_signals()  # libraries may make something else of one
+        stop.check()  # libraries may make something else of one
         message = f"{task.name}: unexpected {type(fault).__name__}: {fault} (a bug: --debug shows where)"
         raise LaneError(message) from fault
 
@@ -39,6 +39,7 @@ class LaneResult:
     """A lane that was run, or the fault that ended it: its files are written, but not yet in place."""
 
     task: Task
+    context: Context
     clock: Clock = field(default_factory=Clock)
     counts: dict[str, int] = field(default_factory=dict)
     images: ImageFiles | None = None
@@ -52,12 +53,12 @@ class LaneResult:
             self.images.discard()
 
 
-def run_task(task: Task, plan: Plan, progress: Progress) -> LaneResult:
+def run_task(task: Task, plan: Plan, context: Context) -> LaneResult:
     """Run one lane, and write its images under temporary names."""
-    finished = LaneResult(task)
+    finished = LaneResult(task, context.within(context.limits))
     try:
-        with as_lane_error(task):
-            _measure_and_paint(finished, plan, progress)
+        with as_lane_error(task, context.stop):
+            _measure_and_paint(finished, plan)
     except ObjclassError as fault:
         finished.discard()
         finished.fault = fault
@@ -67,21 +68,21 @@ def run_task(task: Task, plan: Plan, progress: Progress) -> LaneResult:
     return finished
 
 
-def _measure_and_paint(finished: LaneResult, plan: Plan, progress: Progress) -> None:
-    task, clock = finished.task, finished.clock
+def _measure_and_paint(finished: LaneResult, plan: Plan) -> None:
+    task, clock, context = finished.task, finished.clock, finished.context
     steps = task.lane.objects.shape[0]
     measured = []
-    finished.images = images = ImageFiles(task.outputs).__enter__()
-    for step in run_lane(task.lane, plan, clock):
+    finished.images = images = ImageFiles(task.outputs, context).__enter__()
+    for step in run_lane(task.lane, plan, context, clock):
         for output, writer in zip(task.outputs, images.writers, strict=True):
             layout = getattr(writer, "layout", output.export.image.axes)
             paint = painter(output.export.source, step.predictions, layout)
-            output.export.write(writer, step.t, step.objects.labels, paint, plan.limits)
+            output.export.write(writer, step.t, step.objects.labels, paint, context)
             clock.lap("paint")
         measured.append((step.table, step.predictions))
         if task.crop_margin is not None:
-            finished.crops += object_images(task.lane, step, task.crop_margin, plan.limits)
-        progress(task.name, (step.t + 1) / steps)
+            finished.crops += object_images(task.lane, step, task.crop_margin, context)
+        context.progress(task.name, (step.t + 1) / steps)
     images.close()
     clock.lap("write")
     table, predictions = collect(measured)
@@ -107,7 +108,7 @@ def keep(result: LaneResult, table_files: TableFiles) -> None:
         raise result.fault
     assert result.images is not None
     try:
-        with as_lane_error(result.task):
+        with as_lane_error(result.task, result.context.stop):
             result.clock.restart()
             result.images.commit()
             if result.task.table is not None:

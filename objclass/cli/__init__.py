@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from argparse_dataclass import ArgumentParser
 
-from objclass.errors import ObjclassError, TerminatedError, UsageError, check_signals, signals
+from objclass.errors import ObjclassError, Stop, TerminatedError, UsageError
 from objclass.registry import resolve
 from objclass.settings import help_of
 
@@ -24,7 +24,7 @@ COMMANDS = {
     "inspect": "objclass.cli.inspect:main",
     "features": "objclass.cli.features:main",
 }
-"""Name of a command -> its function; anything else is the run (`objclass.cli.headless`)."""
+"""Name of a command -> its function of the arguments and a `Stop`; anything else is the run (`objclass.cli.headless`)."""
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """What ends a run in an orderly way, with the exit code 128 + number (130, 143, 129)."""
@@ -140,9 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rest = given[1:] if command else given
     set_up_log()
     try:
-        with _Terminable():
-            code = int(resolve(command or "objclass.cli.headless:main")(normalise(rest)))
-            check_signals()
+        with _Terminable() as stop:
+            code = int(resolve(command or "objclass.cli.headless:main")(normalise(rest), stop))
+            stop.check()
             return code
     except ObjclassError as fault:
         if debug:
@@ -168,20 +168,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Terminable:
-    """While it is entered, `SIGNALS` raise, so that temporary files are removed."""
+    """While it is entered, `SIGNALS` raise and ask to stop, so that temporary files are removed."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Stop:
+        self._stop = Stop()
         self._before: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
             self._before = {number: signal.signal(number, self._raise) for number in numbers}
+        return self._stop
 
-    @staticmethod
-    def _raise(number: int, _: FrameType | None) -> NoReturn:
-        signals.append(number)
+    def _raise(self, number: int, _: FrameType | None) -> NoReturn:
+        self._stop.ask(number)
         raise TerminatedError(number)
 
     def __exit__(self, *_: object) -> None:
-        signals.clear()
         for number, before in self._before.items():
             signal.signal(number, before)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from objclass.cli import Parser
+from objclass.errors import Stop
 from objclass.settings import knob
 
 
@@ -18,7 +19,7 @@ class FeaturesOptions:
     debug: bool = knob(False, "show where an error came from")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], _: Stop) -> int:
     """Print the list to stdout."""
     options: FeaturesOptions = Parser(
         FeaturesOptions, "objclass features", "Every feature: set, name, unit, dimensions, definition."

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from objclass.cli import Parser, set_up_log
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
-from objclass.errors import UsageError
+from objclass.errors import Stop, UsageError
 from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings, default_of, knob
 
 log = logging.getLogger("objclass")
@@ -84,7 +84,7 @@ class HeadlessOptions(ThresholdSettings, ExportSettings, ResourceSettings, Input
     fillmissing: Optional[str] = knob(None, "accepted, ignored")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], stop: Stop) -> int:
     """Parse the options, run."""
     parser = Parser(HeadlessOptions, "objclass --headless", "Classify the objects of images.")
     options: HeadlessOptions = parser.parse_args(list(arguments))
@@ -103,11 +103,11 @@ def main(arguments: Sequence[str]) -> int:
     request = _request(options, arguments)
     count = max(len(paths) for paths in request.inputs.paths.values())
     if options.quiet or not sys.stderr.isatty():
-        return batch.run(request)
-    return _with_progress(request, count)
+        return batch.run(request, stop=stop)
+    return _with_progress(request, count, stop)
 
 
-def _with_progress(request: Any, lanes: int) -> int:
+def _with_progress(request: Any, lanes: int, stop: Stop) -> int:
     """Run with a bar on the terminal; messages go above it."""
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -122,7 +122,7 @@ def _with_progress(request: Any, lanes: int) -> int:
             bar.update(share - done.get(name, 0.0))
             done[name] = share
 
-        return batch.run(request, update)
+        return batch.run(request, update, stop)
 
 
 def _inputs_given(options: HeadlessOptions) -> bool:

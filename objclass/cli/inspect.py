@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from objclass.cli import Parser
-from objclass.errors import ObjclassError, UsageError
+from objclass.errors import ObjclassError, Stop, UsageError
 from objclass.settings import knob
 
 
@@ -22,7 +22,7 @@ class InspectOptions:
     debug: bool = knob(False, "show where an error came from")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], _: Stop) -> int:
     """Print what is in the project to stdout."""
     parser = Parser(InspectOptions, "objclass inspect", "What is in a project, and whether it can be run.")
     options: InspectOptions = parser.parse_args(list(arguments))

@@ -7,14 +7,14 @@ from typing import Optional
 
 from objclass.cli import Parser, set_up_log
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
-from objclass.errors import UsageError
-from objclass.settings import ProjectThreshold, ThresholdSettings, knob
+from objclass.errors import Stop, UsageError
+from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, knob
 
 log = logging.getLogger("objclass")
 
 
 @dataclass(frozen=True)
-class TrainOptions(ThresholdSettings, InputOptions):
+class TrainOptions(ThresholdSettings, ResourceSettings, InputOptions):
     """All options of training."""
 
     project: Optional[str] = knob(None, "the project to write (.ilp)", metavar="OUT.ilp")
@@ -37,7 +37,7 @@ class TrainOptions(ThresholdSettings, InputOptions):
     debug: bool = knob(False, "show where an error came from")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], stop: Stop) -> int:
     """Parse the options, train, tell what was learned."""
     parser = Parser(TrainOptions, "objclass train", "Train a project from images and labels.")
     options: TrainOptions = parser.parse_args(list(arguments))
@@ -48,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.pixel_size is not None:
         message = "--pixel_size: nothing that is trained on uses it; give it to the run"
         raise UsageError(message)
+    from objclass.compute.context import Context
+    from objclass.compute.limits import limits_for
     from objclass.training.learn import TrainingRequest, train
 
     threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
@@ -64,7 +66,8 @@ def main(arguments: Sequence[str]) -> int:
             options.margin,
             options.trees,
             options.seed,
-        )
+        ),
+        Context(limits_for(options), stop=stop),
     )
     for line in learned.left_out:
         log.warning("left out: %s", line)

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
+from objclass.compute import machine
 from objclass.compute.slabs import VOXEL_BYTES, VOXELS, Slab, slabs
+from objclass.settings import MINIMUM_MEMORY, ResourceSettings
+
+OVERHEAD = 300_000_000
+"""Bytes that Python and the libraries take, whatever the images."""
 
 CACHED_TILE_BYTES = CACHED_CHUNK_BYTES = 1 << 28
 """Most bytes that are kept of unpacked tiles, and of unpacked chunks of inputs."""
@@ -50,3 +55,12 @@ class Limits:
 
 ALL = Limits()
 """No limits, one thread."""
+
+
+def limits_for(resources: ResourceSettings) -> Limits:
+    """What the user allows, else what the machine has: all cores, and half of the free memory."""
+    if resources.max_memory is not None:
+        memory = resources.max_memory - OVERHEAD
+    else:
+        memory = max(machine.free_memory() // 2, MINIMUM_MEMORY - OVERHEAD)
+    return Limits(memory, resources.block_shape, resources.jobs or machine.cores())

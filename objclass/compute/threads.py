@@ -1,51 +1,121 @@
-"""Work that several threads share, with results in the order of the items."""
+"""The threads of a run: one pool, whose work the thread that waits for it takes part in."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
+from threading import Lock
+from typing import Generic, TypeVar
 
-from objclass.errors import check_signals
+from objclass.errors import Stop
 
 Item = TypeVar("Item")
 
 Result = TypeVar("Result")
 
 
-def ordered(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    jobs: int = 1,
-    drop: Callable[[Result], object] | None = None,
-) -> Generator[Result, None, None]:
-    """``function`` of each item, by so many threads, returned in the order of the items.
+class Task(Generic[Result]):
+    """Work that is done once, by whichever thread comes first."""
 
-    At most one result more than there are threads waits to be taken; results that are never taken, since
-    the caller stops or an earlier one failed, are told to ``drop``.
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self._work, self._turn, self._future = work, Lock(), Future[Result]()
+
+    def run(self) -> bool:
+        """Do the work unless somebody has begun it; False if so."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            self._future.set_result(self._work())
+        except BaseException as fault:
+            self._future.set_exception(fault)
+            if not isinstance(fault, Exception):
+                raise  # an interruption concerns whoever works
+        return True
+
+    def cancel(self) -> bool:
+        """Have it never done; False if somebody has begun it."""
+        is_mine = self._turn.acquire(blocking=False)
+        if is_mine:
+            self._future.set_exception(CancelledError())
+        return is_mine
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the work is done, or went wrong."""
+        return self._future.done()
+
+    def result(self) -> Result:
+        """What came of it, once it is done; raises what went wrong."""
+        self.run()
+        return self._future.result()
+
+    def fault(self) -> BaseException | None:
+        """What went wrong, once it is done."""
+        return self._future.exception()
+
+
+class Threads:
+    """A pool of threads, of which the one that waits for its work is one.
+
+    So work may be handed in from within work: whoever waits does what nobody has begun, and only of its own;
+    it never waits for a thread to become free, and there are never more than ``jobs`` threads at work.
+
+    Parameters
+    ----------
+    jobs
+        Threads; with 1 the work is done where it is handed in.
+    stop
+        Looked at between pieces of work.
     """
-    if jobs == 1:
-        for item in items:
-            check_signals()
-            yield function(item)
-        return
-    waiting: deque[Future[Result]] = deque()
 
-    def take() -> Result:
-        result = waiting[0].result()  # may be interrupted: until it is here, it is one of those left
-        waiting.popleft()
-        return result
+    def __init__(self, jobs: int, stop: Stop) -> None:
+        self.jobs, self._stop = jobs, stop
+        self._pool = ThreadPoolExecutor(jobs - 1) if jobs > 1 else None  # ends when nobody refers to it
 
-    with ThreadPoolExecutor(jobs) as pool:
+    def begin(self, work: Callable[[], Result]) -> Task[Result]:
+        """Hand in work."""
+        task = Task(work)
+        if self._pool is None:
+            task.run()
+        else:
+            self._pool.submit(task.run)
+        return task
+
+    def ordered(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        drop: Callable[[Result], object] | None = None,
+    ) -> Generator[Result, None, None]:
+        """``function`` of each item, returned in the order of the items.
+
+        At most one result more than there are threads waits to be taken; results that are never taken, since
+        the caller stops or an earlier one failed, are given to ``drop``.
+        """
+        if self._pool is None:
+            for item in items:
+                self._stop.check()
+                yield function(item)
+            return
+        waiting: deque[Task[Result]] = deque()
+
+        def take() -> Result:
+            while not waiting[0].is_done and any(task.run() for task in waiting):
+                pass
+            result = waiting[0].result()  # may be interrupted: until it is here, it is one of those left
+            waiting.popleft()
+            return result
+
         try:
             for item in items:
-                check_signals()
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > jobs:
+                self._stop.check()
+                waiting.append(self.begin(partial(function, item)))
+                if len(waiting) > self.jobs:
                     yield take()
             while waiting:
+                self._stop.check()
                 yield take()
         finally:
-            left = [future for future in waiting if not future.cancel()]
-            for future in left:
-                if future.exception() is None and drop is not None:
-                    drop(future.result())
+            for task in [task for task in waiting if not task.cancel()]:
+                if task.fault() is None and drop is not None:
+                    drop(task.result())

@@ -56,11 +56,7 @@ class Tiles:
         ]
 
     def _tile(self, i: int, j: int) -> AnyArray:
-        tile = self._kept.get((i, j))
-        if tile is None:
-            tile = self._load(self._place(i, j))
-            self._kept.put((i, j), tile)
-        return tile
+        return self._kept.get((i, j), lambda: self._load(self._place(i, j)))
 
     def _place(self, i: int, j: int) -> Box:
         (planes, rows), (z, y, x) = self._step, self.shape

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from time import perf_counter
 
 
 class Timings(dict[str, float]):
     """Seconds by name, summed over all threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = Lock()
 
     @contextmanager
     def on(self, name: str) -> Iterator[None]:
@@ -15,4 +20,6 @@ class Timings(dict[str, float]):
         try:
             yield
         finally:
-            self[name] = self.get(name, 0.0) + perf_counter() - start
+            taken = perf_counter() - start
+            with self._lock:
+                self[name] = self.get(name, 0.0) + taken

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from objclass.compute.context import Context
 from objclass.export.atomic import Pending
 from objclass.export.columns import Columns
 from objclass.export.naming import Output, Task
@@ -18,10 +19,10 @@ from objclass.pipeline.crops import ObjectImage
 class ImageFiles:
     """The images of one lane, written together."""
 
-    def __init__(self, outputs: Sequence[Output]) -> None:
+    def __init__(self, outputs: Sequence[Output], context: Context) -> None:
         self._pending = Pending()
         self.writers: list[Writer] = []
-        self._outputs = outputs
+        self._outputs, self._context = outputs, context
 
     def __enter__(self) -> Self:
         try:
@@ -38,11 +39,11 @@ class ImageFiles:
     def _begin(self, output: Output) -> Writer:
         make = writer_of(output.format.name)
         if output.is_url:
-            return make(output.path, output.export.image, None)
+            return make(output.path, output.export.image, None, self._context)
         if output.slices:
-            return make(self._pending.add_slices(output.slices), output.export.image, None)
+            return make(self._pending.add_slices(output.slices), output.export.image, None, self._context)
         previous = output.path if Path(output.path).exists() else None
-        return make(self._pending.add(output.path), output.export.image, previous)
+        return make(self._pending.add(output.path), output.export.image, previous, self._context)
 
     def close(self) -> None:
         """Finish all files, under their temporary names."""

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from objclass.compute.limits import ALL, Limits
+from objclass.compute.context import Context
 from objclass.compute.slabs import Slab
-from objclass.compute.threads import ordered
 from objclass.core import AXES, AnyArray, Image, PixelSize, Region, from_canonical
 from objclass.errors import OutputError, UsageError
 from objclass.export.paint import Paint
@@ -65,7 +64,7 @@ class Export:
     file_range: tuple[float, float] | None
     misfits: list[int] = field(default_factory=list, compare=False, repr=False)
 
-    def write(self, writer: Writer, t: int, labels: Any, paint: Paint, limits: Limits = ALL) -> None:
+    def write(self, writer: Writer, t: int, labels: Any, paint: Paint, context: Context) -> None:
         """Paint the part of a time step that belongs to the file, box by box, and write it.
 
         Parameters
@@ -89,8 +88,8 @@ class Export:
             return tuple(place[axis] for axis in axes), from_canonical(block, axes)
 
         voxels = PAINTED_BYTES // ((channels.stop - channels.start) * self.image.dtype.itemsize)
-        cut = limits.slabs(lengths, self._unit(writer), voxels)
-        for region, block in ordered(painted, cut, limits.jobs):
+        cut = context.limits.slabs(lengths, self._unit(writer), voxels)
+        for region, block in context.ordered(painted, cut):
             writer.write(region, block)
 
     def _unit(self, writer: Writer) -> tuple[int, int]:

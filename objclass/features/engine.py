@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.slabs import Slab
-from objclass.compute.threads import ordered
 from objclass.core import FloatArray
 from objclass.features.contract import Feature, Key
 from objclass.features.frame import Frame
@@ -32,7 +31,7 @@ def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
     inside = by_scope.pop("object", [])
     needed = closure([Extent, *(s for f in inside for s in f.needs)])
     pixels = any(s.pixels for s in needed if not issubclass(s, PerObject))
-    done = gather(needed, lambda: _frame_blocks(frame, pixels=pixels), frame.limits.jobs)
+    done = gather(needed, lambda: _frame_blocks(frame, pixels=pixels), frame.context)
     _add_per_object(frame, needed, done)
     results = {f.key: _compute(f, done, frame.objects.count) for f in inside}
     if by_scope:
@@ -59,7 +58,7 @@ def _frame_blocks(frame: Frame, *, pixels: bool) -> Iterator[Block]:
             raw = np.zeros((*labels.shape, 0), np.uint8)
         return Block(labels, raw, slab.origin, frame.objects.count, total, frame.objects.ndim, frame.spacing)
 
-    return ordered(read, frame.limits.slabs(frame.shape), frame.limits.jobs)
+    return frame.context.ordered(read, frame.context.limits.slabs(frame.shape))
 
 
 def _add_per_object(

@@ -1,11 +1,11 @@
 """One time step to measure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from objclass.compute.limits import ALL, Limits
+from objclass.compute.context import Context
 from objclass.compute.slabs import Box
 from objclass.core import AnyArray, IntArray, Objects
 from objclass.errors import LaneError
@@ -34,8 +34,8 @@ class Frame:
         Extents of a voxel, (y, x) or (z, y, x).
     margin
         Neighbourhood in pixels along x, y(, z).
-    limits
-        Memory, blocks and threads.
+    context
+        Of the run: memory, blocks and threads.
     """
 
     objects: Objects
@@ -43,7 +43,7 @@ class Frame:
     channels: int
     spacing: tuple[float, ...]
     margin: tuple[int, ...] = ()
-    limits: Limits = ALL
+    context: Context = field(default_factory=Context)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -73,7 +73,7 @@ class Frame:
             If the limits do not allow ``voxel_bytes`` for each of its voxels.
         """
         needed = np.prod(high - low, axis=1) * (CROP_BYTES if voxel_bytes is None else voxel_bytes)
-        most = self.limits.memory
+        most = self.context.limits.memory
         if most is None or not (needed > most).any():
             return
         row = int(np.argmax(needed > most))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.features.statistics import folding
 from objclass.features.statistics.folding import Fold
 from objclass.features.statistics.intensity import Intensity, Spread
@@ -29,7 +30,7 @@ def share(states: dict[type[Statistic], Any], folds: dict[type[Statistic], Fold]
 def gather(
     statistics: Sequence[type[Statistic]],
     read_blocks: Callable[[], Iterable[Block | Voxels]],
-    threads: int = 1,
+    context: Context | None = None,
 ) -> dict[type[Statistic], Any]:
     """Compute merged, folded and derived statistics in as few passes as the longest chain has.
 
@@ -39,9 +40,10 @@ def gather(
         Each after what it needs.
     read_blocks
         Begins a pass: slabs of a time step in scan order (or the voxels of samples).
-    threads
-        That share the objects of a slab among them, where compiled code is at work.
+    context
+        Of the run: its threads share the objects of a slab among them, where compiled code is at work.
     """
+    context = context or Context()
     passes: dict[type[Statistic], int] = {}
     for s in statistics:
         before = max((passes[a] for a in s.after if a in passes), default=-1)
@@ -52,7 +54,7 @@ def gather(
     for number in range(max((passes[s] for s in scanned), default=-1) + 1):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
             now = [s for s in scanned if passes[s] == number]
-            states, only = _pass(now, [only] if only else read_blocks(), done, threads)
+            states, only = _pass(now, [only] if only else read_blocks(), done, context)
             done |= states
             for s in statistics:
                 if issubclass(s, Derived) and passes[s] == number:
@@ -61,7 +63,7 @@ def gather(
 
 
 def _pass(
-    statistics: Sequence[type[Statistic]], parts: Iterable[Block | Voxels], done: Done, threads: int
+    statistics: Sequence[type[Statistic]], parts: Iterable[Block | Voxels], done: Done, context: Context
 ) -> tuple[dict[type[Statistic], Any], Block | Voxels | None]:
     """Statistics that are computed together, block after block; and the block if there is only one."""
     states: dict[type[Statistic], Any] = {}
@@ -77,7 +79,7 @@ def _pass(
                     _compile(s, states, folds, block, done)
             if len(folds) > known:
                 share(states, folds, block)
-            folding.fold(function, list(folds.values()), block, threads)
+            folding.fold(function, list(folds.values()), block, context)
         for s in statistics:
             if s not in folds:
                 voxels = block.voxels if isinstance(block, Block) else block

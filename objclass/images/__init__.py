@@ -2,33 +2,31 @@
 
 import logging
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import ArrayStore, Image
 from objclass.errors import ImageError
-from objclass.images.chunked.cache import KEPT
 from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
 from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack
 from objclass.registry import image_format, image_formats, resolve
 
-__all__ = ["dataset_name", "from_array", "limit", "open_image"]
+__all__ = ["dataset_name", "from_array", "open_image"]
 
 log = logging.getLogger("objclass")
 
 
-def limit(kept: int, threads: int) -> None:
-    """How many bytes of unpacked chunks this process keeps, and how many threads pack and unpack them."""
-    from objclass.images.chunked import grid as chunk_grid
-
-    KEPT.maximum = kept
-    chunk_grid.threads = threads
-
-
 def open_image(
-    spec: str, *, axes: str | None = None, axes_from: str = "--input_axes", stack_along: str = "z"
+    spec: str,
+    *,
+    axes: str | None = None,
+    axes_from: str = "--input_axes",
+    stack_along: str = "z",
+    context: Context | None = None,
 ) -> Image:
     """Open an image; headers are read now, pixels when they are asked for.
 
@@ -43,6 +41,9 @@ def open_image(
         Who says so; it stands in messages.
     stack_along
         Axis along which a stack is joined: a new first one, unless its parts have that axis.
+    context
+        Of the run that reads it: threads, and memory for what is kept of the file. None: one of its own,
+        without limits and with one thread.
 
     Returns
     -------
@@ -54,15 +55,17 @@ def open_image(
     ImageError
         If there is no such file, it cannot be read, or its shape, dtype or axes do not fit.
     """
+    context = context or Context()
     parts = expand(spec)
     files = tuple(dict.fromkeys(part.file for part in parts))
     if len(parts) == 1:
-        source = open_source(parts[0])
+        source = open_source(parts[0], context)
         name = f"{spec.rstrip('/')}/{source.picked}" if source.picked else spec
         return _image(name, source, axes, axes_from, files)
     _refuse_mixture(spec, parts)
     _warn_of_order(spec, parts)
-    return _image(spec, open_stack(parts, stack_along, open_source), axes, axes_from, files)
+    source = open_stack(parts, stack_along, partial(open_source, context=context))
+    return _image(spec, source, axes, axes_from, files)
 
 
 def from_array(array: Any, axes: str | None = None, name: str = "array") -> Image:
@@ -96,7 +99,7 @@ def from_array(array: Any, axes: str | None = None, name: str = "array") -> Imag
     return _image(name, checked(source), axes, "axes", ())
 
 
-def open_source(part: Part) -> Source:
+def open_source(part: Part, context: Context) -> Source:
     """Open one array of one file.
 
     Raises
@@ -118,12 +121,12 @@ def open_source(part: Part) -> Source:
         )
         message = f"{part.file}: cannot read files with suffix '{suffix}', expected one of {known}"
         raise ImageError(message)
-    return checked(_open(resolve(found.reader), part))
+    return checked(_open(resolve(found.reader), part, context))
 
 
-def _open(reader: Any, part: Part) -> Source:
+def _open(reader: Any, part: Part, context: Context) -> Source:
     try:
-        source: Source = reader(part.file, part.internal)
+        source: Source = reader(part.file, part.internal, context)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # a damaged header may end in any exception of its parser

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from objclass.compute.limits import CACHED_CHUNK_BYTES, CACHED_TILE_BYTES, Limits
+from objclass.compute.context import Context
+from objclass.compute.limits import CACHED_CHUNK_BYTES, CACHED_TILE_BYTES
 from objclass.compute.scratch import Scratch
 from objclass.compute.slabs import Box
-from objclass.compute.threads import ordered
 from objclass.compute.tiles import TILE_VOXELS, Tiles
 from objclass.compute.timings import Timings
 from objclass.core import AnyArray, Image, Stored
@@ -30,7 +30,7 @@ class TimedArray:
     """A `Stored` whose reading is timed."""
 
     stored: Stored
-    spent: Timings
+    timings: Timings
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,16 +49,16 @@ class TimedArray:
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""
-        with self.spent.on("read"):
+        with self.timings.on("read"):
             return self.stored.read(region)
 
 
-def timed(image: Image, spent: Timings) -> Image:
+def timed(image: Image, timings: Timings) -> Image:
     """The same image, its reading timed."""
-    return replace(image, stored=TimedArray(image.stored, spent))
+    return replace(image, stored=TimedArray(image.stored, timings))
 
 
-def slab_reader(image: Image, t: int, channels: slice, limits: Limits) -> Read:
+def slab_reader(image: Image, t: int, channels: slice, context: Context) -> Read:
     """Reads some channels of a time step, slab by slab.
 
     Chunks of the file are thicker than slabs. While a layer of them can be kept, that is the file's affair;
@@ -68,7 +68,7 @@ def slab_reader(image: Image, t: int, channels: slice, limits: Limits) -> Read:
     def read(box: Box) -> AnyArray:
         return image.read((slice(t, t + 1), *box, channels))[0]
 
-    shape = image.shape[1:4]
+    shape, limits = image.shape[1:4], context.limits
     planes, rows = _chunk(image)
     size = (channels.stop - channels.start) * image.dtype.itemsize
     first = limits.slabs(shape)[0]
@@ -81,15 +81,16 @@ def slab_reader(image: Image, t: int, channels: slice, limits: Limits) -> Read:
     thin = max(n for n in range(1, first.stop_z - first.z + 1) if planes % n == 0)
     most = limits.share(CACHED_TILE_BYTES) // (thick * shape[2] * size * (limits.jobs + 1))
     tile = thin, min(max(most // rows * rows, rows), shape[1])
-    return _packed_again(read, shape, (thick, tile[1]), tile, limits)
+    return _packed_again(read, shape, (thick, tile[1]), tile, context)
 
 
 def _packed_again(
-    read: Read, shape: tuple[int, int, int], layer: tuple[int, int], tile: tuple[int, int], limits: Limits
+    read: Read, shape: tuple[int, int, int], layer: tuple[int, int], tile: tuple[int, int], context: Context
 ) -> Read:
     """Reads a time step once, in boxes of ``layer`` planes and rows, and keeps it on scratch in tiles."""
     (thick, rows), (thin, _) = layer, tile
-    scratch = Scratch(limits.share(CACHED_TILE_BYTES))
+    kept = context.limits.share(CACHED_TILE_BYTES)
+    scratch = Scratch(kept)
     corners = [(z, y) for z in range(0, shape[0], thick) for y in range(0, shape[1], rows)]
 
     def put(corner: tuple[int, int]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -101,32 +102,31 @@ def _packed_again(
         return pixels.shape[3:], pixels.dtype
 
     def fill() -> Tiles:
-        *_, (channels, dtype) = ordered(put, corners, limits.jobs)
+        *_, (channels, dtype) = context.ordered(put, corners)
 
         def load(box: Box) -> AnyArray:
             extents = tuple(part.stop - part.start for part in box)
             return scratch.get((box[0].start, box[1].start), (*extents, *channels), dtype)
 
-        return Tiles(shape, tile, load, limits.share(CACHED_TILE_BYTES))
+        return Tiles(shape, tile, load, kept)
 
     filled = _once(fill)
     return lambda box: filled()[box]
 
 
-def box_reader(image: Image, t: int, limits: Limits) -> Read:
+def box_reader(image: Image, t: int, context: Context) -> Read:
     """Reads boxes around objects of a time step, and slabs: of one that may be held, all at once, only once."""
     _, *lengths, channels = image.shape
     shape = image.shape[1:4]
     whole = tuple(slice(0, n) for n in lengths)
-    read = slab_reader(image, t, slice(0, channels), limits)
-    if limits.holds(prod(image.shape[1:]) * image.dtype.itemsize):
+    read = slab_reader(image, t, slice(0, channels), context)
+    if context.limits.holds(prod(image.shape[1:]) * image.dtype.itemsize):
         held = _once(lambda: read((whole[0], whole[1], whole[2])))
         return lambda box: held()[box]
     planes, rows = _chunk(image)
     planes = min(planes, shape[0]) if planes > 1 else min(PLANES, shape[0])
-    tiles = Tiles(
-        shape, (planes, max(TILE_VOXELS // (planes * shape[2]), rows)), read, limits.share(CACHED_TILE_BYTES)
-    )
+    step = planes, max(TILE_VOXELS // (planes * shape[2]), rows)
+    tiles = Tiles(shape, step, read, context.limits.share(CACHED_TILE_BYTES))
     # slabs are read straight, each once in a pass; boxes around objects lie close to each other
     return lambda box: read(box) if box[2] == whole[2] else tiles[box]
 

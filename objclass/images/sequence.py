@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from objclass import registry
+from objclass.compute.context import Context
 from objclass.core import AnyArray
 from objclass.errors import UsageError
 from objclass.images.formats.plane import nearest, told
@@ -90,9 +91,11 @@ class Sequence:
         axes, shape = image.axes, image.shape
         return replace(image, axes=axes[:at] + axes[at + 1 :], shape=shape[:at] + shape[at + 1 :])
 
-    def __call__(self, path: str, image: OutputImage, previous: str | None = None) -> "SequenceWriter":
+    def __call__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> "SequenceWriter":
         """A writer into the folder ``path``, which it makes."""
-        del previous  # the files hold one slice each: nothing of older ones is kept
+        del previous, context  # the files hold one slice each: nothing of older ones is kept
         return SequenceWriter(path, image, self.part(image), self._writer)
 
 

@@ -1,7 +1,9 @@
 """What a reader finds in a file: the pixels, and what the file says of them.
 
-A reader is a function ``open_x(path, internal) -> Source`` (`objclass.registry.IMAGE_FORMATS`);
-``internal`` names an array inside the file, ``""`` if nothing was said. It reads headers only.
+A reader is a function ``open_x(path, internal, context) -> Source`` (`objclass.registry.IMAGE_FORMATS`);
+``internal`` names an array inside the file, ``""`` if nothing was said. It reads headers only. What it keeps
+in memory or does in threads later is an affair of ``context``, the `objclass.compute.context.Context` of
+the run.
 """
 
 from collections.abc import Mapping

@@ -50,8 +50,9 @@ class OutputImage:
 class Writer(Protocol):
     """Writes one image: blocks in any order, then `close`.
 
-    It is made with ``Writer(path, image, previous)``: ``path`` is a temporary file beside the final
-    one; ``previous`` the final one, if it exists (formats that hold several images keep the others).
+    It is made with ``Writer(path, image, previous, context)``: ``path`` is a temporary file beside the final
+    one; ``previous`` the final one, if it exists (formats that hold several images keep the others);
+    ``context`` that of the run, whose threads it may use.
     It may state a ``layout``: the order in which pixels lie in the file, if that is not the image's own;
     blocks that lie so in memory need not be moved.
     """

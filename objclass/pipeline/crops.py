@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.limits import Limits
+from objclass.compute.context import Context
 from objclass.core import AnyArray, Lane
 from objclass.features.geometry import box_of
 from objclass.images.blockwise import box_reader
@@ -20,11 +20,11 @@ class ObjectImage:
     raw: AnyArray | None
 
 
-def object_images(lane: Lane, step: Step, margin: int, limits: Limits) -> list[ObjectImage]:
+def object_images(lane: Lane, step: Step, margin: int, context: Context) -> list[ObjectImage]:
     """Each object of a time step cut out, with ``margin`` pixels around it as far as the image goes."""
     low, high = (step.table.values["Default features", f"Coord<{end}>"] for end in ("Minimum", "Maximum"))
     size = np.array(lane.objects.shape[3 : 3 - step.objects.ndim : -1])
-    read = box_reader(lane.raw, step.t, limits) if lane.raw is not None else None
+    read = box_reader(lane.raw, step.t, context) if lane.raw is not None else None
     crops = []
     for row in range(step.objects.count):
         start = np.maximum(low[row] - margin, 0).astype(int)

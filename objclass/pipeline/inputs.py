@@ -8,6 +8,7 @@ from math import isclose
 from pathlib import Path
 
 from objclass import images
+from objclass.compute.context import Context
 from objclass.core import Image, Lane, PixelSize
 from objclass.errors import ImageError, UsageError
 from objclass.project.model import Project
@@ -54,8 +55,9 @@ class Inputs:
         return self.axes[place] if place < len(self.axes) else None
 
 
-def open_lanes(inputs: Inputs, project: Project | None) -> list[Lane]:
-    """Open the headers of all images and pair them to lanes."""
+def open_lanes(inputs: Inputs, project: Project | None, context: Context | None = None) -> list[Lane]:
+    """Open the headers of all images, to be read in a context, and pair them to lanes."""
+    context = context or Context()
     role = object_role(inputs, project)
     if len(inputs.axes) > MAXIMUM_ROLES:
         message = f"--input_axes of {len(inputs.axes)} entries: more entries than roles"
@@ -73,10 +75,11 @@ def open_lanes(inputs: Inputs, project: Project | None) -> list[Lane]:
         raise UsageError(message)
     lanes = []
     for number, path in enumerate(objects):
-        raw = _open(raws[number], "raw_data", inputs, project) if raws else None
-        atlas = _open(atlases[number], "atlas", inputs, project) if atlases else None
+        raw = _open(raws[number], "raw_data", inputs, project, context) if raws else None
+        atlas = _open(atlases[number], "atlas", inputs, project, context) if atlases else None
         nickname, directory = images.dataset_name(raws[number] if raws else path)
-        lanes.append(Lane(raw, _open(path, role, inputs, project), role, nickname, directory, atlas))
+        opened = _open(path, role, inputs, project, context)
+        lanes.append(Lane(raw, opened, role, nickname, directory, atlas))
     return lanes
 
 
@@ -132,12 +135,12 @@ def object_role(inputs: Inputs, project: Project | None) -> str:
     return given[0]
 
 
-def _open(path: str, role: str, inputs: Inputs, project: Project | None) -> Image:
+def _open(path: str, role: str, inputs: Inputs, project: Project | None, context: Context) -> Image:
     """Open an image with the axes that win: forced, else of the training lane, else of the file."""
     stack = inputs.stack_along
     if inputs.axes:
-        return images.open_image(path, axes=inputs.axes_of(role), stack_along=stack)
-    own = images.open_image(path, stack_along=stack)
+        return images.open_image(path, axes=inputs.axes_of(role), stack_along=stack, context=context)
+    own = images.open_image(path, stack_along=stack, context=context)
     if project is None or inputs.ignore_training_axes:
         return own
     return with_training_axes(own, role, project)

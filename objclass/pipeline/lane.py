@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from objclass.compute.limits import Limits
-from objclass.compute.timings import Timings
+from objclass.compute.context import Context
 from objclass.core import AnyArray, FeatureTable, FloatArray, Image, Lane, Objects, Predictions, concatenate
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
@@ -29,39 +28,44 @@ class Step:
     predictions: Predictions | None
 
 
-def run_lane(lane: Lane, plan: Plan, clock: "Clock | None" = None) -> Iterator[Step]:
-    """Walk a lane, time step by time step; the clock is told where the time went."""
-    clock = clock or Clock()
+def run_lane(
+    lane: Lane, plan: Plan, context: Context | None = None, clock: "Clock | None" = None
+) -> Iterator[Step]:
+    """Walk a lane, time step by time step; the clock counts where the time goes."""
+    context, clock = context or Context(), clock or Clock()
     lane = replace(
         lane,
-        objects=timed(lane.objects, clock.within),
-        raw=timed(lane.raw, clock.within) if lane.raw is not None else None,
+        objects=timed(lane.objects, context.timings),
+        raw=timed(lane.raw, context.timings) if lane.raw is not None else None,
     )
     for t in range(lane.objects.shape[0]):
         clock.restart()
-        objects = find_objects(lane, t, plan.threshold, plan.limits, clock.within)
+        objects = find_objects(lane, t, plan.threshold, context)
         clock.lap("segment")
-        table = measure_step(lane, plan, t, objects)
+        table = measure_step(lane, plan, t, objects, context)
         clock.lap("features")
-        predictions = plan.project.classify(table, plan.limits.jobs) if plan.project is not None else None
+        predictions = plan.project.classify(table, context) if plan.project is not None else None
         clock.lap("classify")
         yield Step(t, objects, table, predictions)
 
 
-def measure_step(lane: Lane, plan: Plan, t: int, objects: Objects) -> FeatureTable:
+def measure_step(
+    lane: Lane, plan: Plan, t: int, objects: Objects, context: Context | None = None
+) -> FeatureTable:
     """The table of one time step."""
+    context = context or Context()
     frame = Frame(
         objects,
-        box_reader(lane.raw, t, plan.limits) if lane.raw is not None else None,
+        box_reader(lane.raw, t, context) if lane.raw is not None else None,
         lane.channels,
         plan.spacing(objects.ndim),
         plan.margin,
-        plan.limits,
+        context,
     )
     values: dict[Any, FloatArray] = dict(measure(frame, plan.features))
     given = {"original_oid": objects.original} if objects.original is not None else {}
     if lane.atlas is not None:
-        given |= atlas_values(lane.atlas, t, values[CENTER], plan.limits)
+        given |= atlas_values(lane.atlas, t, values[CENTER], context)
     return FeatureTable(np.full(objects.count, t), np.arange(1, objects.count + 1), values, given)
 
 
@@ -76,13 +80,13 @@ def _atlas_columns(atlas: Image) -> list[str]:
     return ["AtlasMapping"] if channels == 1 else [f"AtlasMapping_{c}" for c in range(channels)]
 
 
-def atlas_values(atlas: Image, t: int, center: FloatArray, limits: Limits) -> dict[str, AnyArray]:
+def atlas_values(atlas: Image, t: int, center: FloatArray, context: Context) -> dict[str, AnyArray]:
     """Value of the atlas at the rounded centre (x, y(, z)) of each object, by column."""
-    read = box_reader(atlas, t, limits)
+    read = box_reader(atlas, t, context)
     x, y, *z = np.rint(center).astype(int).T
     depth = z[0] if z else np.zeros_like(y)
     found = np.zeros((len(x), atlas.shape[4]), atlas.dtype)
-    for slab in limits.slabs(atlas.shape[1:4]):
+    for slab in context.limits.slabs(atlas.shape[1:4]):
         here = (depth >= slab.z) & (depth < slab.stop_z) & (y >= slab.y) & (y < slab.stop_y)
         if here.any():
             pixels = read(slab.within(atlas.shape[1:4]))
@@ -91,11 +95,10 @@ def atlas_values(atlas: Image, t: int, center: FloatArray, limits: Limits) -> di
 
 
 class Clock:
-    """Seconds spent on named parts, one after the other; ``within`` them, of all threads, on others."""
+    """Seconds spent on named parts, one after the other."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.within = Timings()
         self._last = perf_counter()
 
     def restart(self) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from objclass.compute.limits import ALL, Limits
 from objclass.core import Lane, PixelSize
 from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features.contract import Feature, feature_set
@@ -30,8 +29,6 @@ class Plan:
         Classifies; None only measures.
     pixel_size
         What the user states; it overrides what the images say.
-    limits
-        Memory, blocks and threads; they change no result.
     """
 
     features: tuple[Feature, ...]
@@ -40,7 +37,6 @@ class Plan:
     margin: tuple[int, ...] = ()
     project: Project | None = None
     pixel_size: PixelSize | None = None
-    limits: Limits = ALL
 
     def spacing(self, ndim: int) -> tuple[float, ...]:
         """Extents of a pixel that features see, (y, x) or (z, y, x): 1 unless the user states others.

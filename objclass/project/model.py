@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.context import Context
 from objclass.core import FeatureTable, Predictions
 from objclass.errors import ProjectError
 from objclass.features.contract import Feature, Key, feature_set
@@ -161,7 +162,7 @@ class Project:
         rows = np.concatenate([np.zeros((len(table), 0), np.float32), *columns], axis=1)
         return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
 
-    def classify(self, table: FeatureTable, jobs: int = 1) -> Predictions:
+    def classify(self, table: FeatureTable, context: Context | None = None) -> Predictions:
         """Class probabilities of all objects of the table.
 
         Raises
@@ -169,7 +170,7 @@ class Project:
         ProjectError
             If the project has no forest, or the table another number of columns.
         """
-        found = self.check_trained().predict(self.matrix(table), jobs).probabilities
+        found = self.check_trained().predict(self.matrix(table), context).probabilities
         absent = len(self.classes) - found.shape[1]
         return Predictions(np.pad(found, ((0, 0), (0, max(absent, 0)))))
 

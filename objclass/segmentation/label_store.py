@@ -6,11 +6,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.context import Context
 from objclass.compute.kernels import Kernels
 from objclass.compute.limits import CACHED_TILE_BYTES, Limits
 from objclass.compute.scratch import Scratch
 from objclass.compute.slabs import Box, Slab
-from objclass.compute.threads import ordered
 from objclass.compute.tiles import TILE_VOXELS, Tiles
 from objclass.core import AnyArray
 
@@ -18,8 +18,8 @@ from objclass.core import AnyArray
 class HeldLabels:
     """A label image in memory, made slab by slab."""
 
-    def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits) -> None:
-        self._cut, self._limits, self._shape = cut, limits, shape
+    def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], context: Context) -> None:
+        self._cut, self._context, self._shape = cut, context, shape
         # not zeros: these come page by page, which takes longer than to fill them
         self._image = np.empty(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
 
@@ -47,7 +47,7 @@ class HeldLabels:
             else:
                 labels[:] = np.take(table, labels)
 
-        for _ in ordered(finish_slab, range(len(self._cut)), self._limits.jobs):
+        for _ in self._context.ordered(finish_slab, range(len(self._cut))):
             pass
         return self._image
 
@@ -109,8 +109,9 @@ class PackedLabels:
 
 
 def label_image(
-    shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits
+    shape: tuple[int, int, int], cut: Sequence[Slab], context: Context
 ) -> HeldLabels | PackedLabels:
     """A label image that is about to be made: in memory if the limits allow it, else on scratch."""
-    holds = limits.holds(prod(shape) * np.dtype(np.uint32).itemsize)
-    return (HeldLabels if holds else PackedLabels)(shape, cut, limits)
+    if context.limits.holds(prod(shape) * np.dtype(np.uint32).itemsize):
+        return HeldLabels(shape, cut, context)
+    return PackedLabels(shape, cut, context.limits)

@@ -5,9 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.limits import Limits
-from objclass.compute.threads import ordered
-from objclass.compute.timings import Timings
+from objclass.compute.context import Context
 from objclass.core import AnyArray, Image, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.images.blockwise import slab_reader
@@ -15,21 +13,21 @@ from objclass.segmentation.label_store import label_image
 from objclass.segmentation.sized import SizedComponents
 
 
-def segmented(image: Image, t: int, limits: Limits, spent: Timings) -> Objects:
+def segmented(image: Image, t: int, context: Context) -> Objects:
     """Components of a segmentation."""
-    found = SizedComponents(image.shape[1:4], limits)
-    read = slab_reader(image, t, slice(0, 1), limits)
+    found = SizedComponents(image.shape[1:4], context)
+    read = slab_reader(image, t, slice(0, 1), context)
 
     def cut(number: int) -> tuple[Objects, Any]:
         values = integral(read(found.cut[number].within(found.shape))[..., 0], image.name)
-        with spent.on("label"):
+        with context.timings.on("label"):
             part = label(values)
         found.labels.write(number, part.labels)
         top = values.max()
         is_single = np.count_nonzero(values == top) == np.count_nonzero(values)
         return part, top if is_single else values
 
-    for part, values in ordered(cut, range(len(found.cut)), limits.jobs):
+    for part, values in context.ordered(cut, range(len(found.cut))):
         found.add(part, values)
     root = found.components.roots()
     return found.objects(root, np.ones(len(root), bool))
@@ -85,16 +83,16 @@ def label(values: AnyArray) -> Objects:
     return Objects(labels.reshape(values.shape), int(count))
 
 
-def renumbered(image: Image, t: int, limits: Limits, spent: Timings) -> Objects:
+def renumbered(image: Image, t: int, context: Context) -> Objects:
     """The ids of a label image, numbered by first occurrence; `Objects.original` says which was which."""
     shape = image.shape[1:4]
-    cut = limits.slabs(shape)
-    labels = label_image(shape, cut, limits)
-    read = slab_reader(image, t, slice(0, 1), limits)
+    cut = context.limits.slabs(shape)
+    labels = label_image(shape, cut, context)
+    read = slab_reader(image, t, slice(0, 1), context)
 
     def look(number: int) -> AnyArray:
         values = integral(read(cut[number].within(shape))[..., 0], image.name)
-        with spent.on("label"):
+        with context.timings.on("label"):
             part = relabel(values, image.name)
         labels.write(number, part.labels)
         assert part.original is not None
@@ -104,7 +102,7 @@ def renumbered(image: Image, t: int, limits: Limits, spent: Timings) -> Objects:
     numbers = np.zeros(0, np.uint32)
     found: list[AnyArray] = []
     tables: list[NDArray[np.uint32]] = []
-    for ids in ordered(look, range(len(cut)), limits.jobs):
+    for ids in context.ordered(look, range(len(cut))):
         new = ids[~np.isin(ids, known)]
         first = len(known) + 1
         known = np.concatenate([known.astype(new.dtype, copy=False), new])

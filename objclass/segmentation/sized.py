@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.limits import Limits
+from objclass.compute.context import Context
 from objclass.core import IntArray, Objects
 from objclass.segmentation.components import Components, numbered
 from objclass.segmentation.label_store import label_image
@@ -15,10 +15,10 @@ from objclass.settings import ThresholdSettings
 class SizedComponents:
     """The components of one time step, which come slab by slab, and their sizes where these matter."""
 
-    def __init__(self, shape: tuple[int, int, int], limits: Limits) -> None:
-        self.cut = limits.slabs(shape)
+    def __init__(self, shape: tuple[int, int, int], context: Context) -> None:
+        self.cut = context.limits.slabs(shape)
         self.shape = shape
-        self.labels = label_image(shape, self.cut, limits)
+        self.labels = label_image(shape, self.cut, context)
         self.components = Components(self.labels, self.cut)
         self._sizes: list[IntArray] = []
 

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.limits import Limits
+from objclass.compute.context import Context
 from objclass.compute.slabs import Box
-from objclass.compute.threads import ordered
-from objclass.compute.timings import Timings
 from objclass.core import AnyArray, FloatArray, Image, IntArray, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.images.blockwise import slab_reader
@@ -32,25 +30,23 @@ WHOLE = {"ipht": 40, "graph cut": 250}
 class Map:
     """A prediction map of one time step, read by box: one channel, float32, smoothed."""
 
-    def __init__(
-        self, image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Timings
-    ) -> None:
+    def __init__(self, image: Image, t: int, settings: ThresholdSettings, context: Context) -> None:
         used = {settings.channel}
         if settings.method != "simple":
             used.add(settings.core_channel)
         if max(used) >= image.shape[4]:
             message = f"{image.name}: channel {max(used)} of a map of {image.shape[4]} channels (from 0)"
             raise ImageError(message)
-        self.image, self.settings, self._spent = image, settings, spent
+        self.image, self.settings, self._timings = image, settings, context.timings
         self.shape = image.shape[1:4]
-        self._read = {c: slab_reader(image, t, slice(c, c + 1), limits) for c in used}
+        self._read = {c: slab_reader(image, t, slice(c, c + 1), context) for c in used}
 
     def read(self, box: Box, channel: int) -> tuple[NDArray[np.float32], float]:
         """The box (z, y, x), in the range 0 … 1 if asked for; and the largest value that was read."""
         kernels = kernels_for(self.shape, self.settings.sigma_xyz)
         wide, inside = halo(box, self.shape, kernels)
         stored = self._read[channel](wide)[..., 0]
-        with self._spent.on("threshold"):
+        with self._timings.on("threshold"):
             pixels = stored.astype(np.float32)
             top = float(pixels.max())
             low, high = self.image.drange or (0, 1)
@@ -97,13 +93,13 @@ def reaches(values: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
     return reached
 
 
-def thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Timings) -> Objects:
+def thresholded(image: Image, t: int, settings: ThresholdSettings, context: Context) -> Objects:
     """ilastik's "Threshold and Size Filter": smoothed, cut, labelled, components of other sizes dropped.
 
     By hysteresis, components are kept that hold a voxel of a core (of the right size itself).
     """
-    source = Map(image, t, settings, limits, spent)
-    levels = [SizedComponents(source.shape, limits) for _ in range(1 if settings.method == "simple" else 2)]
+    source = Map(image, t, settings, context)
+    levels = [SizedComponents(source.shape, context) for _ in range(1 if settings.method == "simple" else 2)]
     is_sized = settings.min_size > 1 or settings.max_size is not None
 
     def cut(number: int) -> tuple[list[Objects], list[IntArray | None], float]:
@@ -111,7 +107,7 @@ def thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limit
         for found, (mask, seen) in zip(
             levels, source.cut(levels[0].cut[number].within(source.shape)), strict=True
         ):
-            with spent.on("label"):
+            with context.timings.on("label"):
                 part = label(mask)
             found.labels.write(number, part.labels)
             parts.append(part)
@@ -120,7 +116,7 @@ def thresholded(image: Image, t: int, settings: ThresholdSettings, limits: Limit
         return parts, sizes, top
 
     tops, touching = [], []
-    for parts, sizes, top in ordered(cut, range(len(levels[0].cut)), limits.jobs):
+    for parts, sizes, top in context.ordered(cut, range(len(levels[0].cut))):
         if len(parts) == 2:
             starts = [found.components.count for found in levels]
             touching.append(_overlaps(parts[0].labels, parts[1].labels, starts[0], starts[1]))
@@ -153,9 +149,7 @@ def _overlaps(low: AnyArray, high: AnyArray, start: int, start_high: int) -> Int
     return np.stack([first.astype(np.int64) - 1 + start, second.astype(np.int64) - 1 + start_high])
 
 
-def of_whole_frame(
-    image: Image, t: int, settings: ThresholdSettings, limits: Limits, spent: Timings
-) -> Objects:
+def of_whole_frame(image: Image, t: int, settings: ThresholdSettings, context: Context) -> Objects:
     """The methods that grow or cut over the whole time step: beyond what blocks can do.
 
     Raises
@@ -163,9 +157,10 @@ def of_whole_frame(
     LaneError
         If the limits do not allow it.
     """
-    source = Map(image, t, settings, limits, spent)
+    source = Map(image, t, settings, context)
     needed = int(np.prod(source.shape)) * WHOLE[settings.method]
-    if limits.memory is not None and needed > limits.memory:
+    memory = context.limits.memory
+    if memory is not None and needed > memory:
         message = (
             f"{image.name}: {settings.method} needs a whole time step in memory, about {needed / 1e9:.1f} GB: "
             "raise --max_memory, or use hysteresis"

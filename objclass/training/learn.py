@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass import images
+from objclass.compute.context import Context
 from objclass.core import FeatureTable, Lane, concatenate
 from objclass.errors import InputError, OutputError, UsageError
 from objclass.export.atomic import Pending, check_writable
@@ -81,7 +82,7 @@ class TrainingResult:
     left_out: tuple[str, ...]
 
 
-def train(lesson: TrainingRequest) -> TrainingResult:
+def train(lesson: TrainingRequest, context: Context | None = None) -> TrainingResult:
     """Measure the labelled objects, fit a forest, write the project.
 
     Raises
@@ -89,8 +90,9 @@ def train(lesson: TrainingRequest) -> TrainingResult:
     ObjclassError
         With what is wrong with images, labels or output; nothing is written then.
     """
+    context = context or Context()
     role = object_role(lesson.inputs, None)
-    lanes = open_lanes(lesson.inputs, None)
+    lanes = open_lanes(lesson.inputs, None, context)
     _check_output(lesson, lanes)
     first = lanes[0]
     ndim, channels = first.objects.ndim, first.channels
@@ -101,7 +103,7 @@ def train(lesson: TrainingRequest) -> TrainingResult:
         _check_like(lane, first)
         check_lane(lane, plan)
     is_painted = are_painted(lesson.labels)
-    label = _painted_by(lesson, lanes) if is_painted else _named_by(lesson.labels, lanes)
+    label = _painted_by(lesson, lanes, context) if is_painted else _named_by(lesson.labels, lanes)
 
     tables: list[FeatureTable] = []
     found: dict[int, dict[int, dict[int, str]]] = {}
@@ -109,12 +111,12 @@ def train(lesson: TrainingRequest) -> TrainingResult:
     for number, lane in enumerate(lanes):
         found[number] = {}
         for t in range(lane.objects.shape[0]):
-            objects = find_objects(lane, t, plan.threshold)
+            objects = find_objects(lane, t, plan.threshold, context)
             labels, lost = label(number, t, objects)
             left_out += lost
             found[number][t] = labels
             if labels or not tables:
-                table = measure_step(lane, plan, t, objects)
+                table = measure_step(lane, plan, t, objects, context)
                 tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
     classes = class_list(found, lesson.class_names, painted=is_painted)
     return _finish(lesson, role, lanes, plan, concatenate(tables), found, classes, left_out)
@@ -129,14 +131,14 @@ def _named_by(paths: Sequence[str], lanes: Sequence[Lane]) -> Label:
     return lambda number, t, objects: named_labels(by_step[number, t], objects, lanes[number].nickname)
 
 
-def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane]) -> Label:
+def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane], context: Context) -> Label:
     """Labels from painted images."""
     if len(lesson.labels) != len(lanes):
         message = f"{len(lesson.labels)} label images for {len(lanes)} lanes: expected one for each lane"
         raise UsageError(message)
     painted = []
     for path, lane in zip(lesson.labels, lanes, strict=True):
-        image = images.open_image(path, stack_along=lesson.inputs.stack_along)
+        image = images.open_image(path, stack_along=lesson.inputs.stack_along, context=context)
         if image.stored.shape == lane.objects.stored.shape:  # painted over it: it has its axes
             image = dataclasses.replace(image, axes=lane.objects.axes, axes_from=lane.objects.name)
         if image.shape[:4] != lane.objects.shape[:4] or image.shape[4] != 1:

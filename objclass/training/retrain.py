@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.context import Context
 from objclass.core import FeatureTable, Lane, concatenate
 from objclass.errors import InputError, ProjectError
 from objclass.forest import fit
@@ -28,7 +29,7 @@ log = logging.getLogger("objclass")
 TREES, SEED = 100, 0
 
 
-def retrained(project: Project) -> Project:
+def retrained(project: Project, context: Context | None = None) -> Project:
     """The project with a new forest, from its labels and the features that it stores.
 
     Features that are not stored, or not all, are measured in the images that it was trained on, if
@@ -59,7 +60,7 @@ def retrained(project: Project) -> Project:
     from objclass.project.ilp_read import read_stored_features
 
     stored = read_stored_features(project, labels)
-    table = stored or _measured(project, labels)
+    table = stored or _measured(project, labels, context or Context())
     forest, _ = fit(project.matrix(table), given, len(project.classes), TREES, SEED)
     log.warning(
         "%s: the classifier is trained again on %d labelled objects, from %s; ilastik's own training is "
@@ -71,29 +72,31 @@ def retrained(project: Project) -> Project:
     return dataclasses.replace(project, forest=forest)
 
 
-def _measured(project: Project, labels: dict[tuple[int, int], NDArray[np.intp]]) -> FeatureTable:
+def _measured(
+    project: Project, labels: dict[tuple[int, int], NDArray[np.intp]], context: Context
+) -> FeatureTable:
     """Features of the labelled objects, from the training images."""
     tables = []
     for number in sorted({lane for lane, _ in labels}):
-        lane = _training_lane(project, number)
+        lane = _training_lane(project, number, context)
         plan = plan_for(project, [lane])
         check_features(lane, plan)
         for t, ids in sorted((t, ids) for (n, t), ids in labels.items() if n == number):
             if t >= lane.objects.shape[0]:
                 message = f"{project.path}: labels of time step {t}: {lane.objects.name} has fewer"
                 raise ProjectError(message)
-            objects = find_objects(lane, t, plan.threshold)
+            objects = find_objects(lane, t, plan.threshold, context)
             if ids.max() > objects.count:
                 message = (
                     f"{project.path}: object {ids.max()} of {lane.objects.name} is labelled, but there are "
                     f"{objects.count}: the image is not the one that it was trained on"
                 )
                 raise ProjectError(message)
-            tables.append(measure_step(lane, plan, t, objects).rows(ids - 1))
+            tables.append(measure_step(lane, plan, t, objects, context).rows(ids - 1))
     return concatenate(tables)
 
 
-def _training_lane(project: Project, number: int) -> Lane:
+def _training_lane(project: Project, number: int, context: Context) -> Lane:
     """A lane that the project was trained on, from where the project is."""
     given = project.lanes[number] if number < len(project.lanes) else {}
     folder = Path(project.path).resolve().parent
@@ -104,7 +107,7 @@ def _training_lane(project: Project, number: int) -> Lane:
             raise ProjectError(message)
         paths = [str(folder / part) for part in split_stack(given[role].path)]
         try:
-            image = open_image(os.pathsep.join(paths))
+            image = open_image(os.pathsep.join(paths), context=context)
             found[role] = with_training_axes(image, role, project)
         except InputError as fault:
             message = (

@@ -14,9 +14,9 @@ from objclass.batch import journal, schedule, task
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.batch.schedule import share_out
+from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES
-from objclass.compute.threads import ordered
 from objclass.errors import LaneError
 from objclass.pipeline.inputs import Inputs, open_lanes
 from objclass.settings import ExportSettings
@@ -58,11 +58,10 @@ def limited(monkeypatch, limits):
     monkeypatch.setattr(schedule, "limits_for", lambda _: limits)
 
 
-def planned(lanes=range(LANES), limits=None, **options):
+def planned(lanes=range(LANES), **options):
     asked = request(lanes, **options)
     opened = open_lanes(asked.inputs, None)
-    plan = replace(make_plan(asked, opened, None), limits=limits or Limits())
-    return plan_tasks(asked, plan, opened), plan
+    return plan_tasks(asked, make_plan(asked, opened, None), opened)
 
 
 def left_in(folder):
@@ -79,31 +78,25 @@ def statuses(folder):
 
 
 def test_small_lanes_share_threads_and_memory(here):
-    tasks, plan = planned(limits=Limits(600_000_000, (3, 4), 4))
-    at_once, shared = share_out(tasks, plan)
-    assert at_once == 4
-    assert shared.limits == Limits(150_000_000, (3, 4), 1)
+    shared = share_out(planned(), Limits(600_000_000, (3, 4), 4))
+    assert shared == (4, Limits(150_000_000, (3, 4), 1))
 
 
 def test_no_more_at_once_than_there_are(here):
-    tasks, plan = planned([0, 1], limits=Limits(None, None, 8))
-    at_once, shared = share_out(tasks, plan)
-    assert at_once == 2
-    assert shared.limits == Limits(None, None, 1)
+    assert share_out(planned([0, 1]), Limits(None, None, 8)) == (2, Limits(None, None, 1))
 
 
 @pytest.mark.parametrize(("lanes", "limits"), [([0], Limits(None, None, 8)), ([0, 1], Limits(None, None, 1))])
 def test_one_lane_or_thread_is_left_as_it_is(here, lanes, limits):
-    tasks, plan = planned(lanes, limits=limits)
-    assert share_out(tasks, plan) == (1, plan)
+    assert share_out(planned(lanes), limits) == (1, limits)
 
 
 def test_lanes_that_do_not_fit_together_go_one_after_the_other(here):
     room = 6 * 40 * VOXEL_BYTES * 6  # what one of two lanes is given must hold it, in a sixth
-    tasks, plan = planned([0, 1], limits=Limits(2 * room, None, 2))
-    assert share_out(tasks, plan)[0] == 2
-    plan = replace(plan, limits=Limits(2 * room - 12, None, 2))
-    assert share_out(tasks, plan) == (1, plan)
+    tasks = planned([0, 1])
+    assert share_out(tasks, Limits(2 * room, None, 2))[0] == 2
+    less = Limits(2 * room - 12, None, 2)
+    assert share_out(tasks, less) == (1, less)
 
 
 def test_lanes_that_go_to_one_file_go_one_after_the_other(here):
@@ -114,9 +107,8 @@ def test_lanes_that_go_to_one_file_go_one_after_the_other(here):
         ),
     )
     lanes = open_lanes(asked.inputs, None)
-    plan = replace(make_plan(asked, lanes, None), limits=Limits(None, None, 4))
-    tasks = plan_tasks(asked, plan, lanes)
-    assert share_out(tasks, plan) == (1, plan)
+    tasks, limits = plan_tasks(asked, make_plan(asked, lanes, None), lanes), Limits(None, None, 4)
+    assert share_out(tasks, limits) == (1, limits)
 
 
 def test_one_file_for_all_lanes(here, monkeypatch):
@@ -144,8 +136,8 @@ def in_turns(monkeypatch, turn):
     """Lanes end in the order ``turn``, whatever they were begun in; answers the order in which they did."""
     run_task, done, begun = task.run_task, [], threading.Condition()
 
-    def run_one(task, plan, progress):
-        finished = run_task(task, plan, progress)
+    def run_one(task, plan, context):
+        finished = run_task(task, plan, context)
         number = int(task.name[3:])
         with begun:
             assert begun.wait_for(lambda: turn.index(number) == len(done), timeout=20)
@@ -254,7 +246,7 @@ def test_results_that_nobody_takes_are_dropped():
         gate.wait(0.05)
         return n
 
-    results = ordered(slow, range(20), 3, dropped.append)
+    results = Context(Limits(jobs=3)).ordered(slow, range(20), dropped.append)
     assert next(results) == 0
     results.close()
     begun = len(dropped)
@@ -273,5 +265,5 @@ def test_what_was_waited_for_when_a_signal_came_is_dropped():
         return n
 
     with pytest.raises(KeyboardInterrupt):
-        list(ordered(slow, range(8), 2, dropped.append))
+        list(Context(Limits(jobs=2)).ordered(slow, range(8), dropped.append))
     assert 0 in dropped

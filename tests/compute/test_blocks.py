@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import slabs
-from objclass.compute.threads import ordered
 from objclass.compute.tiles import Tiles
 from objclass.core import ArrayStore, Image, Lane
 from objclass.segmentation.components import roots
@@ -66,11 +66,12 @@ def test_ordered_answers_in_order_and_raises_in_order(jobs):
             raise ValueError(message)
         return n / 2
 
-    assert list(ordered(halve, range(7), jobs)) == [n / 2 for n in range(7)]
+    context = Context(Limits(jobs=jobs))
+    assert list(context.ordered(halve, range(7))) == [n / 2 for n in range(7)]
     found = []
     with pytest.raises(ValueError, match="seven"):
-        found.extend(ordered(halve, range(20), jobs))
-    results = ordered(halve, range(20), jobs)
+        found.extend(context.ordered(halve, range(20)))
+    results = context.ordered(halve, range(20))
     assert [next(results) for _ in range(7)] == [n / 2 for n in range(7)]
     with pytest.raises(ValueError, match="seven"):
         next(results)
@@ -89,7 +90,7 @@ def test_tiles_are_the_image(shape, step, keep, data):
 
 def tiny(block, jobs):
     """Limits that let nothing be held."""
-    return Limits(memory=1000, block=block, jobs=jobs)
+    return Context(Limits(memory=1000, block=block, jobs=jobs))
 
 
 def same(a, b):
@@ -114,7 +115,7 @@ values = hnp.arrays(
 def test_objects_do_not_depend_on_blocks(pixels, block, role, jobs):
     lane = Lane(None, Image("seg", ArrayStore(pixels), "zyx", "test"), role, "seg", "")
     whole = find_objects(lane, 0, ThresholdSettings())
-    assert same(whole, find_objects(lane, 0, ThresholdSettings(), Limits(block=block, jobs=jobs)))
+    assert same(whole, find_objects(lane, 0, ThresholdSettings(), Context(Limits(block=block, jobs=jobs))))
     assert same(whole, find_objects(lane, 0, ThresholdSettings(), tiny(block, jobs)))
 
 
@@ -141,7 +142,7 @@ def test_thresholds_do_not_depend_on_blocks(pixels, block, sigma, method, core_c
     )
     image = Image("map", ArrayStore(pixels), "zyxc", "test", drange=(0, 2))
     lane = Lane(None, image, "prediction_maps", "map", "")
-    cut = Limits(block=block, jobs=2)
+    cut = Context(Limits(block=block, jobs=2))
     whole = find_objects(lane, 0, stated)
     assert same(whole, find_objects(lane, 0, stated, cut))
     if method != "ipht":

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import Objects
 from objclass.features.contract import feature_set
@@ -82,7 +83,7 @@ def test_blocks_change_no_bit(set_name, ndim, channels):
     chosen = fitting(set_name, ndim, channels)
     whole = measure(frame, chosen)
     for limits in (Limits(block=(1, 1)), Limits(block=(2, 3), jobs=2), Limits(block=(3, 99), jobs=3)):
-        cut = measure(replace(frame, limits=limits), chosen)
+        cut = measure(replace(frame, context=Context(limits)), chosen)
         for key, values in whole.items():
             assert equal(values, cut[key]), key
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objclass.compute.context import Context
 from objclass.compute.kernels import Kernels
 from objclass.compute.limits import Limits
 from objclass.features.contract import feature_set
@@ -84,7 +85,7 @@ def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
         patch.setattr(folding, "PART", part)
-        found = gather(wanted, blocks(labels, raw, lines), threads)
+        found = gather(wanted, blocks(labels, raw, lines), Context(Limits(jobs=threads)))
     assert_equal(found, expected)
 
 
@@ -140,7 +141,7 @@ def test_powers_of_some_objects_and_channels_are_looked_up(room, rng, monkeypatc
     expected = gather(closure([Central]), blocks(labels, raw, 20))
     monkeypatch.setattr(intensity, "TABLE", room)
     monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
-    assert_equal(gather(closure([Central]), blocks(labels, raw, 5), 2), expected)
+    assert_equal(gather(closure([Central]), blocks(labels, raw, 5), Context(Limits(jobs=2))), expected)
 
 
 def test_pixels_that_cannot_be_written(rng, monkeypatch):
@@ -164,7 +165,7 @@ def test_features_are_the_same_compiled(name, ndim, channels, rng, monkeypatch):
     expected = measure(frame, features)
     monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
     for limits in (Limits(block=(1, 1)), Limits(block=(2, 9), jobs=2), Limits()):
-        for key, numbers in measure(replace(frame, limits=limits), features).items():
+        for key, numbers in measure(replace(frame, context=Context(limits)), features).items():
             assert np.array_equal(numbers, expected[key], equal_nan=True), key
 
 
@@ -206,7 +207,7 @@ def test_slabs_may_be_some_lines_of_a_plane_in_a_volume(compiled, rng, monkeypat
                 yield Block(labels[cut], raw[cut], (z, y, 0), int(labels.max()), labels.size, 3)
 
     monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0] if compiled else None)
-    assert_equal(gather(wanted, lines, 2), expected)
+    assert_equal(gather(wanted, lines, Context(Limits(jobs=2))), expected)
 
 
 def test_compiled_code_takes_over_after_slabs_without_objects(rng, monkeypatch):

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import regionprops, regionprops_table
 
+from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import AnyArray, FloatArray, Objects
 from objclass.features.contract import Feature
@@ -270,7 +271,7 @@ def test_blocks_give_the_same_bits(scene: tuple[AnyArray, AnyArray, tuple[float,
     frame = frame_of(*scene)
     features = fitting(frame)
     limits = Limits(block=(voxels % 3 + 1, voxels), jobs=voxels % 2 + 1)
-    whole, cut = measure(frame, features), measure(replace(frame, limits=limits), features)
+    whole, cut = measure(frame, features), measure(replace(frame, context=Context(limits)), features)
     for f in features:
         np.testing.assert_array_equal(whole[f.key], cut[f.key], err_msg=f.name)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import Image
 from objclass.images.blockwise import box_reader, slab_reader
@@ -43,7 +44,8 @@ LIMITS = st.sampled_from(
 )
 def test_any_box_is_read(shape, chunks, limits, data):
     image, array = image_of(shape, chunks)
-    for read in (box_reader(image, 0, limits), slab_reader(image, 0, slice(0, shape[3]), limits)):
+    context = Context(limits)
+    for read in (box_reader(image, 0, context), slab_reader(image, 0, slice(0, shape[3]), context)):
         for _ in range(4):
             ends = [sorted(data.draw(st.tuples(st.integers(0, n - 1), st.integers(1, n)))) for n in shape[:3]]
             box = tuple(slice(a, max(b, a + 1)) for a, b in ends)
@@ -54,7 +56,7 @@ def test_any_box_is_read(shape, chunks, limits, data):
 def test_chunks_thicker_than_slabs_are_read_once(jobs):
     image, array = image_of((16, 12, 10, 1), (8, 4, 5, 1))
     limits = Limits(memory=2000, block=(1, 12), jobs=jobs)
-    read = slab_reader(image, 0, slice(0, 1), limits)
+    read = slab_reader(image, 0, slice(0, 1), Context(limits))
     for _ in range(2):
         for slab in limits.slabs((16, 12, 10)):
             box = slab.within((16, 12, 10))
@@ -66,7 +68,7 @@ def test_chunks_thicker_than_slabs_are_read_once(jobs):
 
 def test_what_is_held_is_read_once_by_many_threads():
     image, array = image_of((4, 5, 6, 1), (1, 1, 1, 1))
-    read = box_reader(image, 0, Limits())
+    read = box_reader(image, 0, Context())
     box = slice(1, 3), slice(0, 5), slice(2, 4)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: read(box), range(50)))

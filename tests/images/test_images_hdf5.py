@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objclass.compute.lru import ByteLRU
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
 from objclass.core import PixelSize
 from objclass.errors import ImageError
 from objclass.images import open_image
@@ -114,12 +115,12 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
         assert (open_image(path).read(region) == value).all()
 
 
-def unpacked_bytes(monkeypatch: pytest.MonkeyPatch, path: str, depth: int) -> list[int]:
+def unpacked_bytes(monkeypatch: pytest.MonkeyPatch, path: str, depth: int, context: Context) -> list[int]:
     """Chunks fetched by each of the slabs of a given depth."""
     fetched: list[Any] = []
     original = packed._packed
     monkeypatch.setattr(packed, "_packed", lambda d, p: fetched.append(p) or original(d, p))
-    image, counts = open_image(path), []
+    image, counts = open_image(path, context=context), []
     for z in range(0, SHAPE[0], depth):
         before = len(fetched)
         stop = min(z + depth, SHAPE[0])
@@ -130,16 +131,15 @@ def unpacked_bytes(monkeypatch: pytest.MonkeyPatch, path: str, depth: int) -> li
 
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = stored(tmp_path / "a.h5", smooth("u1"), compression="gzip")  # 2 layers of 4 chunks of 12288 bytes
-    monkeypatch.setattr(packed, "KEPT", ByteLRU(1 << 20))
-    assert unpacked_bytes(monkeypatch, path, 8) == [4, 0, 4, 0]
-    assert unpacked_bytes(monkeypatch, path, 16) == [0, 0]
-    assert packed.KEPT._bytes == 8 * 12288
-    monkeypatch.setattr(packed, "KEPT", ByteLRU(40000))
-    assert unpacked_bytes(monkeypatch, path, 8) == [4, 2, 4, 2]  # as many as may be
-    assert packed.KEPT._bytes <= 40000
-    monkeypatch.setattr(packed, "KEPT", ByteLRU(40000))
-    assert unpacked_bytes(monkeypatch, path, 16) == [4, 4]
-    assert packed.KEPT._bytes == 0  # whole chunks need not be kept
+    context = Context(Limits(memory=6 << 20))
+    assert unpacked_bytes(monkeypatch, path, 8, context) == [4, 0, 4, 0]
+    assert context.chunks.bytes == 8 * 12288
+    little = Context(Limits(memory=6 * 40000))
+    assert unpacked_bytes(monkeypatch, path, 8, little) == [4, 2, 4, 2]  # as many as may be
+    assert little.chunks.bytes <= 40000
+    little = Context(Limits(memory=6 * 40000))
+    assert unpacked_bytes(monkeypatch, path, 16, little) == [4, 4]
+    assert little.chunks.bytes == 0  # whole chunks need not be kept
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:

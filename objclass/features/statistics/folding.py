@@ -12,7 +12,6 @@ do. Divisions are written ``np.divide``, which asks nobody whether the divisor i
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.context import Context
 from objclass.compute.kernels import Kernels
 from objclass.core import AnyArray
 
@@ -103,8 +103,8 @@ class Fold(NamedTuple):
     arrays: dict[str, AnyArray]
 
 
-def fold(function: Any, folds: Sequence[Fold], block: "Block", threads: int) -> None:
-    """Bring statistics up to date with a slab; each of the threads takes its share of the objects.
+def fold(function: Any, folds: Sequence[Fold], block: "Block", context: Context) -> None:
+    """Bring statistics up to date with a slab; each of the threads of a run takes its share of the objects.
 
     ``function`` is `fold_part`, compiled.
     """
@@ -112,6 +112,7 @@ def fold(function: Any, folds: Sequence[Fold], block: "Block", threads: int) -> 
     given = {name: array for one in folds for name, array in one.arrays.items()}
     states = [given.get(name, np.empty(0, kind[:-1])) for name, kind in STATES.items()]
     depth, height, width, channels = block.raw.shape
+    threads = context.limits.jobs
     step = max(PART // width, 1)  # lines of a part
     labels = np.ascontiguousarray(block.labels, np.uint32)
     pixels = block.raw.reshape(depth * height * width, channels)
@@ -131,11 +132,8 @@ def fold(function: Any, folds: Sequence[Fold], block: "Block", threads: int) -> 
                 values = np.ascontiguousarray(part.T, np.float32)
                 call(line, len(part) // width, values, len(part))
 
-    if threads == 1:
-        work(0)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))
+    for _ in context.ordered(work, range(threads)):
+        pass
 
 
 # ---------------------------------------------------------------------------- runs

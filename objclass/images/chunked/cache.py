@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from objclass.compute.lru import ByteLRU
+from objclass.compute.context import Context
 from objclass.core import AnyArray, Stored
-
-KEPT = ByteLRU(1 << 28)
-"""Of all images of this process; how much it keeps is set by what a run may use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +20,13 @@ class CachedChunks:
         Reads the pixels.
     chunks
         Shape of a chunk.
+    context
+        Of the run: it keeps what was unpacked.
     """
 
     stored: Stored
     chunks: tuple[int, ...]
+    context: Context
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
 
@@ -41,12 +41,10 @@ class CachedChunks:
             for part, side, n in zip(region, self.chunks, self.shape, strict=True)
         )
         needed = prod(part.stop - part.start for part in wide) * self.dtype.itemsize
-        if wide == region or needed > KEPT.maximum // 2:  # the rest is for the other images of the lane
+        kept = self.context.chunks
+        if wide == region or needed > kept.maximum // 2:  # the rest is for the other images of the lane
             return self.stored.read(region)
         key = self, tuple((part.start, part.stop) for part in wide)
-        unpacked = KEPT.get(key)
-        if unpacked is None:
-            unpacked = self.stored.read(wide)
-            KEPT.put(key, unpacked)
+        unpacked = kept.get(key, lambda: self.stored.read(wide))
         inside = (slice(r.start - w.start, r.stop - w.start) for r, w in zip(region, wide, strict=True))
         return unpacked[tuple(inside)].copy()

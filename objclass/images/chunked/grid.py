@@ -1,22 +1,20 @@
-"""Images in chunks: blocks of any shape become whole chunks, which are packed in a few threads."""
+"""Images in chunks: blocks of any shape become whole chunks, which are packed by the threads of the run."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
+from objclass.compute.threads import Task
 from objclass.core import AnyArray
 
 CHUNK_BYTES = 512_000
 """Aim for the size of a chunk, as ilastik has it."""
-
-threads = min(os.cpu_count() or 1, 4)
-"""Threads that pack or unpack the chunks of an image."""
 
 
 def chunk_shape(
@@ -111,32 +109,45 @@ def overlap(
     return first, second
 
 
-class ChunkThreads:
-    """Runs a function on chunks in a few threads, to pack or unpack them, while the next ones come.
+class Packing:
+    """Work on chunks that the threads of the run do while the next ones come.
 
-    A bounded number of chunks is under way; who brings more waits.
+    A bounded number of chunks is under way; who brings more takes part in the work.
+
+    Parameters
+    ----------
+    work
+        Packs a chunk, and may write it.
+    context
+        Of the run; None: all is done where it is handed in.
     """
 
-    def __init__(self, work: Callable[..., Any]) -> None:
+    def __init__(self, work: Callable[..., Any], context: Context | None) -> None:
         self._work = work
-        self._pool = ThreadPoolExecutor(threads)
-        self._running: deque[Future[Any]] = deque()
+        self._threads = (context or Context()).threads
+        self.maximum = 4 * self._threads.jobs
+        """Chunks that are under way at most."""
+        self._running: deque[Task[Any]] = deque()
 
-    def put(self, *arguments: Any) -> Future[Any]:
-        """Start the work on a chunk; raises what went wrong with an earlier one."""
-        while len(self._running) >= 4 * threads:
+    def put(self, *arguments: Any) -> Task[Any]:
+        """Begin the work on a chunk; raises what went wrong with an earlier one."""
+        while len(self._running) >= self.maximum:
             self._running.popleft().result()
-        future = self._pool.submit(self._work, *arguments)
-        self._running.append(future)
-        return future
+        task = self._threads.begin(partial(self._work, *arguments))
+        self._running.append(task)
+        return task
 
     def close(self) -> None:
-        """Wait for what is under way; raises what went wrong with it."""
-        try:
-            while self._running:
-                self._running.popleft().result()
-        finally:
-            self._pool.shutdown()
+        """Finish what is under way; raises what went wrong with it, after all of it has ended."""
+        while self._running:
+            task = self._running.popleft()
+            try:
+                task.result()
+            except BaseException:
+                for begun in [task for task in self._running if not task.cancel()]:
+                    begun.fault()
+                self._running.clear()
+                raise
 
 
 def deflated(chunk: AnyArray) -> bytes:

@@ -1,18 +1,18 @@
-"""Packed chunks of HDF5 datasets, unpacked in a few threads instead of by HDF5 itself.
+"""Packed chunks of HDF5 datasets, unpacked by the threads of the run instead of by HDF5 itself.
 
 HDF5 unpacks one chunk after the other while nothing else may run. The packed bytes are fetched as they
 are; the common filters (``deflate``, ``lzf``, ``shuffle``) are undone here, by faster decoders.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray
-from objclass.images.chunked.cache import KEPT
-from objclass.images.chunked.grid import ChunkThreads, Grid, overlap
+from objclass.images.chunked.grid import Grid, overlap
 
 SMALLEST = 1 << 13
 """Chunks of fewer bytes are left to HDF5: handing them to threads would take longer than unpacking."""
@@ -63,7 +63,9 @@ def _unlzf(packed: bytes, size: int) -> bytes | bytearray:
     return imagecodecs.lzf_decode(packed, out=size)
 
 
-def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Hashable) -> AnyArray:
+def read_packed(
+    dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Hashable, context: Context
+) -> AnyArray:
     """Pixels of a region of a chunked dataset.
 
     Parameters
@@ -75,36 +77,41 @@ def read_packed(dataset: Any, region: tuple[slice, ...], unpack: Unpack, key: Ha
     key
         Tells this dataset, as it is now, from all others. Chunks that the region only touches are kept
         under it: a slab is thinner than the chunks, the next one must not unpack the same ones again.
+    context
+        Of the run: its threads unpack, its cache keeps.
     """
     grid = Grid(dataset.shape, dataset.chunks, dataset.dtype)
     pixels = np.empty(tuple(part.stop - part.start for part in region), dataset.dtype)
-    budget = KEPT.maximum // 2  # the rest is for the other images of the lane
 
-    def scatter(place: tuple[slice, ...], chunk: AnyArray) -> None:
+    def load(place: tuple[slice, ...]) -> AnyArray:
+        packed = _packed(dataset, place)
+        if packed is not None:
+            return unpack(packed)
+        chunk: AnyArray = dataset[place]  # never written, or some filters were left out for it: HDF5 knows
+        return chunk
+
+    def fill(part: tuple[tuple[int, ...], bool]) -> None:
+        index, is_kept = part
+        place = grid.place(index)
+        chunk = context.chunks.get((key, index), lambda: load(place)) if is_kept else load(place)
         source, target = overlap(place, region)
         pixels[target] = chunk[source]
 
-    def fill(index: tuple[int, ...], packed: bytes, keep: bool) -> None:  # noqa: FBT001  put knows no names
-        chunk = unpack(packed)
-        scatter(grid.place(index), chunk)
-        if keep:
-            KEPT.put((key, index), chunk)
-
-    threads = ChunkThreads(fill)
-    try:
-        for index in grid.touched(region):
-            place = grid.place(index)
-            chunk = KEPT.get((key, index))
-            packed = _packed(dataset, place) if chunk is None else None
-            if packed is None:  # kept; or never written, or some filters were left out for it: HDF5 knows
-                scatter(place, dataset[place] if chunk is None else chunk)
-                continue
-            keep = not _within(place, region) and budget > 0
-            budget -= prod(grid.chunks) * grid.dtype.itemsize if keep else 0
-            threads.put(index, packed, keep)
-    finally:
-        threads.close()
+    for _ in context.ordered(fill, _kept(grid, region, context.chunks.maximum // 2)):
+        pass
     return pixels
+
+
+def _kept(grid: Grid, region: tuple[slice, ...], maximum: int) -> Iterator[tuple[tuple[int, ...], bool]]:
+    """The chunks that a region touches, and whether they are kept: some bytes of those that it cuts.
+
+    The rest of the cache is for the other images of the lane.
+    """
+    size, left = prod(grid.chunks) * grid.dtype.itemsize, maximum
+    for index in grid.touched(region):
+        is_kept = left > 0 and not _within(grid.place(index), region)
+        left -= size if is_kept else 0
+        yield index, is_kept
 
 
 def _within(place: tuple[slice, ...], region: tuple[slice, ...]) -> bool:

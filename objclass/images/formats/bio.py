@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray, PixelSize
 from objclass.errors import ImageError
 from objclass.images.chunked.cache import CachedChunks
@@ -44,7 +45,7 @@ class SceneStore:
             return np.asarray(pixels.isel(others).transpose(*self.dims).data.compute())
 
 
-def open_scene(path: str, internal: str = "") -> Source:
+def open_scene(path: str, internal: str, context: Context) -> Source:
     """Open a scene; the only one needs no name.
 
     Raises
@@ -62,7 +63,7 @@ def open_scene(path: str, internal: str = "") -> Source:
         stored = SceneStore(path, scene, dims, shape, np.dtype(pixels.dtype))
         size = _pixel_size(reader, axes.replace("z", "") if lengths.get("Z", 1) == 1 else axes)
     plane = tuple(n if dim in "YXS" else 1 for dim, n in zip(dims, shape, strict=True))
-    return Source(f"{path}/{scene}", CachedChunks(stored, plane), axes, "bioio", None, size)
+    return Source(f"{path}/{scene}", CachedChunks(stored, plane, context), axes, "bioio", None, size)
 
 
 def scenes_in(path: str) -> list[str]:

@@ -1,5 +1,6 @@
 """DVID, the image server: its name is known, so that who asks for it is told what to do instead."""
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray
 from objclass.images.writer import OutputImage
 
@@ -7,7 +8,9 @@ from objclass.images.writer import OutputImage
 class DvidWriter:
     """Refuses every image before the run."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+    def __init__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> None:
         raise NotImplementedError
 
     chunks: tuple[int, ...] = ()

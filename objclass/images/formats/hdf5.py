@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -13,10 +12,12 @@ from weakref import finalize
 import h5py
 import numpy as np
 
+from objclass.compute.context import Context
+from objclass.compute.threads import Task
 from objclass.core import AXES, AnyArray, PixelSize
 from objclass.errors import ImageError, OutputError
 from objclass.images.attributes import attributes, element_size, stated_axes, stated_drange, tagged_size
-from objclass.images.chunked.grid import ChunkThreads, Grid, chunk_shape, deflated
+from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated
 from objclass.images.chunked.packed import read_packed, unpacker
 from objclass.images.paths import listed
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
@@ -31,7 +32,8 @@ class Hdf5Store:
     internal: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    chunks: tuple[int, ...] | None = None
+    chunks: tuple[int, ...] | None
+    context: Context
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the chunks that it touches are read."""
@@ -43,10 +45,10 @@ class Hdf5Store:
                 return pixels
             now = os.stat(self.path)
             key = (self.path, self.internal, now.st_ino, now.st_size, now.st_mtime_ns)
-            return read_packed(dataset, region, unpack, key)
+            return read_packed(dataset, region, unpack, key, self.context)
 
 
-def open_dataset(path: str, internal: str = "") -> Source:
+def open_dataset(path: str, internal: str, context: Context) -> Source:
     """Open a dataset; without a name the only one of 2 to 5 dimensions.
 
     Raises
@@ -59,7 +61,7 @@ def open_dataset(path: str, internal: str = "") -> Source:
         name = dataset.name.strip("/")
         shape = tuple(dataset.shape or ())
         axes, axes_from = stated_axes(dataset.attrs, shape)
-        store = Hdf5Store(path, name, shape, dataset.dtype, dataset.chunks)
+        store = Hdf5Store(path, name, shape, dataset.dtype, dataset.chunks, context)
         size = _pixel_size(dataset, axes)
         return Source(f"{path}/{name}", store, axes, axes_from, stated_drange(dataset.attrs), size)
 
@@ -142,7 +144,9 @@ class Hdf5Writer:
     _compression: tuple[str, int] | None = None
     _pack: Callable[[AnyArray], Any] = staticmethod(np.ascontiguousarray)
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+    def __init__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> None:
         self._previous = previous if previous and h5py.is_hdf5(previous) else None
         self._internal = image.internal_path.strip("/")
         if self._previous is not None:
@@ -158,10 +162,10 @@ class Hdf5Writer:
             self._sink = self._create(self._open_scratch(path), image)
         self.chunks: tuple[int, ...] = self._dataset.chunks
         self._grid = Grid(image.shape, self.chunks, image.dtype)
-        self._packed: dict[tuple[int, ...], Future[Any]] = {}
+        self._packed: dict[tuple[int, ...], Task[Any]] = {}
         self._order = self._scan(image)
         self._turn = next(self._order, None)
-        self._threads = ChunkThreads(self._pack)
+        self._packing = Packing(self._pack, context)
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -202,8 +206,8 @@ class Hdf5Writer:
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
         for index, chunk in self._grid.add(region, block):
-            self._packed[index] = self._threads.put(chunk)
-        while self._turn in self._packed and self._packed[self._turn].done():
+            self._packed[index] = self._packing.put(chunk)
+        while self._turn in self._packed and self._packed[self._turn].is_done:
             self._flush(self._turn)
             self._turn = next(self._order, None)
 
@@ -215,8 +219,8 @@ class Hdf5Writer:
         """Write what is left, take over what else the previous file held, and finish the file."""
         try:
             for index, chunk in self._grid.rest():
-                self._packed[index] = self._threads.put(chunk)
-            self._threads.close()
+                self._packed[index] = self._packing.put(chunk)
+            self._packing.close()
             while self._turn is not None:
                 if self._turn in self._packed:
                     self._flush(self._turn)

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray, PixelSize
 from objclass.errors import ImageError, OutputError
 from objclass.images.attributes import attributes, stated_axes, stated_drange, tagged_size, write_json
 from objclass.images.chunked.cache import CachedChunks
-from objclass.images.chunked.grid import ChunkThreads, Grid, chunk_shape, deflated, overlap
+from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated, overlap
 from objclass.images.paths import listed, pick
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 from objclass.images.writer import OutputImage
@@ -70,6 +71,7 @@ class N5Store:
     dtype: np.dtype[Any]
     blocks: tuple[int, ...]
     packing: str
+    context: Context
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the blocks that it touches are read, absent ones are 0."""
@@ -84,12 +86,8 @@ class N5Store:
             if os.path.exists(path):
                 pixels[target] = self._block(path, place)[source]
 
-        threads = ChunkThreads(fill)
-        try:
-            for index in grid.touched(region):
-                threads.put(index)
-        finally:
-            threads.close()
+        for _ in self.context.ordered(fill, grid.touched(region)):
+            pass
         return pixels
 
     def _block(self, path: str, place: tuple[slice, ...]) -> AnyArray:
@@ -105,7 +103,7 @@ class N5Store:
         return np.frombuffer(unpacked, self.dtype.newbyteorder(">"), prod(shape)).reshape(shape)
 
 
-def open_n5(path: str, internal: str = "") -> Source:
+def open_n5(path: str, internal: str, context: Context) -> Source:
     """Open a dataset; without a name the only one of 2 to 5 dimensions.
 
     Raises
@@ -126,10 +124,10 @@ def open_n5(path: str, internal: str = "") -> Source:
         raise ImageError(message)
     shape, blocks = _shape(found), tuple(int(n) for n in found["blockSize"][::-1])
     axes, axes_from = stated_axes(found, shape)
-    stored = N5Store(folder, shape, np.dtype(str(found["dataType"])), blocks, packing)
+    stored = N5Store(folder, shape, np.dtype(str(found["dataType"])), blocks, packing, context)
     size = tagged_size(found, axes) or _pixel_size(found, axes)
     told = f"{path}/{name}".rstrip("/")
-    return Source(told, CachedChunks(stored, blocks), axes, axes_from, stated_drange(found), size)
+    return Source(told, CachedChunks(stored, blocks, context), axes, axes_from, stated_drange(found), size)
 
 
 def arrays_in(path: str) -> list[str]:
@@ -212,7 +210,9 @@ class N5Writer:
     _compression: dict[str, Any] = {"type": "raw"}  # noqa: RUF012  a constant
     _pack: Callable[[AnyArray], bytes] = staticmethod(lambda chunk: chunk.tobytes())
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+    def __init__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> None:
         self._path = path
         self._previous = previous if previous and os.path.isdir(previous) else None
         self._internal = image.internal_path.strip("/")
@@ -225,7 +225,7 @@ class N5Writer:
                 _refuse_inside_dataset(container, self._internal)
         self.chunks = chunk_shape(image.axes, image.shape, image.dtype)
         self._grid = Grid(image.shape, self.chunks, image.dtype)
-        self._threads = ChunkThreads(self._write_chunk)
+        self._packing = Packing(self._write_chunk, context)
         write_json(os.path.join(path, self._internal), _ATTRIBUTES, self._attributes(image))
 
     @classmethod
@@ -250,7 +250,7 @@ class N5Writer:
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
         for index, chunk in self._grid.add(region, block):
-            self._threads.put(index, chunk)
+            self._packing.put(index, chunk)
 
     def _write_chunk(self, index: tuple[int, ...], chunk: AnyArray) -> None:
         if not chunk.any():
@@ -268,9 +268,9 @@ class N5Writer:
         """Finish the dataset and take over what else the previous container held."""
         try:
             for index, chunk in self._grid.rest():
-                self._threads.put(index, chunk)
+                self._packing.put(index, chunk)
         finally:
-            self._threads.close()
+            self._packing.close()
         write_json(self._path, _ATTRIBUTES, {"n5": _VERSION})
         if self._previous is not None:
             _take_over(self._previous, self._path)

@@ -3,45 +3,28 @@
 import os
 import struct
 import zipfile
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray, Stored
 from objclass.errors import ImageError
+from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats.plain import PlainFile, PlainStore
 from objclass.images.paths import pick
 from objclass.images.source import Source, axes_by_shape
 from objclass.images.writer import OutputImage
 
 
-@dataclass(frozen=True)
-class NpzStore:
-    """One of the arrays in a ``.npz`` file."""
-
-    path: str
-    internal: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region."""
-        stamp = os.stat(self.path).st_mtime_ns
-        return _unpacked(self.path, self.internal, stamp)[region].copy()
-
-
-# a packed array can only be unpacked whole: block after block must not pay for that again
-@lru_cache(maxsize=2)
-def _unpacked(path: str, internal: str, _stamp: int) -> AnyArray:
+def _unpacked(path: str, internal: str) -> AnyArray:
     with np.load(path, allow_pickle=False) as archive:
         array: AnyArray = archive[internal]
         return array
 
 
-def open_array(path: str, internal: str = "") -> Source:
+def open_array(path: str, internal: str, context: Context) -> Source:
     """Open a ``.npy`` file, or an array of a ``.npz`` file (its only one needs no name).
 
     Raises
@@ -50,7 +33,7 @@ def open_array(path: str, internal: str = "") -> Source:
         If it is no such file, or there is no array of that name.
     """
     if path.lower().endswith(".npz"):
-        return _open_npz(path, internal)
+        return _open_npz(path, internal, context)
     with open(path, "rb") as file:
         shape, order, dtype = _header(path, file)
         store = PlainStore(path, file.tell(), shape, dtype, order)
@@ -73,16 +56,17 @@ def arrays_in(path: str) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
-def _open_npz(path: str, internal: str) -> Source:
+def _open_npz(path: str, internal: str, context: Context) -> Source:
     name = pick(path, arrays_in(path), internal)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         shape, order, dtype = _header(f"{path}/{name}", file)
         entry, header = archive.getinfo(f"{name}.npy"), file.tell()
-    store: Stored = NpzStore(path, name, shape, dtype)
     if entry.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
         offset = _content_offset(path, entry) + header
         _refuse_short(path, shape, dtype, entry.file_size - header)
-        store = PlainStore(path, offset, shape, dtype, order)
+        store: Stored = PlainStore(path, offset, shape, dtype, order)
+    else:
+        store = WholeImage(path, name, shape, dtype, _unpacked, context)
     return Source(f"{path}/{name}", store, axes_by_shape(shape), "shape")
 
 
@@ -115,8 +99,10 @@ def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], size:
 class NpyWriter:
     """Writes a ``.npy`` file; it holds pixels only, no axes."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
-        del previous  # the file holds one image: nothing of an older one is kept
+    def __init__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> None:
+        del previous, context  # the file holds one image: nothing of an older one is kept
         self.chunks = (1,) * len(image.axes)
         mapped = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
         self._file = PlainFile(path, mapped.offset, image.shape, image.dtype)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import AXES, AnyArray, PixelSize, to_canonical
 from objclass.images.attributes import attributes, write_json
-from objclass.images.chunked.grid import ChunkThreads, Grid, chunk_shape
+from objclass.images.chunked.grid import Grid, Packing, chunk_shape
 from objclass.images.writer import OutputImage
 
 AXES_ZARR = "tczyx"
@@ -38,13 +39,15 @@ class SingleScaleWriter:
 
     _most_levels: int | None = 1
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
+    def __init__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> None:
         del previous  # the folder holds one image: nothing of an older one is kept
         self._image = image
         lengths = dict(zip(image.axes, image.shape, strict=True))
         shape = tuple(lengths.get(axis, 1) for axis in AXES_ZARR)
-        self._threads = ChunkThreads(_write_chunk)
-        self._levels = [Level(path, 0, shape, (1,) * 5, image, self._threads)]
+        self._packing = Packing(_write_chunk, context)
+        self._levels = [Level(path, 0, shape, (1,) * 5, image, self._packing)]
         sides = dict(zip(AXES_ZARR, self._levels[0].chunks, strict=True))
         self.chunks = tuple(sides[axis] for axis in image.axes)
         while not self._levels[-1].is_one_chunk and len(self._levels) != self._most_levels:
@@ -71,7 +74,7 @@ class SingleScaleWriter:
             for level in self._levels:
                 level.finish()
         finally:
-            self._threads.close()
+            self._packing.close()
 
 
 class MultiScaleWriter(SingleScaleWriter):
@@ -91,8 +94,8 @@ class Level:
         Of this array; how many pixels of the image one of its pixels stands for, along each axis.
     image
         What the pyramid is made of.
-    threads
-        Write complete chunks.
+    packing
+        Writes complete chunks.
     """
 
     def __init__(
@@ -102,11 +105,11 @@ class Level:
         shape: tuple[int, ...],
         factors: tuple[int, ...],
         image: OutputImage,
-        threads: ChunkThreads,
+        packing: Packing,
     ) -> None:
         self.name, self.shape, self.factors = f"s{number}", shape, factors
         self._next: Level | None = None
-        self._folder, self._number, self._image, self._threads = folder, number, image, threads
+        self._folder, self._number, self._image, self._packing = folder, number, image, packing
         self._array = os.path.join(folder, self.name)
         chunks = chunk_shape(AXES_ZARR, shape, image.dtype, CHUNK_BYTES)
         self.chunks = _even(chunks, shape)
@@ -134,7 +137,7 @@ class Level:
         shape = (*self.shape[:2], *(-(-n // 2) for n in self.shape[2:]))
         grown = (f * 2 if n > 1 else f for f, n in zip(self.factors[2:], self.shape[2:], strict=True))
         factors = (*self.factors[:2], *grown)
-        self._next = Level(self._folder, self._number + 1, shape, factors, self._image, self._threads)
+        self._next = Level(self._folder, self._number + 1, shape, factors, self._image, self._packing)
         return self._next
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
@@ -148,7 +151,7 @@ class Level:
             self._flush(index, chunk)
 
     def _flush(self, index: tuple[int, ...], chunk: AnyArray) -> None:
-        self._threads.put(os.path.join(self._array, *map(str, index)), chunk)
+        self._packing.put(os.path.join(self._array, *map(str, index)), chunk)
         if self._next is None:
             return
         place = self._grid.place(index)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray, to_canonical
 from objclass.images.formats.plain import reserve
 from objclass.images.writer import OutputImage
@@ -95,8 +96,10 @@ class PlaneWriter(ABC):
     format: ClassVar[str]
     """Its name in the registry."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
-        del previous  # the file holds one image: nothing of an older one is kept
+    def __init__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> None:
+        del previous, context  # the file holds one image: nothing of an older one is kept
         self._path = path
         self._image = image
         self._axes = plane_axes(image) + "c"

@@ -5,13 +5,12 @@ and white is 0 and 255. A GIF of several frames has a z axis. Radiance (HDR) and
 OpenEXR is read with the package of that name (``pip install objclass[exr]``).
 """
 
-import os
+import re
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import replace
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -19,8 +18,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray
 from objclass.errors import ImageError
+from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats import netpbm, viff
 from objclass.images.formats.plane import EncodedWriter
 from objclass.images.source import Source
@@ -28,6 +29,10 @@ from objclass.images.source import Source
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 _RADIANCE = b"#?"
+
+_RADIANCE_SIZE = re.compile(rb"\n-Y (\d+) \+X (\d+)\n")
+
+_LONGEST_HEADER = 1 << 16
 
 _EXR = b"\x76\x2f\x31\x01"
 
@@ -47,27 +52,8 @@ _WIDE_MODES = {"F": np.float32, "I": np.int32, "I;16": np.uint16, "I;16B": np.ui
 """Pillow's modes of one channel and more bits -> their dtype."""
 
 
-@dataclass(frozen=True)
-class RasterStore:
-    """An image that can only be decoded whole; axes y, x, c, or z, y, x, c for several frames."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region."""
-        stamp = os.stat(self.path).st_mtime_ns
-        plane = region[-3:]
-        if len(self.shape) == len("yxc"):
-            return _decoded(self.path, 0, stamp)[plane].copy()
-        frames = range(region[0].start, region[0].stop)
-        return np.stack([_decoded(self.path, frame, stamp)[plane] for frame in frames])
-
-
-# blocks of an image are read one after the other: each must not pay for the whole again
-@lru_cache(maxsize=2)
-def _decoded(path: str, frame: int, _stamp: int) -> AnyArray:
+def _decoded(path: str, _: str) -> AnyArray:
+    """Pixels, axes y, x, c; or z, y, x, c for several frames."""
     if _begins_with(path, _PNG):
         return _decode_png(path)
     if netpbm.is_numeric(path):
@@ -78,10 +64,10 @@ def _decoded(path: str, frame: int, _stamp: int) -> AnyArray:
         return _decode_radiance(path)
     if _begins_with(path, _EXR):
         return _decode_exr(path)
-    return _decode_other(path, frame)
+    return _decode_other(path)
 
 
-def open_raster(path: str, internal: str = "") -> Source:
+def open_raster(path: str, internal: str, context: Context) -> Source:
     """Open an image; the file's first bytes say what it is, whatever its suffix.
 
     Raises
@@ -92,7 +78,10 @@ def open_raster(path: str, internal: str = "") -> Source:
     del internal  # such files hold one array
     shape, dtype = _header(path)
     axes = "yxc" if len(shape) == len("yxc") else "zyxc"
-    return Source(path, RasterStore(path, shape, dtype), axes, "raster image")
+    stored = WholeImage(path, "", shape, dtype, _decoded, context)
+    if _begins_with(path, _EXR):
+        stored = replace(stored, dtype=stored.pixels().dtype)
+    return Source(path, stored, axes, "raster image")
 
 
 def _header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -102,9 +91,10 @@ def _header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         return netpbm.header(path)
     if _begins_with(path, viff.MAGIC):
         return viff.header(path)
-    if _begins_with(path, _RADIANCE) or _begins_with(path, _EXR):  # kept until its pixels are read
-        pixels = _decoded(path, 0, os.stat(path).st_mtime_ns)
-        return pixels.shape, pixels.dtype
+    if _begins_with(path, _RADIANCE):
+        return _radiance_header(path)
+    if _begins_with(path, _EXR):
+        return _exr_header(path)
     return _other_header(path)
 
 
@@ -131,6 +121,17 @@ def _decode_png(path: str) -> AnyArray:
     return pixels.reshape(height, width, -1)[..., :channels]
 
 
+def _radiance_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with open(path, "rb") as file:
+        match = _RADIANCE_SIZE.search(file.read(_LONGEST_HEADER))
+    if match is None:
+        message = (
+            f"{path}: is a damaged Radiance image, or one that is not stored row by row from the top left"
+        )
+        raise ImageError(message)
+    return (int(match[1]), int(match[2]), len("rgb")), np.dtype(np.float32)
+
+
 def _decode_radiance(path: str) -> AnyArray:
     import imagecodecs
 
@@ -139,19 +140,31 @@ def _decode_radiance(path: str) -> AnyArray:
     return pixels
 
 
+def _exr_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape, and the widest type that channels have: the header does not say which they are of."""
+    with _opened_exr(path, header_only=True) as file:
+        (left, top), (right, bottom) = file.header()["dataWindow"]
+        channels = file.header()["channels"]
+    if any((channel.xSampling, channel.ySampling) != (1, 1) for channel in channels):
+        message = f"{path}: its channels differ in size, expected one size"
+        raise ImageError(message)
+    return (int(bottom - top) + 1, int(right - left) + 1, len(channels)), np.dtype(np.float32)
+
+
 def _decode_exr(path: str) -> AnyArray:
+    with _opened_exr(path, separate_channels=True) as file:
+        planes = {name: channel.pixels for name, channel in file.channels().items()}
+    order = sorted(planes, key=lambda name: (_EXR_ORDER.find(name) % (len(_EXR_ORDER) + 1), name))
+    return np.stack([planes[name] for name in order], axis=-1)
+
+
+def _opened_exr(path: str, **options: bool) -> Any:
     try:
         import OpenEXR
     except ImportError as error:
         message = f"{path}: is read with OpenEXR, which is not installed: pip install objclass[exr]"
         raise ImageError(message) from error
-    with OpenEXR.File(path, separate_channels=True) as file:
-        planes = {name: channel.pixels for name, channel in file.channels().items()}
-    order = sorted(planes, key=lambda name: (_EXR_ORDER.find(name) % (len(_EXR_ORDER) + 1), name))
-    if len({plane.shape for plane in planes.values()}) != 1:
-        message = f"{path}: its channels differ in size, expected one size"
-        raise ImageError(message)
-    return np.stack([planes[name] for name in order], axis=-1)
+    return OpenEXR.File(path, **options)
 
 
 @contextmanager
@@ -179,17 +192,23 @@ def _other_header(path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with _opened(path) as image:
         mode = _mode(image)
         plane = (image.height, image.width, _MODE_CHANNELS.get(mode, 1))
-        frames = getattr(image, "n_frames", 1) if image.format == "GIF" else 1
+        frames = _frames(image)
     return (plane if frames == 1 else (frames, *plane)), np.dtype(_WIDE_MODES.get(mode, np.uint8))
 
 
-def _decode_other(path: str, frame: int) -> AnyArray:
+def _decode_other(path: str) -> AnyArray:
     with _opened(path) as image:
         mode = _mode(image)
-        if frame:
-            image.seek(frame)
-        pixels = np.asarray(image.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], -1)
+        frames = []
+        for number in range(_frames(image)):
+            image.seek(number)
+            pixels = np.asarray(image.convert(mode))
+            frames.append(pixels.reshape(*pixels.shape[:2], -1))
+    return frames[0] if len(frames) == 1 else np.stack(frames)
+
+
+def _frames(image: Pillow.Image) -> int:
+    return getattr(image, "n_frames", 1) if image.format == "GIF" else 1
 
 
 class PngWriter(EncodedWriter):

@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.errors import ImageError
 from objclass.images.formats.plain import PlainStore
 from objclass.images.source import Source, axes_by_shape
@@ -18,7 +19,7 @@ _LENGTHS = (5, 4, 3)
 """How many of the numbers in a name may be a shape."""
 
 
-def open_raw(path: str, internal: str = "") -> Source:
+def open_raw(path: str, internal: str, context: Context) -> Source:
     """Open a file such as ``vol-100-200-300-uint8.bin``: 3 to 5 lengths and the dtype (default uint8).
 
     Raises
@@ -26,7 +27,7 @@ def open_raw(path: str, internal: str = "") -> Source:
     ImageError
         If the name says no shape, or one that is not that of so many bytes.
     """
-    del internal  # such files hold one array
+    del internal, context  # such files hold one array, as it is
     match = _NAME.search(os.path.splitext(os.path.basename(path))[0])
     if match is None:
         message = f"{path}: its name says no shape, expected one such as vol-100-200-300-uint8.bin"

@@ -5,14 +5,12 @@ reads only fetch and decode the segments that the region touches.
 """
 
 import logging
-import os
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,9 +19,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunked.cache import CachedChunks
+from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats.plain import PlainFile, PlainStore, reserve
 from objclass.images.formats.plane import PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
@@ -180,27 +180,13 @@ class PagedStore:
         return np.stack(planes).reshape(*numbers.shape, *planes[0].shape)
 
 
-@dataclass(frozen=True)
-class WholeStore:
-    """What tifffile has to put together itself: read whole, cut afterwards."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, region: tuple[slice, ...]) -> AnyArray:
-        """Pixels of the region."""
-        return _whole(self.path, os.stat(self.path).st_mtime_ns)[region].copy()
-
-
-# block after block must not pay for the whole again
-@lru_cache(maxsize=2)
-def _whole(path: str, _stamp: int) -> AnyArray:
+def _whole(path: str, _: str) -> AnyArray:
+    """What tifffile has to put together itself."""
     with _opened(path) as file:
         return np.asarray(file.series[0].asarray())
 
 
-def open_tiff(path: str, internal: str = "") -> Source:
+def open_tiff(path: str, internal: str, context: Context) -> Source:
     """Open a TIFF file that holds one image, of however many pages.
 
     Raises
@@ -217,7 +203,7 @@ def open_tiff(path: str, internal: str = "") -> Source:
         _refuse_broken_chain(path, file)
         series = file.series[0]
         axes, axes_from = _axes(series)
-        store = _store(path, file, series)
+        store = _store(path, file, series, context)
         return Source(path, store, axes, axes_from, None, _pixel_size(file, axes))
 
 
@@ -227,11 +213,11 @@ def _axes(series: Any) -> tuple[str, str]:
     return str(series.axes).lower().translate(str.maketrans("si", "ct")), "TIFF"
 
 
-def _store(path: str, file: Any, series: Any) -> Stored:
+def _store(path: str, file: Any, series: Any, context: Context) -> Stored:
     shape, dtype = tuple(int(n) for n in series.shape), np.dtype(series.dtype)
     page, ahead = series.keyframe, _axes_ahead(series)
     if ahead is None or series.transform is not None or page.dtype != dtype:
-        return WholeStore(path, shape, dtype)
+        return WholeImage(path, "", shape, dtype, _whole, context)
     if series.dataoffset is not None and not series.is_multifile:
         return _plain(path, file, series.dataoffset, shape, dtype)
     keyframe, letters = Keyframe(path, page), series.axes[ahead:]
@@ -244,7 +230,7 @@ def _store(path: str, file: Any, series: Any) -> Stored:
     if page.shaped[0] > 1:  # each sample has segments of its own
         chunks["S"] = 1
     sides = (chunks.get(axis, n) for axis, n in zip(letters, shape[ahead:], strict=True))
-    return CachedChunks(stored, (*(1,) * ahead, *sides))
+    return CachedChunks(stored, (*(1,) * ahead, *sides), context)
 
 
 def _axes_ahead(series: Any) -> int | None:
@@ -375,8 +361,10 @@ class MultipageTiffWriter:
     layout = "tzcyx"
     """The order in which pixels lie in the file: blocks that lie so need not be moved."""
 
-    def __init__(self, path: str, image: OutputImage, previous: str | None = None) -> None:
-        del previous  # the file holds one image: nothing of an older one is kept
+    def __init__(
+        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
+    ) -> None:
+        del previous, context  # the file holds one image: nothing of an older one is kept
         self._axes = image.axes
         self.chunks = (1,) * len(image.axes)
         lengths = dict(zip(image.axes, image.shape, strict=True))

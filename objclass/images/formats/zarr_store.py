@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import AXES, AnyArray, PixelSize
 from objclass.errors import ImageError
 from objclass.images.chunked.cache import CachedChunks
@@ -71,7 +72,7 @@ class _Scale:
         return known if known is not None and known.unit else None
 
 
-def open_zarr(path: str, internal: str = "") -> Source:
+def open_zarr(path: str, internal: str, context: Context) -> Source:
     """Open an array, or the image that a group holds: its finest scale, or its only array.
 
     Raises
@@ -90,7 +91,7 @@ def open_zarr(path: str, internal: str = "") -> Source:
     size = _pixel_size(scale)
     picked = found.removeprefix(inside).strip("/")
     name = "/".join(part for part in (root, found) if part)
-    stored = CachedChunks(ZarrStore(root, found, shape, dtype), chunks)
+    stored = CachedChunks(ZarrStore(root, found, shape, dtype), chunks, context)
     return Source(name, stored, axes, axes_from, None, size, picked)
 
 

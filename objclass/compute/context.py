@@ -1,0 +1,111 @@
+"""What a run may use, handed down to all that works for it: two runs in one process do not see each other."""
+
+import sys
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from objclass.compute.limits import ALL, CACHED_CHUNK_BYTES, Limits, limits_for
+from objclass.compute.lru import ByteLRU
+from objclass.compute.threads import Item, Result, Threads
+from objclass.compute.timings import Timings
+from objclass.core import Progress
+from objclass.errors import Stop
+from objclass.settings import ResourceSettings
+
+
+def _quiet(_: str, __: float) -> None:
+    """No progress."""
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a run may use. Without arguments: all the memory that it takes, and one thread.
+
+    Parameters
+    ----------
+    limits
+        Memory, blocks and threads.
+    progress
+        Called with the name of a lane and the part of it that is done, from whichever thread did it.
+    stop
+        Whether the run was asked to end.
+    timings
+        Where the time of all threads goes.
+
+    Attributes
+    ----------
+    threads
+        The pool of the run.
+    chunks
+        Unpacked chunks of its images.
+    decoded
+        Images that can only be decoded whole.
+    """
+
+    limits: Limits = ALL
+    progress: Progress = _quiet
+    stop: Stop = field(default_factory=Stop)
+    timings: Timings = field(default_factory=Timings)
+    threads: Threads = field(init=False)
+    chunks: ByteLRU = field(init=False)
+    decoded: ByteLRU = field(init=False)
+
+    def __post_init__(self) -> None:
+        memory = self.limits.memory
+        object.__setattr__(self, "threads", Threads(self.limits.jobs, self.stop))
+        object.__setattr__(self, "chunks", ByteLRU(self.limits.share(CACHED_CHUNK_BYTES)))
+        # two of the largest images that are let through: raw data and objects
+        object.__setattr__(self, "decoded", ByteLRU(sys.maxsize if memory is None else memory // 3))
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        jobs: int | None = None,
+        memory: int | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> "Context":
+        """The context of a run in words of the user, who may leave all of it open.
+
+        Parameters
+        ----------
+        jobs
+            Threads; None: the cores that this process may use.
+        memory
+            Bytes of the whole process; None: half of what is free.
+        progress
+            Called with the name of a lane and the part of it that is done.
+        stop
+            Asks the run to end.
+
+        Raises
+        ------
+        UsageError
+            If one of them is out of range.
+        """
+        limits = limits_for(ResourceSettings(jobs=jobs, max_memory=memory))
+        return cls(limits, progress or _quiet, stop or Stop())
+
+    def within(self, limits: Limits) -> "Context":
+        """The same run for one of several lanes: with limits, and a thread, and timings of its own."""
+        part = replace(self, limits=limits, timings=Timings())
+        object.__setattr__(part, "chunks", self.chunks)
+        object.__setattr__(part, "decoded", self.decoded)
+        if limits.jobs > 1:
+            object.__setattr__(part, "threads", self.threads)
+        return part
+
+    def ordered(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        drop: Callable[[Result], object] | None = None,
+    ) -> Generator[Result, None, None]:
+        """``function`` of each item by the threads of the run, in the order of the items (`Threads.ordered`)."""
+        return self.threads.ordered(function, items, drop)
+
+    def __reduce__(self) -> tuple[Any, tuple[Limits]]:
+        """Another process has threads and caches of its own."""
+        return Context, (self.limits,)
