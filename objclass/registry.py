@@ -93,7 +93,7 @@ class ImageFormat:
     suffixes
         Of its files, lower case, with the dot.
     reader
-        ``"module:name"`` of a function ``(path, internal) -> Source``, or the function; None if such
+        ``"module:name"`` of a function ``(path, internal, context) -> Source``, or the function; None if such
         files are only written.
     arrays
         Of files that hold several arrays, the function ``(path) -> names`` that lists them.

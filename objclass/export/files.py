@@ -19,10 +19,10 @@ from objclass.pipeline.crops import ObjectImage
 class ImageFiles:
     """The images of one lane, written together."""
 
-    def __init__(self, outputs: Sequence[Output], context: Context) -> None:
+    def __init__(self, outputs: Sequence[Output], context: Context | None = None) -> None:
         self._pending = Pending()
         self.writers: list[Writer] = []
-        self._outputs, self._context = outputs, context
+        self._outputs, self._context = outputs, context or Context()
 
     def __enter__(self) -> Self:
         try:

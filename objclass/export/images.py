@@ -64,7 +64,9 @@ class Export:
     file_range: tuple[float, float] | None
     misfits: list[int] = field(default_factory=list, compare=False, repr=False)
 
-    def write(self, writer: Writer, t: int, labels: Any, paint: Paint, context: Context) -> None:
+    def write(
+        self, writer: Writer, t: int, labels: Any, paint: Paint, context: Context | None = None
+    ) -> None:
         """Paint the part of a time step that belongs to the file, box by box, and write it.
 
         Parameters
@@ -72,6 +74,7 @@ class Export:
         labels
             Label image of the time step (z, y, x), read by box.
         """
+        context = context or Context()
         steps, z, y, x, channels = self.region
         if not steps.start <= t < steps.stop:
             return
