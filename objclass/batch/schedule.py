@@ -73,7 +73,7 @@ def _run_tasks(
     done = 0
     run_one = partial(run_task, plan=plan, context=context.within(limits))
     lanes = context if at_once > 1 else context.within(Limits())
-    with closing(lanes.ordered(run_one, tasks, LaneResult.discard)) as results:
+    with closing(lanes.ordered(run_one, tasks, LaneResult.discard, helps=False)) as results:
         for number, result in enumerate(results, 1):
             label = f"lane {number}/{len(tasks)} {result.task.name}"
             try:

@@ -102,9 +102,11 @@ class Context:
         function: Callable[[Item], Result],
         items: Iterable[Item],
         drop: Callable[[Result], object] | None = None,
+        *,
+        helps: bool = True,
     ) -> Generator[Result, None, None]:
         """``function`` of each item by the threads of the run, in the order of the items (`Threads.ordered`)."""
-        return self.threads.ordered(function, items, drop)
+        return self.threads.ordered(function, items, drop, helps=helps)
 
     def __reduce__(self) -> tuple[Any, tuple[Limits]]:
         """Another process has threads and caches of its own."""

@@ -20,17 +20,16 @@ class Task(Generic[Result]):
     def __init__(self, work: Callable[[], Result]) -> None:
         self._work, self._turn, self._future = work, Lock(), Future[Result]()
 
-    def run(self) -> bool:
-        """Do the work unless somebody has begun it; False if so."""
+    def run(self) -> None:
+        """Do the work unless somebody has begun it."""
         if not self._turn.acquire(blocking=False):
-            return False
+            return
         try:
             self._future.set_result(self._work())
         except BaseException as fault:
             self._future.set_exception(fault)
             if not isinstance(fault, Exception):
                 raise  # an interruption concerns whoever works
-        return True
 
     def cancel(self) -> bool:
         """Have it never done; False if somebody has begun it."""
@@ -44,9 +43,13 @@ class Task(Generic[Result]):
         """Whether the work is done, or went wrong."""
         return self._future.done()
 
-    def result(self) -> Result:
-        """What came of it, once it is done; raises what went wrong."""
-        self.run()
+    def result(self, *, helps: bool = True) -> Result:
+        """What came of it, once it is done; raises what went wrong.
+
+        Whoever asks for work that nobody has begun does it, unless it is not to help.
+        """
+        if helps:
+            self.run()
         return self._future.result()
 
     def fault(self) -> BaseException | None:
@@ -55,10 +58,10 @@ class Task(Generic[Result]):
 
 
 class Threads:
-    """A pool of threads, of which the one that waits for its work is one.
+    """A pool of threads for all that is done side by side, also within work that it does itself.
 
-    So work may be handed in from within work: whoever waits does what nobody has begun, and only of its own;
-    it never waits for a thread to become free, and there are never more than ``jobs`` threads at work.
+    Work may be handed in from within work, since nobody waits for a thread to become free: whoever waits for
+    work that nobody has begun does it.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ class Threads:
 
     def __init__(self, jobs: int, stop: Stop) -> None:
         self.jobs, self._stop = jobs, stop
-        self._pool = ThreadPoolExecutor(jobs - 1) if jobs > 1 else None  # ends when nobody refers to it
+        self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None  # ends when nobody refers to it
 
     def begin(self, work: Callable[[], Result]) -> Task[Result]:
         """Hand in work."""
@@ -86,11 +89,14 @@ class Threads:
         function: Callable[[Item], Result],
         items: Iterable[Item],
         drop: Callable[[Result], object] | None = None,
+        *,
+        helps: bool = True,
     ) -> Generator[Result, None, None]:
         """``function`` of each item, returned in the order of the items.
 
         At most one result more than there are threads waits to be taken; results that are never taken, since
-        the caller stops or an earlier one failed, are given to ``drop``.
+        the caller stops or an earlier one failed, are given to ``drop``. With ``helps`` false the caller only
+        waits: to take a result as soon as it is there, and to be interrupted at any time.
         """
         if self._pool is None:
             for item in items:
@@ -100,9 +106,9 @@ class Threads:
         waiting: deque[Task[Result]] = deque()
 
         def take() -> Result:
-            while not waiting[0].is_done and any(task.run() for task in waiting):
-                pass
-            result = waiting[0].result()  # may be interrupted: until it is here, it is one of those left
+            result = waiting[0].result(
+                helps=helps
+            )  # may be interrupted: until it is here, it is one of those left
             waiting.popleft()
             return result
 

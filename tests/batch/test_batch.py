@@ -202,7 +202,7 @@ def test_a_table_of_its_own_for_each_lane(here, monkeypatch):
 def test_a_bug_in_a_lane_is_told_in_one_line(here, monkeypatch, caplog, jobs):
     limited(monkeypatch, Limits(None, None, jobs))
 
-    def broken(lane, plan, clock):
+    def broken(lane, plan, context, clock):
         return 1 / 0
 
     monkeypatch.setattr(task, "run_lane", broken)
@@ -265,5 +265,5 @@ def test_what_was_waited_for_when_a_signal_came_is_dropped():
         return n
 
     with pytest.raises(KeyboardInterrupt):
-        list(Context(Limits(jobs=2)).ordered(slow, range(8), dropped.append))
+        list(Context(Limits(jobs=2)).ordered(slow, range(8), dropped.append, helps=False))
     assert 0 in dropped

@@ -27,7 +27,7 @@ class FolderWriter:
 
     chunks = (1,) * 4
 
-    def __init__(self, path, image, previous=None):
+    def __init__(self, path, image, previous=None, context=None):
         self.folder = Path(path)
         self.folder.mkdir(exist_ok=True)
         for file in Path(previous).iterdir() if previous else ():
@@ -50,7 +50,7 @@ class ServerWriter(FolderWriter):
 
     sent: list = []  # noqa: RUF012
 
-    def __init__(self, path, image, previous=None):
+    def __init__(self, path, image, previous=None, context=None):
         assert previous is None
         self.sent.append(path)
 
