@@ -100,6 +100,28 @@ class ThresholdSettings:
             message = f"--method {self.method}: expected one of {', '.join(METHODS)}"
             raise UsageError(message)
 
+    def check_cores(self) -> None:
+        """Refuse settings for cores that mean nothing, or that no object could lack.
+
+        Not for stored settings, which ilastik would run all the same.
+
+        Raises
+        ------
+        UsageError
+            With the option.
+        """
+        if self.method == "simple":
+            for name in ("core_threshold", "core_channel"):
+                if getattr(self, name) != default_of(ThresholdSettings, name):
+                    message = f"--{name}: only --method hysteresis and ipht look for cores"
+                    raise UsageError(message)
+        elif self.core_channel == self.channel and self.core_threshold < self.threshold:
+            message = (
+                f"--core_threshold {self.core_threshold:g} is below --threshold {self.threshold:g}: cores are "
+                "where the map is surest"
+            )
+            raise UsageError(message)
+
     rescaled = False
     """Whether maps are brought from their possible range to 0 … 1 first."""
 

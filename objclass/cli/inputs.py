@@ -62,11 +62,13 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
 def check_thresholds(
     options: ThresholdSettings, *, needed: bool, why: str = "only prediction maps are cut by thresholds"
 ) -> None:
-    """Refuse threshold options where they would be passed over."""
+    """Refuse threshold options that would be passed over, or contradict each other."""
     said = [f.name for f in fields(ThresholdSettings) if getattr(options, f.name) != f.default]
     if said and not needed:
         message = f"--{said[0]}: {why}"
         raise UsageError(message)
+    if needed:
+        options.check_cores()
 
 
 def check_axes(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Optional
 from objclass.cli import Parser, set_up_log
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
 from objclass.errors import Stop, UsageError
-from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, knob
+from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, default_of, knob
 
 log = logging.getLogger("objclass")
 
@@ -17,7 +17,16 @@ log = logging.getLogger("objclass")
 class TrainOptions(ThresholdSettings, ResourceSettings, InputOptions):
     """All options of training."""
 
-    project: Optional[str] = knob(None, "the project to write (.ilp)", metavar="OUT.ilp")
+    project: Optional[str] = knob(
+        None, "the project to write (.ilp); with --output, the one to add labels to", metavar="P.ilp"
+    )
+    output: Optional[str] = knob(
+        None,
+        "write here what --project holds (images, labels, features, thresholds) and the new labels; a new label "
+        "of an object replaces the old one",
+        metavar="OUT.ilp",
+    )
+    overwrite: bool = knob(False, "replace a project that is there already")
     labels: Optional[list[str]] = knob(
         None,
         "a CSV with class and labelimage_oid or x,y[,z] (timestep, image); or a painted label image for "
@@ -26,6 +35,9 @@ class TrainOptions(ThresholdSettings, ResourceSettings, InputOptions):
     )  # fmt: skip
     class_names: Optional[list[str]] = knob(
         None, "names of the classes, in order", nargs="+", type=str, metavar="NAME"
+    )
+    allow_misses: bool = knob(
+        False, "go on where more than a third of the points of a table lie on background"
     )
     features: Optional[list[str]] = knob(
         None, "sets or set:feature (default: Standard Object Features)", nargs="+", type=str, metavar="NAME"
@@ -48,6 +60,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     if options.pixel_size is not None:
         message = "--pixel_size: nothing that is trained on uses it; give it to the run"
         raise UsageError(message)
+    if options.output is not None:
+        _check_added(options)
     from objclass.compute.context import Context
     from objclass.compute.limits import limits_for
     from objclass.training.learn import TrainingRequest, train
@@ -66,6 +80,9 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
             options.margin,
             options.trees,
             options.seed,
+            options.output,
+            options.overwrite,
+            options.allow_misses,
         ),
         Context(limits_for(options), stop=stop),
     )
@@ -75,3 +92,14 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     log.info("%s: trained on %d objects: %s", options.project, sum(learned.counts.values()), counts)
     log.info("out-of-bag accuracy %.3f (on the training images: expect less on new ones)", learned.accuracy)
     return 0
+
+
+def _check_added(options: TrainOptions) -> None:
+    """Refuse what the project that labels are added to has decided."""
+    check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
+    if options.features:
+        message = f"--features: {options.project} says which features there are"
+        raise UsageError(message)
+    if options.margin != default_of(TrainOptions, "margin"):
+        message = f"--margin: {options.project} says how large neighbourhoods are"
+        raise UsageError(message)

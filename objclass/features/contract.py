@@ -175,7 +175,7 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
     Raises
     ------
     UsageError
-        If there is no such set or feature, or the one asked for does not fit.
+        If there is no such set or feature, or nothing of the set, or not the feature, fits the image.
     """
     chosen: dict[Key, Feature] = {}
     for name in names:
@@ -187,16 +187,25 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
             raise UsageError(message)
         if not feature_name:
             whole = [f for f in found.values() if f.fits(ndim, channels) and not f.advanced]
+            if not whole:
+                message = f"--features '{name}': none of the set is defined for {_kind(ndim, channels)}"
+                raise UsageError(message)
             chosen |= {f.key: f for f in whole if not (training and f.location)}
         elif feature_name not in found:
             message = f"no feature '{feature_name}' in the set {set_name}: see objclass features"
             raise UsageError(message)
         elif not found[feature_name].fits(ndim, channels):
-            message = f"feature '{name}' is not defined for {ndim}D images of {channels} channels"
+            message = f"feature '{name}' is not defined for {_kind(ndim, channels)}"
             raise UsageError(message)
         else:
             chosen[found[feature_name].key] = found[feature_name]
     return list(chosen.values())
+
+
+def _kind(ndim: int, channels: int) -> str:
+    """What an image is, for messages."""
+    raw = f"with {channels} channel{'s' * (channels != 1)}" if channels else "without raw data"
+    return f"{ndim}D images {raw}"
 
 
 def in_neighbourhood(feature: Feature, scope: str, suffix: str) -> Feature:

@@ -28,6 +28,7 @@ from objclass.project.ilp_values import (
     stored_value,
 )
 from objclass.project.model import (
+    COORD_MAXIMUM,
     MAXIMUM_CLASSES,
     ROLE_NAMES,
     WORKFLOWS,
@@ -262,6 +263,8 @@ def read_stored_features(
                 if not isinstance(found, h5py.Dataset) or found.ndim != 2 or len(found) <= ids.max():
                     return None
                 values[plugin, name] = np.asarray(stored_value(found, MAXIMUM_BYTES))[ids]
+            if project.inclusive_maximum:  # as its ilastik defined it; tables have the coordinate after it
+                values[COORD_MAXIMUM] = values[COORD_MAXIMUM] + 1
             tables.append(FeatureTable(np.full(len(ids), t), ids, values))
     return concatenate(tables)
 

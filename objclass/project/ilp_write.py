@@ -1,17 +1,24 @@
 """Write a `Project` in ilastik's layout."""
 
+import logging
 import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from objclass.errors import ProjectError
 from objclass.features.contract import Key
 from objclass.forest import Forest, encode
 from objclass.images.attributes import axistags
-from objclass.project.ilp_values import THRESHOLD_METHODS
-from objclass.project.model import ROLE_NAMES, Project, TableSettings, TrainingInput
+from objclass.images.paths import relative
+from objclass.project.ilp_values import THRESHOLD_METHODS, stored_number, stored_text
+from objclass.project.model import MAXIMUM_SIZE, ROLE_NAMES, Project, TableSettings, TrainingInput
 from objclass.settings import EXPORT_DEFAULTS, ProjectThreshold
+
+log = logging.getLogger("objclass")
 
 VERSION = "1.4.2"
 """What we say wrote a project of ours: ilastik opens none without a version that it knows."""
@@ -47,6 +54,82 @@ def write_project(path: str, project: Project) -> None:
             export[name] = str(value).encode()
 
 
+def extend_project(source: str, target: str, project: Project) -> None:
+    """Write a copy of a project with other classes, labels and forest, and with more lanes.
+
+    All else stays as ilastik left it: images inside of the project, settings of the window and of exports,
+    stored features.
+
+    Parameters
+    ----------
+    source, target
+        Where the project is, and the file to write.
+    project
+        As it is to be; its ``path`` is where the file will be in the end, to which paths of images are relative.
+
+    Raises
+    ------
+    ProjectError
+        If the project is too old, or keeps parts of it in other files.
+    """
+    shutil.copyfile(source, target)
+    with h5py.File(target, "r+", libver=("earliest", "v110")) as file:
+        for part in ("Input Data/infos", "ObjectClassification"):
+            _check_own(file, part, source)
+        if "Role Names" not in file["Input Data"]:
+            message = f"{source} is of an ilastik before 1.0: save it in a present one to add labels to it"
+            raise ProjectError(message)
+        _move_inputs(file["Input Data/infos"], Path(source), Path(project.path))
+        stored = len(file["Input Data/infos"])
+        _write_lanes(file["Input Data"], project, stored)
+        if "ThresholdTwoLevels/MaxSize" in file:
+            _cut_maximum_size(file["ThresholdTwoLevels"], project.path)
+        group = file["ObjectClassification"]
+        for name in ("LabelInputs", "ClassifierForests", "CachedProbabilities", "MaxNumObj"):
+            if name in group:
+                del group[name]
+        _write_classes(group, project)
+        _write_labels(group, project)
+
+
+def _check_own(file: h5py.File, path: str, source: str) -> None:
+    """Refuse links to other files, which would be written to."""
+    group: Any = file
+    for name in path.split("/"):
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            message = f"{source} has no {path} of its own: save it in ilastik once more"
+            raise ProjectError(message)
+        group = group[name]
+    linked = [name for name in group if not isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    if linked:
+        message = f"{source}: {path}/{linked[0]} is a link to elsewhere: save it in ilastik once more"
+        raise ProjectError(message)
+
+
+def _move_inputs(infos: h5py.Group, source: Path, target: Path) -> None:
+    """Paths relative to the new place of the project."""
+    old, new = source.resolve().parent, target.resolve().parent
+    for lane in infos.values():
+        for info in lane.values():
+            is_inside = "location" in info and stored_text(info["location"]) == "ProjectInternal"
+            if old == new or "filePath" not in info or is_inside:
+                continue
+            parts = stored_text(info["filePath"]).replace("\\", "/").split(os.pathsep)
+            moved = [p if os.path.isabs(p) else relative(str(old / p), str(new)) for p in parts]
+            del info["filePath"]
+            info["filePath"] = os.pathsep.join(moved).encode()
+
+
+def _cut_maximum_size(group: h5py.Group, path: str) -> None:
+    """ilastik's window has a field of 32 bits, and stays empty for more."""
+    if stored_number(group["MaxSize"]) > MAXIMUM_SIZE:
+        del group["MaxSize"]
+        group["MaxSize"] = MAXIMUM_SIZE
+        log.warning(
+            "%s: its largest size of objects is cut to %d, the most that ilastik shows", path, MAXIMUM_SIZE
+        )
+
+
 def _storage(file: h5py.File, name: str) -> h5py.Group:
     """A group with the ``StorageVersion`` without which ilastik passes it over."""
     group = file.create_group(name)
@@ -64,8 +147,12 @@ def _write_inputs(group: h5py.Group, project: Project) -> None:
     group["StorageVersion"] = b"0.2"
     group["Role Names"] = [ROLE_NAMES[role].encode() for role in roles]
     group.create_group("local_data")
-    for number, lane in enumerate(project.lanes):
-        for role in roles:
+    _write_lanes(group, project, 0)
+
+
+def _write_lanes(group: h5py.Group, project: Project, first: int) -> None:
+    for number, lane in list(enumerate(project.lanes))[first:]:
+        for role in ("raw_data", project.role, "atlas"):
             info = group.create_group(f"infos/lane{number:04d}/{ROLE_NAMES[role]}")
             if role in lane:
                 _write_info(info, lane[role])
@@ -91,7 +178,7 @@ def _write_threshold(group: h5py.Group, threshold: ProjectThreshold) -> None:
     group["LowThreshold"] = float(threshold.threshold)
     group["HighThreshold"] = float(threshold.core_threshold)
     group["MinSize"] = threshold.min_size
-    group["MaxSize"] = threshold.max_size if threshold.max_size is not None else 2**62
+    group["MaxSize"] = threshold.max_size if threshold.max_size is not None else MAXIMUM_SIZE
     for axis, sigma in zip("xyz", threshold.sigmas, strict=True):
         group[f"SmootherSigma/{axis}"] = float(sigma)
 
@@ -103,21 +190,33 @@ def _write_features(group: h5py.Group, keys: tuple[Key, ...], margin: tuple[int,
             leaf["margin"] = np.array(margin, np.int64)
 
 
-def _write_classification(group: h5py.Group, project: Project) -> None:
+def _write_classes(group: h5py.Group, project: Project) -> None:
+    """Names and colours, in place of those that are there."""
     names = np.array([name.encode() for name in project.classes], dtype=h5py.string_dtype())
-    _write_list(group, "LabelNames", names)
-    for colors in ("LabelColors", "PmapColors"):
-        _write_list(group, colors, np.array(project.colors, np.int64).reshape(-1, 3))
+    colors = np.array(project.colors, np.int64).reshape(-1, 3)
+    for name, values in (("LabelNames", names), ("LabelColors", colors), ("PmapColors", colors)):
+        if name in group:
+            del group[name]
+        _write_list(group, name, values)
     group["MaxNumObj"] = len(project.classes) - 1
+
+
+def _write_classification(group: h5py.Group, project: Project) -> None:
+    _write_classes(group, project)
     _write_features(group.create_group("SelectedFeatures"), project.selected, project.margin)
-    for lane, steps in project.labels.items():
+    _write_labels(group, project)
+    if project.table is not None:
+        group["ExportSettings"] = np.void(_table_pickle(project.table))
+        group["ExportSettings"].attrs["version"] = 1
+
+
+def _write_labels(group: h5py.Group, project: Project) -> None:
+    """Labels and the forest that learned from them."""
+    for lane, steps in sorted(project.labels.items()):
         for t, classes in steps.items():
             group[f"LabelInputs/{lane:04d}/{t}"] = np.asarray(classes, np.float64)
     if project.forest is not None:
         _write_forest(group.create_group("ClassifierForests"), project.forest)
-    if project.table is not None:
-        group["ExportSettings"] = np.void(_table_pickle(project.table))
-        group["ExportSettings"].attrs["version"] = 1
 
 
 def _write_forest(group: h5py.Group, forest: Forest) -> None:

@@ -35,6 +35,9 @@ COORD_MAXIMUM = ("Standard Object Features", "Coord<Maximum>")
 MAXIMUM_CLASSES = 255
 """Class images have 8 bits."""
 
+MAXIMUM_SIZE = 2**31 - 1
+"""Of objects, in pixels: the field of ilastik's window has 32 bits."""
+
 MISSING_VALUE = 0.0
 """What the forest is told of a feature that is not finite."""
 

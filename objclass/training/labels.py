@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,41 +38,111 @@ Label = Callable[[int, int, Objects], tuple[dict[int, str], list[str]]]
 """Lane, time step, its objects -> class of each labelled object by id, and what was left out."""
 
 
+TABLES = (".csv", ".tsv", ".txt")
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+SPREADSHEET_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+UNLABELLED = ("", "0")
+"""A ``User Label`` that says nothing."""
+
+MAXIMUM_MISSES = 1 / 3
+"""Part of the points that may lie on background before x and y are taken to be something else."""
+
+
 def are_painted(labels: Sequence[str]) -> bool:
     """Whether the labels are painted images, by the suffix of the first."""
-    return Path(labels[0]).suffix.lower() not in (".csv", ".tsv", ".txt")
+    return Path(labels[0]).suffix.lower() not in (*TABLES, *SPREADSHEETS)
 
 
 def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
     """Labels of a table: ``class``, and ``labelimage_oid``, ``original_oid`` or ``x, y[, z]``.
 
-    ``timestep`` may be left out (0); ``image`` too if there is one lane. Separators may be comma,
-    semicolon or tab.
+    ``timestep`` (or ``t``) may be left out (0); ``image`` too if there is one lane. Separators may be
+    comma, semicolon or tab. In the table of a run, ``User Label`` is the class, and rows without one are
+    passed over.
 
     Raises
     ------
     InputError
         With line and reason.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        message = f"labels {path}: {fault.strerror if isinstance(fault, OSError) else 'not UTF-8 text'}"
-        raise InputError(message) from None
+    text = _table_text(path)
     header = text.partition("\n")[0]
     separator = max("\t;,", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
-    columns = set(rows.fieldnames)
+    written = [name.strip().lower() for name in rows.fieldnames or ()]
+    is_filled_in = "class" not in written and "user label" in written
+    known = {"t": "timestep", "user label": "class"} if is_filled_in else {"t": "timestep"}
+    named = [known.get(name, name) for name in written]
+    rows.fieldnames = named
+    _check_columns(path, written, named, lanes)
+    names = lane_names(lanes)
+    annotations = []
+    for row in rows:
+        line = f"{path} line {rows.line_num}"
+        surplus = row.pop(None, [])  # the key of what has no heading
+        if any(value.strip() for value in surplus):
+            message = (
+                f"labels {line}: {len(named) + len(surplus)} fields where the header has {len(named)}: put text "
+                f'that holds "{separator}" in quotes'
+            )
+            raise InputError(message)
+        is_empty = not any((value or "").strip() for value in row.values())
+        if is_empty or (is_filled_in and (row["class"] or "").strip() in UNLABELLED):
+            continue
+        annotations.append(_annotation(row, names, lanes, line))
+    if is_filled_in and not annotations:
+        message = (
+            f"labels {path}: no User Label is filled in: write class names there, or give a column class"
+        )
+        raise InputError(message)
+    return annotations
+
+
+def _table_text(path: str) -> str:
+    """The text of a table, in UTF-8."""
+    remedy = "save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
+    try:
+        data = Path(path).read_bytes()
+    except OSError as fault:
+        message = f"labels {path}: {fault.strerror}"
+        raise InputError(message) from None
+    if data.startswith(SPREADSHEET_STARTS):
+        message = f"labels {path} are a spreadsheet, not text: {remedy}"
+        raise InputError(message)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        message = f"labels {path} line {line}: not UTF-8 text (byte 0x{data[fault.start]:02x}): {remedy}"
+        raise InputError(message) from None
+
+
+def _check_columns(path: str, written: Sequence[str], named: Sequence[str], lanes: Sequence[Lane]) -> None:
+    """Refuse a table whose columns say something twice, or too little."""
+    columns = set(named)
+    used = ("class", "image", "timestep", "labelimage_oid", "original_oid", "x", "y", "z")
+    twice = [name for name in used if named.count(name) > 1]
+    if twice:
+        headings = " and ".join(w for w, n in zip(written, named, strict=True) if n == twice[0])
+        message = f"labels {path}: several columns say {twice[0]} ({headings}): keep one"
+        raise InputError(message)
     by_place = {"x", "y"} <= columns
     if "class" not in columns or not (by_place or columns & {"labelimage_oid", "original_oid"}):
         message = (
-            f"labels {path} have the columns '{', '.join(sorted(columns))}': expected class, and "
+            f"labels {path} have the columns '{', '.join(sorted(columns)[:20])}': expected class, and "
             "labelimage_oid or x, y (z), and timestep and image where there are several"
         )
         raise InputError(message)
     if len(lanes) > 1 and "image" not in columns:
         message = f"labels {path}: {len(lanes)} images are given, so a column image must tell them apart"
+        raise InputError(message)
+    steps = max(lane.objects.shape[0] for lane in lanes)
+    if steps > 1 and "timestep" not in columns:
+        message = (
+            f"labels {path}: there are {steps} time steps, so a column timestep (or t) must tell them apart; "
+            f"its columns are {', '.join(sorted(columns)[:20])}"
+        )
         raise InputError(message)
     renumbered = lanes[0].role == "label_image" and "labelimage_oid" in columns
     if renumbered and not columns & {"original_oid", "x"}:
@@ -80,12 +151,6 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
             "which counts from 1: call the ids of the label image original_oid"
         )
         raise InputError(message)
-    names = lane_names(lanes)
-    return [
-        _annotation(row, names, lanes, f"{path} line {rows.line_num}")
-        for row in rows
-        if any((value or "").strip() for value in row.values() if isinstance(value, str))
-    ]
 
 
 def lane_names(lanes: Sequence[Lane]) -> dict[str, int]:
@@ -111,15 +176,15 @@ def _annotation(
             message = f"labels {line}: image '{name}' is not one of {', '.join(sorted(names))}"
             raise InputError(message)
     label_class = (row.get("class") or "").strip()
-    if not label_class or not label_class.isprintable():
-        message = f"labels {line}: {'a class of several lines' if label_class else 'no class'}"
+    if fault := name_fault(label_class):
+        message = f"labels {line}: {fault}"
         raise InputError(message)
     shape = lanes[lane].objects.shape
     t = number("timestep", needed=shape[0] > 1)
     if not 0 <= t < shape[0]:
         message = f"labels {line}: timestep {t}: there are {shape[0]} (from 0)"
         raise InputError(message)
-    label, original = (number(c, needed=False) for c in ("labelimage_oid", "original_oid"))
+    label, original = (number(c, needed=False) for c in IDS)
     by_id = bool(label or original)
     if by_id and not ((row.get("x") or "").strip() and (row.get("y") or "").strip()):
         return Annotation(lane, t, label_class, label, original, line=line)
@@ -127,16 +192,41 @@ def _annotation(
     return Annotation(lane, t, label_class, label, original, place, line)
 
 
+IDS = ("labelimage_oid", "original_oid")
+
+
+def name_fault(name: str) -> str | None:
+    r"""What is wrong with the name of a class, None if nothing is.
+
+    Examples
+    --------
+    >>> name_fault("mitotic\tcell")
+    "class 'mitotic\\tcell' holds a tab: expected plain text on one line"
+    """
+    if not name:
+        return "no class"
+    wrong = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
+    if wrong is None:
+        return None
+    known = {"\t": "a tab", "\n": "a line break", "\r": "a line break"}
+    what = known.get(wrong, f"the control character U+{ord(wrong):04X}")
+    return f"class {name!r} holds {what}: expected plain text on one line"
+
+
 def _cell(row: Mapping[str, str], line: str, column: str, *, needed: bool) -> int:
     """A number of a table, 0 where it is not needed and not there; places are rounded to pixels."""
     text = (row.get(column) or "").strip()
+    expected = "a number" if column in ("x", "y", "z") else "a whole number"
     try:
         value = float(text) if text or needed else 0.0
         if column not in ("x", "y", "z") and value != int(value):
-            raise ValueError  # noqa: TRY301 (told below)
+            raise ValueError  # noqa: TRY301 (refused below)
+        if column in IDS and text and value < 1:
+            expected = "a number from 1 on (0 is background)"
+            raise ValueError  # noqa: TRY301 (refused below)
         return math.floor(value + 0.5)
     except (ValueError, OverflowError):
-        message = f"labels {line}: {column} '{text}': expected a number"
+        message = f"labels {line}: {column} '{text}': expected {expected}"
         raise InputError(message) from None
 
 
@@ -173,7 +263,11 @@ def _labelled_object(given: Annotation, objects: Objects) -> int:
     if given.place is not None:
         if not all(0 <= p < n for p, n in zip(given.place, labels.shape, strict=True)):
             z, y, x = given.place
-            message = f"labels {given.line}: x={x}, y={y}, z={z} is outside the image"
+            flipped = 0 <= y < labels.shape[2] and 0 <= x < labels.shape[1]
+            message = (
+                f"labels {given.line}: x={x}, y={y}, z={z} is outside the image"
+                f"{' (are x and y swapped?)' if flipped else ''}"
+            )
             raise InputError(message)
         there = int(labels[given.place])
         if by_id and there != by_id:
@@ -196,6 +290,30 @@ def _by_id(given: Annotation, objects: Objects) -> int:
         f"{objects.count}"
     )
     raise InputError(message)
+
+
+def check_misses(annotations: Iterable[Annotation], missed: Sequence[str]) -> None:
+    """Refuse labels of which too many are points on background.
+
+    Parameters
+    ----------
+    annotations
+        All of them.
+    missed
+        What `named_labels` left out.
+
+    Raises
+    ------
+    InputError
+        With their number, and the first.
+    """
+    points = sum(given.place is not None for given in annotations)
+    if len(missed) > MAXIMUM_MISSES * points:
+        message = (
+            f"{len(missed)} of {points} points of the labels lie on background (are x and y swapped, or in "
+            f"another unit than pixels?): --allow_misses leaves them out; {missed[0]}"
+        )
+        raise InputError(message)
 
 
 def painted_labels(image: Image, t: int, objects: Objects, name: str) -> tuple[dict[int, str], list[str]]:
@@ -258,9 +376,6 @@ def class_list(
                     labels[label] = classes[int(value) - 1]  # type: ignore[index]
         return classes
     classes = classes or tuple(sorted(used, key=_natural))
-    if len(set(classes)) < len(classes):
-        message = f"--class_names {' '.join(classes)}: expected different names"
-        raise UsageError(message)
     unknown = sorted(used - set(classes))
     if unknown:
         message = f"labels of class {', '.join(unknown)}: --class_names has {', '.join(classes)}"
@@ -269,6 +384,23 @@ def class_list(
         message = f"{len(classes)} classes: expected {MAXIMUM_CLASSES} at most (is class a column of ids?)"
         raise InputError(message)
     return classes
+
+
+def check_names(classes: Sequence[str]) -> None:
+    """Refuse names of classes that a project, a table or a person could not tell apart.
+
+    Raises
+    ------
+    UsageError
+        With the name.
+    """
+    for name in classes:
+        if fault := name_fault(name):
+            message = f"--class_names: {fault}"
+            raise UsageError(message)
+    if len(set(classes)) < len(classes):
+        message = f"--class_names {' '.join(classes)}: expected different names"
+        raise UsageError(message)
 
 
 def _natural(name: str) -> tuple[bool, float, str]:

@@ -1,6 +1,7 @@
 """Images and labels -> measured objects -> forest -> project."""
 
 import dataclasses
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,18 +23,31 @@ from objclass.images.paths import relative, split_stack
 from objclass.pipeline.inputs import Inputs, object_role, open_lanes
 from objclass.pipeline.lane import measure_step
 from objclass.pipeline.plan import Plan, check_lane
-from objclass.project.model import WORKFLOWS, Project, TableSettings, TrainingInput, sorted_keys
+from objclass.project.model import MAXIMUM_SIZE, WORKFLOWS, Project, TableSettings, TrainingInput, sorted_keys
+from objclass.project.open import open_project
 from objclass.segmentation.find import find_objects
 from objclass.settings import ProjectThreshold
+from objclass.training.adding import (
+    all_classes,
+    check_class_names,
+    joined,
+    lane_numbers,
+    merged,
+    rows_of_project,
+)
 from objclass.training.labels import (
     Annotation,
     Label,
     are_painted,
+    check_misses,
+    check_names,
     class_list,
     named_labels,
     painted_labels,
     read_csv,
 )
+
+log = logging.getLogger("objclass")
 
 COLORS = (
     (230, 25, 75), (60, 180, 75), (0, 130, 200), (255, 225, 25), (245, 130, 48), (145, 30, 180),
@@ -46,6 +60,13 @@ ALWAYS_COMPUTED = ("Coord<Maximum>", "Coord<Minimum>", "Count", "RegionCenter")
 """What ilastik puts into every table."""
 
 
+READABLE = ("uint8", "uint16", "uint32", "float32")
+"""Types of segmentations and label images that ilastik reads."""
+
+Found = dict[int, dict[int, dict[int, str]]]
+"""Given lane -> time step -> class of each labelled object by id."""
+
+
 @dataclass(frozen=True)
 class TrainingRequest:
     """What training is asked for.
@@ -53,13 +74,20 @@ class TrainingRequest:
     Parameters
     ----------
     project
-        The file to write.
+        The file to write, or to add labels to.
     inputs
         Images to learn from.
     labels
         One CSV, or a painted label image for each lane.
     class_names
         Names of the classes in order; else as the CSV has them, sorted.
+    output
+        Where to write instead: then labels are added to those of ``project``, whose features and
+        thresholds count.
+    overwrite
+        Whether a project may be replaced.
+    allow_misses
+        Whether more than a third of the points of a CSV may lie on background.
     """
 
     project: str
@@ -71,6 +99,14 @@ class TrainingRequest:
     margin: int = 30
     trees: int = 100
     seed: int = 0
+    output: str | None = None
+    overwrite: bool = False
+    allow_misses: bool = False
+
+    @property
+    def target(self) -> str:
+        """The file to write."""
+        return self.output or self.project
 
 
 @dataclass(frozen=True)
@@ -91,22 +127,21 @@ def train(lesson: TrainingRequest, context: Context | None = None) -> TrainingRe
         With what is wrong with images, labels or output; nothing is written then.
     """
     context = context or Context()
-    role = object_role(lesson.inputs, None)
-    lanes = open_lanes(lesson.inputs, None, context)
+    base = open_project(lesson.project) if lesson.output is not None else None
+    role = object_role(lesson.inputs, base)
+    lanes = open_lanes(lesson.inputs, base, context)
     _check_output(lesson, lanes)
-    first = lanes[0]
-    ndim, channels = first.objects.ndim, first.channels
-    chosen = choose(lesson.features, ndim, channels, training=True)
-    margin = (lesson.margin,) * ndim if any(f.scope != "object" for f in chosen) else ()
-    plan = Plan(tuple(chosen), tuple(chosen), lesson.threshold, margin)
+    _check_settings(lesson, base)
+    plan = _plan(lesson, base, lanes[0])
     for lane in lanes:
-        _check_like(lane, first)
+        _check_like(lane, lanes[0])
         check_lane(lane, plan)
     is_painted = are_painted(lesson.labels)
-    label = _painted_by(lesson, lanes, context) if is_painted else _named_by(lesson.labels, lanes)
+    annotations = [] if is_painted else [a for path in lesson.labels for a in read_csv(path, lanes)]
+    label = _painted_by(lesson, lanes, context) if is_painted else _named_by(annotations, lanes)
 
     tables: list[FeatureTable] = []
-    found: dict[int, dict[int, dict[int, str]]] = {}
+    found: Found = {}
     left_out: list[str] = []
     for number, lane in enumerate(lanes):
         found[number] = {}
@@ -118,17 +153,60 @@ def train(lesson: TrainingRequest, context: Context | None = None) -> TrainingRe
             if labels or not tables:
                 table = measure_step(lane, plan, t, objects, context)
                 tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
-    classes = class_list(found, lesson.class_names, painted=is_painted)
-    return _finish(lesson, role, lanes, plan, concatenate(tables), found, classes, left_out)
+    if not is_painted and not lesson.allow_misses:
+        check_misses(annotations, left_out)
+    names = lesson.class_names or (all_classes(base, annotations) if base is not None else ())
+    classes = class_list(found, names, painted=is_painted)
+    for line in _unreadable(lanes):
+        log.warning("%s", line)
+    if base is None:
+        return _finish(lesson, role, lanes, plan, concatenate(tables), found, classes, left_out)
+    return _finish_added(lesson, base, lanes, concatenate(tables), found, classes, left_out, context)
 
 
-def _named_by(paths: Sequence[str], lanes: Sequence[Lane]) -> Label:
+def _check_settings(lesson: TrainingRequest, base: Project | None) -> None:
+    """Refuse what no project can hold, and what means nothing."""
+    lesson.threshold.check_cores()
+    for name in ("min_size", "max_size"):
+        if (getattr(lesson.threshold, name) or 0) > MAXIMUM_SIZE:
+            message = f"--{name} {getattr(lesson.threshold, name)}: a project holds {MAXIMUM_SIZE} at most"
+            raise UsageError(message)
+    check_names(lesson.class_names)
+    if base is not None:
+        check_class_names(base, lesson.class_names)
+
+
+def _plan(lesson: TrainingRequest, base: Project | None, first: Lane) -> Plan:
+    """What to measure: what is asked for, or what the project that is added to has selected."""
+    if base is not None:
+        selected = tuple(feature for feature in base.features() if feature.key in base.selected)
+        return Plan(selected, selected, base.threshold, base.margin, base)
+    ndim = first.objects.ndim
+    chosen = tuple(choose(lesson.features, ndim, first.channels, training=True))
+    margin = (lesson.margin,) * ndim if any(f.scope != "object" for f in chosen) else ()
+    return Plan(chosen, chosen, lesson.threshold, margin)
+
+
+def _named_by(annotations: Sequence[Annotation], lanes: Sequence[Lane]) -> Label:
     """Labels from tables."""
     by_step: dict[tuple[int, int], list[Annotation]] = defaultdict(list)
-    for path in paths:
-        for annotation in read_csv(path, lanes):
-            by_step[annotation.lane, annotation.t].append(annotation)
+    for annotation in annotations:
+        by_step[annotation.lane, annotation.t].append(annotation)
     return lambda number, t, objects: named_labels(by_step[number, t], objects, lanes[number].nickname)
+
+
+def _unreadable(lanes: Sequence[Lane]) -> list[str]:
+    """What ilastik cannot open again, of segmentations and label images."""
+    told = []
+    for lane in lanes:
+        # truth values of a file of numbers become uint8 on the way
+        dtype = getattr(lane.objects.stored, "stored", lane.objects.stored).dtype
+        if lane.role != "prediction_maps" and str(dtype) not in READABLE:
+            told.append(
+                f"{lane.objects.name} is {dtype}: ilastik reads {', '.join(READABLE)} here, and will not open "
+                "this lane of the project (objclass will): save the image as one of these"
+            )
+    return told
 
 
 def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane], context: Context) -> Label:
@@ -154,14 +232,56 @@ def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane], context: Context
 
 def _check_output(lesson: TrainingRequest, lanes: Sequence[Lane]) -> None:
     """Refuse to write the project over what it is made of, or where nothing can be written."""
-    if Path(lesson.project).suffix.lower() != ".ilp":
-        message = f"project {lesson.project}: expected a name that ends in .ilp"
+    target = lesson.target
+    if Path(target).suffix.lower() != ".ilp":
+        message = f"project {target}: expected a name that ends in .ilp"
         raise UsageError(message)
     given = [f for lane in lanes for i in lane.images for f in i.files]
-    if os.path.realpath(lesson.project) in {os.path.realpath(path) for path in [*given, *lesson.labels]}:
-        message = f"project {lesson.project} would overwrite an input: give another name"
+    if os.path.realpath(target) in {os.path.realpath(path) for path in [*given, *lesson.labels]}:
+        message = f"project {target} would overwrite an input: give another name"
         raise OutputError(message)
-    check_writable(lesson.project)
+    if os.path.exists(target) and not lesson.overwrite:
+        message = (
+            f"project {target} is there already: --overwrite replaces it"
+            f"{'' if lesson.output else ', --output NEW.ilp adds the labels to those that it holds'}"
+        )
+        raise OutputError(message)
+    check_writable(target)
+
+
+def _finish_added(
+    lesson: TrainingRequest,
+    base: Project,
+    lanes: Sequence[Lane],
+    table: FeatureTable,
+    found: Found,
+    classes: tuple[str, ...],
+    left_out: Sequence[str],
+    context: Context,
+) -> TrainingResult:
+    """Fit a forest on the labels of a project and the new ones, and write both to another project."""
+    numbers = {name: k for k, name in enumerate(classes, 1)}
+    places = lane_numbers(base, lanes, lesson.inputs.paths)
+    new: dict[int, dict[int, NDArray[Any]]] = {}
+    for n, steps in found.items():
+        new.setdefault(places[n], {}).update(_label_inputs(steps, numbers))
+    labels, changed = merged(base, new)
+    if changed:
+        log.warning("%d objects had another class in %s: the new one counts", changed, base.path)
+    old, given_before = rows_of_project(base, new, context)
+    given = np.concatenate([given_before, _classes_of(found, numbers)])
+    lanes_after = dict(enumerate(base.lanes))
+    for n, lane in enumerate(lanes):
+        lanes_after.setdefault(places[n], _training_lane(lesson, n, lane))
+    project = dataclasses.replace(
+        base,
+        path=str(lesson.output),
+        classes=classes,
+        colors=(*base.colors, *COLORS * len(classes))[: len(classes)],
+        labels={n: labels.get(n) or {0: np.zeros(2)} for n in lanes_after},
+        lanes=tuple(lanes_after.values()),
+    )
+    return _fitted(lesson, project, joined(base, old, table), given, left_out)
 
 
 def _finish(
@@ -170,21 +290,12 @@ def _finish(
     lanes: Sequence[Lane],
     plan: Plan,
     table: FeatureTable,
-    found: Mapping[int, Mapping[int, Mapping[int, str]]],
+    found: Found,
     classes: tuple[str, ...],
     left_out: Sequence[str],
 ) -> TrainingResult:
     """Fit the forest and write the project."""
     numbers = {name: k for k, name in enumerate(classes, 1)}
-    given = np.array(
-        [numbers[steps[t][i]] for steps in found.values() for t in sorted(steps) for i in sorted(steps[t])],
-        int,
-    )
-    present = np.unique(given)
-    if len(present) < 2:
-        lost = f" ({left_out[0]})" if left_out else ""
-        message = f"labels of {len(present)} classes: expected objects of two classes at least{lost}"
-        raise InputError(message)
     selected = sorted_keys(plan.features)
     names = tuple(dict.fromkeys([*ALWAYS_COMPUTED, *(name for _, name in selected)]))
     project = Project(
@@ -202,18 +313,48 @@ def _finish(
         table=TableSettings("csv", "{dataset_dir}/{nickname}.csv", names),
         lanes=tuple(_training_lane(lesson, number, lane) for number, lane in enumerate(lanes)),
     )
-    forest, accuracy = fit(project.matrix(table), given, len(classes), lesson.trees, lesson.seed)
-    _write(lesson.project, project, forest)
+    return _fitted(lesson, project, table, _classes_of(found, numbers), left_out)
+
+
+def _classes_of(found: Found, numbers: Mapping[str, int]) -> NDArray[Any]:
+    """Class of each labelled object, in the order in which they are measured."""
+    return np.array(
+        [numbers[steps[t][i]] for steps in found.values() for t in sorted(steps) for i in sorted(steps[t])],
+        int,
+    )
+
+
+def _fitted(
+    lesson: TrainingRequest,
+    project: Project,
+    table: FeatureTable,
+    given: NDArray[Any],
+    left_out: Sequence[str],
+) -> TrainingResult:
+    """Fit the forest and write the project."""
+    present = np.unique(given)
+    if len(present) < 2:
+        lost = f" ({left_out[0]})" if left_out else ""
+        message = f"labels of {len(present)} classes: expected objects of two classes at least{lost}"
+        raise InputError(message)
+    forest, accuracy = fit(project.matrix(table), given, len(project.classes), lesson.trees, lesson.seed)
+    _write(lesson, dataclasses.replace(project, forest=forest))
     counts = Counter(given.tolist())
-    return TrainingResult({name: counts[k] for name, k in numbers.items()}, accuracy, tuple(left_out))
+    return TrainingResult(
+        {name: counts[k] for k, name in enumerate(project.classes, 1)}, accuracy, tuple(left_out)
+    )
 
 
-def _write(path: str, project: Project, forest: Any) -> None:
-    from objclass.project.ilp_write import write_project
+def _write(lesson: TrainingRequest, project: Project) -> None:
+    from objclass.project.ilp_write import extend_project, write_project
 
     pending = Pending()
     try:
-        write_project(pending.add(path), dataclasses.replace(project, forest=forest))
+        path = pending.add(project.path)
+        if lesson.output is None:
+            write_project(path, project)
+        else:
+            extend_project(lesson.project, path, project)
         pending.commit()
     finally:
         pending.discard()
@@ -244,7 +385,7 @@ def _label_inputs(
 
 def _training_lane(lesson: TrainingRequest, number: int, lane: Lane) -> dict[str, TrainingInput]:
     """What the project says of a lane; paths are relative to it, so that both can be moved."""
-    folder = Path(lesson.project).resolve().parent
+    folder = Path(lesson.target).resolve().parent
     given = {"raw_data": lane.raw, lane.role: lane.objects}
     result = {}
     for role, image in given.items():

@@ -7,6 +7,7 @@ agree either. Ours is scikit-learn's, seeded.
 import dataclasses
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,15 @@ TREES, SEED = 100, 0
 def retrained(project: Project, context: Context | None = None) -> Project:
     """The project with a new forest, from its labels and the features that it stores.
 
+    Labels of one class make a forest that gives every object that class; people use such projects as filters.
+
     Features that are not stored, or not all, are measured in the images that it was trained on, if
     these are found.
 
     Raises
     ------
     ProjectError
-        If there are no labels of two classes, or neither features nor images.
+        If there are no labels, or neither features nor images.
     """
     labels = {
         (lane, t): np.flatnonzero(given)
@@ -48,32 +51,50 @@ def retrained(project: Project, context: Context | None = None) -> Project:
     }
     classes = [project.labels[lane][t][ids].astype(int) for (lane, t), ids in sorted(labels.items())]
     given = np.concatenate(classes) if classes else np.zeros(0, int)
-    if len(np.unique(given)) < 2:
+    if not len(given):
         message = (
-            f"{project.path} holds no trained classifier and no labels of two classes to train one: label "
-            "objects in ilastik, turn on Live Update and save it"
+            f"{project.path} holds no trained classifier and no labels to train one: label objects in ilastik, "
+            "turn on Live Update and save it"
         )
         raise ProjectError(message)
     if given.min() < 1 or given.max() > len(project.classes):
         message = f"{project.path}: labels of class {given.max()}: there are {len(project.classes)} classes"
         raise ProjectError(message)
-    from objclass.project.ilp_read import read_stored_features
-
-    stored = read_stored_features(project, labels)
-    table = stored or _measured(project, labels, context or Context())
+    table, is_stored = labelled_features(project, labels, context or Context())
     forest, _ = fit(project.matrix(table), given, len(project.classes), TREES, SEED)
     log.warning(
         "%s: the classifier is trained again on %d labelled objects, from %s; ilastik's own training is "
         "random, so probabilities differ a little",
         project.path,
         len(given),
-        "the features that it stores" if stored else "the images that it was trained on",
+        "the features that it stores" if is_stored else "the images that it was trained on",
     )
     return dataclasses.replace(project, forest=forest)
 
 
+def labelled_features(
+    project: Project, labels: Mapping[tuple[int, int], NDArray[np.intp]], context: Context
+) -> tuple[FeatureTable, bool]:
+    """Features of labelled objects, and whether the project stores them (else they are measured).
+
+    Parameters
+    ----------
+    labels
+        Lane and time step -> ids of the objects.
+
+    Raises
+    ------
+    ProjectError
+        If neither features nor images are found.
+    """
+    from objclass.project.ilp_read import read_stored_features
+
+    stored = read_stored_features(project, labels)
+    return (stored, True) if stored is not None else (_measured(project, labels, context), False)
+
+
 def _measured(
-    project: Project, labels: dict[tuple[int, int], NDArray[np.intp]], context: Context
+    project: Project, labels: Mapping[tuple[int, int], NDArray[np.intp]], context: Context
 ) -> FeatureTable:
     """Features of the labelled objects, from the training images."""
     tables = []
@@ -111,8 +132,8 @@ def _training_lane(project: Project, number: int, context: Context) -> Lane:
             found[role] = with_training_axes(image, role, project)
         except InputError as fault:
             message = (
-                f"{project.path} holds no trained classifier, and to train one lacks features that it stores "
-                f"or the images that it was trained on: {fault}"
+                f"{project.path}{' holds no trained classifier, and' if project.forest is None else ':'} to train "
+                f"on its labels takes features that it stores, or the images that it was trained on: {fault}"
             )
             raise ProjectError(message) from None
     nickname, directory = dataset_name(given["raw_data"].path)

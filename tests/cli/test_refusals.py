@@ -27,6 +27,9 @@ def here(tmp_path, monkeypatch, samples):
     (tmp_path / "fake.h5").write_bytes(b"not an HDF5 file at all")
     tifffile.imwrite("ids.tif", tifffile.imread("cells_segmentation.tif").astype(np.uint16) * 300)
     (tmp_path / "notes.txt").write_text("words")
+    for name in ("book.xlsx", "book.csv"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04 and so on")
+    (tmp_path / "cp1252.csv").write_bytes("labelimage_oid,class\n1,für\n".encode("cp1252"))
     (tmp_path / "a_file").write_text("")
     return tmp_path
 
@@ -391,8 +394,63 @@ TRAINING = {
     "painted for two lanes": ({"labels": ["cells_segmentation.tif"] * 2}, "2 label images for 1 lanes"),
     "ids with fractions": ({"labels": "labelimage_oid,class\n1.5,a\n"}, "'1.5'"),
     "id against place": ({"labels": "labelimage_oid,x,y,class\n1,0,0,a\n"}, "the id says object 1"),
+    "id of 0": ({"labels": "labelimage_oid,class\n0,a\n"}, "line 2", "labelimage_oid '0'", "from 1"),
+    "unquoted comma": ({"labels": "labelimage_oid,class\n1,a, b\n"}, "line 2", "3 fields", "in quotes"),
+    "class twice": ({"labels": "labelimage_oid,class,Class\n1,a,b\n"}, "several columns say class"),
+    "time twice": ({"labels": "labelimage_oid,class,t,timestep\n1,a,0,0\n"}, "timestep (t and timestep)"),
+    "t": ({"labels": "labelimage_oid,class,t\n1,a,4\n"}, "timestep 4"),
+    "nothing filled in": ({"labels": "labelimage_oid,User Label\n1,0\n2,0\n"}, "no User Label"),
+    "class with a tab": ({"labels": 'labelimage_oid,class\n1,"a\tb"\n'}, "holds a tab"),
+    "class name with a tab": ({"class_names": ["a\tb", "c"]}, "--class_names", "holds a tab"),
+    "a spreadsheet": ({"labels": "book.xlsx"}, "spreadsheet", "save it as CSV"),
+    "a spreadsheet by another name": ({"labels": "book.csv"}, "spreadsheet", "save it as CSV"),
+    "text of Windows": ({"labels": "cp1252.csv"}, "line 2", "byte 0xfc", "save it as CSV in UTF-8"),
+    "set of another dimension": (
+        {"features": ["3D Convex Hull Features"]},
+        "3D Convex Hull Features",
+        "2D images",
+    ),
+    "core without hysteresis": (
+        {"segmentation_image": None, "prediction_maps": "cells_probabilities.h5", "core_threshold": "0.9"},
+        "--core_threshold",
+        "hysteresis",
+    ),
+    "core below threshold": (
+        {
+            "segmentation_image": None,
+            "prediction_maps": "cells_probabilities.h5",
+            "method": "hysteresis",
+            "core_threshold": "0.3",
+        },
+        "--core_threshold 0.3 is below --threshold 0.5",
+    ),
+    "largest size": (
+        {"segmentation_image": None, "prediction_maps": "cells_probabilities.h5", "max_size": "2147483648"},
+        "--max_size 2147483648",
+        "2147483647",
+    ),
+    "a project that is there": (
+        {"project": "cells.ilp"},
+        "cells.ilp is there already",
+        "--overwrite",
+        "--output",
+    ),
+    "another project that is there": (
+        {"output": "cells.ilp", "project": "cells.ilp"},
+        "cells.ilp is there already",
+    ),
+    "features to add": (
+        {"project": "cells.ilp", "output": "n.ilp", "features": ["hull"]},
+        "--features: cells.ilp says",
+    ),
+    "margin to add": ({"project": "cells.ilp", "output": "n.ilp", "margin": "5"}, "--margin: cells.ilp says"),
+    "class names to add": (
+        {"project": "cells.ilp", "output": "n.ilp", "class_names": ["x"]},
+        "has the classes",
+        "behind",
+    ),
     "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "image 'A'"),
-    "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "several lines"),
+    "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "line 3", "holds a line break"),
     "all on background": ({"labels": "x,y,class\n0,0,a\n"}, "no object at that place"),
     "ids of a label image": (
         {

@@ -60,7 +60,7 @@ def test_no_labels(samples, capsys):
         file["ObjectClassification/LabelInputs/0000/0"][...] = 0
     assert main(["--headless", "--project", str(samples / "cells.ilp"), "--raw_data", str(samples / "cells.tif"),
                  "--segmentation_image", str(samples / "cells_segmentation.tif")]) == 2  # fmt: skip
-    assert "no labels of two classes" in capsys.readouterr().err
+    assert "no labels to train one" in capsys.readouterr().err
 
 
 def test_asked_for(samples, tmp_path, capsys):
@@ -87,3 +87,15 @@ def test_from_stored_features(shared, tmp_path, capsys, case):
     same = [x["Predicted Class"] == y["Predicted Class"] for x, y in zip(ours, theirs, strict=True)]
     assert np.mean(same) > 0.9
     assert open_project(str(tmp_path / "p.ilp")).forest is None  # nothing is written to it
+
+
+def test_labels_of_one_class_make_a_filter(samples, tmp_path):
+    """ilastik trains it, too: every object is of that class."""
+    without_forest(samples / "cells.ilp")
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        labels = file["ObjectClassification/LabelInputs/0000/0"]
+        labels[...] = np.where(labels[()] > 0, 2, 0)
+    name = open_project(str(samples / "cells.ilp")).classes[1]
+    rows = run(samples, tmp_path)
+    assert {row["Predicted Class"] for row in rows} == {name}
+    assert {row[f"Probability of {name}"] for row in rows} == {"1.0"}

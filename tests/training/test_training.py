@@ -30,7 +30,9 @@ def train(labels, *more, project="new.ilp", inputs=None):
         "cells_train_segmentation.tif",
     ]
     labels = [labels] if isinstance(labels, str) else labels
-    return main(["train", "--project", project, *inputs, "--labels", *labels, "--trees", "20", *more])
+    return main(
+        ["train", "--project", project, *inputs, "--labels", *labels, "--trees", "20", "--overwrite", *more]
+    )
 
 
 SMALL = ("--features", "Standard Object Features:Count", "Standard Object Features:RegionRadii",
@@ -179,7 +181,8 @@ def test_what_an_image_has_several_of_must_be_said(here, capsys, axes, missing):
     ]
     (here / "l.csv").write_text("x,y,class\n10,10,a\n")
     assert train("l.csv", *SMALL, inputs=inputs) == 2
-    assert f"{missing} ''" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert (missing in told and "expected a number" in told) or "column timestep" in told
 
 
 def test_paint_has_the_axes_of_what_it_is_painted_over(here):
@@ -237,3 +240,200 @@ def test_a_forest_on_regionprops(here):
         row = rows[ids[int(label["y"]), int(label["x"])] - 1]
         wrong += row["Predicted Class"] != label["class"]
     assert wrong == 0  # the forest has seen them
+
+
+def test_the_table_of_a_run_filled_in_by_hand(here):
+    """Columns ``User Label`` and ``labelimage_oid``; rows that were not filled in are passed over."""
+    ids = _ids("cells_train.tif", "cells_train_segmentation.tif")
+    classes = {ids[int(r["y"]), int(r["x"])]: r["class"] for r in rows_of("cells_train_labels.csv")}
+    assert train("cells_train_labels.csv", *SMALL) == 0
+    run = ["--headless", "--quiet", "--project", "new.ilp", "--raw_data", "cells_train.tif", "--table_only",
+           "--segmentation_image", "cells_train_segmentation.tif", "--table_filename", "t.csv"]  # fmt: skip
+    assert main(run) == 0
+    rows = rows_of("t.csv")
+    with open("t.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(
+            r | {"User Label": classes.get(int(r["labelimage_oid"]), r["User Label"])} for r in rows
+        )
+    assert train("t.csv", *SMALL, project="again.ilp") == 0
+    assert forest_bytes("new.ilp") == forest_bytes("again.ilp")
+
+
+@pytest.mark.parametrize("heading", ["t", "T ", "timestep"])
+def test_time_steps_may_be_called_t(here, heading):
+    inputs = [
+        "--raw_data",
+        "spots3d_train.tif",
+        "--label_image",
+        "spots3d_train_label_image.tif",
+        "--input_axes",
+        "tyx",
+    ]
+    image = tifffile.imread("spots3d_train_label_image.tif")
+    t = int(np.argmax((image > 0).sum(axis=(1, 2))))
+    some = np.unique(image[t])[1:3]
+    (here / "l.csv").write_text(f"original_oid,{heading},class\n{some[0]},{t},a\n{some[1]},{t},b\n")
+    assert train("l.csv", *SMALL, inputs=inputs) == 0
+    assert open_project("new.ilp").labels[0][t].max() == 2
+
+
+def test_points_on_background(here, capsys):
+    rows = rows_of("cells_train_labels.csv")
+    with open("swapped.csv", "w") as file:
+        file.write("x,y,class\n")
+        file.writelines(f"{row['y']},{row['x']},{row['class']}\n" for row in rows)
+    assert train("swapped.csv", *SMALL) == 2
+    told = capsys.readouterr().err
+    assert "of 36 points of the labels lie on background (are x and y swapped" in told
+    assert not (here / "new.ilp").exists()
+    assert train("swapped.csv", *SMALL, "--allow_misses") == 0
+
+
+def test_points_outside_that_are_inside_when_swapped(here, capsys):
+    for name in ("cells_train.tif", "cells_train_segmentation.tif"):
+        tifffile.imwrite(name, tifffile.imread(name)[:200])
+    (here / "l.csv").write_text("x,y,class\n5,250,a\n")
+    assert train("l.csv", *SMALL) == 2
+    assert "x=5, y=250, z=0 is outside the image (are x and y swapped?)" in capsys.readouterr().err
+
+
+def test_a_project_is_not_replaced_without_a_word(here, capsys):
+    command = ["train", "--project", "new.ilp", "--raw_data", "cells_train.tif", "--segmentation_image",
+               "cells_train_segmentation.tif", "--labels", "cells_train_labels.csv", "--trees", "5", *SMALL]  # fmt: skip
+    assert main(command) == 0
+    before = (here / "new.ilp").read_bytes()
+    assert main([*command, "--seed", "3"]) == 2
+    assert "new.ilp is there already: --overwrite" in capsys.readouterr().err
+    assert (here / "new.ilp").read_bytes() == before
+    assert main([*command, "--seed", "3", "--overwrite"]) == 0
+    assert (here / "new.ilp").read_bytes() != before
+
+
+def halves(here):
+    """The table of labels in two, ``a.csv`` and ``b.csv``."""
+    rows = (here / "cells_train_labels.csv").read_text().splitlines()
+    for name, part in (("a.csv", rows[1::2]), ("b.csv", rows[2::2])):
+        (here / name).write_text("\n".join([rows[0], *part]))
+
+
+def test_labels_are_added_to_those_of_a_project(here):
+    """On the same image: as if all had been given at once."""
+    halves(here)
+    assert train("a.csv", *SMALL) == 0
+    assert train("b.csv", "--output", "both.ilp") == 0
+    assert train("cells_train_labels.csv", *SMALL, project="once.ilp") == 0
+    both, once = open_project("both.ilp"), open_project("once.ilp")
+    assert both.lanes == once.lanes
+    assert both.selected == once.selected
+    assert both.labels[0][0].tolist() == once.labels[0][0].tolist()
+    assert both.classes == once.classes
+    with h5py.File("both.ilp") as file:  # what was not touched is there
+        assert "ExportSettings" in file["ObjectClassification"]
+    assert train("b.csv", "--output", "again.ilp") == 0
+    assert (here / "again.ilp").read_bytes() == (here / "both.ilp").read_bytes()
+
+
+def test_added_images_become_lanes_and_new_classes_come_last(here, capsys):
+    (here / "sub").mkdir()
+    shutil.copy("cells_train.tif", "other.tif")
+    halves(here)
+    assert train("a.csv", *SMALL) == 0
+    (here / "b.csv").write_text((here / "b.csv").read_text().replace("round", "a new one"))
+    inputs = ["--raw_data", "other.tif", "--segmentation_image", "cells_train_segmentation.tif"]
+    assert train("b.csv", "--output", "sub/both.ilp", inputs=inputs) == 0
+    project = open_project("sub/both.ilp")
+    assert [lane["raw_data"].path for lane in project.lanes] == ["../cells_train.tif", "../other.tif"]
+    assert project.classes == ("elongated", "ring", "round", "a new one")
+    assert len(project.colors) == 4
+    counts = {
+        lane: np.bincount(steps[0].astype(int), minlength=5)[1:].tolist()
+        for lane, steps in project.labels.items()
+    }
+    assert sum(counts[0]) == sum(counts[1]) == 18
+    assert counts[0][3] == counts[1][2] == 0
+    assert project.forest is not None
+    assert project.forest.classes == 4
+    shutil.move("cells_train.tif", "gone.tif")
+    assert train("b.csv", "--output", "more.ilp", project="sub/both.ilp", inputs=inputs) == 2
+    assert "cells_train.tif" in capsys.readouterr().err
+
+
+def test_a_new_label_replaces_an_old_one(here, capsys):
+    assert train("cells_train_labels.csv", *SMALL) == 0
+    first = rows_of("cells_train_labels.csv")[0]
+    other = next(name for name in ("ring", "round") if name != first["class"])
+    (here / "l.csv").write_text(f"x,y,class\n{first['x']},{first['y']},{other}\n")
+    capsys.readouterr()
+    assert train("l.csv", "--output", "new.ilp") == 0  # over itself, as --overwrite allows
+    told = capsys.readouterr().err
+    assert "1 objects had another class in new.ilp: the new one counts" in told
+    assert "trained on 36 objects" in told
+
+
+def test_features_that_the_project_stores_are_enough(here):
+    """Images may be gone: ilastik stores features of what it has shown."""
+    halves(here)
+    assert train("a.csv", *SMALL) == 0
+    shutil.copy("cells_train.tif", "other.tif")
+    inputs = ["--raw_data", "other.tif", "--segmentation_image", "cells_train_segmentation.tif"]
+    assert train("b.csv", "--output", "measured.ilp", inputs=inputs) == 0
+    project = open_project("new.ilp")
+    count = len(project.labels[0][0])
+    with h5py.File("new.ilp", "a") as file:
+        for plugin, name in project.selected:
+            width = 2 if name == "RegionRadii" else 1
+            group = "ObjectExtraction/RegionFeatures/0000/[[0], [1]]"
+            file[f"{group}/{plugin}/{name}"] = np.zeros((count, width), np.float32)
+    shutil.move("cells_train.tif", "gone.tif")
+    assert train("b.csv", "--output", "stored.ilp", inputs=inputs) == 0
+    assert forest_bytes("stored.ilp") != forest_bytes("measured.ilp")
+
+
+def test_ilastik_can_show_the_largest_size(here):
+    inputs = ["--raw_data", "cells_train.tif", "--prediction_maps", "cells_train_probabilities.h5"]
+    assert train("cells_train_labels.csv", *SMALL, inputs=inputs) == 0
+    with h5py.File("new.ilp", "a") as file:
+        assert file["ThresholdTwoLevels/MaxSize"][()] == 2**31 - 1
+        file["ThresholdTwoLevels/MaxSize"][()] = 2**62  # as this program wrote once
+    assert train("cells_train_labels.csv", "--output", "n.ilp", inputs=inputs) == 0
+    with h5py.File("n.ilp") as file:
+        assert file["ThresholdTwoLevels/MaxSize"][()] == 2**31 - 1
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "uint64", "float64", "uint8", "float32"])
+def test_types_that_ilastik_cannot_open_are_told(here, capsys, dtype):
+    np.save("s.npy", tifffile.imread("cells_train_segmentation.tif").astype(dtype))
+    inputs = ["--raw_data", "cells_train.tif", "--segmentation_image", "s.npy"]
+    assert train("cells_train_labels.csv", *SMALL, inputs=inputs) == 0
+    told = "will not open this lane" in capsys.readouterr().err
+    assert told == (dtype not in ("uint8", "float32"))
+
+
+def test_a_link_to_another_file_is_never_written_through(here, capsys):
+    assert train("cells_train_labels.csv", *SMALL) == 0
+    shutil.copy("new.ilp", "other.ilp")
+    before = (here / "other.ilp").read_bytes()
+    with h5py.File("new.ilp", "a") as file:
+        del file["ObjectClassification/LabelInputs"]
+        file["ObjectClassification/LabelInputs"] = h5py.ExternalLink(
+            "other.ilp", "/ObjectClassification/LabelInputs"
+        )
+    assert train("cells_train_labels.csv", "--output", "n.ilp") == 2
+    assert "link" in capsys.readouterr().err
+    assert (here / "other.ilp").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["2D Convex Hull Features", "2D Skeleton Features", "hull", "Standard Object Features"]
+)
+def test_where_an_object_is_says_nothing_of_its_class(here, name):
+    assert train("cells_train_labels.csv", "--features", name) == 0
+    names = [n for _, n in open_project("new.ilp").selected]
+    assert names
+    assert not [
+        n
+        for n in names
+        if ("enter" in n.partition("_offset")[0] and "_offset" not in n) or "Terminal" in n or "Coord" in n
+    ]

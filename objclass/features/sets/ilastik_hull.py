@@ -299,13 +299,13 @@ def convexity(extent: Extent) -> FloatArray:
     return input_volume(extent) / hull_volume(extent)
 
 
-@feature("InputCenter", title="Object Center", shape=("d",), unit="px")
+@feature("InputCenter", title="Object Center", shape=("d",), unit="px", location=True)
 def input_center(extent: Extent) -> FloatArray:
     """Mean coordinates of the object."""
     return extent.center
 
 
-@feature("HullCenter", title="Convex Hull Center", shape=("d",), unit="px")
+@feature("HullCenter", title="Convex Hull Center", shape=("d",), unit="px", location=True)
 def hull_center(extent: Extent) -> FloatArray:
     """Centre of the bounding box."""
     return (extent.low + extent.high) / 2
@@ -347,7 +347,7 @@ def defect_displacement_mean(defects: Defects) -> FloatArray:
     return defects.numbers[:, 5]
 
 
-@feature("DefectCenter", title="Defect Center", shape=("d",), unit="px")
+@feature("DefectCenter", title="Defect Center", shape=("d",), unit="px", location=True)
 def defect_center(defects: Defects, extent: Extent) -> FloatArray:
     """Mean coordinates of the part of the bounding box beside the object.
 

@@ -414,4 +414,6 @@ for _function, _name in (
     (region_center, "RegionCenter"),
 ):
     _standard = FEATURES[_name]
-    DEFAULTS.feature(_name, title=_standard.title, shape=_standard.shape, unit="px")(_function)
+    DEFAULTS.feature(
+        _name, title=_standard.title, shape=_standard.shape, unit="px", location=_standard.location
+    )(_function)

@@ -1,0 +1,128 @@
+"""Labels added to those that a project holds: its images, labels, features and thresholds stay."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.context import Context
+from objclass.core import FeatureTable, Lane, concatenate
+from objclass.errors import InputError, UsageError
+from objclass.project.model import Project
+from objclass.training.labels import Annotation
+from objclass.training.retrain import labelled_features
+
+Labels = Mapping[int, Mapping[int, NDArray[Any]]]
+"""Lane -> time step -> class of each object by id, 0 for none."""
+
+
+def lane_numbers(project: Project, lanes: Sequence[Lane], paths: Mapping[str, Sequence[str]]) -> list[int]:
+    """Number in the project of each given lane: that of a lane of the same images, else a new one.
+
+    Parameters
+    ----------
+    paths
+        Role -> the path of each given lane, as in `Inputs`.
+    """
+    folder = Path(project.path).resolve().parent
+    known = {
+        tuple(_real(lane[role].path, folder) for role in ("raw_data", project.role)): number
+        for number, lane in enumerate(project.lanes)
+        if {"raw_data", project.role} <= set(lane)
+    }
+    numbers = []
+    for k in range(len(lanes)):
+        given = tuple(_real(paths[role][k], Path()) for role in ("raw_data", project.role))
+        numbers.append(known.setdefault(given, max([len(project.lanes) - 1, *known.values()]) + 1))
+    return numbers
+
+
+def _real(path: str, folder: Path) -> str:
+    return os.pathsep.join(os.path.realpath(folder / part) for part in path.split(os.pathsep))
+
+
+def check_class_names(project: Project, names: Sequence[str]) -> None:
+    """Refuse other names than those of the project, with new ones behind: its labels count on them.
+
+    Raises
+    ------
+    UsageError
+        With both.
+    """
+    if names and tuple(names[: len(project.classes)]) != project.classes:
+        message = (
+            f"--class_names {' '.join(names)}: {project.path} has the classes {', '.join(project.classes)}; new "
+            "ones come behind these"
+        )
+        raise UsageError(message)
+
+
+def all_classes(project: Project, annotations: Sequence[Annotation]) -> tuple[str, ...]:
+    """The classes of a project, in their order, and new ones behind them, sorted."""
+    return (*project.classes, *sorted({given.name for given in annotations} - set(project.classes)))
+
+
+def merged(project: Project, new: Labels) -> tuple[Labels, int]:
+    """The labels of the project with the new ones over them, and how many were of another class before."""
+    result = {lane: dict(steps) for lane, steps in project.labels.items()}
+    changed = 0
+    for lane, steps in new.items():
+        for t, classes in steps.items():
+            old = result.setdefault(lane, {}).get(t, np.zeros(2))
+            both = np.zeros(max(len(old), len(classes)))
+            both[: len(old)] = old
+            over = np.flatnonzero(classes)
+            changed += int(np.count_nonzero((both[over] > 0) & (both[over] != classes[over])))
+            both[over] = classes[over]
+            result[lane][t] = both
+    return result, changed
+
+
+def rows_of_project(
+    project: Project, new: Labels, context: Context
+) -> tuple[list[FeatureTable], NDArray[Any]]:
+    """Features and classes of the labelled objects of the project that have no new label.
+
+    Raises
+    ------
+    ProjectError
+        If the project stores no features of them, and its images are not found.
+    """
+    ids, classes = {}, []
+    for lane, steps in sorted(project.labels.items()):
+        for t, stored in sorted(steps.items()):
+            again = new.get(lane, {}).get(t, np.zeros(0))
+            kept = np.array([i for i in np.flatnonzero(stored) if i >= len(again) or not again[i]], np.intp)
+            if len(kept):
+                ids[lane, t] = kept
+                classes.append(stored[kept].astype(int))
+    if not ids:
+        return [], np.zeros(0, int)
+    table, _ = labelled_features(project, ids, context)
+    return [_selected(project, table)], np.concatenate(classes)
+
+
+def _selected(project: Project, table: FeatureTable) -> FeatureTable:
+    """What the forest looks at; what else comes with objects is left out."""
+    return FeatureTable(table.timestep, table.label, {key: table.values[key] for key in project.selected})
+
+
+def joined(project: Project, old: Sequence[FeatureTable], new: FeatureTable) -> FeatureTable:
+    """Rows of the project, then new ones.
+
+    Raises
+    ------
+    InputError
+        If images of the project have other columns than the new ones.
+    """
+    tables = [*old, _selected(project, new)]
+    widths = [[table.values[key].shape[1] for key in project.selected] for table in tables]
+    if any(width != widths[0] for width in widths):
+        message = (
+            f"{project.path} was trained on images of another kind (dimensions, channels) than those given"
+        )
+        raise InputError(message)
+    return concatenate(tables)
