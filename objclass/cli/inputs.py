@@ -47,6 +47,11 @@ class InputOptions:
         None, "extent of a pixel, 0.65um or z=2.0,y=0.65,x=0.65um (default: what the files say)",
         metavar="SIZE",
     )  # fmt: skip
+    follow_links: bool = knob(
+        False,
+        "read what files lead to elsewhere: external links, virtual datasets, symbolic links out of Zarr and N5, "
+        "other folders of an OME-TIFF set",
+    )
 
 
 def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) -> "Inputs":
@@ -56,7 +61,7 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
     paths = {name: getattr(options, name) or [] for name in ROLES}
     entries = [entry.strip() for entry in (options.input_axes or "").split(",")]
     axes = tuple(None if entry in ("None", "") else check_axes(entry) for entry in entries)
-    return Inputs(paths, axes if options.input_axes else (), options.stack_along, ignore_training_axes)
+    return Inputs(paths, axes if options.input_axes else (), options.stack_along, ignore_training_axes, options.follow_links)
 
 
 def check_thresholds(

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
             options.overwrite,
             options.allow_misses,
         ),
-        Context(limits_for(options), stop=stop),
+        Context(limits_for(options), stop=stop, follow_links=options.follow_links),
     )
     for line in learned.left_out:
         log.warning("left out: %s", line)

@@ -32,6 +32,9 @@ class Context:
         Whether the run was asked to end.
     timings
         Where the time of all threads goes.
+    follow_links
+        Whether files may lead to others elsewhere (links, virtual datasets, companions): nothing is read
+        but what was named.
 
     Attributes
     ----------
@@ -47,6 +50,7 @@ class Context:
     progress: Progress = _quiet
     stop: Stop = field(default_factory=Stop)
     timings: Timings = field(default_factory=Timings)
+    follow_links: bool = False
     threads: Threads = field(init=False)
     chunks: ByteLRU = field(init=False)
     decoded: ByteLRU = field(init=False)
@@ -66,6 +70,7 @@ class Context:
         memory: int | None = None,
         progress: Progress | None = None,
         stop: Stop | None = None,
+        follow_links: bool = False,
     ) -> "Context":
         """The context of a run in words of the user, who may leave all of it open.
 
@@ -79,6 +84,8 @@ class Context:
             Called with the name of a lane and the part of it that is done.
         stop
             Asks the run to end.
+        follow_links
+            Whether files may lead to others elsewhere.
 
         Raises
         ------
@@ -86,7 +93,7 @@ class Context:
             If one of them is out of range.
         """
         limits = limits_for(ResourceSettings(jobs=jobs, max_memory=memory))
-        return cls(limits, progress or _quiet, stop or Stop())
+        return cls(limits, progress or _quiet, stop or Stop(), follow_links=follow_links)
 
     def within(self, limits: Limits) -> "Context":
         """The same run for one of several lanes: with limits, and a thread, and timings of its own."""
@@ -108,6 +115,10 @@ class Context:
         """``function`` of each item by the threads of the run, in the order of the items (`Threads.ordered`)."""
         return self.threads.ordered(function, items, drop, helps=helps)
 
-    def __reduce__(self) -> tuple[Any, tuple[Limits]]:
+    def __reduce__(self) -> tuple[Any, tuple[Limits, bool]]:
         """Another process has threads and caches of its own."""
-        return Context, (self.limits,)
+        return _elsewhere, (self.limits, self.follow_links)
+
+
+def _elsewhere(limits: Limits, follow_links: bool) -> Context:  # noqa: FBT001  pickle knows no names
+    return Context(limits, follow_links=follow_links)

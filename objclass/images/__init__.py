@@ -13,6 +13,7 @@ from objclass.errors import ImageError
 from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
 from objclass.images.source import Source, axes_by_shape, checked, reason
 from objclass.images.stack import open_stack
+from objclass.images.trust import check_readable
 from objclass.registry import image_format, image_formats, resolve
 
 __all__ = ["dataset_name", "from_array", "open_image"]
@@ -110,6 +111,7 @@ def open_source(part: Part, context: Context) -> Source:
     if not os.path.exists(part.file):
         message = f"no such file: {part.file}"
         raise ImageError(message)
+    check_readable(part.file)
     suffix = kind(part.file)
     found = image_format(suffix) if suffix else None
     if os.path.isdir(part.file) and not (found and found.folder):

@@ -19,9 +19,10 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from objclass.errors import ImageError
+from objclass.images.trust import check_readable
 from objclass.registry import image_format, image_formats, resolve
 
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which each folder of a Zarr store has one."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -218,7 +219,7 @@ def kind(path: str) -> str:
 
 def is_zarr(folder: str) -> bool:
     """Whether a folder is a Zarr store, or part of one."""
-    return any(os.path.exists(os.path.join(folder, mark)) for mark in _MARKS)
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in MARKS)
 
 
 def _is_container(path: str) -> bool:
@@ -265,6 +266,7 @@ def _list_arrays(file: str) -> list[str]:
     found = image_format(kind(file))
     assert found is not None  # paths are cut only at suffixes of such formats
     arrays_in: Callable[[str], list[str]] = resolve(found.arrays)
+    check_readable(file)
     try:
         return arrays_in(file)
     except ImageError:

@@ -8,13 +8,14 @@ the run.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
 
 from objclass.core import AnyArray, PixelSize, Stored
 from objclass.errors import ImageError
+from objclass.images.trust import MAXIMUM_PIXELS
 
 _LARGEST_CHANNELS = 4
 """A last axis no longer than this is taken for channels, as ilastik does."""
@@ -76,6 +77,9 @@ class Source:
         shape, dtype = self.stored.shape, self.stored.dtype
         if dtype.kind not in "buif" or dtype.itemsize > np.dtype(np.float64).itemsize:
             message = f"{self.name}: pixels are {dtype}, expected integers or floats of 8 to 64 bits"
+            raise ImageError(message)
+        if prod(shape) > MAXIMUM_PIXELS:
+            message = f"{self.name}: claims a shape of {shape}, more than any image has: is it damaged?"
             raise ImageError(message)
         if not is_image_shape(shape):
             message = f"{self.name}: shape {shape} is {len(shape)}-dimensional, expected 2 to 5 dimensions"

@@ -40,12 +40,15 @@ class Inputs:
         The axis along which several files become one image.
     ignore_training_axes
         Whether files say their axes themselves, rather than the training lane.
+    follow_links
+        Whether files may lead to others elsewhere.
     """
 
     paths: Mapping[str, Sequence[str]]
     axes: tuple[str | None, ...] = ()
     stack_along: str = "z"
     ignore_training_axes: bool = False
+    follow_links: bool = False
 
     def axes_of(self, role: str) -> str | None:
         """Forced axes of a role, None if there are none."""

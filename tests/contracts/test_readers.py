@@ -53,6 +53,54 @@ def tiff(pixels: Any, axes: str, **options: Any) -> Callable[[Path], Made]:
     return make
 
 
+def ome_set(folder: Path, pixels: Any, places: Any, options: Any) -> None:
+    """A set of OME-TIFF files that all describe it.
+
+    Parameters
+    ----------
+    pixels
+        uint16, axes t, z, y, x.
+    places
+        File and directory of each plane.
+    options
+        How the first file is written, the second, and so on, over and over.
+    """
+    nt, nz, ny, nx = pixels.shape
+    held: dict[str, dict[int, Any]] = {}
+    data = ""
+    for n, (name, number) in enumerate(places):
+        held.setdefault(name, {})[number] = pixels[n // nz, n % nz]
+        data += (
+            f'<TiffData FirstT="{n // nz}" FirstZ="{n % nz}" IFD="{number}" PlaneCount="1">'
+            f'<UUID FileName="{name}.ome.tif">urn:uuid:{name}</UUID></TiffData>'
+        )
+    sizes = f'SizeX="{nx}" SizeY="{ny}" SizeZ="{nz}" SizeC="1" SizeT="{nt}"'
+    for k, (name, planes) in enumerate(sorted(held.items())):
+        text = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{name}"><Image ID="Image:0"><Pixels ID="P:0" DimensionOrder="XYZCT" Type="uint16" '
+            f"{sizes}>{data}</Pixels></Image></OME>"
+        )
+        given = dict(options[k % len(options)])
+        with tifffile.TiffWriter(folder / f"{name}.ome.tif", byteorder=given.pop("byteorder", "<")) as writer:
+            for number in range(len(planes)):
+                description = None if number else text
+                writer.write(
+                    planes[number], description=description, metadata=None, contiguous=False, **given
+                )
+
+
+SHUFFLED = [("b", 2), ("a", 1), ("b", 0), ("c", 0), ("a", 0), ("b", 1)]
+
+
+def tiff_set(*options: dict[str, Any], places: Any = SHUFFLED) -> Callable[[Path], Made]:
+    def make(path: Path) -> Made:
+        ome_set(path.parent, TZYX, places, options)
+        return str(path.with_name("a.ome.tif")), TZYX, "tzyx"
+
+    return make
+
+
 def zarr(version: int, **options: Any) -> Callable[[Path], Made]:
     def make(path: Path) -> Made:
         import zarr
@@ -243,6 +291,14 @@ CASES: dict[str, tuple[str, Callable[[Path], Made]]] = {
     "TIFF, ImageJ": (".tif", tiff(np.moveaxis(VOLUME, -1, 2), "tzcyx", imagej=True)),
     "TIFF, OME": (".tif", tiff(np.moveaxis(VOLUME, -1, 1), "tczyx", ome=True, compression="zlib")),
     "TIFF, big": (".tif", tiff(TZYX, "tzyx", bigtiff=True)),
+    "TIFF, OME set": (".ome.tif", tiff_set({})),
+    "TIFF, OME set, packed": (".ome.tif", tiff_set({"compression": "zlib", "rowsperstrip": 7})),
+    "TIFF, OME set, packed in several ways": (
+        ".ome.tif", tiff_set({"compression": "zlib"}, {"compression": "lzw", "tile": (16, 16)}, {"byteorder": ">"})
+    ),
+    "TIFF, OME set, the first planes elsewhere": (
+        ".ome.tif", tiff_set({}, {"compression": "zstd"}, places=[("b", k) for k in range(4)] + [("a", 0), ("a", 1)])
+    ),
     "NumPy": (".npy", npy),
     "NumPy, packed": (".npz", npz(np.savez_compressed)),
     "NumPy, several": (".npz", npz(np.savez)),

@@ -21,7 +21,11 @@ from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated
 from objclass.images.chunked.packed import read_packed, unpacker
 from objclass.images.paths import listed
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
+from objclass.images.trust import check_chunk, check_kind
 from objclass.images.writer import OutputImage
+
+_MAXIMUM_LINKS = 16
+"""On the way to a dataset, as HDF5 itself has it."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,17 @@ def open_dataset(path: str, internal: str, context: Context) -> Source:
     Raises
     ------
     ImageError
-        If it is no HDF5 file, or has no such dataset, or several and none was named.
+        If it is no HDF5 file, or has no such dataset, or several and none was named, or it leads to another
+        file.
     """
     with _opened(path) as file:
+        if internal:
+            check_links(path, file, internal, follow_links=context.follow_links)
         dataset = _find(file, path, internal)
-        name = dataset.name.strip("/")
+        check_storage(path, dataset, follow_links=context.follow_links)
+        name = internal.strip("/") or dataset.name.strip("/")
+        if dataset.chunks:
+            check_chunk(f"{path}/{name}", dataset.chunks, dataset.dtype)
         shape = tuple(dataset.shape or ())
         axes, axes_from = stated_axes(dataset.attrs, shape)
         store = Hdf5Store(path, name, shape, dataset.dtype, dataset.chunks, context)
@@ -76,6 +86,63 @@ def arrays_in(path: str) -> list[str]:
     """
     with _opened(path) as file:
         return [d.name.strip("/") for d in _datasets(file) if is_image_shape(d.shape or ())]
+
+
+def check_links(path: str, file: Any, internal: str, *, follow_links: bool) -> None:
+    """Refuse a name in an HDF5 file that leads into another file, by a link somewhere on its way.
+
+    Raises
+    ------
+    ImageError
+        With the link and where it leads.
+    """
+    _follow(path, file, internal, _MAXIMUM_LINKS, follow_links=follow_links)
+
+
+def _follow(path: str, start: Any, name: str, most: int, *, follow_links: bool) -> Any:
+    """The member of a group, link by link; None where there is none."""
+    here = start.file if name.startswith("/") else start
+    for part in filter(None, name.split("/")):
+        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
+            _check_elsewhere(
+                f"{path}{here.name.rstrip('/')}/{part}", path, link.filename, follow_links=follow_links
+            )
+        if isinstance(link, h5py.SoftLink):
+            here = _follow(path, here, link.path, most - 1, follow_links=follow_links) if most else None
+        elif link is not None:
+            here = here.get(part)
+        else:
+            return None
+    return here
+
+
+def check_storage(path: str, dataset: Any, *, follow_links: bool) -> None:
+    """Refuse a dataset whose values lie in other files: external storage, virtual datasets.
+
+    Raises
+    ------
+    ImageError
+        With the dataset and where its values are.
+    """
+    told = f"{path}{dataset.name}"
+    for name, *_ in dataset.external or ():
+        _check_elsewhere(told, path, os.fsdecode(name), follow_links=follow_links)
+    if dataset.is_virtual:
+        for source in dataset.virtual_sources():
+            if source.file_name == ".":
+                check_links(path, dataset.file, source.dset_name, follow_links=follow_links)
+            else:
+                _check_elsewhere(told, path, source.file_name, follow_links=follow_links)
+
+
+def _check_elsewhere(told: str, path: str, other: str, *, follow_links: bool) -> None:
+    if not follow_links:
+        message = f"{told}: lies in another file, {other}: name that one, or give --follow_links"
+        raise ImageError(message)
+    there = os.path.join(os.path.dirname(path), other)
+    if os.path.exists(there):
+        check_kind(there)
 
 
 @contextmanager

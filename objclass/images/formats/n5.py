@@ -4,9 +4,7 @@ https://github.com/saalfeldlab/n5#file-system-specification. N5 counts axes from
 everything here is turned round, so that the last axis is the fastest. Pixels are big-endian.
 """
 
-import bz2
 import json
-import lzma
 import os
 import shutil
 import struct
@@ -24,8 +22,10 @@ from objclass.errors import ImageError, OutputError
 from objclass.images.attributes import attributes, stated_axes, stated_drange, tagged_size, write_json
 from objclass.images.chunked.cache import CachedChunks
 from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated, overlap
+from objclass.images.chunked.unpack import unpacked
 from objclass.images.paths import listed, pick
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
+from objclass.images.trust import check_chunk, check_inside, check_kind
 from objclass.images.writer import OutputImage
 
 _ATTRIBUTES = "attributes.json"
@@ -39,27 +39,8 @@ _DENSE = 0
 """Mode of blocks of pixels; others hold lists or objects."""
 
 
-def _unzstd(packed: bytes, size: int) -> bytes | bytearray:
-    import imagecodecs
-
-    return imagecodecs.zstd_decode(packed, out=size)
-
-
-def _unblosc(packed: bytes, size: int) -> bytes | bytearray:
-    import imagecodecs
-
-    return imagecodecs.blosc_decode(packed, out=size)
-
-
-_UNPACK: dict[str, Callable[[bytes, int], bytes | bytearray]] = {
-    "raw": lambda packed, _: packed,
-    "gzip": lambda packed, size: zlib.decompress(packed, 47, size),  # 47: gzip or zlib, whichever it is
-    "bzip2": lambda packed, _: bz2.decompress(packed),
-    "xz": lambda packed, _: lzma.decompress(packed),
-    "zstd": _unzstd,
-    "blosc": _unblosc,
-}
-"""Type of compression -> what unpacks so many bytes."""
+_PACKINGS = ("raw", "gzip", "bzip2", "xz", "zstd", "blosc")
+"""Types of compression that are read."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +52,8 @@ class N5Store:
     dtype: np.dtype[Any]
     blocks: tuple[int, ...]
     packing: str
+    within: str | None
+    """The folder that its files must not lead out of; None: they may."""
     context: Context
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
@@ -84,6 +67,7 @@ class N5Store:
             source, target = overlap(place, region)
             path = os.path.join(self.folder, *map(str, index[::-1]))
             if os.path.exists(path):
+                _check_file(path, self.within)
                 pixels[target] = self._block(path, place)[source]
 
         for _ in self.context.ordered(fill, grid.touched(region)):
@@ -95,12 +79,14 @@ class N5Store:
             content = file.read()
         mode, ndim = struct.unpack_from(">HH", content)
         shape = struct.unpack_from(f">{ndim}I", content, 4)[::-1]
-        fits = ndim == len(place) and all(n >= p.stop - p.start for n, p in zip(shape, place, strict=True))
+        fits = ndim == len(place) and all(
+            p.stop - p.start <= n <= side for n, p, side in zip(shape, place, self.blocks, strict=True)
+        )
         if mode != _DENSE or not fits:
             message = f"{path}: is no block of pixels, or one of another size: is it damaged?"
             raise ImageError(message)
-        unpacked = _UNPACK[self.packing](content[4 + 4 * ndim :], prod(shape) * self.dtype.itemsize)
-        return np.frombuffer(unpacked, self.dtype.newbyteorder(">"), prod(shape)).reshape(shape)
+        pixels = unpacked(self.packing, content[4 + 4 * ndim :], prod(shape) * self.dtype.itemsize)
+        return np.frombuffer(pixels, self.dtype.newbyteorder(">"), prod(shape)).reshape(shape)
 
 
 def open_n5(path: str, internal: str, context: Context) -> Source:
@@ -109,22 +95,27 @@ def open_n5(path: str, internal: str, context: Context) -> Source:
     Raises
     ------
     ImageError
-        If there is no such dataset, or several and none was named, or it is packed in another way.
+        If there is no such dataset, or several and none was named, or it is packed in another way, or its
+        files lead elsewhere.
     """
-    name = internal or pick(path, arrays_in(path), noun="dataset")
+    within = None if context.follow_links else path
+    name = internal or pick(path, _names(path, within), noun="dataset")
     folder = os.path.join(path, name)
-    found = _read_json(folder)
+    check_inside(folder, path, follow_links=context.follow_links)
+    found = _read_json(folder, within)
     if not _is_dataset(found):
-        held = listed([other for other, _ in _datasets(path)])
+        held = listed([other for other, _ in _datasets(path, within)])
         message = f"{path}: there is no dataset '{name}', expected one of {held}"
         raise ImageError(message)
     packing = str(found["compression"]["type"])
-    if packing not in _UNPACK:
-        message = f"{folder}: is packed with '{packing}', expected one of {', '.join(_UNPACK)}"
+    if packing not in _PACKINGS:
+        message = f"{folder}: is packed with '{packing}', expected one of {', '.join(_PACKINGS)}"
         raise ImageError(message)
     shape, blocks = _shape(found), tuple(int(n) for n in found["blockSize"][::-1])
     axes, axes_from = stated_axes(found, shape)
-    stored = N5Store(folder, shape, np.dtype(str(found["dataType"])), blocks, packing, context)
+    dtype = np.dtype(str(found["dataType"]))
+    check_chunk(folder, blocks, dtype)
+    stored = N5Store(folder, shape, dtype, blocks, packing, within, context)
     size = tagged_size(found, axes) or _pixel_size(found, axes)
     told = f"{path}/{name}".rstrip("/")
     return Source(told, CachedChunks(stored, blocks, context), axes, axes_from, stated_drange(found), size)
@@ -132,12 +123,16 @@ def open_n5(path: str, internal: str, context: Context) -> Source:
 
 def arrays_in(path: str) -> list[str]:
     """Names of the datasets of 2 to 5 dimensions, sorted."""
-    return [name for name, found in _datasets(path) if is_image_shape(_shape(found))]
+    return _names(path, path)
 
 
-def _datasets(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _names(path: str, within: str | None) -> list[str]:
+    return [name for name, found in _datasets(path, within) if is_image_shape(_shape(found))]
+
+
+def _datasets(path: str, within: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
     for folder, subfolders, _ in os.walk(path):
-        found = _read_json(folder)
+        found = _read_json(folder, within)
         if _is_dataset(found):
             subfolders.clear()  # blocks
             name = os.path.relpath(folder, path).replace(os.sep, "/")
@@ -145,8 +140,16 @@ def _datasets(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         subfolders.sort()
 
 
-def _read_json(folder: str) -> dict[str, Any]:
+def _check_file(path: str, within: str | None) -> None:
+    """Refuse what is no file, or leads elsewhere."""
+    check_kind(path)
+    if within is not None:
+        check_inside(path, within, follow_links=False)
+
+
+def _read_json(folder: str, within: str | None = None) -> dict[str, Any]:
     try:
+        _check_file(os.path.join(folder, _ATTRIBUTES), within)
         with open(os.path.join(folder, _ATTRIBUTES), encoding="utf-8") as file:
             return dict(json.load(file))
     except FileNotFoundError:  # groups need none

@@ -15,6 +15,7 @@ from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats.plain import PlainFile, PlainStore
 from objclass.images.paths import pick
 from objclass.images.source import Source, axes_by_shape
+from objclass.images.trust import check_claim, check_members
 from objclass.images.writer import OutputImage
 
 
@@ -59,8 +60,10 @@ def arrays_in(path: str) -> list[str]:
 def _open_npz(path: str, internal: str, context: Context) -> Source:
     name = pick(path, arrays_in(path), internal)
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        check_members(path, archive)
         shape, order, dtype = _header(f"{path}/{name}", file)
         entry, header = archive.getinfo(f"{name}.npy"), file.tell()
+    check_claim(path, shape, dtype)
     if entry.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
         offset = _content_offset(path, entry) + header
         _refuse_short(path, shape, dtype, entry.file_size - header)

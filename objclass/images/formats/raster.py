@@ -9,14 +9,13 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray
@@ -25,6 +24,7 @@ from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats import netpbm, viff
 from objclass.images.formats.plane import EncodedWriter
 from objclass.images.source import Source
+from objclass.images.trust import check_claim
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -77,6 +77,7 @@ def open_raster(path: str, internal: str, context: Context) -> Source:
     """
     del internal  # such files hold one array
     shape, dtype = _header(path)
+    check_claim(path, shape, dtype)
     axes = "yxc" if len(shape) == len("yxc") else "zyxc"
     stored = WholeImage(path, "", shape, dtype, _decoded, context)
     if _begins_with(path, _EXR):
@@ -169,18 +170,27 @@ def _opened_exr(path: str, **options: bool) -> Any:
 
 @contextmanager
 def _opened(path: str) -> Iterator[Pillow.Image]:
-    largest = Pillow.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as a damaged comment beside sound pixels
-        Pillow.MAX_IMAGE_PIXELS = None  # slides are larger than what Pillow takes for an attack
-        try:
-            with Pillow.open(path, formats=_PILLOWS) as image:
-                yield image
-        except UnidentifiedImageError as error:
-            message = f"{path}: is not an image, or a damaged one"
-            raise ImageError(message) from error
-        finally:
-            Pillow.MAX_IMAGE_PIXELS = largest
+        with open(path, "rb") as file, _identified(path, file) as image:
+            yield image
+
+
+def _identified(path: str, file: BinaryIO) -> Pillow.Image:
+    """What `Pillow.open` returns, but for its limit of pixels: slides are larger than it allows.
+
+    That limit is of the whole process; `check_claim` is ours.
+    """
+    Pillow.init()
+    start = file.read(16)
+    for make, accept in (Pillow.OPEN[name] for name in _PILLOWS if name in Pillow.OPEN):
+        accepted = accept(start) if accept else True
+        if accepted and not isinstance(accepted, str):
+            file.seek(0)
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return make(file, path)
+    message = f"{path}: is not an image, or a damaged one"
+    raise ImageError(message)
 
 
 def _mode(image: Pillow.Image) -> str:

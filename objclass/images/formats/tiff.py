@@ -8,7 +8,7 @@ import logging
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
@@ -27,6 +27,7 @@ from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats.plain import PlainFile, PlainStore, reserve
 from objclass.images.formats.plane import PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
+from objclass.images.trust import MAXIMUM_PLANES, check_inside, check_kind
 from objclass.images.writer import OutputImage
 
 _JPEG = {6, 7, 33007, 34892}
@@ -52,17 +53,17 @@ def _opened(path: str) -> Iterator[tifffile.TiffFile]:
 
 
 class Keyframe:
-    """tifffile's page that knows how the segments of all pages are cut and decoded.
+    """tifffile's page that knows how the segments of all pages of a file are cut and decoded.
 
-    Another process, to which it is sent, makes its own from the file.
+    Another process, to which it is sent, makes its own from the file: ``index`` is the page's place in it.
     """
 
     def __init__(self, path: str, page: Any) -> None:
-        # the decoder is made on first access: here, where the file is open
+        # the decoder is made on first access: here, where the file was just read
         self.path, self.page, self.decode = path, page, page.decode
 
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return _keyframe_of, (self.path,)
+    def __reduce__(self) -> tuple[Any, tuple[str, Any]]:
+        return _keyframe_of, (self.path, self.page.index)
 
     @property
     def segment_shape(self) -> tuple[int, int, int]:
@@ -72,9 +73,9 @@ class Keyframe:
         return 1, self.page.rowsperstrip, self.page.imagewidth
 
 
-def _keyframe_of(path: str) -> Keyframe:
+def _keyframe_of(path: str, index: Any) -> Keyframe:
     with _opened(path) as file:
-        return Keyframe(path, file.series[0].keyframe)
+        return Keyframe(path, file.pages.get(index))
 
 
 @dataclass(frozen=True)
@@ -192,15 +193,18 @@ def open_tiff(path: str, internal: str, context: Context) -> Source:
     Raises
     ------
     ImageError
-        If it is no TIFF file, a truncated one, or holds several images.
+        If it is no TIFF file, a truncated one, claims what cannot be, leads to other files elsewhere, or holds
+        several images.
     """
     del internal  # axes tell its pages apart, not names
     with _opened(path) as file:
+        _check_chain(path, file)
+        if file.is_ome:
+            _check_ome(path, file, follow_links=context.follow_links)
         if len(file.series) != 1:
             held = "; ".join(f"{s.name} {s.shape} {s.dtype}".strip() for s in file.series[:8])
             message = f"{path}: holds {len(file.series)} images, expected one: {held}"
             raise ImageError(message)
-        _refuse_broken_chain(path, file)
         series = file.series[0]
         axes, axes_from = _axes(series)
         store = _store(path, file, series, context)
@@ -219,14 +223,20 @@ def _store(path: str, file: Any, series: Any, context: Context) -> Stored:
     if ahead is None or series.transform is not None or page.dtype != dtype:
         return WholeImage(path, "", shape, dtype, _whole, context)
     if series.dataoffset is not None and not series.is_multifile:
-        return _plain(path, file, series.dataoffset, shape, dtype)
-    keyframe, letters = Keyframe(path, page), series.axes[ahead:]
+        return _plain(_path_of(page, path, file), page.parent, series.dataoffset, shape, dtype)
     frames = [_refuse_missing(path, n, series[n]) for n in range(len(series))]
-    pages = tuple(_page(frame, keyframe, letters, shape[ahead:], dtype) for frame in frames)
+    keyframes = {id(frame.keyframe): frame.keyframe for frame in frames}
+    decoders = {key: Keyframe(_path_of(own, path, file), own) for key, own in keyframes.items()}
+    _refuse_unlike(path, page, keyframes.values())
+    letters = series.axes[ahead:]
+    pages = tuple(
+        _page(frame, decoders[id(frame.keyframe)], letters, shape[ahead:], dtype) for frame in frames
+    )
     stored = PagedStore(pages, shape, dtype) if ahead else pages[0]
     if page.is_final or page.compression == 1:  # nothing to unpack
         return stored
-    chunks = {"Y": keyframe.segment_shape[1], "X": keyframe.segment_shape[2]}
+    _, height, width = decoders[id(page)].segment_shape
+    chunks = {"Y": height, "X": width}
     if page.shaped[0] > 1:  # each sample has segments of its own
         chunks["S"] = 1
     sides = (chunks.get(axis, n) for axis, n in zip(letters, shape[ahead:], strict=True))
@@ -250,9 +260,24 @@ def _refuse_missing(path: str, number: int, frame: Any) -> Any:
     return frame
 
 
+def _path_of(frame: Any, path: str, file: Any) -> str:
+    """Where a page lies: in the file that was opened, or in another one of its set."""
+    return path if frame.parent is file else str(frame.parent.filehandle.path)
+
+
+def _refuse_unlike(path: str, first: Any, keyframes: Iterable[Any]) -> None:
+    """Refuse a set whose files differ in what they hold: only how they pack it is their own affair."""
+    for page in keyframes:
+        if (page.shaped, page.dtype, page.axes) != (first.shaped, first.dtype, first.axes):
+            message = (
+                f"{path}: its planes differ: {first.shape} {first.dtype} and {page.shape} {page.dtype} in "
+                f"{page.parent.filename}, expected one shape and dtype"
+            )
+            raise ImageError(message)
+
+
 def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stored:
-    page, file = keyframe.page, frame.parent
-    path = keyframe.path if file is page.parent else str(file.filehandle.path)  # of another file of the set
+    page, file, path = keyframe.page, frame.parent, keyframe.path
     if page.is_final:
         return _plain(path, file, frame.dataoffsets[0], shape, dtype)
     offsets = np.asarray(frame.dataoffsets, np.int64)
@@ -279,18 +304,70 @@ def _refuse_truncated(path: str, needed: int, size: int) -> None:
         raise ImageError(message)
 
 
-def _refuse_broken_chain(path: str, file: Any) -> None:
-    """Refuse a file whose last page points beyond its end: tifffile would just stop there."""
-    tiff, handle, last = file.tiff, file.filehandle, file.pages[-1]
-    if not last.offset:  # a page that tifffile made up
+def _check_chain(path: str, file: Any) -> None:
+    """Walk the directories of a file once, before tifffile does.
+
+    It would go round in a circle, or read a few bytes as directory upon directory; and where one points
+    beyond the end of the file, it would just stop.
+    """
+    tiff, handle = file.tiff, file.filehandle
+    offset, seen, total = int(file.pages.first.offset), set[int](), 0
+    while offset:
+        _refuse_truncated(path, offset + tiff.tagnosize, handle.size)
+        handle.seek(offset)
+        (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+        length = tiff.tagnosize + tags * tiff.tagsize
+        _refuse_truncated(path, offset + length, handle.size)
+        total += length
+        if offset in seen or total > handle.size:
+            message = f"{path}: its directories overlap or go round in a circle: is it damaged?"
+            raise ImageError(message)
+        seen.add(offset)
+        handle.seek(tags * tiff.tagsize, os.SEEK_CUR)
+        pointer = handle.read(tiff.offsetsize)
+        whole = len(pointer) == tiff.offsetsize
+        offset = int(struct.unpack(tiff.offsetformat, pointer)[0]) if whole else 0
+
+
+def _check_ome(path: str, file: Any, *, follow_links: bool) -> None:
+    """Look at what OME-XML claims, before tifffile makes room for it, and at the other files that it names."""
+    try:
+        root = ET.fromstring(file.ome_metadata or "<OME/>")  # noqa: S314  expat bounds what entities become
+    except ET.ParseError:  # tifffile does without it
         return
-    handle.seek(last.offset)
-    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-    handle.seek(tags * tiff.tagsize, 1)
-    pointer = handle.read(tiff.offsetsize)
-    if len(pointer) == tiff.offsetsize:
-        (following,) = struct.unpack(tiff.offsetformat, pointer)
-        _refuse_truncated(path, following, handle.size)
+    _check_planes(path, file, root)
+    folder = os.path.dirname(os.path.abspath(path))
+    names = {element.get("FileName", "") for element in root.iter() if element.tag.endswith("}UUID")}
+    for name in sorted(names - {"", os.path.basename(path)}):
+        other = os.path.join(folder, name)
+        if not os.path.exists(other):  # found out where its planes are wanted
+            continue
+        check_inside(other, folder, follow_links=follow_links)
+        check_kind(other)
+        with suppress(tifffile.TiffFileError), tifffile.TiffFile(other) as companion:
+            _check_chain(other, companion)
+
+
+def _check_planes(path: str, file: Any, root: ET.Element) -> None:
+    stretches = [
+        (float(along.get("End", 0)) - float(along.get("Start", 0))) / float(along.get("Step", 1))
+        for along in root.iter()
+        if "Along" in along.tag and along.get("Start")
+    ]
+    claims = [
+        sum(int(data.get("PlaneCount", data.get("NumPlanes", 0))) or len(file.pages) for data in pixels)
+        for pixels in root.iter()
+        if pixels.tag.endswith("}Pixels")
+    ]
+    sizes = [
+        prod(int(pixels.get(f"Size{axis}", 1)) for axis in "XYZCT") // max(file.pages.first.size, 1)
+        for pixels in root.iter()
+        if pixels.tag.endswith("}Pixels")
+    ]
+    most = max([*stretches, *claims, *sizes], default=0)
+    if not most <= MAXIMUM_PLANES:
+        message = f"{path}: claims {most:.0f} planes, expected at most {MAXIMUM_PLANES}: is it damaged?"
+        raise ImageError(message)
 
 
 def _pixel_size(file: Any, axes: str) -> PixelSize | None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from objclass.compute.context import Context
 from objclass.core import AXES, AnyArray, PixelSize
 from objclass.errors import ImageError
 from objclass.images.chunked.cache import CachedChunks
-from objclass.images.paths import is_zarr, listed, pick
+from objclass.images.paths import MARKS, is_zarr, listed, pick
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
+from objclass.images.trust import check_chunk, check_inside, check_kind, check_members
 
 _KINDS = {"time": "t", "channel": "c"}
 """Types of axes whose name may be anything."""
@@ -37,11 +39,14 @@ class ZarrStore:
     internal: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    follow_links: bool = False
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the chunks that it touches are read."""
-        with _opened(self.path) as store:
-            return np.asarray(_node(store, self.path, self.internal)[region])
+        from objclass.images.formats.zarr_codecs import limited
+
+        with _opened(self.path, follow_links=self.follow_links) as store:
+            return np.asarray(limited(_node(store, self.path, self.internal))[region])
 
 
 @dataclass(frozen=True)
@@ -78,20 +83,22 @@ def open_zarr(path: str, internal: str, context: Context) -> Source:
     Raises
     ------
     ImageError
-        If it is no store, or there is no such array, or several and none was named.
+        If it is no store, or there is no such array, or several and none was named, or its files lead
+        elsewhere.
     """
     root, inside = _root(path, internal)
-    with _opened(root) as store:
+    with _opened(root, follow_links=context.follow_links) as store:
         found = _find(store, root, inside)
         array = _node(store, root, found)
         shape, dtype = tuple(array.shape), np.dtype(array.dtype)
         scale = _scale(store, root, found)
         axes, axes_from = _axes(array, scale)
         chunks = tuple(array.chunks)
+        check_chunk("/".join(part for part in (root, found) if part), array.shards or chunks, dtype)
     size = _pixel_size(scale)
     picked = found.removeprefix(inside).strip("/")
     name = "/".join(part for part in (root, found) if part)
-    stored = CachedChunks(ZarrStore(root, found, shape, dtype), chunks, context)
+    stored = CachedChunks(ZarrStore(root, found, shape, dtype, context.follow_links), chunks, context)
     return Source(name, stored, axes, axes_from, None, size, picked)
 
 
@@ -117,11 +124,17 @@ def _root(path: str, internal: str) -> tuple[str, str]:
 
 @cache
 def _folder() -> Any:
-    """zarr's store of files, but for files without content: it takes empty shards for absent ones."""
+    """zarr's store of files, but for links out of it, pipes, and files without content.
+
+    It takes empty shards for absent ones.
+    """
     from zarr.storage import LocalStore
 
     class Folder(LocalStore):
+        follow_links = False
+
         async def get(self, key: str, *args: Any, **options: Any) -> Any:
+            _check_key(str(self.root), key, follow_links=self.follow_links)
             content = await super().get(key, *args, **options)
             if content is not None and len(content) == 0:
                 message = f"{key} is empty"
@@ -131,15 +144,35 @@ def _folder() -> Any:
     return Folder
 
 
+def _check_key(root: str, key: str, *, follow_links: bool) -> None:
+    """Refuse what is no file, or leads out of the store, or is a group that is a link to another group.
+
+    A store that holds itself would never end.
+    """
+    file = os.path.join(root, key)
+    if not os.path.exists(file):
+        return
+    check_kind(file)
+    check_inside(file, root, follow_links=follow_links)
+    is_group = os.path.basename(key) in MARKS
+    if is_group and os.path.realpath(file) != os.path.join(os.path.realpath(root), *key.split("/")):
+        message = f"{os.path.dirname(file)}: is a link within its store: name {os.path.realpath(file)}"
+        raise ImageError(message)
+
+
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _opened(path: str, *, follow_links: bool = False) -> Iterator[Any]:
     from zarr.storage import ZipStore
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as files beside the arrays that are none of its business
         if os.path.isdir(path):
-            yield _folder()(path, read_only=True)
+            store = _folder()(path, read_only=True)
+            store.follow_links = follow_links
+            yield store
             return
+        with ZipFile(path) as archive:
+            check_members(path, archive)
         with ZipStore(path, mode="r") as store:
             yield store
 
