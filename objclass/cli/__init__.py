@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+from unicodedata import category
 
 from argparse_dataclass import ArgumentParser
 
@@ -90,7 +91,40 @@ def normalise(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-class _OneLine(logging.Formatter):
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""They turn the direction of writing, and so can show one text as another."""
+
+
+def printable(text: str) -> str:
+    r"""Text of a file as it may reach a terminal: what would steer it is spelt out.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[31m\nµ"))
+    a\u001b[31m\u000aµ
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        f"\\u{ord(letter):04x}" if letter in _TURNS or category(letter) in _STEERING else letter
+        for letter in text
+    )
+
+
+_STEERING = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Unicode's categories of control characters, halves of letters, ends of lines and paragraphs."""
+
+
+class _Printable(logging.Formatter):
+    """Messages on one line each, whatever text they bear."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        """The message without what follows it, such as a traceback."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+class _OneLine(_Printable):
     """``objclass: warning: …`` for warnings and errors, plain lines below."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -116,7 +150,7 @@ def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None 
         except OSError as fault:
             message = f"--logfile {logfile}: {fault.strerror}"
             raise UsageError(message) from None
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        file.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(file)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Optional
 
-from objclass.cli import Parser, set_up_log
+from objclass.cli import Parser, printable, set_up_log
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
 from objclass.errors import Stop, UsageError
 from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings, default_of, knob
@@ -118,7 +118,7 @@ def _with_progress(request: Any, lanes: int, stop: Stop) -> int:
     with logging_redirect_tqdm([log]), tqdm(total=lanes, unit="lane", leave=False) as bar:
 
         def update(name: str, share: float) -> None:
-            bar.set_description(name, refresh=False)
+            bar.set_description(printable(name), refresh=False)
             bar.update(share - done.get(name, 0.0))
             done[name] = share
 

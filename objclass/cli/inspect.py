@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from objclass.cli import Parser
+from objclass.cli import Parser, printable
 from objclass.errors import ObjclassError, Stop, UsageError
 from objclass.settings import knob
 
@@ -34,9 +34,10 @@ def main(arguments: Sequence[str], _: Stop) -> int:
     told = inspect_project(options.project)
     told["runnable"], told["why_not"] = _runnable(options.project)
     if options.json:
-        sys.stdout.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        lines = json.dumps(told, indent=1, ensure_ascii=False).split("\n")
     else:
-        sys.stdout.write("\n".join(_lines(told)) + "\n")
+        lines = list(_lines(told))
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     return 0
 
 

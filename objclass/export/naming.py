@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -182,6 +183,10 @@ def path_fields(lane: Lane, export: Export) -> dict[str, Any]:
     return fields
 
 
+MAXIMUM_WIDTH = 255
+"""Of what stands for a placeholder: no file has a longer name."""
+
+
 class _KnownFields(string.Formatter):
     """Fills in the placeholders it knows, leaves the others as they are."""
 
@@ -189,6 +194,12 @@ class _KnownFields(string.Formatter):
         if name not in kwargs:
             return _Literal(name), name
         return kwargs[name], name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if any(int(number) > MAXIMUM_WIDTH for number in re.findall(r"[0-9]+", format_spec)):
+            message = f"the format ':{format_spec}' is wider than {MAXIMUM_WIDTH} characters"
+            raise ValueError(message)
+        return str(super().format_field(value, format_spec))
 
 
 class _Literal(str):

@@ -71,3 +71,26 @@ def test_names_that_are_no_text(samples, capsys):
         file["Input Data/infos/lane0000"][b"\xff\xfe"] = file["Input Data/infos/lane0000/Raw Data"]
     assert json.loads(told(capsys, samples / "cells.ilp", "--json"))["lanes"]
     told(capsys, samples / "cells.ilp")
+
+
+def test_text_that_would_steer_a_terminal(samples, capsys):
+    """As names of classes, in the list, as JSON, and in messages."""
+    name = "\x1b]0;owned\x07\x9b31m\u202eli\nobjclass: error: µ"
+    path = samples / "cells.ilp"
+    with h5py.File(path, "a") as file:
+        del file["ObjectClassification/LabelNames"]
+        file["ObjectClassification/LabelNames"] = np.array([name.encode(), b"b"], object)
+    text = told(capsys, path)
+    assert "\\u001b]0;owned\\u0007\\u009b31m\\u202eli\\u000aobjclass: error: µ" in text
+    plain = told(capsys, path, "--json")
+    assert json.loads(plain)["classes"][0]["name"] == name
+    for letter in "\x1b\x07\x9b\u202e":
+        assert letter not in text
+        assert letter not in plain
+    assert (
+        main(["--headless", "--project", str(path), "--raw_data", f"a{name}.h5", "--segmentation_image", "s"])
+        == 2
+    )
+    refusal = capsys.readouterr().err
+    assert "\x1b" not in refusal
+    assert refusal.count("\n") == 1

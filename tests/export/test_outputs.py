@@ -306,3 +306,9 @@ def test_what_does_not_fit_is_counted(pixels, dtype, ranges, count):
     export = Export("Object Identities", image, (slice(0, 1),) * len(AXES), *(ranges or (None, None)))
     export._convert(pixels)
     assert sum(export.misfits) == count
+
+
+@pytest.mark.parametrize("template", ["{x_start:0999999999}", "{nickname:>1000000}", "{x_start:.99999999f}"])
+def test_widths_of_placeholders_are_bounded(template):
+    with pytest.raises(UsageError, match="wider than 255 characters"):
+        expand(template, {"nickname": "a", "x_start": 7})
