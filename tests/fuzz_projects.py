@@ -16,23 +16,14 @@ import os
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
-import argparse
-import gc
 import json
 import pickle
 import pickletools
 import re
-import resource
 import shutil
-import signal
 import sys
-import tempfile
-import time
-import traceback
-import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 from random import Random
@@ -51,8 +42,8 @@ from objclass.project.ilp_inspect import inspect_project
 from objclass.project.ilp_values import WORKFLOW_CLASSES
 from objclass.project.model import WORKFLOWS
 from objclass.project.open import open_project
+from tests.trials import Subject, attempt, check_one_line, damage_bytes, options_of, run
 
-MEGABYTE = 1 << 20
 WIDEST = 100_000
 """Rows of more columns are not predicted: `Project.check_columns` refuses their images."""
 
@@ -462,68 +453,7 @@ def odd_member(file: h5py.File, rng: Random) -> str:
 KNOWN = [topology, topology, counts, hostile_forest, pickles, pickles, stated, stated, odd_member]
 
 
-# ---------------------------------------------------------------------- bytes
-
-
-def stretch(data: bytearray, rng: Random, most: int = 4096) -> slice:
-    start = rng.randrange(len(data)) if rng.random() < 0.6 else rng.randrange(min(len(data), 4096))
-    return slice(start, min(len(data), start + rng.randrange(1, rng.choice([2, 9, 64, most]))))
-
-
-def flip(data: bytearray, rng: Random) -> str:
-    count = rng.choice([1, 1, 3, 30, 1000])
-    near = rng.random() < 0.5
-    for _ in range(count):
-        data[rng.randrange(min(len(data), 8192) if near else len(data))] ^= 1 << rng.randrange(8)
-    return f"flip {count} bits{' near the start' if near else ''}"
-
-
-def overwrite(data: bytearray, rng: Random) -> str:
-    where = stretch(data, rng)
-    size = where.stop - where.start
-    data[where] = rng.choice([bytes(size), b"\xff" * size, rng.randbytes(size)])
-    return f"overwrite {where.start}–{where.stop}"
-
-
-def number(data: bytearray, rng: Random) -> str:
-    """A word of an address, a size, a count."""
-    width = rng.choice([1, 2, 4, 8])
-    place = rng.randrange(max(len(data) - 8, 1)) & ~(width - 1)
-    marks = [m.start() for m in re.finditer(rb"TREE|SNOD|HEAP|GCOL|OHDR|OCHK|FRHP|BTHD|FSHD", bytes(data))]
-    if marks and rng.random() < 0.6:
-        place = rng.choice(marks) + rng.randrange(64)
-    value = rng.choice(
-        [0, 1, 7, 255, 65535, 2**31 - 1, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1, place, len(data)]
-    )
-    data[place : place + width] = (value % (1 << 8 * width)).to_bytes(width, "little")
-    return f"{width} bytes at {place} = {value}"
-
-
-def truncate(data: bytearray, rng: Random) -> str:
-    size = rng.choice([rng.randrange(len(data)), len(data) - rng.randrange(1, 2000), rng.randrange(200)])
-    del data[max(size, 0) :]
-    return f"truncate to {size}"
-
-
-def repeat(data: bytearray, rng: Random) -> str:
-    source, at = stretch(data, rng, 100_000), rng.randrange(len(data))
-    if rng.random() < 0.5:
-        data[at:at] = data[source]
-        return f"insert {source.start}–{source.stop} at {at}"
-    data[at : at + source.stop - source.start] = data[source]
-    return f"copy {source.start}–{source.stop} to {at}"
-
-
-def cut(data: bytearray, rng: Random) -> str:
-    where = stretch(data, rng)
-    del data[where]
-    return f"cut {where.start}–{where.stop}"
-
-
-BYTES = [flip, overwrite, number, number, truncate, repeat, cut]
-
-
-# ---------------------------------------------------------------------- a trial
+# ---------------------------------------------------------------------- a project
 
 _paths: dict[str, dict[str, list[str]]] = {}
 
@@ -554,35 +484,25 @@ def pick(project: str, rng: Random) -> str:
     return rng.choice(by_pattern[rng.choice(looked_at if rng.random() < 0.9 else list(by_pattern))])
 
 
-def damage(project: str, path: Path, rng: Random) -> tuple[str, list[str]]:
-    """Write a damaged copy; answers the kind of damage, and all of it."""
+def damage(project: str, folder: Path, rng: Random) -> tuple[str, str, list[str]]:
+    """Write a damaged copy; returns its path, the kind of damage, and all of it."""
+    path = folder / "damaged.ilp"
     shutil.copyfile(project, path)
     path.chmod(0o600)
     if rng.random() < 0.35:
-        data = bytearray(path.read_bytes())
-        ways: list[Callable[..., str]] = [rng.choice(BYTES) for _ in range(rng.choice([1, 1, 1, 2, 4]))]
-        done = [way(data, rng) for way in ways if len(data) > 16]
-        path.write_bytes(data)
-    else:
-        ways = [
-            rng.choice(GENERAL if rng.random() < 0.6 else KNOWN) for _ in range(rng.choice([1, 1, 1, 2, 4]))
-        ]
-        done = []
-        with h5py.File(path, "r+") as file:
-            for way in ways:
-                try:
-                    done.append(way(file, rng, pick(project, rng)) if way in GENERAL else way(file, rng))
-                except (
-                    KeyError,
-                    ValueError,
-                    TypeError,
-                    RuntimeError,
-                    OSError,
-                    AttributeError,
-                    IndexError,
-                ) as fault:
-                    done.append(f"{way.__name__} was not possible ({type(fault).__name__})")
-    return ways[0].__name__ if len(ways) == 1 else "several", done
+        return str(path), *damage_bytes(path, rng)
+    ways = [rng.choice(GENERAL if rng.random() < 0.6 else KNOWN) for _ in range(rng.choice([1, 1, 1, 2, 4]))]
+    with h5py.File(path, "r+") as file:
+        done = [apply(way, file, rng, project) for way in ways]
+    return str(path), ways[0].__name__ if len(ways) == 1 else "several", done
+
+
+def apply(way: Callable[..., str], file: h5py.File, rng: Random, like: str) -> str:
+    """Damage the structure of a file somewhere; ``like`` is a sound one of the same members."""
+    try:
+        return way(file, rng, pick(like, rng)) if way in GENERAL else way(file, rng)
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError, AttributeError, IndexError) as fault:
+        return f"{way.__name__} was not possible ({type(fault).__name__})"
 
 
 def use(path: str) -> str:
@@ -605,129 +525,6 @@ def use(path: str) -> str:
     return "opened"
 
 
-class ManyLinesError(Exception):
-    """A message of several lines."""
-
-
-def check_one_line(fault: ObjclassError) -> None:
-    if len(str(fault).splitlines()) != 1:
-        raise ManyLinesError(repr(str(fault))) from fault
-
-
-def attempt(path: str) -> dict[str, Any]:
-    """Outcome of a trial, as told by the child."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        try:
-            outcome, told = use(path), ""
-        except ObjclassError as fault:
-            outcome, told = "refused", str(fault)
-            if len(told.splitlines()) != 1:
-                outcome = "several lines"
-            elif "MemoryError" in told:
-                outcome = "asked for too much memory"
-        except BaseException as fault:  # noqa: BLE001 (that is what is looked for)
-            outcome, told = type(fault).__name__, traceback.format_exc()
-    return {"outcome": outcome, "told": told, "warned": sorted({str(w.message) for w in heard})}
-
-
-ALLOWED = ("opened", "opened, no forest", "refused")
-
-
-@dataclass
-class Result:
-    """What came of a trial."""
-
-    number: int
-    project: str
-    kind: str
-    done: list[str]
-    outcome: str
-    told: str
-    seconds: float
-    megabytes: float
-    warned: list[str] = field(default_factory=list)
-
-
-def in_child(path: str, seconds: float, megabytes: int) -> tuple[dict[str, Any], float, float]:
-    """The outcome, the seconds it took and the most memory that a child held."""
-    reading, writing = os.pipe()
-    began = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_DATA, (used_data() + 4 * megabytes * MEGABYTE,) * 2)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            told = json.dumps(attempt(path)).encode()
-            while told:
-                told = told[os.write(writing, told) :]
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
-    _, status, usage = os.wait4(child, 0)
-    spent, held = time.monotonic() - began, usage.ru_maxrss / 1024
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        outcome = "too long" if name == "SIGALRM" else f"crash by {name}"
-        return {"outcome": outcome, "told": "", "warned": []}, spent, held
-    told = json.loads(answer) if answer else {"outcome": "no answer", "told": "", "warned": []}
-    if held > megabytes:
-        told["outcome"] = "too much memory"
-    return told, spent, held
-
-
-def used_data() -> int:
-    """Bytes that count for RLIMIT_DATA."""
-    return int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-
-
-def trial(projects: list[str], seed: int, number: int, folder: Path, limits: tuple[float, int]) -> Result:
-    rng = Random(f"{seed}:{number}")
-    project = projects[number % len(projects)]
-    path = folder / f"damaged_{number}.ilp"
-    kind, done = damage(project, path, rng)
-    answer, seconds, megabytes = in_child(str(path), *limits)
-    return Result(
-        number, project, kind, done, answer["outcome"], answer["told"], seconds, megabytes, answer["warned"]
-    )
-
-
-# ---------------------------------------------------------------------- the report
-
-
-def finding(result: Result, seed: int) -> str:
-    again = f"python tests/fuzz_projects.py --seed {seed} --only {result.number} {result.project}"
-    told = "\n  ".join(result.told[-3000:].splitlines())
-    return (
-        f"FINDING {result.outcome} ({result.seconds:.2f} s, {result.megabytes:.0f} MB)\n  {again}\n"
-        f"  {'; '.join(result.done)}\n  {told}\n"
-    )
-
-
-def summary(results: list[Result], spent: float) -> str:
-    outcomes = Counter(result.outcome for result in results)
-    columns = [*ALLOWED, *sorted(set(outcomes) - set(ALLOWED))]
-    lines = ["  ".join([f"{'damage':<16}", *columns])]
-    for kind in sorted({result.kind for result in results}):
-        here = Counter(result.outcome for result in results if result.kind == kind)
-        lines.append("  ".join([f"{kind:<16}", *(f"{here[name]:>{len(name)}}" for name in columns)]))
-    lines.append("  ".join([f"{'all':<16}", *(f"{outcomes[name]:>{len(name)}}" for name in columns)]))
-    slowest, largest = max(results, key=lambda r: r.seconds), max(results, key=lambda r: r.megabytes)
-    lines += [
-        f"{len(results)} trials in {spent:.0f} s",
-        f"slowest  {slowest.seconds:.2f} s: {slowest.number}, {'; '.join(slowest.done)[:150]}",
-        f"largest  {largest.megabytes:.0f} MB: {largest.number}, {'; '.join(largest.done)[:150]}",
-    ]
-    warned = Counter(text for result in results for text in result.warned)
-    lines += [f"warned   {count} times: {text[:150]}" for text, count in warned.most_common(10)]
-    return "\n".join(lines) + "\n"
-
-
 def default_projects() -> list[str]:
     shared = Path(os.environ.get("OBJCLASS_SHARED", ROOT.parent / "shared"))
     golden = glob(str(shared / "golden" / "**" / "*.ilp"), recursive=True)
@@ -735,51 +532,14 @@ def default_projects() -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_of(__doc__)
     parser.add_argument("projects", nargs="*", metavar="PROJECT")
-    parser.add_argument("--count", type=int, default=10_000, help="trials")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=10, help="that a trial may take")
-    parser.add_argument("--megabytes", type=int, default=1024, help="that a trial may hold")
-    parser.add_argument("--only", type=int, help="the number of one trial to repeat")
-    parser.add_argument("--keep", help="folder for the files of findings (or of --only)")
     options = parser.parse_args(arguments)
     projects = options.projects or default_projects()
-    warm_up([str(ROOT / "sample_data" / "cells.ilp"), *projects[:1]])
-    numbers = range(options.count) if options.only is None else [options.only]
-    results, began = [], time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        for number in numbers:
-            limits = options.seconds, options.megabytes
-            result = trial(projects, options.seed, number, Path(folder), limits)
-            results.append(result)
-            path = Path(folder) / f"damaged_{number}.ilp"
-            found = result.outcome not in ALLOWED
-            if found or options.only is not None:
-                sys.stdout.write(
-                    finding(result, options.seed).replace("FINDING", "FINDING" if found else "TRIAL")
-                )
-                sys.stdout.flush()
-                if options.keep:
-                    Path(options.keep).mkdir(parents=True, exist_ok=True)
-                    shutil.copy(path, options.keep)
-            path.unlink()
-    sys.stdout.write(summary(results, time.monotonic() - began))
-    return int(any(result.outcome not in ALLOWED for result in results))
-
-
-def warm_up(projects: list[str]) -> None:
-    """Import everything before the first fork."""
-    import logging
-
-    logging.getLogger("objclass").addHandler(logging.NullHandler())
-    logging.getLogger("objclass").propagate = False
-    for project in projects:
-        attempt(project)
-    gc.collect()
-    gc.freeze()
+    for project in [str(ROOT / "sample_data" / "cells.ilp"), *projects[:1]]:
+        attempt(use, project)
+    subject = Subject(projects, damage, use, ("opened", "opened, no forest", "refused"))
+    return run(subject, options, "tests/fuzz_projects.py")
 
 
 if __name__ == "__main__":

@@ -33,10 +33,7 @@ def main(arguments: Sequence[str], _: Stop) -> int:
 
     told = inspect_project(options.project)
     told["runnable"], told["why_not"] = _runnable(options.project)
-    if options.json:
-        lines = json.dumps(told, indent=1, ensure_ascii=False).split("\n")
-    else:
-        lines = list(_lines(told))
+    lines = json.dumps(told, indent=1, ensure_ascii=False).split("\n") if options.json else list(_lines(told))
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     return 0
 
