@@ -41,7 +41,12 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     """
     started = perf_counter()
     np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
-    context = Context(limits_for(request.resources), progress or _quiet, stop or Stop(), follow_links=request.inputs.follow_links)
+    context = Context(
+        limits_for(request.resources),
+        progress or _quiet,
+        stop or Stop(),
+        follow_links=request.inputs.follow_links,
+    )
     project = open_project(request.project) if request.project else None
     if project is not None and (request.retrain or project.forest is None):
         project = retrained(project, context)

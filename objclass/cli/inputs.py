@@ -61,7 +61,13 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
     paths = {name: getattr(options, name) or [] for name in ROLES}
     entries = [entry.strip() for entry in (options.input_axes or "").split(",")]
     axes = tuple(None if entry in ("None", "") else check_axes(entry) for entry in entries)
-    return Inputs(paths, axes if options.input_axes else (), options.stack_along, ignore_training_axes, options.follow_links)
+    return Inputs(
+        paths,
+        axes if options.input_axes else (),
+        options.stack_along,
+        ignore_training_axes,
+        options.follow_links,
+    )
 
 
 def check_thresholds(

@@ -117,7 +117,9 @@ def test_chunks_that_are_links(
     chunk.unlink()
     chunk.symlink_to(outside)
     refused(store, "leads out of", "outside", "--follow_links")
-    assert np.array_equal(open_image(str(store), context=Context(follow_links=True)).read()[0, 0, :, :, 0], PLANE)
+    assert np.array_equal(
+        open_image(str(store), context=Context(follow_links=True)).read()[0, 0, :, :, 0], PLANE
+    )
     chunk.unlink()
     os.mkfifo(chunk)
     refused(store, "is a pipe, expected a file")

@@ -5,6 +5,7 @@ reads only fetch and decode the segments that the region touches.
 """
 
 import logging
+import os
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
