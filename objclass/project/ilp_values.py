@@ -9,7 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from objclass.errors import ProjectError, UsageError
+from objclass.errors import ImageError, ProjectError, UsageError
+from objclass.images.trust import check_readable
 from objclass.project.heaps import check_heaps, check_texts
 
 MAXIMUM_BYTES = 1 << 28
@@ -45,9 +46,13 @@ def opened(path: str) -> Iterator[h5py.File]:
         message = f"project {path}: {what}: expected an ilastik project (.ilp)"
         raise ProjectError(message)
     try:
+        check_readable(path)
         check_heaps(path)
         with h5py.File(path, "r") as file:
+            _refuse_links(file)
             yield file
+    except ImageError as fault:
+        raise ProjectError(str(fault)) from None
     except ProjectError as fault:
         told = " ".join(str(fault).splitlines())
         raise ProjectError(told if path in told else f"{path}: {told}") from None
@@ -60,6 +65,20 @@ def opened(path: str) -> Iterator[h5py.File]:
     except DAMAGE as fault:
         message = f"{path} is damaged: {type(fault).__name__}: {one_line(fault)}"
         raise ProjectError(message) from None
+
+
+def _refuse_links(file: h5py.File) -> None:
+    """Refuse a project with links to other files: what they hold would come back as names and numbers."""
+    links: list[bytes] = []
+
+    def look(name: bytes, info: Any) -> None:
+        if info.type == h5py.h5l.TYPE_EXTERNAL:
+            links.append(name)
+
+    file.id.links.visit(look, info=True)
+    if links:
+        message = f"has a link to another file, {links[0].decode(errors='replace')}: a project is one file"
+        raise ProjectError(message)
 
 
 def one_line(fault: BaseException) -> str:
@@ -83,6 +102,9 @@ def stored_value(dataset: Any, most: int = MAXIMUM_SETTING_BYTES) -> Any:
         raise ProjectError(message)
     if dataset.shape is None:
         message = f"{dataset.name} holds no value"
+        raise ProjectError(message)
+    if dataset.is_virtual or dataset.external:
+        message = f"{dataset.name} lies in another file: a project is one file"
         raise ProjectError(message)
     if (size := stored_bytes(dataset)) > most:
         message = f"{dataset.name} claims {size} bytes"

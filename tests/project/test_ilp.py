@@ -1,6 +1,8 @@
 """The project file: what is read of every age of it, and that what is written is read back."""
 
+import os
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -232,3 +234,39 @@ def test_what_is_not_finite_is_0_for_the_forest(samples):
         np.zeros(1, int), np.ones(1, int), {("x", "y"): np.array([[np.nan, np.inf, -np.inf, 3]])}
     )
     assert one.matrix(table).tolist() == [[0, 0, 0, 3]]
+
+
+def test_projects_lead_nowhere(tmp_path, samples):
+    """Links to other files, values that lie in them, and pointers of Git LFS are refused by name."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text").write_text("secret" * 9)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["names"] = np.array([b"a", b"b"])
+    names = "ObjectClassification/LabelNames"
+
+    def link(file, target):
+        file[names] = h5py.ExternalLink(str(tmp_path / target), "/names")
+
+    def external(file):
+        file.create_dataset(names, 2, "S5", external=[(str(tmp_path / "text"), 0, 10)])
+
+    def virtual(file):
+        layout = h5py.VirtualLayout(2, "S1")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "names", 2)
+        file.create_virtual_dataset(names, layout)
+
+    damages = (lambda f: link(f, "other.h5"), lambda f: link(f, "pipe"), external, virtual)
+    for number, damage in enumerate(damages):
+        path = Path(shutil.copy(samples / "cells.ilp", tmp_path / f"{number}.ilp"))
+        with h5py.File(path, "a") as file:
+            del file[names]
+            damage(file)
+        with pytest.raises(ProjectError, match=r"LabelNames.*a project is one file") as refusal:
+            open_project(str(path))
+        assert "\n" not in str(refusal.value)
+    pointer = tmp_path / "lfs.ilp"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ProjectError, match=r"lfs\.ilp: is a Git LFS pointer.*git lfs pull"):
+        open_project(str(pointer))
+    with pytest.raises(ProjectError, match="expected an ilastik project"):
+        open_project(str(tmp_path / "pipe"))
