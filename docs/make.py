@@ -15,9 +15,9 @@ import tifffile
 
 from objclass import registry
 from objclass.cli import main
-from objclass.cli.features import feature_rows
 from objclass.cli.headless import HeadlessOptions
 from objclass.cli.train import TrainOptions
+from objclass.features.contract import feature_rows
 from objclass.project.open import open_project
 from objclass.settings import help_of
 

@@ -9,31 +9,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from objclass.api import Result, measure, predict
+    from objclass.api import Result, learn, list_features, measure, open_image, open_project, predict
     from objclass.core import PixelSize
     from objclass.errors import ObjclassError
+    from objclass.images.lazy import LazyImage
     from objclass.project.model import Project
-    from objclass.project.open import open_project
+    from objclass.training.classifier import Classifier
 
-_NAMES = {
+_ROOMS = {
+    "Classifier": "objclass.training.classifier",
+    "LazyImage": "objclass.images.lazy",
     "ObjclassError": "objclass.errors",
     "PixelSize": "objclass.core",
-    "Project": "objclass.project",
+    "Project": "objclass.project.model",
     "Result": "objclass.api",
+    "learn": "objclass.api",
+    "list_features": "objclass.api",
     "measure": "objclass.api",
-    "open_project": "objclass.project",
+    "open_image": "objclass.api",
+    "open_project": "objclass.api",
     "predict": "objclass.api",
 }
+"""Public name -> where it is defined."""
 
-__all__ = ["ObjclassError", "PixelSize", "Project", "Result", "measure", "open_project", "predict"]
+__all__ = [
+    "Classifier",
+    "LazyImage",
+    "ObjclassError",
+    "PixelSize",
+    "Project",
+    "Result",
+    "learn",
+    "list_features",
+    "measure",
+    "open_image",
+    "open_project",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> Any:
     # resolved on use: `objclass --help` must not wait for numpy
-    if name not in _NAMES:
+    if name not in _ROOMS:
         message = f"module 'objclass' has no attribute '{name}'"
         raise AttributeError(message)
-    return getattr(import_module(_NAMES[name]), name)
+    return getattr(import_module(_ROOMS[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,188 +1,559 @@
-"""The same from Python: `predict` and `measure` on arrays, or on what the command line takes."""
+"""The door for Python: `predict`, `measure`, `learn` and their kin, on arrays or on what the command line takes."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from objclass import images
-from objclass.core import AnyArray, Image, Lane, PixelSize, from_canonical
+from objclass import images as image_files
+from objclass.compute import machine
+from objclass.compute.context import Context
+from objclass.core import AnyArray, FeatureTable, Image, Lane, PixelSize, from_canonical
+from objclass.door import door
 from objclass.errors import UsageError
-from objclass.export.columns import Columns, ilastik_columns
-from objclass.export.paint import painter
-from objclass.features.contract import choose
+from objclass.export.columns import ilastik_columns
+from objclass.export.paint import Paint, painter
+from objclass.features.contract import choose, feature_rows, feature_set
+from objclass.images.lazy import LazyImage
+from objclass.images.source import axes_by_shape
 from objclass.pipeline.inputs import OBJECT_ROLES, with_training_axes
 from objclass.pipeline.lane import Step, collect, run_lane
-from objclass.pipeline.plan import Plan, check_lane, plan_for
+from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
 from objclass.project.model import Project
-from objclass.project.open import open_project
+from objclass.project.open import open_project as read_project
+from objclass.settings import parse_size
+from objclass.training.measurement import Measurement
 from objclass.training.retrain import retrained
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from objclass.training.classifier import Classifier
 
-@dataclass(frozen=True)
+SHAPE = ("area", "bbox", "centroid")
+INTENSITY = ("intensity_max", "intensity_mean", "intensity_min")
+"""What `measure` measures by default, with an intensity image both; of the set ``regionprops``."""
+
+IMAGES = ("labels", "classes", "probabilities")
+"""What `predict` can paint."""
+
+Progress = Callable[[float], None] | bool | None
+"""Called with the part that is done (0 to 1); True for a bar."""
+
+
+@dataclass(frozen=True, repr=False)
 class Result:
     """What was found in one image.
 
     Parameters
     ----------
     table
-        A row for each object, index (timestep, label), columns as in the CSV.
+        A row for each object, in the order of ``label``, which is the value of its pixels in `labels`: for a
+        label image the ids that were given. ``timestep`` only where there is time; then class, probabilities
+        and features as in the table of the command line.
     labels
-        Label image, uint32, in the axes of the segmentation (label image, prediction maps without their
-        channel): 0 is background.
+        Label image in the axes of the segmentation (label image, prediction maps without their channel); 0 is
+        background. The integer dtype of a label image, else uint32. None if it was not asked for.
     classes
-        Class image, uint8, of the same shape: 0 is background, classes count from 1. None without project.
+        Class image, uint8, of the same shape: 0 is background, classes count from 1. None if it was not asked
+        for.
     probabilities
-        float32, the same shape with the classes as last axis. None without project.
+        float32, the same shape with the classes as last axis. None if they were not asked for.
+    class_names
+        Names of the classes 1, 2 …
     """
 
     table: "DataFrame"
-    labels: AnyArray
+    labels: AnyArray | None = None
     classes: AnyArray | None = None
     probabilities: AnyArray | None = None
+    class_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        painted = [name for name in IMAGES if getattr(self, name) is not None]
+        return (
+            f"<Result: {len(self.table)} objects of the classes {', '.join(self.class_names)}; "
+            f"images: {', '.join(painted) or 'none'}>"
+        )
 
 
+@door()
+def open_project(path: str | os.PathLike[str]) -> Project:
+    """Open a project, read-only.
+
+    Parameters
+    ----------
+    path
+        An ``.ilp`` file of ilastik or of ours.
+
+    Raises
+    ------
+    ObjclassError
+        With what is wrong, in one line.
+    """
+    return read_project(os.fspath(path))
+
+
+@door(input_axes="axes=")
+def open_image(
+    image: Any,
+    *,
+    axes: str | None = None,
+    stack_along: str = "z",
+    pixel_size: PixelSize | float | Sequence[float] | None = None,
+) -> LazyImage:
+    """Open an image; its header is read now, pixels when they are asked for.
+
+    Parameters
+    ----------
+    image
+        A path as on the command line (``file.h5/dataset``, a glob of a stack …), or an array.
+    axes
+        A letter of ``"tzyxc"`` for each axis, in place of what the file says.
+    stack_along
+        The axis along which the files of a stack are joined.
+    pixel_size
+        In place of what the file says: a number, numbers in the order of its axes y, x or z, y, x, or a
+        `PixelSize`.
+
+    Raises
+    ------
+    ObjclassError
+        If there is no such image, or its axes do not fit.
+    """
+    found = _image(image, axes, "image", "raw_data", stack_along=stack_along)
+    if pixel_size is not None:
+        found = replace(found, pixel_size=_pixel_size(pixel_size, found, "pixel_size"))
+    return LazyImage(found)
+
+
+def list_features() -> "DataFrame":
+    """Every feature: set, name, column in tables, unit, dims, channels and definition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``dims`` are the dimensions of images for which it is defined, ``(2, 3)`` or one of them; ``channels``
+        the raw data: any, one or many. ``"set:name"`` chooses it in `measure`.
+    """
+    from pandas import DataFrame
+
+    rows = DataFrame(feature_rows())
+    return rows.assign(dims=rows["dims"].map(tuple))
+
+
+@door(
+    input_axes="axes= or raw_axes=",
+    raw_data="raw=",
+    segmentation_image="segmentation=",
+    ignore_training_axistags="ignore_training_axes=",
+    jobs="n_jobs=",
+)
 def predict(
-    project: Project | str,
+    project: Project | str | os.PathLike[str],
     raw: Any,
     segmentation: Any = None,
     *,
     prediction_maps: Any = None,
     label_image: Any = None,
+    images: Sequence[str] = IMAGES,
     raw_axes: str | None = None,
     axes: str | None = None,
-    name: str = "array",
+    ignore_training_axes: bool = False,
+    name: str | None = None,
+    n_jobs: int | None = None,
+    max_memory: int | str | None = None,
+    progress: Progress = None,
 ) -> Result:
     """Classify the objects of an image.
 
     Parameters
     ----------
     project
-        From `objclass.open_project`, or its path.
+        From `open_project`, or its path.
     raw
-        Raw data: an array, anything with shape, dtype and slicing, or a path as on the command line.
+        Raw data: an array (numpy, dask, zarr, h5py, xarray: read by region), an image of `open_image`, or a
+        path as on the command line.
     segmentation, prediction_maps, label_image
-        The second input of the project's workflow, likewise.
+        The second input of the project's workflow, likewise: one of them.
+    images
+        What to paint: any of ``"labels"``, ``"classes"``, ``"probabilities"``; ``()`` for the table alone.
     raw_axes, axes
         Axes of raw data and of the second input, such as ``"zyxc"``. By default those that the project
-        was trained with, where they fit (as on the command line); else what the file says, or yx, zyx (yxc
-        if the last axis is 4 or shorter), zyxc, tzyxc by number of axes.
+        was trained with, where they fit (as on the command line); else what the image says; else by shape:
+        segmentations and label images are yx, zyx, tzyx, and raw data have the same axes, then channels.
+    ignore_training_axes
+        Whether images say their axes themselves, rather than the project.
     name
-        What the column ``Image`` says where arrays are given.
+        What a column ``Image`` says; by default there is none.
+    n_jobs
+        Threads: None for one, -1 for all cores. Results do not depend on it.
+    max_memory
+        Bytes to work with, or a text such as ``"4GB"``; by default half of what is free. The images that are
+        asked for come on top of it.
+    progress
+        Called with the part that is done (0 to 1); True for a bar.
+
+    Returns
+    -------
+    Result
+        Table and images.
 
     Raises
     ------
     ObjclassError
         With what does not fit.
+
+    Examples
+    --------
+    >>> result = predict("P.ilp", raw, segmentation=mask, images=["classes"])  # doctest: +SKIP
     """
-    project = project if isinstance(project, Project) else open_project(os.fspath(project))
+    project = project if isinstance(project, Project) else read_project(os.fspath(project))
+    images = _wanted_images(images)
     given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
     roles = [role for role, image in given.items() if image is not None]
     if roles != [project.role]:
-        message = f"{project.path}: expected {project.role} (and raw), got {', '.join(roles) or 'none'}"
+        told = ", ".join(f"--{role}" for role in roles) or "none"
+        message = f"{project.path}: expected --{project.role} (and --raw_data), got {told}"
         raise UsageError(message)
-    if project.forest is None:
-        project = retrained(project)
-    lane = _lane(raw, given[project.role], project.role, raw_axes, axes, name, project)
-    return _result(lane, plan_for(project, [lane]), name)
+    trained = None if ignore_training_axes else project
+    given_as = project.role.removesuffix("_image") if segmentation is not None else project.role
+    with _context(n_jobs, max_memory, progress) as context:
+        if project.forest is None:
+            project = retrained(project, context)
+        objects = _image(given[project.role], axes, given_as, project.role, trained, context)
+        raw_image = _raw(raw, raw_axes, "raw", objects, trained, context)
+        lane = Lane(raw_image, objects, project.role, name or "", "")
+        plan = plan_for(project, [lane])
+        check_lane(lane, plan)
+        table, painted = _run(lane, plan, images, context)
+    return Result(table, **painted, class_names=project.classes)
 
 
+@door(
+    input_axes="axes= or intensity_axes=",
+    raw_data="intensity=",
+    pixel_size="spacing=",
+    label_image="labels=",
+    prediction_maps="skimage.measure.label(maps > 0.5)",
+    jobs="n_jobs=",
+)
 def measure(
-    raw: Any,
     labels: Any,
-    features: Sequence[str] = ("regionprops",),
+    intensity: Any = None,
     *,
-    raw_axes: str | None = None,
+    features: str | Sequence[str] | None = None,
+    spacing: PixelSize | float | Sequence[float] | FromFile | None = None,
     axes: str | None = None,
+    intensity_axes: str | None = None,
     margin: int = 30,
-    pixel_size: PixelSize | None = None,
+    n_jobs: int | None = None,
+    max_memory: int | str | None = None,
+    progress: Progress = None,
 ) -> "DataFrame":
     """Measure the objects of a label image; no project needed.
 
     Parameters
     ----------
-    raw
-        Raw data as for `predict`, or None to measure shape alone.
     labels
-        Label image: each value is an object, 0 is background.
+        Label image, each value an object, 0 background: an array (numpy, dask, zarr, h5py, xarray: read by
+        region), an image of `open_image`, or a path as on the command line.
+    intensity
+        Raw data of the same shape, likewise, with channels as last axis if there are several.
     features
-        Feature sets, or ``"set:feature"``.
+        Names of regionprops (``"area"``), whole sets (``"Standard Object Features"``), or ``"set:feature"``:
+        `list_features` has them all. By default area, bbox and centroid, and with ``intensity`` its
+        maximum, mean and minimum.
+    spacing
+        Extent of a pixel, a number, or one for each axis y, x or z, y, x: regionprops are measured in it.
+        ``"file"`` for what the image says. By default lengths are in pixels.
+    axes, intensity_axes
+        Axes of the images, such as ``"tyx"``. By default what they say; else labels are yx, zyx, tzyx or tzyxc
+        by number of axes, and ``intensity`` has the same, then channels.
     margin
-        Neighbourhood in pixels.
-    pixel_size
-        For features in physical units (spacing).
+        Neighbourhood in pixels, for features that look around an object.
+    n_jobs
+        Threads: None for one, -1 for all cores. Results do not depend on it.
+    max_memory
+        Bytes to work with, or a text such as ``"4GB"``; by default half of what is free.
+    progress
+        Called with the part that is done (0 to 1); True for a bar.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each object; index (timestep, label), where label is the value in ``labels``.
+        A row for each object, in the order of ``label``, its value in ``labels``; ``timestep`` only where
+        there is time.
+
+    Raises
+    ------
+    ObjclassError
+        With what does not fit.
 
     Examples
     --------
     >>> import numpy as np
     >>> labels = np.zeros((4, 5), np.uint8)
     >>> labels[1:3, 1:4] = 7
-    >>> measure(None, labels, ["regionprops:area", "regionprops:centroid"])  # doctest: +NORMALIZE_WHITESPACE
-                    area  centroid-0  centroid-1
-    timestep label
-    0        7       6.0         1.5         2.0
+    >>> measure(labels, features=["area", "centroid"])
+       label  area  centroid-0  centroid-1
+    0      7   6.0         1.5         2.0
     """
-    lane = _lane(raw, labels, "label_image", raw_axes, axes, "array")
-    features = [features] if isinstance(features, str) else features
-    chosen = tuple(choose(features, lane.objects.ndim, lane.channels))
-    plan = Plan(chosen, chosen, margin=(margin,) * lane.objects.ndim, pixel_size=pixel_size)
-    frame = _result(lane, plan, "array").table
-    frame = frame.reset_index().drop(columns=["label", "object_id", "Image"])
-    return frame.rename(columns={"original_oid": "label"}).set_index(["timestep", "label"])
+    with _context(n_jobs, max_memory, progress) as context:
+        objects = _image(labels, axes, "labels", "label_image", context=context)
+        raw = None
+        if intensity is not None:
+            raw = _raw(intensity, intensity_axes, "intensity", objects, context=context)
+        lane = Lane(raw, objects, "label_image", "", "")
+        chosen = tuple(choose(_full_names(features, is_raw=raw is not None), objects.ndim, lane.channels))
+        size = _spacing(spacing, objects)
+        plan = Plan(chosen, chosen, margin=(margin,) * objects.ndim, pixel_size=size)
+        check_lane(lane, plan)
+        return _run(lane, plan, (), context)[0]
 
 
-def _lane(
-    raw: Any, objects: Any, role: str, raw_axes: str | None, axes: str | None, name: str,
+@door()
+def learn(
+    table: "DataFrame",
+    classes: Any,
+    *,
+    features: Sequence[str] | None = None,
+    trees: int = 100,
+    seed: int = 0,
+) -> "Classifier":
+    """Learn to tell classes apart from a table of objects.
+
+    Parameters
+    ----------
+    table
+        From `measure` or `predict`, or of your own.
+    classes
+        The class of each row; None, NaN or ``""`` where it is not known. Or a mapping from label to class.
+    features
+        Columns to learn from. By default the features that were measured, without those that say where an
+        object is; in a table of your own, all columns of numbers but ids.
+    trees, seed
+        Number of trees, random state: the same table gives the same classifier.
+
+    Returns
+    -------
+    Classifier
+        With ``predict``, ``predict_proba``, ``classes_``, and ``save``, which writes a project.
+
+    Raises
+    ------
+    ObjclassError
+        With what does not fit.
+    """
+    from objclass.training.classifier import Classifier
+
+    return Classifier(trees=trees, seed=seed, features=features).fit(table, classes)
+
+
+def _image(
+    given: Any,
+    axes: str | None,
+    name: str,
+    role: str,
     project: Project | None = None,
-) -> Lane:  # fmt: skip
-    opened = _image(raw, raw_axes, "raw_data", project) if raw is not None else None
-    return Lane(opened, _image(objects, axes, role, project), role, name, "")
-
-
-def _image(given: Any, axes: str | None, role: str, project: Project | None) -> Image:
-    if hasattr(given, "__fspath__"):
-        given = given.__fspath__()
-    if isinstance(given, str):
-        image = images.open_image(given, axes=axes, axes_from="axes")
+    context: Context | None = None,
+    *,
+    stack_along: str = "z",
+) -> Image:
+    """What was given for a role, with the axes that win: forced, else of the training lane, else its own."""
+    channels = role not in ("label_image", "segmentation_image")
+    if isinstance(given, LazyImage) and axes is None:
+        image = given.image
+    elif isinstance(given, str | os.PathLike):
+        image = image_files.open_image(
+            os.fspath(given), axes=axes, axes_from="axes=", stack_along=stack_along, context=context
+        )
     else:
-        image = images.from_array(given, axes, role)
+        image = image_files.from_array(given, axes, name, channels=channels)
+    if image.axes_from == "shape":
+        image = replace(image, axes=axes_by_shape(image.stored.shape, channels=channels))
     return image if axes or project is None else with_training_axes(image, role, project)
 
 
-def _result(lane: Lane, plan: Plan, name: str) -> Result:
-    check_lane(lane, plan)
-    steps = list(run_lane(lane, plan))
-    table, predictions = collect([(step.table, step.predictions) for step in steps])
+def _raw(
+    given: Any,
+    axes: str | None,
+    name: str,
+    objects: Image,
+    project: Project | None = None,
+    context: Context | None = None,
+) -> Image:
+    """Raw data; where they do not say their axes, they are those of the objects, then channels."""
+    image = _image(given, axes, name, "raw_data", context=context)
+    if image.axes_from == "shape":
+        image = replace(image, axes=_axes_like(image, objects))
+    return image if axes or project is None else with_training_axes(image, "raw_data", project)
+
+
+def _axes_like(image: Image, objects: Image) -> str:
+    """Axes that fit the shape of the objects, else as they were."""
+    of_objects = list(zip(objects.axes, objects.stored.shape, strict=True))
+    without = [(axis, length) for axis, length in of_objects if axis != "c"]
+    letters, lengths = "".join(axis for axis, _ in without), tuple(length for _, length in without)
+    if image.stored.shape == lengths:
+        return letters
+    return f"{letters}c" if image.stored.shape[:-1] == lengths else image.axes
+
+
+def _pixel_size(given: PixelSize | float | Sequence[float], image: Image, name: str) -> PixelSize:
+    """A number, or numbers in the order of the image's axes y, x (z, y, x)."""
+    if isinstance(given, PixelSize):
+        return given
+    axes = [axis for axis in image.axes if axis in "zyx"]
+    try:
+        numbers = [float(given)] * len(axes) if np.ndim(given) == 0 else [float(n) for n in given]  # type: ignore[arg-type, union-attr]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != len(axes):
+        message = f"{name}={given!r}: expected a number, or {len(axes)} of them, for {', '.join(axes)}"
+        raise UsageError(message)
+    lengths: dict[str, Any] = dict(zip(axes, numbers, strict=True))
+    return PixelSize(**lengths)
+
+
+def _spacing(
+    given: PixelSize | float | Sequence[float] | FromFile | None, image: Image
+) -> PixelSize | FromFile | None:
+    if given is None or isinstance(given, str):
+        if given not in (None, FROM_FILE):
+            message = f"spacing={given!r}: expected numbers, or 'file' for what the image says"
+            raise UsageError(message)
+        return given
+    return _pixel_size(given, image, "spacing")
+
+
+def _full_names(features: str | Sequence[str] | None, *, is_raw: bool) -> list[str]:
+    """Names as `choose` takes them: what is no set is one of the regionprops."""
+    if features is None:
+        features = [*SHAPE, *INTENSITY] if is_raw else SHAPE
+    names = [features] if isinstance(features, str) else list(features)
+    properties = list(feature_set("regionprops") or ())
+    return [f"regionprops:{name}" if name in properties else name for name in names]
+
+
+def _wanted_images(images: Sequence[str]) -> list[str]:
+    names = [images] if isinstance(images, str) else list(images)
+    unknown = [name for name in names if name not in IMAGES]
+    if unknown:
+        message = f"images={images!r}: expected any of {', '.join(IMAGES)}"
+        raise UsageError(message)
+    return names
+
+
+@contextmanager
+def _context(n_jobs: int | None, max_memory: int | str | None, progress: Progress) -> Iterator[Context]:
+    """What a call may use."""
+    jobs = 1 if n_jobs is None else n_jobs if n_jobs > 0 else machine.cores() + 1 + n_jobs
+    if n_jobs == 0 or jobs < 1:
+        message = f"n_jobs={n_jobs}: expected a number of threads, or -1 for all cores"
+        raise UsageError(message)
+    try:
+        memory = None if max_memory is None else parse_size(str(max_memory))
+    except ArgumentTypeError as fault:
+        message = f"max_memory={fault}"
+        raise UsageError(message) from None
+    with _reporter(progress) as report:
+        yield Context.of(jobs=jobs, memory=memory, progress=report)
+
+
+def _run(
+    lane: Lane, plan: Plan, images: Sequence[str], context: Context
+) -> tuple["DataFrame", dict[str, AnyArray]]:
+    """The table of a lane, and its images."""
+    painted = {name: _empty(name, lane, plan) for name in images}
+    measured = []
+    for step in run_lane(lane, plan, context):
+        for name, pixels in painted.items():
+            _paint(pixels[step.t], step, _painter(name, step), context)
+        measured.append((step.table, step.predictions))
+        context.progress(lane.nickname, (step.t + 1) / lane.objects.shape[0])
+    table, predictions = collect(measured)
     classes = plan.project.classes if plan.project is not None else ()
-    columns = ilastik_columns(table, plan.shown, lane, name, classes, predictions)
-    without_channel = lane.objects.axes.replace("c", "")
-    if plan.project is None:
-        return Result(_frame(columns), _painted(steps, "Object Identities", without_channel))
-    return Result(
-        _frame(columns),
-        _painted(steps, "Object Identities", without_channel),
-        _painted(steps, "Object Predictions", without_channel),
-        _painted(steps, "Object Probabilities", f"{without_channel}c"),
-    )
+    columns = ilastik_columns(table, plan.shown, lane, lane.nickname, classes, predictions)
+    without = lane.objects.axes.replace("c", "")
+    axes = {name: f"{without}c" if name == "probabilities" else without for name in images}
+    found = {name: from_canonical(pixels, axes[name]) for name, pixels in painted.items()}
+    return _noted(_frame(columns, table, lane), lane, plan), found
 
 
-def _painted(steps: Sequence[Step], source: str, axes: str) -> AnyArray:
-    frames = [painter(source, step.predictions)(step.objects.labels) for step in steps]
-    return from_canonical(np.stack(frames), axes)
-
-
-def _frame(columns: Columns) -> "DataFrame":
+def _frame(columns: Mapping[str, Any], table: FeatureTable, lane: Lane) -> "DataFrame":
+    """Columns as a flat table, in the order of the labels that the user knows."""
     from pandas import DataFrame
 
-    frame = DataFrame(columns).rename(columns={"labelimage_oid": "label"})
-    return frame.set_index(["timestep", "label"])
+    labels = table.given.get("original_oid", table.label)
+    ids = {"timestep": table.timestep} if "t" in lane.objects.axes else {}
+    ids["label"] = labels if labels.dtype == np.uint64 else labels.astype(np.int64)
+    dropped = {"object_id", "timestep", "labelimage_oid", "original_oid", "User Label"}
+    if not lane.nickname:
+        dropped.add("Image")
+    frame = DataFrame(ids | {name: values for name, values in columns.items() if name not in dropped})
+    order = np.lexsort((labels, table.timestep))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _noted(table: "DataFrame", lane: Lane, plan: Plan) -> "DataFrame":
+    """The table, with a note of what was measured, from which a classifier knows its features."""
+    size, ndim = plan.measured_size(lane), lane.objects.ndim
+    keys = [list(feature.key) for feature in plan.shown]
+    noted = Measurement(keys, ndim, lane.channels, list(plan.margin), list(size.spacing(ndim)), size.unit)
+    return noted.note_in(table)
+
+
+def _empty(name: str, lane: Lane, plan: Plan) -> AnyArray:
+    """A result image before it is painted, axes t, z, y, x, c."""
+    classes = len(plan.project.classes) if plan.project is not None else 0
+    dtypes: dict[str, Any] = {"labels": _label_dtype(lane), "classes": np.uint8, "probabilities": np.float32}
+    return np.zeros((*lane.objects.shape[:4], classes if name == "probabilities" else 1), dtypes[name])
+
+
+def _label_dtype(lane: Lane) -> np.dtype[Any]:
+    if lane.role != "label_image":
+        return np.dtype(np.uint32)
+    return lane.objects.dtype if lane.objects.dtype.kind in "iu" else np.dtype(np.int64)
+
+
+def _painter(name: str, step: Step) -> Paint:
+    """What paints a result image of a time step; objects of a label image get their own ids back."""
+    if name != "labels":
+        return painter(
+            "Object Predictions" if name == "classes" else "Object Probabilities", step.predictions
+        )
+    if step.objects.original is None:
+        return painter("Object Identities", None)
+    ids = np.concatenate([np.zeros(1, step.objects.original.dtype), step.objects.original])
+    return lambda labels: ids[labels][..., None]
+
+
+def _paint(pixels: AnyArray, step: Step, paint: Paint, context: Context) -> None:
+    """Fill the image (z, y, x, c) of a time step, slab by slab."""
+    shape = step.objects.labels.shape
+    for slab in context.limits.slabs(shape):
+        box = slab.within(shape)
+        pixels[box] = paint(step.objects.labels[box])
+
+
+@contextmanager
+def _reporter(progress: Progress) -> Iterator[Callable[[str, float], None]]:
+    """What is called with the part that is done: the user's function, a bar, or nothing."""
+    if callable(progress):
+        yield lambda _, part: progress(part)
+    elif progress:
+        from tqdm.auto import tqdm
+
+        with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+
+            def show(_: str, part: float) -> None:
+                bar.update(part - bar.n)
+
+            yield show
+    else:
+        yield lambda _, __: None

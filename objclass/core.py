@@ -12,6 +12,9 @@ from objclass.errors import ImageError
 AXES = "tzyxc"
 """The order of axes everywhere inside: time, z, y, x, channel."""
 
+TRAINING_AXES = "the training lane"
+"""Where the axes of an image come from, if from the project."""
+
 Region = tuple[slice, slice, slice, slice, slice]
 """A part of an image, one slice with integer bounds for each of `AXES`."""
 
@@ -40,6 +43,10 @@ class PixelSize:
     def spacing(self, ndim: int) -> tuple[float, ...]:
         """Extents in the order of array axes: (y, x) in 2D, (z, y, x) in 3D."""
         return (self.y, self.x) if ndim == 2 else (self.z, self.y, self.x)
+
+
+PIXELS = PixelSize(unit="px")
+"""Lengths are in pixels."""
 
 
 class Stored(Protocol):
@@ -171,8 +178,8 @@ class Lane:
             for axis, a, b in zip(AXES[:4], image.shape, self.objects.shape, strict=False):
                 if a != b:
                     message = (
-                        f"{' and '.join(self._described())} differ along {axis} (wrong --input_axes? "
-                        "--ignore_training_axistags?)"
+                        f"{' and '.join(self._described())} differ along {axis} (wrong --input_axes?"
+                        f"{' --ignore_training_axistags?' if self._has_training_axes else ''})"
                     )
                     raise ImageError(message)
 
@@ -180,6 +187,10 @@ class Lane:
     def images(self) -> list[Image]:
         """All that were given."""
         return [image for image in (self.raw, self.objects, self.atlas) if image is not None]
+
+    @property
+    def _has_training_axes(self) -> bool:
+        return any(image.axes_from == TRAINING_AXES for image in self.images)
 
     def _described(self) -> list[str]:
         roles = ("raw data", self.role.replace("_", " "), "atlas")
@@ -306,6 +317,14 @@ class ArrayStore:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.array.dtype))
         object.__setattr__(self, "shape", tuple(int(n) for n in self.array.shape))
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Lengths of the pieces that are packed together (HDF5, Zarr) or computed together (dask)."""
+        lengths = getattr(self.array, "chunks", None)
+        if not lengths or len(lengths) != len(self.shape):
+            return None
+        return tuple(int(max(n) if isinstance(n, tuple) else n) for n in lengths)
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""

@@ -303,6 +303,9 @@ FEATURE_SETS = {
 }
 """Name of a feature set (ilastik: plugin) -> its features."""
 
+PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
+"""Suffix of a project -> the function that writes it."""
+
 
 def image_formats(*, plugins: bool = False) -> Iterator[ImageFormat]:
     """Every kind of image file; those of plug-ins last."""

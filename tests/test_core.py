@@ -80,11 +80,15 @@ def test_every_order_of_axes_gives_the_same_objects(samples):
 
     rng = np.random.default_rng(0)
     raw, labels = rng.random((2, 3, 7, 8, 2)), rng.integers(0, 4, (2, 3, 7, 8, 1))
-    expected = objclass.measure(raw, labels, ["regionprops"], raw_axes="tzyxc", axes="tzyxc")
+    expected = objclass.measure(labels, raw, features=["regionprops"], intensity_axes="tzyxc", axes="tzyxc")
     for order in permutations("tzyxc"):
         axes = "".join(order)
         place = ["tzyxc".index(a) for a in axes]
         turned = objclass.measure(
-            raw.transpose(place), labels.transpose(place), ["regionprops"], raw_axes=axes, axes=axes
+            labels.transpose(place),
+            raw.transpose(place),
+            features=["regionprops"],
+            intensity_axes=axes,
+            axes=axes,
         )
         assert turned.equals(expected), axes

@@ -1,5 +1,6 @@
 """What the documentation says is what the program does."""
 
+import doctest
 import re
 import shlex
 import shutil
@@ -65,6 +66,29 @@ def test_all_commands_of_the_tutorial(tmp_path, monkeypatch):
     assert len(found) >= 5
     for command in found:
         assert main(command) == 0, command
+
+
+def test_the_page_for_python(tmp_path, monkeypatch):
+    """Its examples print what it shows."""
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```pycon\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) > 10
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "python.md", None, 0)
+    printed = []
+    doctest.DocTestRunner(optionflags=flags).run(example, out=printed.append)
+    assert not printed, "".join(printed)
+
+
+def test_the_python_of_the_readme(tmp_path, monkeypatch):
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), {})
+    assert (tmp_path / "mine.ilp").exists()
 
 
 def test_links_lead_somewhere():

@@ -5,6 +5,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,7 @@ class RunReport:
         # beside the table if it was asked for, not where a project once wanted it
         first = next(iter([*tables_, *paths] if request.table else [*paths, *tables_]), None)
         self._path = Path(first).parent / RUN_FILE if first else None
+        self._plan = plan
         project = plan.project
         self._content: dict[str, Any] = {
             "objclass": version("objclass"),
@@ -80,10 +82,17 @@ class RunReport:
                     }
                     for image in task.lane.images
                 ],
+                **self._units(task),
                 "outputs": written(task),
                 **more,
             }
         )
+
+    def _units(self, task: Task) -> dict[str, Any]:
+        """The unit of lengths in the table, and the pixel size that the images carry."""
+        size = self._plan.carried_size(task.lane)
+        unit = self._plan.measured_size(task.lane).unit
+        return {"unit": unit, "pixel_size": asdict(size) if size is not None else None}
 
     def write(self, seconds: float) -> None:
         """Write the file beside the table, or beside the first image."""

@@ -1,10 +1,11 @@
 """All lanes of a run checked by their headers, and all files that they write."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from objclass.batch.request import DEFAULT_FEATURES, Request
-from objclass.core import Lane
+from objclass.core import Lane, PixelSize
 from objclass.errors import UsageError
 from objclass.export.checks import check_collisions, check_columns_agree, check_tables
 from objclass.export.images import SOURCES
@@ -14,6 +15,8 @@ from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
 from objclass.project.model import Project
 from objclass.settings import EXPORT_DEFAULTS
+
+log = logging.getLogger("objclass")
 
 
 def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:
@@ -26,6 +29,8 @@ def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) 
     """
     if project is not None:
         plan = plan_for(project, lanes, request.pixel_size)
+        if isinstance(request.pixel_size, PixelSize):
+            log.info("--pixel_size goes into the images only: a project measures in pixels")
     else:
         first = lanes[0]
         names = request.features or DEFAULT_FEATURES
@@ -42,7 +47,17 @@ def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) 
         )
     for lane in lanes:
         check_lane(lane, plan)
+    _check_one_unit(lanes, plan)
     return plan
+
+
+def _check_one_unit(lanes: Sequence[Lane], plan: Plan) -> None:
+    """Refuse lanes that would be measured in several units."""
+    units = {plan.measured_size(lane).unit: lane.objects.name for lane in lanes}
+    if len(units) > 1:
+        told = ", ".join(f"{name} in {unit or 'no unit'}" for unit, name in units.items())
+        message = f"--pixel_size=file: {told}: expected one unit for all lanes: give the size in numbers"
+        raise UsageError(message)
 
 
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from objclass.core import PixelSize
 from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.plan import FromFile
 from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings
 
 DEFAULT_FEATURES = ("regionprops",)
@@ -23,7 +24,7 @@ class Request:
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     features: tuple[str, ...] = ()
     margin: int = 30
-    pixel_size: PixelSize | None = None
+    pixel_size: PixelSize | FromFile | None = None
     retrain: bool = False
     table_images: bool = False
     resources: ResourceSettings = field(default_factory=ResourceSettings)

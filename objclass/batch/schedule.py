@@ -19,7 +19,7 @@ from objclass.batch.task import LaneResult, keep, run_task, written
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits, limits_for
 from objclass.compute.slabs import VOXEL_BYTES
-from objclass.core import Progress
+from objclass.core import PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop
 from objclass.export.files import TableFiles
 from objclass.export.naming import Task
@@ -58,7 +58,7 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
             project.version,
         )
     lanes = open_lanes(request.inputs, project, context)
-    if request.pixel_size is None:
+    if not isinstance(request.pixel_size, PixelSize):
         warn_of_pixel_sizes(lanes)
     plan = make_plan(request, lanes, project)
     tasks = plan_tasks(request, plan, lanes)

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from objclass.cli import Parser
 from objclass.errors import Stop
@@ -24,6 +23,8 @@ def main(arguments: Sequence[str], _: Stop) -> int:
     options: FeaturesOptions = Parser(
         FeaturesOptions, "objclass features", "Every feature: set, name, unit, dimensions, definition."
     ).parse_args(list(arguments))
+    from objclass.features.contract import feature_rows
+
     rows = feature_rows()
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
@@ -33,23 +34,3 @@ def main(arguments: Sequence[str], _: Stop) -> int:
         unit = f" [{row['unit']}]" if row["unit"] else ""
         sys.stdout.write(f"{row['set']}:{row['name']}{unit} ({dims}): {row['definition']}\n")
     return 0
-
-
-def feature_rows() -> list[dict[str, Any]]:
-    """Set, name, column title, unit, dimensions and definition of every feature."""
-    from objclass.features.contract import feature_set
-    from objclass.registry import feature_sets
-
-    return [
-        {
-            "set": feature.set_name,
-            "name": feature.name,
-            "column": feature.title,
-            "unit": feature.unit,
-            "dims": list(feature.dims),
-            "channels": feature.channels,
-            "definition": " ".join(feature.definition.split()),
-        }
-        for name in feature_sets()
-        for feature in (feature_set(name) or {}).values()
-    ]

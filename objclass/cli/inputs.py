@@ -10,6 +10,7 @@ from objclass.settings import ThresholdSettings, knob
 if TYPE_CHECKING:
     from objclass.core import PixelSize
     from objclass.pipeline.inputs import Inputs
+    from objclass.pipeline.plan import FromFile
 
 ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas")
 
@@ -44,7 +45,10 @@ class InputOptions:
         choices=tuple("tzcyx"),
     )  # fmt: skip
     pixel_size: Optional[str] = knob(
-        None, "extent of a pixel, 0.65um or z=2.0,y=0.65,x=0.65um (default: what the files say)",
+        None,
+        "extent of a pixel: 0.65um, z=2.0,y=0.65,x=0.65um, or file for what the files say. Without a project, "
+        "regionprops is measured in it (default: in pixels); a project measures in pixels, and the size only "
+        "goes into the images (default: what the files say)",
         metavar="SIZE",
     )  # fmt: skip
     follow_links: bool = knob(
@@ -90,10 +94,12 @@ def check_axes(text: str) -> str:
     return text
 
 
-def read_pixel_size(text: str | None) -> "PixelSize | None":
-    """``0.65um`` or ``z=2.0,y=0.65,x=0.65um``."""
+def read_pixel_size(text: str | None) -> "PixelSize | FromFile | None":
+    """``0.65um``, ``z=2.0,y=0.65,x=0.65um`` or ``file``."""
     if text is None:
         return None
+    if text == "file":
+        return "file"
     from objclass.core import PixelSize
 
     number = r"[0-9.]+(?:[eE][-+]?[0-9]+)?"
@@ -111,5 +117,7 @@ def read_pixel_size(text: str | None) -> "PixelSize | None":
             return PixelSize(**{axis: float(size) for axis, size in sizes.items()}, unit=UNITS[parts[2]])
     except (ValueError, KeyError):
         pass
-    message = f"--pixel_size {text}: expected 0.65um or z=2.0,y=0.65,x=0.65um (units: {', '.join(UNITS)})"
+    message = (
+        f"--pixel_size {text}: expected 0.65um, z=2.0,y=0.65,x=0.65um or file (units: {', '.join(UNITS)})"
+    )
     raise UsageError(message)

@@ -75,7 +75,7 @@ def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, b
         If the format cannot hold it, or placeholders or subregion are off.
     """
     classes = len(plan.project.classes) if plan.project else 1
-    size = plan.pixel_size or lane.pixel_size
+    size = plan.carried_size(lane)
     export, clipped = plan_export(source, lane.objects, lane.role, classes, settings, size)
     export = _with_classes(export, plan)
     if clipped:

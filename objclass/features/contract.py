@@ -12,6 +12,7 @@ statistics that it is made of (`objclass.features.statistics`), and so say how i
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,9 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
         found = feature_set(set_name)
         if found is None:
             known = ", ".join(registry.feature_sets())
-            message = f"no feature set '{set_name}': there are {known} (set or set:feature)"
+            message = (
+                f"no feature set '{set_name}'{_similar(set_name)}: there are {known} (set or set:feature)"
+            )
             raise UsageError(message)
         if not feature_name:
             whole = [f for f in found.values() if f.fits(ndim, channels) and not f.advanced]
@@ -192,7 +195,13 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
                 raise UsageError(message)
             chosen |= {f.key: f for f in whole if not (training and f.location)}
         elif feature_name not in found:
-            message = f"no feature '{feature_name}' in the set {set_name}: see objclass features"
+            message = (
+                f"no feature '{feature_name}' in the set {set_name}{_similar(feature_name, set_name)}: see "
+                "objclass features"
+            )
+            raise UsageError(message)
+        elif channels == 0 and found[feature_name].looks_at_pixels:
+            message = f"feature '{name}' looks at raw data: give --raw_data"
             raise UsageError(message)
         elif not found[feature_name].fits(ndim, channels):
             message = f"feature '{name}' is not defined for {_kind(ndim, channels)}"
@@ -206,6 +215,32 @@ def _kind(ndim: int, channels: int) -> str:
     """What an image is, for messages."""
     raw = f"with {channels} channel{'s' * (channels != 1)}" if channels else "without raw data"
     return f"{ndim}D images {raw}"
+
+
+def _similar(name: str, set_name: str = "") -> str:
+    """What may have been meant: a set, or a feature as it is chosen."""
+    sets = [set_name] if set_name else list(registry.feature_sets())
+    known = {feature: f"{found}:{feature}" for found in sets for feature in feature_set(found) or ()}
+    known |= {} if set_name else dict(zip(sets, sets, strict=True))
+    close = get_close_matches(name, known, 1)
+    return f" (did you mean {known[close[0]]}?)" if close else ""
+
+
+def feature_rows() -> list[dict[str, Any]]:
+    """Set, name, column title, unit, dimensions, channels and definition of every feature."""
+    return [
+        {
+            "set": feature.set_name,
+            "name": feature.name,
+            "column": feature.title,
+            "unit": feature.unit,
+            "dims": list(feature.dims),
+            "channels": feature.channels,
+            "definition": " ".join(feature.definition.split()),
+        }
+        for name in registry.feature_sets()
+        for feature in (feature_set(name) or {}).values()
+    ]
 
 
 def in_neighbourhood(feature: Feature, scope: str, suffix: str) -> Feature:

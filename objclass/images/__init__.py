@@ -5,13 +5,12 @@ import os
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from objclass.compute.context import Context
-from objclass.core import ArrayStore, Image
+from objclass.core import Image
 from objclass.errors import ImageError
+from objclass.images.arrays import array_source
 from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
-from objclass.images.source import Source, axes_by_shape, checked, reason
+from objclass.images.source import Source, checked, reason
 from objclass.images.stack import open_stack
 from objclass.images.trust import check_readable
 from objclass.registry import image_format, image_formats, resolve
@@ -69,17 +68,22 @@ def open_image(
     return _image(spec, source, axes, axes_from, files)
 
 
-def from_array(array: Any, axes: str | None = None, name: str = "array") -> Image:
+def from_array(array: Any, axes: str | None = None, name: str = "array", *, channels: bool = True) -> Image:
     """Take an array for an image: numpy's, or anything with shape, dtype and slicing.
+
+    It is read by region, when its pixels are asked for.
 
     Parameters
     ----------
     array
         2 to 5 dimensions; lists are taken too.
     axes
-        What they are; by default yx, yxc (last axis up to 4) or zyx, zyxc, tzyxc.
+        What they are; by default those that the array itself states (`objclass.images.arrays`), else yx,
+        yxc (last axis up to 4) or zyx, zyxc, tzyxc.
     name
         It stands in messages.
+    channels
+        Whether it may have channels; without them, 3 axes are always zyx, and 4 are tzyx.
 
     Raises
     ------
@@ -88,16 +92,12 @@ def from_array(array: Any, axes: str | None = None, name: str = "array") -> Imag
 
     Examples
     --------
+    >>> import numpy as np
     >>> from_array(np.zeros((20, 30, 3))).shape
     (1, 1, 20, 30, 3)
     """
-    try:
-        stored = ArrayStore(array if hasattr(array, "shape") else np.asarray(array))
-    except (TypeError, ValueError) as error:
-        message = f"{name}: cannot be taken for an array: {reason(error)}"
-        raise ImageError(message) from error
-    source = Source(name, stored, axes_by_shape(stored.shape), "shape")
-    return _image(name, checked(source), axes, "axes", ())
+    source = checked(array_source(array, axes, name, channels=channels))
+    return _image(name, source, None, "", ())
 
 
 def open_source(part: Part, context: Context) -> Source:

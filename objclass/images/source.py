@@ -137,14 +137,25 @@ def is_image_shape(shape: tuple[int, ...]) -> bool:
     return 2 <= len(shape) <= 5
 
 
-def axes_by_shape(shape: tuple[int, ...]) -> str:
+def axes_by_shape(shape: tuple[int, ...], *, channels: bool = True) -> str:
     """Axes where the file says nothing, as ilastik assumes them; ``""`` if it is no image.
+
+    Parameters
+    ----------
+    shape
+        Of the image.
+    channels
+        Whether it may have channels; label images have none.
 
     Examples
     --------
     >>> axes_by_shape((20, 30)), axes_by_shape((20, 30, 3)), axes_by_shape((20, 30, 40))
     ('yx', 'yxc', 'zyx')
+    >>> axes_by_shape((20, 30, 3), channels=False)
+    'zyx'
     """
+    if not channels:
+        return {2: "yx", 3: "zyx", 4: "tzyx", 5: "tzyxc"}.get(len(shape), "")
     if len(shape) == 3:
         return "yxc" if shape[-1] <= _LARGEST_CHANNELS else "zyx"
     return {2: "yx", 4: "zyxc", 5: "tzyxc"}.get(len(shape), "")

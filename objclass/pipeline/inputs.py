@@ -9,7 +9,7 @@ from pathlib import Path
 
 from objclass import images
 from objclass.compute.context import Context
-from objclass.core import Image, Lane, PixelSize
+from objclass.core import TRAINING_AXES, Image, Lane, PixelSize
 from objclass.errors import ImageError, UsageError
 from objclass.project.model import Project
 
@@ -167,7 +167,7 @@ def with_training_axes(own: Image, role: str, project: Project) -> Image:
             "%s states axes %s; the axes of the training lane, %s, are used "
             "(--ignore_training_axistags keeps those of the file)", own.name, own.axes, trained,
         )  # fmt: skip
-    return replace(own, axes=trained, axes_from="the training lane", pixel_size=None)
+    return replace(own, axes=trained, axes_from=TRAINING_AXES, pixel_size=None)
 
 
 def _fit_training_axes(own: Image, trained: str, role: str) -> Image:

@@ -58,7 +58,7 @@ def measure_step(
         objects,
         box_reader(lane.raw, t, context) if lane.raw is not None else None,
         lane.channels,
-        plan.spacing(objects.ndim),
+        plan.measured_size(lane).spacing(objects.ndim),
         plan.margin,
         context,
     )

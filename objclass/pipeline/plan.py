@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from objclass.core import Lane, PixelSize
+from objclass.core import PIXELS, Lane, PixelSize
 from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features.contract import Feature, feature_set
 from objclass.project.model import Project
 from objclass.segmentation.labelling import check_first_block
 from objclass.settings import ThresholdSettings
+
+FromFile = Literal["file"]
+FROM_FILE: FromFile = "file"
+"""In place of a pixel size: the one that the images state."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Plan:
     project
         Classifies; None only measures.
     pixel_size
-        What the user states; it overrides what the images say.
+        As the user gave it, in place of what the images say; `FROM_FILE` for what they say.
     """
 
     features: tuple[Feature, ...]
@@ -36,19 +41,24 @@ class Plan:
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     margin: tuple[int, ...] = ()
     project: Project | None = None
-    pixel_size: PixelSize | None = None
+    pixel_size: PixelSize | FromFile | None = None
 
-    def spacing(self, ndim: int) -> tuple[float, ...]:
-        """Extents of a pixel that features see, (y, x) or (z, y, x): 1 unless the user states others.
+    def measured_size(self, lane: Lane) -> PixelSize:
+        """Extents of a pixel that features see: `PIXELS` unless the user asks for others.
 
         A forest was trained in pixels; and what a file says must not turn a column ``area`` from pixels
         to µm² behind the user's back.
         """
-        size = self.pixel_size if self.project is None else None
-        return (size or PixelSize()).spacing(ndim)
+        if self.project is not None or self.pixel_size is None:
+            return PIXELS
+        return (lane.pixel_size or PIXELS) if self.pixel_size == FROM_FILE else self.pixel_size
+
+    def carried_size(self, lane: Lane) -> PixelSize | None:
+        """Extents of a pixel that go into the images that are written; None where unknown."""
+        return self.pixel_size if isinstance(self.pixel_size, PixelSize) else lane.pixel_size
 
 
-def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | None = None) -> Plan:
+def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | FromFile | None = None) -> Plan:
     """What a project asks for.
 
     The table shows the default features first, then the others in sorted order; those that the forest
@@ -94,6 +104,12 @@ def check_lane(lane: Lane, plan: Plan) -> None:
                 "(wrong --input_axes?)"
             )
             raise ImageError(message)
+    if plan.project is None and plan.pixel_size == FROM_FILE and lane.pixel_size is None:
+        message = (
+            f"{lane.objects.name}: --pixel_size=file: none of its images states a size along each of its axes: "
+            "give it in numbers"
+        )
+        raise ImageError(message)
     check_features(lane, plan)
 
 

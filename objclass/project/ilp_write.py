@@ -16,7 +16,7 @@ from objclass.images.attributes import axistags
 from objclass.images.paths import relative
 from objclass.project.ilp_values import THRESHOLD_METHODS, stored_number, stored_text
 from objclass.project.model import MAXIMUM_SIZE, ROLE_NAMES, Project, TableSettings, TrainingInput
-from objclass.settings import EXPORT_DEFAULTS, ProjectThreshold
+from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
 
 log = logging.getLogger("objclass")
 
@@ -35,7 +35,7 @@ def write_project(path: str, project: Project) -> None:
     The same project gives the same bytes. The root ``time`` is `SOURCE_DATE_EPOCH`, or left out.
     """
     with h5py.File(path, "w", libver=("earliest", "v110"), track_order=False) as file:
-        file["ilastikVersion"] = VERSION.encode()
+        file["ilastikVersion"] = (project.version or VERSION).encode()
         file["workflowName"] = project.workflow.encode()
         if "SOURCE_DATE_EPOCH" in os.environ:
             file["time"] = os.environ["SOURCE_DATE_EPOCH"].encode()
@@ -45,13 +45,7 @@ def write_project(path: str, project: Project) -> None:
         extraction = _storage(file, "ObjectExtraction")
         _write_features(extraction.create_group("Features"), project.computed, project.margin)
         _write_classification(_storage(file, "ObjectClassification"), project)
-        export = _storage(file, "Object Information Export")
-        for name, value in (
-            ("OutputFilenameFormat", EXPORT_DEFAULTS.output_filename_format),
-            ("OutputFormat", EXPORT_DEFAULTS.output_format),
-            ("OutputInternalPath", EXPORT_DEFAULTS.output_internal_path),
-        ):
-            export[name] = str(value).encode()
+        _write_export(_storage(file, "Object Information Export"), project.export.over(EXPORT_DEFAULTS))
 
 
 def extend_project(source: str, target: str, project: Project) -> None:
@@ -181,6 +175,25 @@ def _write_threshold(group: h5py.Group, threshold: ProjectThreshold) -> None:
     group["MaxSize"] = threshold.max_size if threshold.max_size is not None else MAXIMUM_SIZE
     for axis, sigma in zip("xyz", threshold.sigmas, strict=True):
         group[f"SmootherSigma/{axis}"] = float(sigma)
+
+
+def _write_export(group: h5py.Group, export: ExportSettings) -> None:
+    texts = {
+        "OutputFilenameFormat": export.output_filename_format,
+        "OutputFormat": export.output_format,
+        "OutputInternalPath": export.output_internal_path,
+        "ExportDtype": export.export_dtype,
+        "OutputAxisOrder": export.output_axis_order,
+    }
+    for name, text in texts.items():
+        if text is not None:
+            group[name] = text.encode()
+    for kind, bounds in (("Input", export.pipeline_result_drange), ("Export", export.export_drange)):
+        if bounds is not None:
+            group[f"{kind}Min"], group[f"{kind}Max"] = bounds
+    if export.cutout_subregion is not None:
+        for name, corner in zip(("RegionStart", "RegionStop"), export.cutout_subregion, strict=True):
+            group[name] = [-1 if n is None else n for n in corner]
 
 
 def _write_features(group: h5py.Group, keys: tuple[Key, ...], margin: tuple[int, ...]) -> None:

@@ -1,8 +1,10 @@
 """The project: everything that was decided at training time, from whatever file it comes."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, Predictions
-from objclass.errors import ProjectError
+from objclass.door import door
+from objclass.errors import ProjectError, UsageError
 from objclass.features.contract import Feature, Key, feature_set
 from objclass.forest import Forest
+from objclass.registry import PROJECT_WRITERS, resolve
 from objclass.settings import ExportSettings, ProjectThreshold
 
 WORKFLOWS = {
@@ -110,6 +114,33 @@ class Project:
     export: ExportSettings = field(default_factory=ExportSettings)
     table: TableSettings | None = None
     lanes: tuple[Mapping[str, TrainingInput], ...] = ()
+
+    @door()
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the project into a file that ilastik opens, too.
+
+        Parameters
+        ----------
+        path
+            With the suffix ``.ilp``. Paths of training images are kept as they are, relative to it.
+        overwrite
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        UsageError
+            If the suffix is another.
+        OutputError
+            If there is such a file, or it cannot be written.
+        """
+        suffix = Path(path).suffix.lower()
+        writer = PROJECT_WRITERS.get(suffix)
+        if writer is None:
+            message = (
+                f"project {os.fspath(path)}: expected a name that ends in {' or '.join(PROJECT_WRITERS)}"
+            )
+            raise UsageError(message)
+        resolve(writer)(os.fspath(path), self, overwrite=overwrite)
 
     def training_axes(self, role: str) -> str | None:
         """Axes of a role in the last lane that the project was trained on."""

@@ -16,9 +16,10 @@ from objclass import images
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, Lane, concatenate
 from objclass.errors import InputError, OutputError, UsageError
-from objclass.export.atomic import Pending, check_writable
-from objclass.features.contract import choose
-from objclass.forest import fit
+from objclass.export.atomic import check_writable
+from objclass.export.projects import save_project
+from objclass.features.contract import Key, choose
+from objclass.forest import Forest, fit
 from objclass.images.paths import relative, split_stack
 from objclass.pipeline.inputs import Inputs, object_role, open_lanes
 from objclass.pipeline.lane import measure_step
@@ -296,24 +297,52 @@ def _finish(
 ) -> TrainingResult:
     """Fit the forest and write the project."""
     numbers = {name: k for k, name in enumerate(classes, 1)}
-    selected = sorted_keys(plan.features)
-    names = tuple(dict.fromkeys([*ALWAYS_COMPUTED, *(name for _, name in selected)]))
-    project = Project(
+    project = dataclasses.replace(
+        new_project(role, classes, sorted_keys(plan.features), plan.margin),
         path=lesson.project,
+        threshold=lesson.threshold,
+        labels={n: _label_inputs(steps, numbers) for n, steps in found.items()},
+        lanes=tuple(_training_lane(lesson, number, lane) for number, lane in enumerate(lanes)),
+    )
+    return _fitted(lesson, project, table, _classes_of(found, numbers), left_out)
+
+
+def new_project(
+    role: str,
+    classes: tuple[str, ...],
+    selected: tuple[Key, ...],
+    margin: tuple[int, ...] = (),
+    forest: Forest | None = None,
+) -> Project:
+    """A project of ours, without images and labels.
+
+    Parameters
+    ----------
+    role
+        Of its second input: ``segmentation_image``, ``prediction_maps`` or ``label_image``.
+    classes
+        Their names.
+    selected
+        Keys of the features that the forest looks at, in the order of its columns.
+    margin
+        Neighbourhood along x, y(, z) in pixels; empty if no feature needs one.
+    forest
+        The classifier.
+    """
+    names = tuple(dict.fromkeys([*ALWAYS_COMPUTED, *(name for _, name in selected)]))
+    return Project(
+        path="",
         workflow=next(name for name, r in WORKFLOWS.items() if r == role),
         version="",
         role=role,
         classes=classes,
         computed=tuple(sorted({*selected, *(("Standard Object Features", n) for n in ALWAYS_COMPUTED)})),
         selected=selected,
-        margin=plan.margin,
-        threshold=lesson.threshold,
+        margin=margin,
+        forest=forest,
         colors=tuple(COLORS[k % len(COLORS)] for k in range(len(classes))),
-        labels={n: _label_inputs(steps, numbers) for n, steps in found.items()},
         table=TableSettings("csv", "{dataset_dir}/{nickname}.csv", names),
-        lanes=tuple(_training_lane(lesson, number, lane) for number, lane in enumerate(lanes)),
     )
-    return _fitted(lesson, project, table, _classes_of(found, numbers), left_out)
 
 
 def _classes_of(found: Found, numbers: Mapping[str, int]) -> NDArray[Any]:
@@ -338,26 +367,12 @@ def _fitted(
         message = f"labels of {len(present)} classes: expected objects of two classes at least{lost}"
         raise InputError(message)
     forest, accuracy = fit(project.matrix(table), given, len(project.classes), lesson.trees, lesson.seed)
-    _write(lesson, dataclasses.replace(project, forest=forest))
+    base = None if lesson.output is None else lesson.project
+    save_project(project.path, dataclasses.replace(project, forest=forest), overwrite=True, base=base)
     counts = Counter(given.tolist())
     return TrainingResult(
         {name: counts[k] for k, name in enumerate(project.classes, 1)}, accuracy, tuple(left_out)
     )
-
-
-def _write(lesson: TrainingRequest, project: Project) -> None:
-    from objclass.project.ilp_write import extend_project, write_project
-
-    pending = Pending()
-    try:
-        path = pending.add(project.path)
-        if lesson.output is None:
-            write_project(path, project)
-        else:
-            extend_project(lesson.project, path, project)
-        pending.commit()
-    finally:
-        pending.discard()
 
 
 def _check_like(lane: Lane, first: Lane) -> None:

@@ -1,0 +1,262 @@
+"""A random forest that learns from a table of measured objects, in the conventions of scikit-learn."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from objclass.core import AnyArray
+from objclass.door import door
+from objclass.errors import InputError, UsageError
+from objclass.features.contract import Key
+from objclass.forest import fit
+from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE, Project, find
+from objclass.training.learn import new_project
+from objclass.training.measurement import Measurement
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+NOT_MEASURED = ("label", "timestep", "object_id", "labelimage_oid", "original_oid")
+"""Columns of numbers that say which object a row is."""
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A random forest for objects, with the methods of scikit-learn's classifiers.
+
+    What is not finite counts as 0, as in a project.
+
+    Parameters
+    ----------
+    trees
+        Number of trees.
+    seed
+        Random state: the same table gives the same forest.
+    features
+        Columns to learn from. By default the features that `objclass.measure` or `objclass.predict` put into
+        the table, without those that say where an object is; in a table from elsewhere all columns of numbers
+        but ids.
+
+    Attributes
+    ----------
+    classes_
+        The classes, sorted.
+    feature_names_in_
+        The columns that it looks at, in the order of the forest.
+    accuracy_
+        Out-of-bag accuracy: of each object by the trees that did not see it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"label": [1, 2, 3, 4], "area": [10.0, 11, 90, 95]})
+    >>> classifier = Classifier(trees=10).fit(table, ["small", "small", "large", "large"])
+    >>> classifier.predict(table).tolist()
+    ['small', 'small', 'large', 'large']
+    """
+
+    def __init__(self, *, trees: int = 100, seed: int = 0, features: Sequence[str] | None = None) -> None:
+        self.trees = trees
+        self.seed = seed
+        self.features = features
+
+    @door()
+    def fit(self, table: Any, classes: Any) -> "Classifier":
+        """Learn from a table.
+
+        Parameters
+        ----------
+        table
+            pandas.DataFrame with a row for each object, or an array (objects, features).
+        classes
+            The class of each row. Rows whose class is None, NaN or empty are not learned from. Or a mapping
+            from the number in the column ``label`` to the class.
+
+        Raises
+        ------
+        InputError
+            If there are no two classes, or they do not belong to the rows.
+        UsageError
+            If a column is not there, or not one of numbers.
+        """
+        frame = _frame(table)
+        given = _classes_of(frame, classes, is_indexed=frame is table)
+        labelled = np.array([not _is_empty(name) for name in given], bool)
+        self.classes_ = _sorted_classes(given[labelled])
+        self._measurement = Measurement.of(frame)
+        self._keys, names = self._columns(frame)
+        self.feature_names_in_ = np.array(names, object)
+        self.n_features_in_ = len(names)
+        numbers = {name: k for k, name in enumerate(self.classes_.tolist(), 1)}
+        targets = np.array([numbers[name] for name in given[labelled].tolist()], int)
+        rows = self._rows(frame)[labelled]
+        self.forest_, self.accuracy_ = fit(rows, targets, len(self.classes_), self.trees, self.seed)
+        return self
+
+    @door()
+    def predict(self, table: Any) -> AnyArray:
+        """The most probable class of each row; of equals the first."""
+        return self.classes_[self.forest_.predict(self._rows(_frame(table))).classes - 1]
+
+    @door()
+    def predict_proba(self, table: Any) -> NDArray[np.float32]:
+        """Probability of each of `classes_` (columns) for each row."""
+        return self.forest_.predict(self._rows(_frame(table))).probabilities
+
+    @door()
+    def project(self, role: str = "label_image") -> Project:
+        """The classifier as a project, which measures what it needs.
+
+        Parameters
+        ----------
+        role
+            What the project is given besides raw data: ``label_image`` or ``segmentation_image``.
+
+        Raises
+        ------
+        InputError
+            If it looks at something that a project cannot measure.
+        """
+        found = self._measurement
+        if found is None or not self._keys:
+            message = (
+                "no project can measure these columns: expected a table of objclass.measure or "
+                "objclass.predict, and no columns of others in features="
+            )
+            raise InputError(message)
+        if any(length != 1 for length in found.spacing):
+            message = f"measured with spacing {tuple(found.spacing)}: projects measure in pixels: leave spacing= out"
+            raise InputError(message)
+        if role not in ("label_image", "segmentation_image"):
+            message = f"role '{role}': expected label_image or segmentation_image"
+            raise UsageError(message)
+        classes = tuple(str(name) for name in self.classes_)
+        around = any(feature.scope != "object" for key in self._keys if (feature := find(*key)))
+        margin = tuple(found.margin) if around else ()
+        return new_project(role, classes, tuple(self._keys), margin, self.forest_)
+
+    @door()
+    def save(
+        self, path: str | os.PathLike[str], *, role: str = "label_image", overwrite: bool = False
+    ) -> None:
+        """Write a project that classifies as this does, here, on the command line and in ilastik.
+
+        Parameters
+        ----------
+        path
+            With the suffix ``.ilp``.
+        role
+            As in `project`.
+        overwrite
+            Whether an existing file may be replaced.
+        """
+        self.project(role).save(path, overwrite=overwrite)
+
+    def _columns(self, frame: "DataFrame") -> tuple[list[Key], list[str]]:
+        """Keys of the features, none if they are unknown, and the columns to learn from."""
+        columns = [str(name) for name in frame.columns]
+        known = self._measurement.learnable(columns) if self._measurement is not None else {}
+        if self.features is None:
+            names = [name for of_one in known.values() for name in of_one] or _numbers(frame)
+            if not names:
+                message = f"columns {', '.join(columns)}: expected features besides ids and places"
+                raise InputError(message)
+            return list(known), names
+        wanted = list(dict.fromkeys(self.features))
+        chosen = {key: names for key, names in known.items() if set(names) <= set(wanted)}
+        names = [name for of_one in chosen.values() for name in of_one]
+        return (list(chosen), names) if set(names) == set(wanted) else ([], wanted)
+
+    def _rows(self, frame: "DataFrame") -> NDArray[np.float32]:
+        """What the forest looks at, float32, finite."""
+        names = list(self.feature_names_in_)
+        missing = [name for name in dict.fromkeys(names) if name not in frame.columns]
+        if missing:
+            message = f"the table has no column {', '.join(missing[:5])}: measure the same features"
+            raise UsageError(message)
+        try:
+            rows = frame[names].to_numpy(np.float32, na_value=np.nan)
+        except (TypeError, ValueError) as fault:
+            message = f"columns {', '.join(names[:5])} …: expected numbers: {fault}"
+            raise UsageError(message) from None
+        return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
+
+
+def _frame(table: Any) -> "DataFrame":
+    from pandas import DataFrame
+
+    if isinstance(table, DataFrame):
+        return table
+    rows = np.asarray(table)
+    if rows.ndim != 2:
+        message = f"table of shape {rows.shape}: expected a pandas.DataFrame, or an array (objects, features)"
+        raise UsageError(message)
+    return DataFrame(rows, columns=[f"x{k}" for k in range(rows.shape[1])])
+
+
+def _numbers(frame: "DataFrame") -> list[str]:
+    kept = frame.select_dtypes(["number", "bool"]).columns
+    return [str(name) for name in kept if name not in NOT_MEASURED]
+
+
+def _classes_of(frame: "DataFrame", classes: Any, *, is_indexed: bool) -> AnyArray:
+    """The class of each row.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer than rows, or a mapping does not fit the labels.
+    """
+    from pandas import Series
+
+    if isinstance(classes, Mapping):
+        return _classes_by_label(frame, classes)
+    if is_indexed and isinstance(classes, Series) and not classes.index.equals(frame.index):
+        message = "classes= has another index than the table: expected one class for each of its rows"
+        raise InputError(message)
+    given = np.array(list(classes), object)
+    if given.shape != (len(frame),):
+        message = f"{len(given)} classes for {len(frame)} rows: expected one for each"
+        raise InputError(message)
+    return given
+
+
+def _classes_by_label(frame: "DataFrame", classes: Mapping[Any, Any]) -> AnyArray:
+    if "label" not in frame.columns or frame["label"].duplicated().any():
+        message = "classes by label: expected a table with a column label whose values are all different"
+        raise InputError(message)
+    labels = frame["label"].tolist()
+    unknown = [label for label in classes if label not in set(labels)]
+    if unknown:
+        message = f"classes of label {', '.join(map(str, unknown[:5]))}: the table has no such object"
+        raise InputError(message)
+    return np.array([classes.get(label) for label in labels], object)
+
+
+def _is_empty(name: Any) -> bool:
+    return name is None or name != name or (isinstance(name, str) and not name.strip())  # noqa: PLR0124 (NaN)
+
+
+def _sorted_classes(given: AnyArray) -> AnyArray:
+    """All different classes, sorted.
+
+    Raises
+    ------
+    InputError
+        If there are no two, more than fit into a class image, or numbers among words.
+    """
+    try:
+        found = np.unique(given)
+    except TypeError:
+        message = "classes= mixes numbers and words: expected one kind"
+        raise InputError(message) from None
+    if len(found) < 2:
+        message = f"labels of {len(found)} classes: expected objects of two classes at least"
+        raise InputError(message)
+    if len(found) > MAXIMUM_CLASSES:
+        message = f"{len(found)} classes: expected {MAXIMUM_CLASSES} at most (are they ids?)"
+        raise InputError(message)
+    return np.array(found.tolist())
