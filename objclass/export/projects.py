@@ -7,7 +7,6 @@ from pathlib import Path
 from objclass.errors import OutputError
 from objclass.export.atomic import Pending, check_writable
 from objclass.images.paths import relative, split_stack
-from objclass.project.ilp_write import extend_project, write_project
 from objclass.project.model import Project, TrainingInput
 
 
@@ -30,6 +29,8 @@ def save_project(path: str, project: Project, *, overwrite: bool = False, base: 
     OutputError
         If there is such a file, unless it may be replaced, or it cannot be written.
     """
+    from objclass.project.ilp_write import extend_project, write_project  # needs h5py
+
     if Path(path).exists() and not overwrite:
         message = f"project {path} exists already: --overwrite replaces it"
         raise OutputError(message)
