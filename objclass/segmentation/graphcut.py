@@ -31,9 +31,10 @@ def minimum_cut(values: FloatArray, beta: float) -> NDArray[np.bool_]:
     pairs = _neighbours(values.shape)
     tails = np.concatenate([pairs[0], pairs[1], np.full(len(inside), source), outside])
     heads = np.concatenate([pairs[1], pairs[0], inside, np.full(len(outside), sink)])
+    nodes = tails.astype(np.int32), heads.astype(np.int32)  # all that older versions of scipy take
     shared = np.full(2 * len(pairs[0]), round(beta * UNIT))
     capacities = np.concatenate([shared, gain[inside], -gain[outside]]).astype(np.int32)
-    graph = csr_array((capacities, (tails, heads)), shape=(count + 2, count + 2))
+    graph = csr_array((capacities, nodes), shape=(count + 2, count + 2))
     left = graph - maximum_flow(graph, source, sink).flow
     left.data = (left.data > 0).astype(np.int8)
     left.eliminate_zeros()
