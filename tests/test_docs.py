@@ -4,6 +4,7 @@ import doctest
 import re
 import shlex
 import shutil
+import tomllib
 
 import pytest
 
@@ -110,3 +111,39 @@ def test_the_sample_data_are_what_the_script_makes(tmp_path, monkeypatch):
     assert (tmp_path / "cells_train_labels.csv").read_text() == (
         samples / "cells_train_labels.csv"
     ).read_text()
+
+
+def pyproject():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_rooms_stand_in_the_order_of_the_contract():
+    """What the page says of packages and their order is what import-linter checks."""
+    layers = pyproject()["tool"]["importlinter"]["contracts"][0]["layers"]
+    expected = [sorted(layer.split(" | ")) for layer in layers]
+    page = (ROOT / "docs/why.md").read_text(encoding="utf-8")
+    table = page.split("| package |")[1].split("\n\n")[0]
+    rows = [re.match(r"\| (`[^|]+`) \|", line) for line in table.splitlines()]
+    assert [sorted(re.findall(r"`(\w+)`", row[1])) for row in rows if row] == expected
+
+
+def test_what_the_pages_for_contributors_name_exists():
+    for page in ("CONTRIBUTING.md", "docs/why.md", "NOTICE", "SECURITY.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for name in re.findall(
+            r"\b(?:objclass|tests|docs|benchmarks|sample_data|\.github|\.ci)/[\w./]+\w", text
+        ):
+            assert (ROOT / name).exists() or name == "docs/_build", f"{page}: {name}"
+        for name in re.findall(r"objclass(?:\.[a-z_]+)+[a-z]", text):
+            path = ROOT / name.replace(".", "/")
+            is_group = f'"{name}"' in (ROOT / "objclass/registry.py").read_text(encoding="utf-8")
+            assert is_group or path.is_dir() or path.with_suffix(".py").exists(), f"{page}: {name}"
+
+
+def test_every_dependency_has_a_lower_bound_that_the_workflow_can_pin():
+    project = pyproject()["project"]
+    pinned = script(ROOT / "tests/oldest.py").oldest(project)
+    assert [line.split("==")[0] for line in pinned] == [
+        entry.split(">=")[0] for entry in project["dependencies"]
+    ]
+    assert project["version"] in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
