@@ -66,7 +66,7 @@ def regionprops_table(frame, raw, names, extra=None):
 
 def loaded_kernels():
     """Have kernels do all work from now on, as where they have long been loaded."""
-    kernels.Kernels.choose = lambda self, *_: self.compiled[0]
+    kernels.Kernel.choose = lambda self, *_: self.compiled
 
 
 def standard(folder, size):

@@ -9,13 +9,13 @@ probabilities of a leaf. A row goes to child0 where ``row[column] < threshold``.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel
 from objclass.core import AnyArray, FloatArray, Predictions
 from objclass.errors import ProjectError
 
@@ -29,17 +29,6 @@ rows are split node by node."""
 
 GROUP, BLOCK = 16, 512
 """Rows that go down a tree together, and rows for which a tree is kept at hand."""
-
-kernel = Kernels(
-    globals(),
-    repays_loading=250_000,
-    repays_compiling=8_000_000,
-    signature=(
-        *("float32*", "int32*", "int32*", "int32*", "float32*", "float32*", "float64*"),
-        *("int32*", "float32*", "float64*", *["int64"] * 6),
-    ),
-)
-"""Work is counted in rows × trees."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +98,8 @@ class Forest:
             message = f"{rows.shape[-1]} feature columns: the forest was trained on {self.columns}"
             raise ProjectError(message)
         rows = np.ascontiguousarray(rows, np.float32)
-        compiled = kernel.choose(len(rows) * self.trees) if len(rows) >= GROUP else None
+        work = len(rows) * self.trees * (context.limits.images if context else 1)
+        compiled = kernel.choose(work) if len(rows) >= GROUP else None
         votes, total = self._descend(compiled, rows, context or Context()) if compiled else self._count(rows)
         with np.errstate(invalid="ignore", divide="ignore"):
             votes /= total.astype(np.float32)[:, None]
@@ -138,14 +128,14 @@ class Forest:
         """Votes (n, classes) and their total (n), compiled."""
         votes, total = np.zeros((len(rows), self.classes), np.float32), np.zeros(len(rows))
         vote, share = self._votes
-        nodes = [a.astype(np.int32) for a in (self.roots, self.column, self.child.ravel())]
-        forest = (*nodes, self._cut, vote.ravel(), share)
+        roots, column, child = (a.astype(np.int32) for a in (self.roots, self.column, self.child.ravel()))
+        nodes = Nodes(roots, column, child, self._cut, vote.ravel(), share)
         lengths = len(rows), self.columns, self.trees, self.classes
         part = max(-(-len(rows) // context.limits.jobs), BLOCK)
 
         def add(start: int) -> None:
             stop, node = min(start + part, len(rows)), np.zeros(GROUP, np.int32)
-            compiled(rows.ravel(), *forest, node, votes.ravel(), total, start, stop, *lengths)
+            compiled(rows.ravel(), nodes, node, votes.ravel(), total, start, stop, *lengths)
 
         for _ in context.ordered(add, range(0, len(rows), part)):
             pass
@@ -195,18 +185,23 @@ class Forest:
         return reached
 
 
-@kernel
+class Nodes(NamedTuple):
+    """A forest as `descend` takes it: the node k has its children at 2k and 2k + 1; a leaf has itself there."""
+
+    roots: NDArray[np.int32]
+    column: NDArray[np.int32]
+    child: NDArray[np.int32]
+    cut: NDArray[np.float32]
+    vote: NDArray[np.float32]
+    share: NDArray[np.float64]
+
+
 def descend(
-    rows: AnyArray,
-    roots: AnyArray,
-    column: AnyArray,
-    child: AnyArray,
-    cut: AnyArray,
-    vote: AnyArray,
-    share: AnyArray,
-    node: AnyArray,
-    votes: AnyArray,
-    total: AnyArray,
+    rows: NDArray[np.float32],
+    nodes: Nodes,
+    node: NDArray[np.int32],
+    votes: NDArray[np.float32],
+    total: NDArray[np.float64],
     start: int,
     stop: int,
     count: int,
@@ -217,10 +212,10 @@ def descend(
     """Add what the leaves say of the rows from ``start`` to ``stop``, tree after tree; arrays are flat.
 
     A group of rows goes down a tree together (``node``: where each of them is) until all are in leaves:
-    while one waits for memory, the others go on. The node k has its children at 2k and 2k + 1; a leaf
-    has itself there. There must be a whole group of rows: the last one overlaps the one before it, but
+    while one waits for memory, the others go on. There must be a whole group of rows: the last one overlaps the one before it, but
     is added once.
     """
+    roots, column, child, cut, vote, share = nodes
     for block in range(start, stop, BLOCK):
         for tree in range(trees):
             for first in range(block, min(block + BLOCK, stop), GROUP):
@@ -241,6 +236,26 @@ def descend(
                     total[r] += share[k]
                     for c in range(classes):
                         votes[r * classes + c] += vote[k * classes + c]
+
+
+def _lengths(_: Any, nodes: Nodes, *given: Any) -> dict[str, int]:
+    *_, count, columns, trees, classes = given
+    size = len(nodes.column)
+    return {
+        "rows": count * columns,
+        "roots": trees,
+        "child": 2 * size,
+        "cut": size,
+        "vote": size * classes,
+        "share": size,
+        "node": GROUP,
+        "votes": count * classes,
+        "total": count,
+    }
+
+
+kernel = Kernel(descend, repays_loading=250_000, repays_compiling=8_000_000, lengths=_lengths)
+"""Work is counted in rows × trees."""
 
 
 def decode(

@@ -65,7 +65,7 @@ WAYS = ("level by level", "node by node", "plain kernel", "compiled")
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch):
     """Each of the ways in which rows go down, whatever their number."""
-    kernels = {"plain kernel": module.descend, "compiled": module.kernel.compiled[0]}
+    kernels = {"plain kernel": module.descend, "compiled": module.kernel.compiled}
     monkeypatch.setattr(module.kernel, "choose", lambda _: kernels.get(request.param))
     monkeypatch.setattr(module, "FEW", 0 if request.param == "node by node" else 10**9)
     return request.param
@@ -103,7 +103,7 @@ def test_nothing_is_below_a_threshold_that_is_no_number(way):
 def test_threads_change_nothing(trained, monkeypatch):
     rows, _, forest = trained
     expected = forest.predict(rows[:161]).probabilities
-    monkeypatch.setattr(module.kernel, "choose", lambda _: module.kernel.compiled[0])
+    monkeypatch.setattr(module.kernel, "choose", lambda _: module.kernel.compiled)
     monkeypatch.setattr(module, "BLOCK", 16)  # of a part: that of the kernel is compiled in
     for jobs in (1, 2, 3, 10, 50):
         assert np.array_equal(forest.predict(rows[:161], jobs).probabilities, expected)

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from objclass.batch import journal, request, schedule
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel
 from objclass.compute.limits import Limits
 from objclass.features.contract import feature_set
 from objclass.features.frame import Frame
@@ -227,17 +227,17 @@ def in_this_way(way):
     """Limits that no option allows, and compiled code where it would not repay."""
     seen = 0
 
-    def choose(kernels, work, known=0):
+    def choose(kernel, work):
         nonlocal seen
         seen += 1
-        return kernels.compiled[0] if way.kernels is not None and seen > way.kernels else None
+        return kernel.compiled if way.kernels is not None and seen > way.kernels else None
 
     def limits_for(resources):
         return way.limits
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "limits_for", limits_for)
-        patch.setattr(Kernels, "choose", choose)
+        patch.setattr(Kernel, "choose", choose)
         # what an object needs whole is let through: how that is refused is tested elsewhere
         patch.setattr(Frame, "check_boxes", lambda *_, **__: None)
         yield

@@ -10,7 +10,7 @@ import pytest
 from objclass.batch import journal, schedule
 from objclass.cli import main
 from objclass.compute import scratch
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel
 from objclass.compute.limits import Limits
 
 
@@ -60,7 +60,7 @@ STANDARD = "Standard Object Features"
     [f"{STANDARD}:Mean in neighborhood", "3D Convex Hull Features", "hull"],
 )
 def test_an_object_too_large_for_the_limits(here, monkeypatch, capsys, feature, compiled):
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0] if compiled else None)
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled if compiled else None)
     limited(monkeypatch, Limits(500_000, (4, 64), 2))
     assert run(feature, more=["--margin", "2"]) == 3
     line = told(capsys, here)
@@ -77,7 +77,7 @@ def test_a_skeleton_too_large_for_the_limits(here, monkeypatch, capsys, compiled
         for name in ("flat", "pixels"):
             with h5py.File(f"{name}.h5", "w") as plane:
                 plane["data"] = file["data"][12:13]
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0] if compiled else None)
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled if compiled else None)
     limited(monkeypatch, Limits(50_000, (1, 8), 1))
     assert run("2D Skeleton Features", images=("pixels", "flat")) == 3
     assert "object 1 is needed whole, x 9 to 61, y 9 to 61: about" in told(capsys, here)

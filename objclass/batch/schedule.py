@@ -74,7 +74,8 @@ def _run_tasks(
     tasks: Sequence[Task], plan: Plan, table_files: TableFiles, report: RunReport, context: Context
 ) -> int:
     """Run the lanes, several at once where that pays; what they give is kept in their order."""
-    at_once, limits = share_out(tasks, context.limits)
+    images = sum(task.lane.objects.shape[0] for task in tasks)
+    at_once, limits = share_out(tasks, replace(context.limits, images=images))
     done = 0
     run_one = partial(run_task, plan=plan, context=context.within(limits))
     lanes = context if at_once > 1 else context.within(Limits())
@@ -112,7 +113,8 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     if limits.jobs == 1 or len(tasks) == 1 or len(set(files)) < len(files):
         return 1, limits
     at_once = min(limits.jobs, len(tasks))
-    each = Limits(limits.memory // at_once if limits.memory is not None else None, limits.block, 1)
+    memory = limits.memory // at_once if limits.memory is not None else None
+    each = replace(limits, memory=memory, jobs=1)
     largest = max(int(np.prod(task.lane.objects.shape[1:4])) for task in tasks)
     if not each.holds(largest * VOXEL_BYTES):
         return 1, limits

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 
 from objclass.compute.context import Context
 from objclass.errors import LaneError, ObjclassError, Stop
@@ -76,7 +77,8 @@ def _measure_and_paint(finished: LaneResult, plan: Plan) -> None:
     for step in run_lane(task.lane, plan, context, clock):
         for output, writer in zip(task.outputs, images.writers, strict=True):
             layout = getattr(writer, "layout", output.export.image.axes)
-            paint = painter(output.export.source, step.predictions, layout)
+            voxels = prod(step.objects.labels.shape) * context.limits.images
+            paint = painter(output.export.source, step.predictions, layout, voxels)
             output.export.write(writer, step.t, step.objects.labels, paint, context)
             clock.lap("paint")
         measured.append((step.table, step.predictions))

@@ -1,249 +1,389 @@
 """Kernels: loops that no array operation expresses, in plain functions on flat arrays and numbers.
 
 They run as they stand; where there is enough to do, the same functions run compiled by numba, so both
-agree by construction. `Kernels.choose` weighs what that costs. Compiling takes seconds, once for an
-installation: the machine code is kept, and later processes load it with llvmlite alone in a twentieth of
-a second, where numba's import and its own cache would take half a second.
+agree by construction. Compiling takes seconds, once for an installation: the machine code is kept, and
+later processes load it with llvmlite alone in a twentieth of a second, where numba's import and its own
+cache would take half a second. Whatever goes wrong with that (no numba, no llvmlite, an option that
+switches it off, a damaged file) leaves the formulation that needs no compiler, and a line for ``--debug``.
 
-So a kernel takes flat arrays and numbers, returns nothing and writes into its arrays; it makes no lists
-and no arrays, and raises nothing. The GIL is released while a compiled kernel runs.
+A kernel takes flat arrays, numbers and named tuples of these, returns nothing and writes into its arrays;
+it makes no lists and no arrays, and raises nothing. The functions that it calls are marked with `kernel`,
+in whichever module they are. The GIL is released while a compiled kernel runs.
 """
 
 import ctypes
 import hashlib
-import inspect
+import logging
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from types import FunctionType
-from typing import Any, TypeVar
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, TypeVar, get_args, get_origin
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+log = logging.getLogger("objclass")
 
 INNER = ("no_cpython_wrapper", "no_cfunc_wrapper")
 """numba's options for functions that only compiled ones call."""
 
-ENTRY = "objclass_kernel"
+SYMBOL = "objclass_kernel"
 """What a kernel is called in its machine code."""
 
 PRESENT = {"pow", "sqrt", "memset", "memcpy", "memmove"}
 """Functions of the C library that are in every process."""
 
+NUMBERS = {int: "int64", float: "float64"}
 
-class Kernels:
-    """The kernels of a module, each after those that it calls; the last one is the one to call.
+CACHE_FOLDER = "OBJCLASS_CACHE_DIR"
+"""The environment variable that names the only folder for machine code."""
+
+
+def kernel(function: Function) -> Function:
+    """Mark a function as one that kernels may call; it stays as it is."""
+    function.__dict__["is_kernel"] = True
+    return function
+
+
+class Kernel:
+    """A function on flat arrays and numbers that may run compiled.
 
     Parameters
     ----------
-    names
-        ``globals()`` of the module.
+    entry
+        The function. The annotations of its parameters say what it takes: ``int`` (64 bits), ``float``,
+        ``NDArray[np.uint32]`` and the like, or a named tuple of these. Of arrays kernels see where they
+        begin: they have one index and no length. ``NDArray[np.int64] | list[int]`` is taken for the array.
     repays_loading, repays_compiling
         As much work (pixels, say) takes about as long as loading what was once compiled, and as compiling.
-    signature
-        Types of the parameters of the last one: ``"int64"`` and ``"float64"`` for numbers, ``"uint8*"`` and
-        the like for arrays, of which kernels see where they begin: they have one index and no length.
-        The function may end in ``*arguments``.
+    lengths
+        Called like the entry, returns the least number of elements that arrays must have, by the name of the
+        parameter or of the field; checked before each call.
     """
 
     def __init__(
         self,
-        names: dict[str, Any],
+        entry: Callable[..., None],
         *,
         repays_loading: int,
         repays_compiling: int,
-        signature: Sequence[str],
+        lengths: Callable[..., Mapping[str, int]] | None = None,
     ) -> None:
-        self._names = names
+        assert isinstance(entry, FunctionType)
+        self.entry, self.lengths = entry, lengths
         self._loading, self._compiling = repays_loading, repays_compiling
-        self._signature = tuple(signature)
-        self._done = 0
-        self.functions: list[Any] = []
+        self._lock, self._failed = Lock(), False
+        self._compiled: CompiledKernel | None = None
 
-    def __call__(self, function: Kernel) -> Kernel:
-        """Leave the function as it is, and remember it."""
-        self.functions.append(function)
-        return function
+    @property
+    def name(self) -> str:
+        """Name of the entry."""
+        return self.entry.__name__
 
-    def choose(self, work: int, known: int = 0) -> Any | None:
+    def choose(self, work: int) -> "CompiledKernel | None":
         """The compiled function if it is faster, else None.
+
+        Below ``repays_loading`` it is not; from ``repays_compiling`` on it is; in between, where the machine
+        code is kept.
 
         Parameters
         ----------
         work
-            What is to be done now; all that was asked for so far counts, since more of it may come.
-        known
-            What is known to be done in all.
+            What is known to be done: all of the run, not only what comes next.
         """
-        self._done += work
-        if max(self._done, known) < self._loading:
+        if work < self._loading or self._failed:
             return None
-        function, ready = self.compiled
-        return function if ready or max(self._done, known) >= self._compiling else None
+        try:
+            return self.compiled if work >= self._compiling or self.is_kept else None
+        except Exception as fault:  # noqa: BLE001 (whatever it is, there is another formulation)
+            self._failed = True
+            log.debug("kernel %s runs uncompiled: %s: %s", self.name, type(fault).__name__, fault)
+            return None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether machine code is at hand: in this process, or in a file."""
+        return self._compiled is not None or self._kept is not None
+
+    @property
+    def compiled(self) -> "CompiledKernel":
+        """The compiled function; compiles it if it never was.
+
+        Raises
+        ------
+        Exception
+            Whatever goes wrong with numba, llvmlite or the kernel.
+        """
+        with self._lock:  # one thread compiles
+            if self._compiled is None:
+                code = self._kept
+                if code is None:
+                    code = machine_code(self.entry)
+                    self._keep(code)
+                self._compiled = CompiledKernel(self, code)
+            return self._compiled
 
     @cached_property
-    def compiled(self) -> tuple[Any, bool]:
-        """The last function compiled, and whether an earlier run has done so (else the first call does)."""
-        source = Path(self._names["__file__"])
-        native = Native(self._compile, source, self.functions[-1].__name__, self._signature)
-        return native, native.is_kept
+    def file_name(self) -> str:
+        """Name of the file that keeps the machine code: it holds a digest of all that the code depends on."""
+        digest = hashlib.sha256("\n".join(dependencies(self.entry)).encode())
+        return f"{self.name}.{digest.hexdigest()[:32]}.o"
 
-    def _jit(self, signature: Any) -> Any:
-        """The last function, compiled by numba."""
-        import numba
+    @cached_property
+    def _kept(self) -> bytes | None:
+        for folder in folders():
+            content = _trusted_content(folder / self.file_name)
+            if content is not None and content[:32] == hashlib.sha256(content[32:]).digest():
+                return content[32:]
+        return None
 
-        jit: Any = numba.njit  # its stubs do not know all options
-        options = {"nogil": True, "error_model": "numpy", **dict.fromkeys(INNER, True)}
-        names = dict(self._names)
-        # copies that find compiled functions under the names that they call
-        copies = [FunctionType(k.__code__, names, k.__name__) for k in self.functions]
-        for copy in copies[:-1]:
-            names[copy.__name__] = jit(**options)(copy)
-        return jit(signature, **options)(copies[-1])
-
-    def _compile(self) -> bytes:
-        """The last function as machine code."""
-        import llvmlite.binding as llvm
-        from numba import types
-
-        kinds: list[Any] = [_numba_type(types, name) for name in self._signature]
-        code = self.functions[-1].__code__
-        if code.co_flags & inspect.CO_VARARGS:
-            rest: Any = types.Tuple  # untyped
-            kinds[code.co_argcount :] = [rest(kinds[code.co_argcount :])]
-        function = self._jit(types.void(*kinds))
-        (signature,) = function.signatures
-        module = llvm.parse_assembly(function.inspect_llvm(signature))
-        named = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
-        if named - PRESENT:  # LLVM would end the process
-            message = f"kernel {self.functions[-1].__name__} makes objects or raises: {named - PRESENT}"
-            raise TypeError(message)
-        module.get_function(function.overloads[signature].fndesc.llvm_func_name).name = ENTRY
-        return _machine(llvm).emit_object(module)
+    def _keep(self, code: bytes) -> None:
+        content = hashlib.sha256(code).digest() + code
+        for folder, mode in folders().items():
+            with suppress(OSError):
+                folder.mkdir(mode, parents=True, exist_ok=True)
+                if _is_trusted(folder.stat()):
+                    _write(folder / self.file_name, content, mode & 0o666)
+                    return
+        _say_unkept()
 
 
-def _numba_type(types: Any, name: str) -> Any:
-    """``"int64"`` or ``"uint8*"`` as a type of numba's."""
-    kind = getattr(types, name.removesuffix("*"))
-    return types.CPointer(kind) if name.endswith("*") else kind
-
-
-class Native:
-    """A kernel as machine code: from the file that an earlier run left, or compiled at the first call.
+class CompiledKernel:
+    """A kernel as machine code that is loaded.
 
     Parameters
     ----------
-    compile_it
-        Returns the machine code.
-    source
-        The Python file that it is compiled from.
-    name, signature
-        Of the kernel.
+    of
+        The kernel.
+    code
+        Its machine code.
     """
 
-    def __init__(
-        self, compile_it: Callable[[], bytes], source: Path, name: str, signature: tuple[str, ...]
-    ) -> None:
-        self._compile, self._source, self._name, self._signature = compile_it, source, name, signature
-        self._engine: Any = None  # lives as long as the code
-        self._lock = Lock()
+    def __init__(self, of: Kernel, code: bytes) -> None:
+        self._kernel = of
+        parameters = [kind for kind in of.entry.__annotations__.items() if kind[0] != "return"]
+        self._parameters = [(name, list(_leaves(name, kind))) for name, kind in parameters]
+        self._library, address = _load(code)
+        kinds = [_c_type(kind) for _, leaves in self._parameters for _, kind in leaves]
+        # numba's convention: two places for results, which stay empty
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(address)
 
     def __call__(self, *given: Any) -> None:
-        """Call it with arrays (C-contiguous) and numbers, as numba would."""
+        """Call it like the entry.
+
+        Raises
+        ------
+        TypeError
+            If an array is of another type than the entry takes, or not C-contiguous.
+        ValueError
+            If an array is shorter than the kernel needs.
+        """
         self.bind(*given)()
 
     def bind(self, *given: Any) -> Callable[..., None]:
         """The same with its first arguments given, for many calls: to look at an array takes a while."""
-        with self._lock:  # one thread compiles
-            function = self._function
-        first, rest = self._arguments(given, self._signature), self._signature[len(given) :]
+        first, sizes = self._checked(given, self._parameters)
+        rest = self._parameters[len(given) :]
 
         def call(*more: Any) -> None:
-            arguments = self._arguments(more, rest)
             # this use of ``given`` keeps its arrays alive
-            assert len(given) + len(more) == len(self._signature), self._name
-            result, error = ctypes.c_void_p(), ctypes.c_void_p()  # numba's convention; both stay empty
-            function(ctypes.addressof(result), ctypes.addressof(error), *first, *arguments)
+            if len(more) != len(rest):
+                message = f"{self._kernel.name} takes {len(self._parameters)} arguments"
+                raise TypeError(message)
+            arguments, more_sizes = self._checked(more, rest)
+            self._check_lengths((*given, *more), sizes | more_sizes)
+            result, error = ctypes.c_void_p(), ctypes.c_void_p()
+            self._function(ctypes.addressof(result), ctypes.addressof(error), *first, *arguments)
 
         return call
 
-    def _arguments(self, given: Sequence[Any], kinds: Sequence[str]) -> list[Any]:
-        """Addresses of arrays, and numbers."""
+    def _checked(
+        self, given: Sequence[Any], parameters: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    ) -> tuple[list[Any], dict[str, int]]:
+        """Addresses of arrays, and numbers; and how many elements arrays have, by name."""
         arguments: list[Any] = []
-        for value, name in zip(given, kinds, strict=False):
-            if name.endswith("*"):
-                assert value.dtype == name[:-1], (self._name, value.dtype, name)
-                assert value.flags.c_contiguous, self._name
-                arguments.append(value.ctypes.data)
-            else:
-                arguments.append(value)
-        return arguments
+        sizes: dict[str, int] = {}
+        for value, (_, leaves) in zip(given, parameters, strict=False):
+            values = _flat(value)
+            if len(values) != len(leaves):
+                message = f"{self._kernel.name}: {len(values)} values for {[name for name, _ in leaves]}"
+                raise TypeError(message)
+            for one, (name, kind) in zip(values, leaves, strict=True):
+                if kind.endswith("*"):
+                    self._check_array(one, name, kind[:-1])
+                    sizes[name] = one.size
+                    arguments.append(one.ctypes.data)
+                else:
+                    arguments.append(one)
+        return arguments, sizes
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether an earlier run has compiled it."""
-        return self._kept is not None
+    def _check_array(self, array: Any, name: str, dtype: str) -> None:
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.flags.c_contiguous):
+            message = (
+                f"{self._kernel.name}: {name} is {getattr(array, 'dtype', type(array))}, strides "
+                f"{getattr(array, 'strides', None)}: expected a contiguous array of {dtype}"
+            )
+            raise TypeError(message)
 
-    @cached_property
-    def _function(self) -> Any:
-        import llvmlite.binding as llvm
+    def _check_lengths(self, given: Sequence[Any], sizes: Mapping[str, int]) -> None:
+        if self._kernel.lengths is None:
+            return
+        for name, least in self._kernel.lengths(*given).items():
+            if sizes[name] < least:
+                message = f"{self._kernel.name}: {name} has {sizes[name]} elements: expected {least} or more"
+                raise ValueError(message)
 
-        numbers: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
-        kinds = [numbers.get(name, ctypes.c_void_p) for name in self._signature]
-        code = self._kept
-        if code is None:
-            code = self._compile()
-            self._keep(code)
-        empty = llvm.parse_assembly(f'target triple = "{_processor()[0]}"')
-        self._engine = llvm.create_mcjit_compiler(empty, _machine(llvm))
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
-        return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(
-            self._engine.get_function_address(ENTRY)
+
+# ---------------------------------------------------------------------------- arguments
+
+
+def _leaves(name: str, annotation: Any) -> Iterator[tuple[str, str]]:
+    """The arrays and numbers that a parameter consists of: name and kind, ``"int64"`` or ``"uint8*"``."""
+    if annotation in NUMBERS:
+        yield name, NUMBERS[annotation]
+    elif hasattr(annotation, "_fields"):
+        for field, kind in annotation.__annotations__.items():
+            yield from _leaves(field, kind)
+    else:
+        yield name, f"{_dtype(annotation)}*"
+
+
+def _dtype(annotation: Any) -> np.dtype[Any]:
+    """Of ``NDArray[...]``, or of the one in ``NDArray[...] | list[...]``."""
+    for option in (annotation, *get_args(annotation)):
+        if get_origin(option) is np.ndarray:
+            return np.dtype(get_args(get_args(option)[1])[0])
+    message = f"{annotation}: kernels take int, float, arrays and named tuples of these"
+    raise TypeError(message)
+
+
+def _flat(value: Any) -> list[Any]:
+    """The arrays and numbers in (nested) tuples."""
+    return [leaf for part in value for leaf in _flat(part)] if isinstance(value, tuple) else [value]
+
+
+def _c_type(kind: str) -> Any:
+    return {"int64": ctypes.c_int64, "float64": ctypes.c_double}.get(kind, ctypes.c_void_p)
+
+
+def _numba_type(annotation: Any) -> Any:
+    """A parameter as a type of numba's."""
+    import numba
+
+    types: Any = numba.types  # untyped
+    if hasattr(annotation, "_fields"):
+        return types.NamedTuple(
+            [_numba_type(kind) for kind in annotation.__annotations__.values()], annotation
         )
+    ((_, kind),) = _leaves("", annotation)
+    scalar = getattr(types, kind.removesuffix("*"))
+    return types.CPointer(scalar) if kind.endswith("*") else scalar
 
-    @cached_property
-    def _kept(self) -> bytes | None:
-        for file in self._files:
-            with suppress(OSError):
-                kept = file.read_bytes()
-                code = kept[64:]
-                if kept[:64] == self._digest + hashlib.sha256(code).digest():
-                    return code
-        return None
 
-    def _keep(self, code: bytes) -> None:
-        """Put the machine code into the first folder that is writable."""
-        for file in self._files:
-            with suppress(OSError):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                new = file.with_suffix(f".{os.getpid()}")
-                new.write_bytes(self._digest + hashlib.sha256(code).digest() + code)
-                new.replace(file)
-                return
+# ---------------------------------------------------------------------------- what belongs to a kernel
 
-    @cached_property
-    def _digest(self) -> bytes:
-        """Of all that the machine code depends on."""
-        import llvmlite
 
-        parts = llvmlite.__version__, self._name, repr(self._signature), *_processor()
-        source = self._source.read_bytes() + Path(__file__).read_bytes()
-        return hashlib.sha256("\n".join(parts).encode() + source).digest()
+def _used(function: FunctionType) -> dict[str, Any]:
+    """What a function may use of its module, by name (attributes that are called the same, too)."""
+    names = function.__globals__
+    return {name: names[name] for name in function.__code__.co_names if name in names}
 
-    @property
-    def _files(self) -> Iterator[Path]:
-        """Where the machine code for this processor may be kept."""
-        processor = hashlib.sha256("\n".join(_processor()).encode()).hexdigest()[:12]
-        name = f"{self._source.stem}.{self._name}.{processor}.o"
-        if os.environ.get("NUMBA_CACHE_DIR"):
-            yield Path(os.environ["NUMBA_CACHE_DIR"], name)
-        yield self._source.parent / "__pycache__" / name
-        with suppress(RuntimeError):  # there is no home
-            yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "objclass", name)
+
+def functions_of(entry: FunctionType) -> list[FunctionType]:
+    """A kernel's functions, each after those that it calls."""
+    ordered: dict[FunctionType, None] = {}
+    for value in _used(entry).values():
+        if getattr(value, "is_kernel", False) and value is not entry:
+            ordered |= dict.fromkeys(functions_of(value))
+    return [*ordered, entry]
+
+
+def dependencies(entry: FunctionType) -> Iterator[str]:
+    """All that the machine code depends on, as text."""
+    yield from (_release("numba"), _release("llvmlite"), *_processor())
+    for function in (machine_code, _target_machine, _numba_type):
+        yield _code_text(function.__code__)
+    for name, annotation in entry.__annotations__.items():
+        yield f"{name} {annotation}" if name == "return" else repr(list(_leaves(name, annotation)))
+    for function in functions_of(entry):
+        yield _code_text(function.__code__)
+        for name, value in _used(function).items():
+            yield f"{name} {_value_text(function, value)}"
+
+
+def _release(package: str) -> str:
+    """The version of a package that is not imported: `importlib.metadata` would take longer than all else."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        message = f"there is no {package}"
+        raise ImportError(message)
+    return Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
+
+
+def _code_text(code: CodeType) -> str:
+    constants = [_code_text(c) if isinstance(c, CodeType) else c for c in code.co_consts]
+    return repr((code.co_name, code.co_code, constants, code.co_names, code.co_varnames, code.co_argcount))
+
+
+def _value_text(function: FunctionType, value: Any) -> str:
+    """A constant, as text; nothing for what kernels cannot use."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    if isinstance(value, ModuleType) and value not in (math, np):
+        message = f"kernel {function.__name__} uses the module {value.__name__}: import what it uses by name"
+        raise TypeError(message)
+    if hasattr(value, "_fields"):
+        return repr(value._fields)
+    return repr(value) if isinstance(value, bool | int | float | str | tuple) else ""
+
+
+# ---------------------------------------------------------------------------- machine code
+
+
+def machine_code(entry: FunctionType) -> bytes:
+    """Compile a kernel for this processor."""
+    import llvmlite.binding as llvm
+    import numba
+
+    jit: Any = numba.njit  # its stubs do not know all options
+    options = {"nogil": True, "error_model": "numpy", **dict.fromkeys(INNER, True)}
+    kinds = [_numba_type(kind) for name, kind in entry.__annotations__.items() if name != "return"]
+    copies: dict[FunctionType, Any] = {}
+    for function in functions_of(entry):
+        # copies that find compiled functions under the names that they call
+        names = {
+            n: copies[f] for n, f in _used(function).items() if isinstance(f, FunctionType) and f in copies
+        }
+        copy = FunctionType(function.__code__, function.__globals__ | names, function.__name__)
+        arguments = [numba.types.void(*kinds)] if function is entry else []
+        copies[function] = jit(*arguments, **options)(copy)
+    compiled = copies[entry]
+    (signature,) = compiled.signatures
+    module = llvm.parse_assembly(compiled.inspect_llvm(signature))
+    named = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
+    if named - PRESENT:
+        message = f"kernel {entry.__name__} makes objects or raises: {named - PRESENT}"
+        raise TypeError(message)
+    module.get_function(compiled.overloads[signature].fndesc.llvm_func_name).name = SYMBOL
+    return _target_machine().emit_object(module)
+
+
+def _load(code: bytes) -> tuple[Any, int]:
+    """Load machine code; returns what must live as long as it is used, and its address."""
+    import llvmlite.binding as llvm
+
+    jit = llvm.create_lljit_compiler(_target_machine())
+    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(SYMBOL)
+    tracker = library.link(jit, SYMBOL)
+    return (jit, tracker), tracker[SYMBOL]
 
 
 def _processor() -> tuple[str, str, str]:
@@ -258,8 +398,10 @@ def _processor() -> tuple[str, str, str]:
     )
 
 
-def _machine(llvm: Any) -> Any:
+def _target_machine() -> Any:
     """The processor at hand, with the options that numba takes."""
+    import llvmlite.binding as llvm
+
     with suppress(RuntimeError):  # newer versions need it no more, and say so
         llvm.initialize()
     llvm.initialize_native_target()
@@ -269,4 +411,61 @@ def _machine(llvm: Any) -> Any:
     relocation = "static" if target.name.startswith("x86") else "default"
     return target.create_target_machine(
         cpu=name, features=features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True
+    )
+
+
+# ---------------------------------------------------------------------------- files
+
+
+def folders() -> dict[Path, int]:
+    """Where machine code may be kept, the first choice first, and the mode of such a folder.
+
+    Beside the package, for all its users (a container image, say), else in the user's own cache.
+    """
+    if named := os.environ.get(CACHE_FOLDER):
+        return {Path(named): 0o755}
+    found = {Path(__file__).parent / "__pycache__": 0o755}
+    with suppress(RuntimeError):  # there is no home
+        found[Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "objclass")] = 0o700
+    return found
+
+
+def _is_trusted(status: os.stat_result) -> bool:
+    """Whether it belongs to this user or root, and nobody else can write it: machine code is run as it is."""
+    if not hasattr(os, "geteuid"):  # Windows: both folders are guarded by who owns them
+        return True
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+
+
+def _trusted_content(file: Path) -> bytes | None:
+    with suppress(OSError):
+        if _is_trusted(file.parent.stat()):
+            with file.open("rb") as opened:
+                return opened.read() if _is_trusted(os.fstat(opened.fileno())) else None
+    return None
+
+
+def _write(file: Path, content: bytes, mode: int) -> None:
+    """Write a file whole or not at all."""
+    import tempfile
+
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}.")
+    try:
+        with open(handle, "wb") as opened:
+            opened.write(content)
+        os.chmod(temporary, mode)
+        os.replace(temporary, file)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+@cache
+def _say_unkept() -> None:
+    """Once is enough."""
+    log.warning(
+        "compiled code could be kept in none of %s: every run compiles it again, which takes seconds; name a "
+        "folder that belongs to you alone with %s",
+        ", ".join(map(str, folders())),
+        CACHE_FOLDER,
     )

@@ -25,11 +25,14 @@ class Limits:
         Planes and rows of a slab, in place of what would be chosen.
     jobs
         Threads.
+    images
+        How many images of this size the run has, a time step of a lane each: what is loaded for one serves all.
     """
 
     memory: int | None = None
     block: tuple[int, int] | None = None
     jobs: int = 1
+    images: int = 1
 
     def slabs(
         self, shape: tuple[int, int, int], unit: tuple[int, int] = (1, 1), voxels: int = VOXELS

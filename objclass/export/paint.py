@@ -1,12 +1,12 @@
 """Values painted over label images."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel, kernel
 from objclass.compute.slabs import Box
 from objclass.core import AXES, AnyArray, Predictions
 
@@ -17,7 +17,7 @@ Paint = Callable[[NDArray[np.uint32]], AnyArray]
 """Labels of a box (z, y, x) -> a result image of it (z, y, x, c)."""
 
 
-def painter(source: str, predictions: Predictions | None, axes: str = AXES) -> Paint:
+def painter(source: str, predictions: Predictions | None, axes: str = AXES, voxels: int = 0) -> Paint:
     """What paints the boxes of a result image of one time step; background is 0.
 
     Parameters
@@ -29,6 +29,8 @@ def painter(source: str, predictions: Predictions | None, axes: str = AXES) -> P
     axes
         The order in which pixels are to lie in memory, such as that of the file: `from_canonical` then
         has nothing to move.
+    voxels
+        How many are painted in all.
     """
     if source == "Object Identities":
         return lambda labels: labels[..., None]
@@ -37,10 +39,12 @@ def painter(source: str, predictions: Predictions | None, axes: str = AXES) -> P
         raise ValueError(message)
     values = predictions.classes[:, None] if source == "Object Predictions" else predictions.probabilities
     lut = np.ascontiguousarray(np.pad(values, ((1, 0), (0, 0))).T)
-    return lambda labels: paint(labels, lut, axes)
+    return lambda labels: paint(labels, lut, axes, voxels)
 
 
-def paint(labels: NDArray[np.unsignedinteger[Any]], lut: AnyArray, axes: str = AXES) -> AnyArray:
+def paint(
+    labels: NDArray[np.unsignedinteger[Any]], lut: AnyArray, axes: str = AXES, voxels: int = 0
+) -> AnyArray:
     """Look up the values of labels, axes z, y, x, c.
 
     Parameters
@@ -51,6 +55,8 @@ def paint(labels: NDArray[np.unsignedinteger[Any]], lut: AnyArray, axes: str = A
         Value of each label in each channel, uint8 or float32, shape (channels, labels).
     axes
         The order in which pixels are to lie in memory.
+    voxels
+        How many are painted in all, if these are not the only ones.
 
     Raises
     ------
@@ -61,12 +67,12 @@ def paint(labels: NDArray[np.unsignedinteger[Any]], lut: AnyArray, axes: str = A
     lengths = dict(zip(AXES[1:], (*labels.shape, len(lut)), strict=True))
     stored = np.empty([lengths[axis] for axis in order], lut.dtype)
     image = stored.transpose([order.index(axis) for axis in AXES[1:]])
-    compiled = kernels[lut.dtype.name].choose(image.size)
+    compiled = kernels[lut.dtype.name].choose(max(voxels, labels.size) * len(lut))
     if compiled:
         _check_labels(labels, lut)
         steps = [stride // image.itemsize for stride in image.strides]
         given = np.ascontiguousarray(labels, np.uint32).ravel()
-        compiled(stored.ravel(), given, lut.ravel(), *labels.shape, *lut.shape, *steps)
+        compiled(stored.ravel(), given, lut.ravel(), Layout(*labels.shape, *lut.shape, *steps))
         return image
     for box in _pieces(labels.shape):
         index = labels[box].astype(np.intp)  # once: every take would do it anew
@@ -92,48 +98,55 @@ def _pieces(shape: tuple[int, ...]) -> Iterator[Box]:
             yield slice(first, first + planes), slice(row, row + rows), slice(0, x)
 
 
-kernels = {
-    name: Kernels(
-        globals(),
-        repays_loading=80_000_000,
-        repays_compiling=200_000_000,
-        signature=(f"{name}*", "uint32*", f"{name}*", *["int64"] * 9),
-    )
-    for name in ("uint8", "float32")
-}
-"""By type of the values; work is counted in voxels × channels."""
+class Layout(NamedTuple):
+    """Lengths z, y, x, channels and labels of the table, and distances between neighbours in the image."""
+
+    depth: int
+    height: int
+    width: int
+    channels: int
+    entries: int
+    step_z: int
+    step_y: int
+    step_x: int
+    step_c: int
 
 
-@kernels["uint8"]
-@kernels["float32"]
-def paint_rows(
-    image: AnyArray,
-    labels: AnyArray,
-    lut: AnyArray,
-    *given: int,
-) -> None:
-    """Paint row by row, in each row channel by channel.
-
-    ``given`` are the lengths z, y, x, the channels and labels of the table, and the distances between
-    neighbours along z, y, x, c in the image.
-    """
-    depth, height, width, channels, count, step_z, step_y, step_x, step_c = given
+@kernel
+def paint_rows(image: AnyArray, labels: AnyArray, lut: AnyArray, layout: Layout) -> None:
+    """Paint row by row, in each row channel by channel."""
+    depth, height, width, channels, entries, step_z, step_y, step_x, step_c = layout
     for z in range(depth):
         for y in range(height):
             row = (z * height + y) * width
             for c in range(channels):
                 place = z * step_z + y * step_y + c * step_c
                 for x in range(width):
-                    image[place + x * step_x] = lut[c * count + labels[row + x]]
+                    image[place + x * step_x] = lut[c * entries + labels[row + x]]
 
 
-@kernels["uint8"]
-def paint_classes(image: AnyArray, labels: AnyArray, lut: AnyArray, *given: int) -> None:
+def paint_classes(
+    image: NDArray[np.uint8], labels: NDArray[np.uint32], lut: NDArray[np.uint8], layout: Layout
+) -> None:
     """Paint uint8."""
-    paint_rows(image, labels, lut, *given)
+    paint_rows(image, labels, lut, layout)
 
 
-@kernels["float32"]
-def paint_probabilities(image: AnyArray, labels: AnyArray, lut: AnyArray, *given: int) -> None:
+def paint_probabilities(
+    image: NDArray[np.float32], labels: NDArray[np.uint32], lut: NDArray[np.float32], layout: Layout
+) -> None:
     """Paint float32."""
-    paint_rows(image, labels, lut, *given)
+    paint_rows(image, labels, lut, layout)
+
+
+def _lengths(_: Any, __: Any, ___: Any, layout: Layout) -> dict[str, int]:
+    depth, height, width, channels, entries, *_ = layout
+    size = depth * height * width
+    return {"image": size * channels, "labels": size, "lut": channels * entries}
+
+
+kernels = {
+    name: Kernel(entry, repays_loading=80_000_000, repays_compiling=200_000_000, lengths=_lengths)
+    for name, entry in (("uint8", paint_classes), ("float32", paint_probabilities))
+}
+"""By type of the values; work is counted in voxels × channels."""

@@ -47,7 +47,7 @@ def _compute(feature: Feature, done: Done, count: int) -> FloatArray:
 
 def _frame_blocks(frame: Frame, *, pixels: bool) -> Iterator[Block]:
     """The time step, slab after slab."""
-    total = int(np.prod(frame.shape))
+    total = int(np.prod(frame.shape)) * frame.context.limits.images
 
     def read(slab: Slab) -> Block:
         where = slab.within(frame.shape)

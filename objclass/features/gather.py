@@ -8,9 +8,9 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.features.statistics import folding
-from objclass.features.statistics.folding import Fold
 from objclass.features.statistics.intensity import Intensity, Spread
 from objclass.features.statistics.kinds import Derived, Done, Folded, Merged, Statistic
+from objclass.features.statistics.runs import Fold
 from objclass.features.statistics.scatter import CoordinateScatter
 from objclass.features.voxels import Block, Voxels
 
@@ -68,18 +68,14 @@ def _pass(
     """Statistics that are computed together, block after block; and the block if there is only one."""
     states: dict[type[Statistic], Any] = {}
     folds: dict[type[Statistic], Fold] = {}
-    only = None
+    only = function = None
     for number, block in enumerate(parts):
         only = None if number else block
-        function = compiled_for(block) if isinstance(block, Block) else None
-        if isinstance(block, Block) and function:
-            known = len(folds)
-            for s in statistics:
-                if s not in folds:
-                    _compile(s, states, folds, block, done)
-            if len(folds) > known:
-                share(states, folds, block)
-            folding.fold(function, list(folds.values()), block, context)
+        if isinstance(block, Block):
+            if number == 0 and (function := compiled_for(block)):
+                states, folds = _begin(statistics, block, done)
+            if function:
+                folding.fold(function, list(folds.values()), block, context)
         for s in statistics:
             if s not in folds:
                 voxels = block.voxels if isinstance(block, Block) else block
@@ -87,20 +83,20 @@ def _pass(
     return states, only
 
 
-def _compile(
-    s: type[Statistic],
-    states: dict[type[Statistic], Any],
-    folds: dict[type[Statistic], Fold],
-    block: Block,
-    done: Done,
-) -> None:
-    """Have compiled code go on with a statistic, if there is some and it is the sooner one."""
-    if s.compiled is Statistic.compiled or not issubclass(s, Merged | Folded):
-        return
-    state = states[s] if s in states else s.start(block.nothing, done)
-    fold = state.compiled(block, done) if state is not None else None
-    if fold:
-        states[s], folds[s] = state, fold
+def _begin(
+    statistics: Sequence[type[Statistic]], block: Block, done: Done
+) -> tuple[dict[type[Statistic], Any], dict[type[Statistic], Fold]]:
+    """States that compiled code brings up to date, of the statistics that have some."""
+    states: dict[type[Statistic], Any] = {}
+    folds: dict[type[Statistic], Fold] = {}
+    for s in statistics:
+        if issubclass(s, Merged | Folded) and s.compiled is not Statistic.compiled:
+            state = s.start(block.nothing, done)
+            fold = state.compiled(block, done) if state is not None else None
+            if fold:
+                states[s], folds[s] = state, fold
+    share(states, folds, block)
+    return states, folds
 
 
 def _advance(s: type[Statistic], state: Any, voxels: Voxels, done: Done) -> Any:
@@ -114,7 +110,7 @@ def _advance(s: type[Statistic], state: Any, voxels: Voxels, done: Done) -> Any:
 
 
 def compiled_for(block: Block) -> Any | None:
-    """`folding.fold_part`, compiled, if it is faster than numpy for the whole time step; else None."""
+    """`folding.fold_part`, compiled, if it is faster than numpy for all images of the run; else None."""
     if block.raw.dtype.kind in "iu" and block.raw.dtype.itemsize > 4:
         return None  # float64, which kernels work with, cannot hold all of them
-    return folding.kernel.choose(block.labels.size, block.total)
+    return folding.kernel.choose(block.total)

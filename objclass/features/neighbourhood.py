@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel, kernel
 from objclass.core import AnyArray, IntArray
 from objclass.features.geometry import batches, box_of, columns_xyz, together
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.intensity import (
     BINS,
+    EPS,
     FLT_MAX,
     Central,
     Histogram,
@@ -57,22 +58,9 @@ GREYS = 1 << 16
 """Values of integers of up to 16 bits."""
 
 NONE = -1
-EPS = 2.0**-52
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
-
-kernel = Kernels(
-    globals(),
-    repays_loading=50_000,
-    repays_compiling=5_000_000,
-    signature=(
-        *("uint32*", "float32*", "int64", "int64", "int64"),
-        *("int64*", "int64", "int64", "int64", "int64", "int64", "int64", "int64", "int64"),
-        *("int32*", "int32*", "int32*", "float32*", "int64*", "float64*"),
-        *("float64*", "float64*", "float64*", "float64*"),
-    ),
-)
 
 
 def neighbourhoods(
@@ -99,7 +87,7 @@ def neighbourhoods(
     work = int(np.prod(high - low, axis=1).sum()) * len(needed)
     able = all(FOLDED.issuperset(statistics) for statistics in needed.values())
     able &= frame.objects.count > 0 and max(frame.margin) < FURTHEST
-    function = kernel.choose(work) if able else None
+    function = around.choose(work * frame.context.limits.images) if able else None
     if function is None:
         yield from _gathered(frame, low, high, needed)
         return
@@ -218,21 +206,21 @@ def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: st
     reach, pitch = _pitch(frame)
     size, own = crop_high - crop_low, own_high - own_low
     greys = GREYS if integral else 0
-    count, moments = np.zeros(n), np.zeros((6, c, n))
-    bins, matrix = np.zeros((n, BINS)), np.zeros((n, c, c))
-    function(
-        *(labels, raw, labels.shape[1], labels.shape[2], c),
-        *(np.ascontiguousarray(bounds), n, rows.start + 1, int(scope == "both"), greys),
-        *(reach, *(1, *pitch[::-1].tolist())[-3:]),
+    room = Room(
         np.empty(int((own[:, 2] * size[:, 1] * own[:, 0]).max()), np.int32),
         np.empty(int(own[:, 0].max()), np.int32),
         np.zeros(int(size[:, 0].max()) + 1, np.int32),
         np.empty(c * int(np.prod(size, axis=1).max()), np.float32),
         np.full(greys, NONE, np.int64),
         np.empty(2 * (greys + c)),
-        *(count, moments, bins, matrix),
     )
-    total, least, largest, m2, m3, m4 = moments
+    found = Sums(np.zeros(n), np.zeros((6, c, n)), np.zeros((n, BINS)), np.zeros((n, c, c)))
+    function(
+        *(labels, raw, labels.shape[1], labels.shape[2], c, np.ascontiguousarray(bounds), n, rows.start + 1),
+        *(int(scope == "both"), greys, Metric(reach * reach, *(1, *pitch[::-1].tolist())[-3:]), room, found),
+    )
+    count, bins, matrix = found.pixels, found.bins, found.matrix
+    total, least, largest, m2, m3, m4 = found.moments
     intensity = Intensity(count, total, least, largest)
     return {
         Intensity: intensity,
@@ -271,6 +259,27 @@ class Metric(NamedTuple):
     z: int
     y: int
     x: int
+
+
+class Room(NamedTuple):
+    """Work space: see `steps_along_y`, `cover_row`, `take_sample` and `fold_values`."""
+
+    tall: NDArray[np.int32]
+    squared: NDArray[np.int32]
+    cover: NDArray[np.int32]
+    sample: NDArray[np.float32]
+    seen: NDArray[np.int64]
+    powers: NDArray[np.float64]
+
+
+class Sums(NamedTuple):
+    """What is found of n objects: number of pixels (n,); sum, extremes, spread and sums of powers
+    (6, channels, n); histograms (n, 64); scatter matrices (n, channels, channels)."""
+
+    pixels: NDArray[np.float64]
+    moments: NDArray[np.float64]
+    bins: NDArray[np.float64]
+    matrix: NDArray[np.float64]
 
 
 @kernel
@@ -350,12 +359,10 @@ def take_sample(
     both: int,
     crop: Crop,
     metric: Metric,
-    tall: Ints,
-    squared: Ints,
-    cover: Ints,
-    sample: Floats,
+    space: Room,
 ) -> int:
-    """Put the values around an object into ``sample``, channel after channel; returns how many pixels."""
+    """Put the values around an object into the sample, channel after channel; returns how many pixels."""
+    tall, squared, cover, sample = space.tall, space.squared, space.cover, space.sample
     count, room = 0, crop.depth * crop.height * crop.width
     steps_along_y(labels, crop, metric, tall)
     for z in range(crop.depth):
@@ -444,24 +451,51 @@ def fold_scatter(
             matrix[to + j * channels + i] = matrix[to + i * channels + j]
 
 
-@kernel
 def measure_around(
-    labels: Ints, raw: Floats, ny: int, nx: int, channels: int,
-    bounds: Ints, n: int, first: int, both: int, greys: int, reach: int, pz: int, py: int, px: int,
-    tall: Ints, squared: Ints, cover: Ints, sample: Floats, seen: Ints, powers: Floats,
-    count: Floats, moments: Floats, bins: Floats, matrix: Floats,
+    labels: NDArray[np.uint32], raw: NDArray[np.float32], ny: int, nx: int, channels: int,
+    bounds: NDArray[np.int64], n: int, first: int, both: int, greys: int, metric: Metric,
+    space: Room, sums: Sums,
 ) -> None:  # fmt: skip
     """Measure the neighbourhoods of n objects, one after the other, each in scan order: see `folded`."""
-    metric = Metric(reach * reach, pz, py, px)
+    sample, powers, moments = space.sample, space.powers, sums.moments
     for i in range(n):
         crop = crop_of(i, bounds, first + i, ny, nx)
         room = crop.depth * crop.height * crop.width
-        found = take_sample(labels, raw, channels, both, crop, metric, tall, squared, cover, sample)
-        count[i] = found
+        found = take_sample(labels, raw, channels, both, crop, metric, space)
+        sums.pixels[i] = found
         for c in range(channels):
             turn, here = i * channels + c, c * n + i
-            fold_values(sample, c * room, found, greys, seen, powers, turn, moments, here, channels * n)
+            fold_values(sample, c * room, found, greys, space.seen, powers, turn, moments, here, channels * n)
         if channels == 1:
-            fill_bins(sample, found, moments[i + n], moments[i + 2 * n], bins, BINS * i)
+            fill_bins(sample, found, moments[i + n], moments[i + 2 * n], sums.bins, BINS * i)
         else:
-            fold_scatter(sample, room, found, channels, powers, 2 * greys, matrix, channels * channels * i)
+            fold_scatter(
+                *(sample, room, found, channels, powers, 2 * greys, sums.matrix, channels * channels * i)
+            )
+
+
+def _lengths(
+    _: Any, __: Any, ny: int, nx: int, channels: int, bounds: IntArray, n: int, *given: Any
+) -> dict[str, int]:
+    corners = bounds.reshape(n, 4, 3)
+    size, own = corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 2]
+    greys, planes = given[2], int(corners[:, 1, 2].max(initial=0))
+    return {
+        "labels": planes * ny * nx,
+        "raw": planes * ny * nx * channels,
+        "bounds": 12 * n,
+        "tall": int((own[:, 2] * size[:, 1] * own[:, 0]).max(initial=0)),
+        "squared": int(own[:, 0].max(initial=0)),
+        "cover": int(size[:, 0].max(initial=0)) + 1,
+        "sample": channels * int(np.prod(size, axis=1).max(initial=0)),
+        "seen": greys,
+        "powers": 2 * (greys + channels),
+        "pixels": n,
+        "moments": 6 * channels * n,
+        "bins": BINS * n,
+        "matrix": channels * channels * n,
+    }
+
+
+around = Kernel(measure_around, repays_loading=50_000, repays_compiling=5_000_000, lengths=_lengths)
+"""Work is counted in pixels of what is cut out around objects."""

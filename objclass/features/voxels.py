@@ -161,7 +161,7 @@ class Block:
     count
         Number of objects of the whole time step.
     total
-        Voxels of the whole time step.
+        Voxels of the whole time step, and of the other images of the run that are like it.
     ndim
         2 or 3.
     spacing

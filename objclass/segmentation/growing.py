@@ -11,20 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel, kernel
 
-Ints = list[int] | NDArray[np.integer[Any]]
-Floats = list[float] | NDArray[np.floating[Any]]
-
-kernel = Kernels(
-    globals(),
-    repays_loading=10_000,
-    repays_compiling=300_000,
-    signature=("uint32*", "float32*", "float64", "int64", "int64", "int64", "float32*", "int64*"),
-)
+Labels = NDArray[np.uint32] | list[int]
+Places = NDArray[np.int64] | list[int]
+Costs = NDArray[np.float32] | list[float]
 
 
-def grow(seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32) -> NDArray[np.uint32]:
+def grow(
+    seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32, images: int = 1
+) -> NDArray[np.uint32]:
     """Grow seeds until the cheapest voxel in the queue costs more than ``limit``.
 
     Parameters
@@ -35,6 +31,8 @@ def grow(seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32
         Of each voxel, float32, the same shape.
     limit
         The end.
+    images
+        How many images of this size are grown in the run.
 
     Returns
     -------
@@ -43,7 +41,7 @@ def grow(seeds: NDArray[np.uint32], cost: NDArray[np.float32], limit: np.float32
     """
     _, height, width = seeds.shape
     sizes = seeds.size, height, width
-    compiled = kernel.choose(int(np.count_nonzero(cost <= limit)))
+    compiled = flooding.choose(int(np.count_nonzero(cost <= limit)) * images)
     if compiled:
         labels = seeds.flatten()
         costs, places = np.empty(seeds.size, np.float32), np.empty(seeds.size, np.int64)
@@ -72,7 +70,7 @@ def local_minima(cost: NDArray[np.float32]) -> NDArray[np.uint32]:
 
 
 @kernel
-def rise(costs: Floats, places: Ints, hole: int, cost: float, place: int) -> None:
+def rise(costs: Costs, places: Places, hole: int, cost: float, place: int) -> None:
     """libstdc++'s ``push_heap``, the least cost on top: the hole moves up while what is above costs more."""
     while hole > 0:
         above = (hole - 1) // 2
@@ -84,7 +82,7 @@ def rise(costs: Floats, places: Ints, hole: int, cost: float, place: int) -> Non
 
 
 @kernel
-def pop(costs: Floats, places: Ints, size: int) -> None:
+def pop(costs: Costs, places: Places, size: int) -> None:
     """libstdc++'s ``pop_heap``, which leaves ``size``: the hole sinks to a leaf, the last element rises there."""
     hole = child = 0
     while child < (size - 1) // 2:
@@ -100,9 +98,15 @@ def pop(costs: Floats, places: Ints, size: int) -> None:
     rise(costs, places, hole, costs[size], places[size])
 
 
-@kernel
 def flood(  # noqa: C901, PLR0912 (six neighbours)
-    labels: Ints, cost: Floats, limit: float, size: int, height: int, width: int, costs: Floats, places: Ints
+    labels: Labels,
+    cost: Costs,
+    limit: float,
+    size: int,
+    height: int,
+    width: int,
+    costs: Costs,
+    places: Places,
 ) -> None:
     """Grow the labels in place; both arrays are flat, in C order of z, y, x.
 
@@ -149,3 +153,11 @@ def flood(  # noqa: C901, PLR0912 (six neighbours)
                 labels[q] = labels[p]
                 rise(costs, places, queued, max(cost[q], now), q)
                 queued += 1
+
+
+def _lengths(*given: Any) -> dict[str, int]:
+    return dict.fromkeys(("labels", "cost", "costs", "places"), given[3])
+
+
+flooding = Kernel(flood, repays_loading=10_000, repays_compiling=300_000, lengths=_lengths)
+"""Work is counted in voxels that are grown over."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel
 from objclass.compute.limits import CACHED_TILE_BYTES, Limits
 from objclass.compute.scratch import Scratch
 from objclass.compute.slabs import Box, Slab
@@ -36,7 +36,7 @@ class HeldLabels:
 
     def finish(self, ids: Sequence[NDArray[np.uint32]]) -> NDArray[np.uint32]:
         """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
-        compiled = kernel.choose(self._image.size)
+        compiled = kernel.choose(self._image.size * self._context.limits.images)
 
         def finish_slab(number: int) -> None:
             table, labels = ids[number], self.plain(number)
@@ -52,19 +52,18 @@ class HeldLabels:
         return self._image
 
 
-kernel = Kernels(
-    globals(),
-    repays_loading=20_000_000,
-    repays_compiling=100_000_000,
-    signature=("uint32*", "uint32*", "int64"),
-)
-
-
-@kernel
-def renumber(labels: AnyArray, table: AnyArray, count: int) -> None:
+def renumber(labels: NDArray[np.uint32], table: NDArray[np.uint32], count: int) -> None:
     """``labels = table[labels]`` in place, of ``count`` voxels."""
     for i in range(count):
         labels[i] = table[labels[i]]
+
+
+kernel = Kernel(
+    renumber,
+    repays_loading=20_000_000,
+    repays_compiling=100_000_000,
+    lengths=lambda labels, table, count: {"labels": count},
+)
 
 
 class PackedLabels:

@@ -177,7 +177,7 @@ def of_whole_frame(image: Image, t: int, settings: ThresholdSettings, context: C
         core_map, _ = source.read((whole[0], whole[1], whole[2]), settings.core_channel)
         final = final + core_map
     cores = filter_sizes(label(reaches(core_map, settings.core_threshold)).labels, settings)
-    return label(filter_sizes(_grown(final, cores, settings), settings))
+    return label(filter_sizes(_grown(final, cores, settings, limits.images), settings))
 
 
 def _centred(values: FloatArray, low: float) -> FloatArray:
@@ -187,7 +187,9 @@ def _centred(values: FloatArray, low: float) -> FloatArray:
     return np.nan_to_num(np.where(values < low, below, above), nan=0.5)
 
 
-def _grown(summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:
+def _grown(
+    summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSettings, images: int
+) -> NDArray[np.uint32]:
     """Identity-preserving hysteresis: each core grows down to the low threshold, and stays one object.
 
     Where there is no core, the strict local maxima are the seeds, as in vigra.
@@ -195,7 +197,7 @@ def _grown(summed: FloatArray, cores: NDArray[np.uint32], settings: ThresholdSet
     top = summed.max()
     cost = top - summed
     seeds = cores if cores.any() else local_minima(cost)
-    return grow(seeds, cost, np.maximum(top - np.float32(settings.threshold), np.float32(0)))
+    return grow(seeds, cost, np.maximum(top - np.float32(settings.threshold), np.float32(0)), images)
 
 
 def filter_sizes(labels: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:

@@ -18,7 +18,7 @@ PREDICTIONS = Predictions(RNG.random((6, 3)).astype(np.float32))
 def way(request, monkeypatch):
     """Each of the ways to paint, whatever the size."""
     for kernel in module.kernels.values():
-        chosen = {"plain kernel": kernel.functions[-1], "compiled": kernel.compiled[0]}.get(request.param)
+        chosen = {"plain kernel": kernel.entry, "compiled": kernel.compiled}.get(request.param)
         monkeypatch.setattr(kernel, "choose", lambda _, chosen=chosen: chosen)
     if request.param == "numpy, row by row":
         monkeypatch.setattr(module, "PIECE", 1)

@@ -1,6 +1,5 @@
 """Compiled statistics against those in numpy: the same bits, whatever the slabs, parts and threads."""
 
-import inspect
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -11,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objclass.compute.context import Context
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel
 from objclass.compute.limits import Limits
+from objclass.core import Objects
 from objclass.features.contract import feature_set
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
@@ -83,28 +83,10 @@ def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
     wanted = closure([*STATISTICS, *([Histogram] if raw.shape[3] == 1 else [])])
     expected = gather(wanted, blocks(labels, raw, max(labels.shape)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+        patch.setattr(Kernel, "choose", lambda self, *_: self.compiled)
         patch.setattr(folding, "PART", part)
         found = gather(wanted, blocks(labels, raw, lines), Context(Limits(jobs=threads)))
     assert_equal(found, expected)
-
-
-@pytest.mark.parametrize("asks", [0, 2, 5, 6, 8])
-def test_compiled_code_may_take_over_within_a_frame(asks, rng, monkeypatch):
-    """Once there was enough to do, in the first or the second pass: states are the same on either side."""
-    labels = np.repeat(rng.integers(0, 9, (6, 10, 8)), 5, axis=2).astype(np.uint32)
-    raw = rng.integers(0, 99, (*labels.shape, 1)).astype(np.uint8)
-    wanted = closure([*STATISTICS, Histogram])
-    expected = gather(wanted, blocks(labels, raw, 6))
-    asked = []
-
-    def later(self, *_):
-        asked.append(self)
-        return self.compiled[0] if len(asked) > asks else None
-
-    monkeypatch.setattr(Kernels, "choose", later)
-    assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
-    assert len(asked) == 12
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
@@ -115,7 +97,7 @@ def test_lines_longer_than_a_batch(dtype, shape, rng, monkeypatch):
     raw = rng.integers(0, greys, (*shape, 1)).astype(dtype)
     wanted = closure([*STATISTICS, Histogram])
     expected = gather(wanted, blocks(labels, raw, max(shape)))
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled)
     assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
 
 
@@ -130,7 +112,7 @@ def test_each_statistic_alone(wanted, depth, channels, rng, monkeypatch):
     raw = rng.integers(0, 300, (*labels.shape, channels)).astype(np.uint16)
     wanted = closure(wanted)
     expected = gather(wanted, blocks(labels, raw, 10))
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled)
     assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
 
 
@@ -140,7 +122,7 @@ def test_powers_of_some_objects_and_channels_are_looked_up(room, rng, monkeypatc
     raw = np.stack([rng.integers(0, greys, labels.shape) for greys in (7, 200)], axis=3).astype(np.uint8)
     expected = gather(closure([Central]), blocks(labels, raw, 20))
     monkeypatch.setattr(intensity, "TABLE", room)
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled)
     assert_equal(gather(closure([Central]), blocks(labels, raw, 5), Context(Limits(jobs=2))), expected)
 
 
@@ -150,7 +132,7 @@ def test_pixels_that_cannot_be_written(rng, monkeypatch):
     wanted = closure([*STATISTICS, Histogram])
     expected = gather(wanted, blocks(labels, raw, 10))
     labels.flags.writeable = raw.flags.writeable = False
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled)
     assert_equal(gather(wanted, blocks(labels, raw, 10)), expected)
 
 
@@ -163,7 +145,7 @@ def test_features_are_the_same_compiled(name, ndim, channels, rng, monkeypatch):
     frame = Frame(objects, lambda where: raw[where], channels, (1.0,) * ndim)
     features = [f for f in feature_set(name).values() if f.scope == "object" and f.fits(ndim, channels)]
     expected = measure(frame, features)
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0])
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled)
     for limits in (Limits(block=(1, 1)), Limits(block=(2, 9), jobs=2), Limits()):
         for key, numbers in measure(replace(frame, context=Context(limits)), features).items():
             assert np.array_equal(numbers, expected[key], equal_nan=True), key
@@ -183,14 +165,9 @@ def test_numba_is_not_loaded(size, loaded):
         "measure(frame, [f for f in features if f.scope == 'object'])\n"
         "print('llvmlite' in sys.modules, 'numba' in sys.modules)"
     )
-    folding.kernel.compiled[0].bind()  # compiled if it never was
+    folding.kernel.compiled.bind()  # compiled if it never was
     run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert run.stdout == f"{loaded}\n"
-
-
-def test_states_have_the_names_of_parameters():
-    parameters = list(inspect.signature(folding.fold_part).parameters)
-    assert parameters[4 : 4 + len(folding.STATES)] == list(folding.STATES)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -206,22 +183,37 @@ def test_slabs_may_be_some_lines_of_a_plane_in_a_volume(compiled, rng, monkeypat
                 cut = slice(z, z + 1), slice(y, y + 3)
                 yield Block(labels[cut], raw[cut], (z, y, 0), int(labels.max()), labels.size, 3)
 
-    monkeypatch.setattr(Kernels, "choose", lambda self, *_: self.compiled[0] if compiled else None)
+    monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled if compiled else None)
     assert_equal(gather(wanted, lines, Context(Limits(jobs=2))), expected)
 
 
-def test_compiled_code_takes_over_after_slabs_without_objects(rng, monkeypatch):
-    """numpy's sums of nothing are integers: fractions must not be lost in them."""
-    labels = np.zeros((6, 10, 40), np.uint32)
-    labels[4:, 2:8, 5:30] = 1
+def test_passes_may_be_of_either_formulation(rng, monkeypatch):
+    """States are the same on either side."""
+    labels = np.repeat(rng.integers(0, 9, (6, 10, 8)), 5, axis=2).astype(np.uint32)
     raw = rng.random((*labels.shape, 1)).astype(np.float32)
     wanted = closure([*STATISTICS, Histogram])
     expected = gather(wanted, blocks(labels, raw, 6))
-    asked = []
+    for first in (0, 1):
+        compiled = iter([first == 0, first == 1])
+        monkeypatch.setattr(Kernel, "choose", lambda k, _, way=compiled: k.compiled if next(way) else None)
+        assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
 
-    def later(self, *_):
-        asked.append(self)
-        return self.compiled[0] if asked.count(self) > 2 else None
 
-    monkeypatch.setattr(Kernels, "choose", later)
-    assert_equal(gather(wanted, blocks(labels, raw, 1)), expected)
+def test_slabs_count_for_the_run_that_they_are_part_of(monkeypatch):
+    """Which formulation is taken depends on the run alone, not on what the process did before."""
+    labels, asked = np.ones((4, 5, 6), np.uint32), []
+    monkeypatch.setattr(Kernel, "choose", lambda _, work: asked.append(work))
+    frame = Frame(Objects(labels, 1), None, 0, (1.0,) * 3, limits=Limits(block=(1, 5), images=10))
+    for _ in range(2):
+        measure(frame, feature_set("2D Convex Hull Features").values())
+    assert asked[:2] == asked[2:]
+    assert sorted(asked[:2]) == [10, 1200]  # objects, voxels
+
+
+def test_arrays_that_are_too_short_are_refused(rng):
+    labels = rng.integers(0, 9, (1, 10, 40)).astype(np.uint32)
+    (block,) = blocks(labels, rng.random((*labels.shape, 1)), 10)()
+    state = Extent.start(block.nothing, {})
+    fold = replace(state, high=state.high[:-1]).compiled(block, {})
+    with pytest.raises(ValueError, match="fold_part: last has 14 elements: expected 16"):
+        folding.fold(folding.kernel.compiled, [fold], block, 1)

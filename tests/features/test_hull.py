@@ -144,13 +144,13 @@ def test_compiled_and_one_by_one_are_equal(seed, shape, density):
     for row, box in enumerate(boxes):
         mask = labels[box] == row + 1
         one = Defects.of(Crop(mask[0] if objects.ndim == 2 else mask, None, (0,) * objects.ndim, ()))
-        many = hull.measured(hull.kernel.compiled[0], frame, low[row:], high[row:], row + 1)[0]
+        many = hull.measured(hull.defects.compiled, frame, low[row:], high[row:], row + 1)[0]
         assert np.array_equal(one, many, equal_nan=True)
 
 
 def test_boxes_that_are_too_large_are_left_to_cc3d(monkeypatch):
     labels = label(np.random.default_rng(0).random((1, 20, 20)) < 0.4).labels
-    monkeypatch.setattr(hull.kernel, "choose", lambda *_: hull.kernel.compiled[0])
+    monkeypatch.setattr(hull.defects, "choose", lambda *_: hull.defects.compiled)
     fast = measured(labels[0])
     monkeypatch.setattr(hull, "SLAB", 3)
     slow = measured(labels[0])

@@ -21,7 +21,7 @@ from objclass.features.statistics.scatter import ChannelScatter
 from objclass.segmentation.labelling import label
 
 SCOPES = ("context", "both")
-compiled = neighbourhood.kernel.compiled[0]
+compiled = neighbourhood.around.compiled
 
 
 def scene(seed, ndim, channels=1, dtype="u1", margin=(5, 5, 5)):
@@ -63,7 +63,7 @@ def both_ways(frame, extent, monkeypatch):
     needed = dict.fromkeys(SCOPES, wanted)
     answers = []
     for function in (None, compiled):
-        monkeypatch.setattr(neighbourhood.kernel, "choose", lambda *_, function=function: function)
+        monkeypatch.setattr(neighbourhood.around, "choose", lambda *_, function=function: function)
         found = list(neighbourhoods(frame, extent, needed))
         assert sum(count for count, _ in found) == frame.objects.count
         answers.append({
@@ -160,10 +160,13 @@ def test_the_kernel_runs_plain():
     frame, extent = scene(7, 2, margin=(4, 8))
     rows = range(frame.objects.count)
 
+    def flat(given):
+        if isinstance(given, tuple):
+            return given._make(map(flat, given))
+        return given.ravel() if isinstance(given, np.ndarray) else given
+
     def plain(*given):
-        neighbourhood.measure_around(
-            *(g.ravel() if isinstance(g, np.ndarray) and g.size else g for g in given)
-        )
+        neighbourhood.measure_around(*map(flat, given))
 
     with np.errstate(invalid="ignore"):
         slow = fields(folded(plain, frame, extent, rows, "context"), 1)
@@ -176,14 +179,14 @@ def test_features_are_the_same_either_way(monkeypatch):
     around = [f for f in FEATURES.values() if f.scope != "object" and f.fits(2, 3)]
     found = []
     for function in (None, compiled):
-        monkeypatch.setattr(neighbourhood.kernel, "choose", lambda *_, function=function: function)
+        monkeypatch.setattr(neighbourhood.around, "choose", lambda *_, function=function: function)
         found.append(measure(frame, around))
     for key, values in found[0].items():
         assert np.array_equal(values, found[1][key], equal_nan=True), key
 
 
 def test_an_empty_image_after_a_full_one(monkeypatch):
-    monkeypatch.setattr(neighbourhood.kernel, "choose", lambda *_: compiled)
+    monkeypatch.setattr(neighbourhood.around, "choose", lambda *_: compiled)
     frame = frame_of(np.ones((1, 3, 3), np.uint32), np.ones((1, 3, 3, 1)), (2, 2))[0]
     empty = Frame(Objects(np.zeros((1, 3, 3), np.uint32), 0), frame.read_raw, 1, (1.0, 1.0), (2, 2))
     mean = FEATURES["Mean in neighborhood"]

@@ -291,7 +291,7 @@ def both_ways(labels):
     for k, (start, stop) in enumerate(zip(low.tolist(), high.tolist(), strict=True), 1):
         mask = labels[start[1] : stop[1], start[0] : stop[0]] == k
         plain.append(Skeleton.of(Crop(mask, None, (start[1], start[0]), (1.0, 1.0))))
-    return plain, skeleton.measured(skeleton.kernel.compiled[0], frame, low, high, 1)
+    return plain, skeleton.measured(skeleton.skeletons.compiled, frame, low, high, 1)
 
 
 def test_compiled_and_plain_are_equal():
@@ -314,7 +314,7 @@ def test_many_objects_at_once():
 
 def test_how_objects_are_read_together_does_not_matter(monkeypatch):
     labels = label(np.random.default_rng(5).random((1, 60, 70)) < 0.4).labels[0]
-    monkeypatch.setattr(skeleton.kernel, "choose", lambda *_: skeleton.kernel.compiled[0])
+    monkeypatch.setattr(skeleton.skeletons, "choose", lambda *_: skeleton.skeletons.compiled)
     whole = measured(labels)
     monkeypatch.setattr(skeleton, "SLAB", 1000)
     assert all(np.array_equal(values, whole[name]) for name, values in measured(labels).items())
@@ -337,7 +337,7 @@ def test_few_pixels_need_no_numba():
 @pytest.mark.parametrize("case", CASES)
 def test_every_column_equals_that_of_ilastik(shared, case, monkeypatch):
     """As float32, from ilastik's own label image."""
-    monkeypatch.setattr(skeleton.kernel, "choose", lambda *_: skeleton.kernel.compiled[0])
+    monkeypatch.setattr(skeleton.skeletons, "choose", lambda *_: skeleton.skeletons.compiled)
     compared = 0
     for part in ("train", "test"):
         with (shared / f"golden/{case}/expected/{part}_table.csv").open() as file:

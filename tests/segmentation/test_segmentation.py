@@ -238,7 +238,7 @@ def flooded(seeds, cost, limit):  # noqa: C901
 def test_growing_by_brute_force(rng, monkeypatch, compiled, shape):
     from objclass.segmentation import growing
 
-    monkeypatch.setattr(growing.kernel, "choose", lambda _: growing.kernel.compiled[0] if compiled else None)
+    monkeypatch.setattr(growing.flooding, "choose", lambda _: growing.flooding.compiled if compiled else None)
     for _ in range(5):
         # which voxels are reached does not depend on the order of equals; whose they are does, and is
         # compared with ilastik's own images below
@@ -255,7 +255,7 @@ def test_compiled_growing_breaks_ties_alike(rng, monkeypatch):
     cost = rng.integers(0, 4, (4, 30, 31)).astype(np.float32)
     seeds = ((rng.random(cost.shape) < 0.02) * rng.integers(1, 99, cost.shape)).astype(np.uint32)
     plain = growing.grow(seeds, cost, np.float32(2))
-    monkeypatch.setattr(growing.kernel, "choose", lambda _: growing.kernel.compiled[0])
+    monkeypatch.setattr(growing.flooding, "choose", lambda _: growing.flooding.compiled)
     assert np.array_equal(growing.grow(seeds, cost, np.float32(2)), plain)
 
 

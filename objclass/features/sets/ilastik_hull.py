@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel, kernel
 from objclass.core import AnyArray, FloatArray, IntArray
 from objclass.features.contract import FeatureSet
 from objclass.features.geometry import batches, columns_xyz, together
@@ -50,17 +50,6 @@ CROP_BYTES = 64
 
 Compute = Callable[..., AnyArray]
 Ints = NDArray[np.integer[Any]] | list[int]
-Floats = NDArray[np.floating[Any]] | list[float]
-
-kernel = Kernels(
-    globals(),
-    repays_loading=300,  # objects
-    repays_compiling=1500,  # a tenth of what compiling takes: later runs gain from it, too
-    signature=(
-        *("uint32*", "int64", "int64", "int64*", "int64", "int64"),
-        *("int32*", "int32*", "int64*", "float64*"),
-    ),
-)
 
 
 def feature(name: str, **stated: Any) -> Callable[[Compute], Compute]:
@@ -105,7 +94,8 @@ class Defects(PerObject):
         """Measure all objects, compiled, unless they are too few or one of them is too large."""
         low, high = extent.low, extent.high + 1
         volumes = np.prod(high - low, axis=1)
-        function = kernel.choose(len(volumes)) if volumes.max(initial=0) <= SLAB else None
+        work = len(volumes) * frame.context.limits.images
+        function = defects.choose(work) if volumes.max(initial=0) <= SLAB else None
         if function is None:
             return None
         frame.check_boxes(low, high, voxel_bytes=CROP_BYTES)
@@ -206,7 +196,7 @@ def flood(start: int, number: int, width: int, height: int, depth: int, which: I
 
 @kernel
 def defects_of(
-    width: int, height: int, depth: int, which: Ints, stack: Ints, sums: Ints, numbers: Floats, at: int
+    width: int, height: int, depth: int, which: Ints, stack: Ints, sums: Ints, numbers: FloatArray, at: int
 ) -> None:
     """Measure the defects of one object: ``which`` is -1 on it, 0 beside it in its box.
 
@@ -248,18 +238,17 @@ def defects_of(
     numbers[at + 6], numbers[at + 7], numbers[at + 8] = all_x / free, all_y / free, all_z / free
 
 
-@kernel
 def measure_defects(
-    labels: Ints,
+    labels: NDArray[np.uint32],
     ny: int,
     nx: int,
-    bounds: Ints,
+    bounds: NDArray[np.int64],
     n: int,
     first: int,
-    which: Ints,
-    stack: Ints,
-    sums: Ints,
-    numbers: Floats,
+    which: NDArray[np.int32],
+    stack: NDArray[np.int32],
+    sums: NDArray[np.int64],
+    numbers: NDArray[np.float64],
 ) -> None:
     """Measure n objects, ``first`` and those that follow.
 
@@ -276,6 +265,28 @@ def measure_defects(
                     which[p] = -1 if labels[start + x] == first + i else 0
                     p += 1
         defects_of(width, height, depth, which, stack, sums, numbers, (NUMBERS + 3) * i)
+
+
+def _lengths(_: Any, ny: int, nx: int, bounds: IntArray, n: int, *__: Any) -> dict[str, int]:
+    ends = bounds.reshape(n, 6)
+    room = int(np.prod(ends[:, 3:] - ends[:, :3], axis=1).max(initial=0))
+    return {
+        "labels": int(ends[:, 5].max(initial=0)) * ny * nx,
+        "bounds": 6 * n,
+        "which": room,
+        "stack": room,
+        "sums": 4 * room,
+        "numbers": (NUMBERS + 3) * n,
+    }
+
+
+defects = Kernel(
+    measure_defects,
+    repays_loading=300,
+    repays_compiling=1500,  # a tenth of what compiling takes: later runs gain from it, too
+    lengths=_lengths,
+)
+"""Work is counted in objects."""
 
 
 # ---------------------------------------------------------------------------- features

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.kernels import Kernels
+from objclass.compute.kernels import Kernel, kernel
 from objclass.core import FloatArray, IntArray
 from objclass.features.contract import FeatureSet
 from objclass.features.geometry import batches, together
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 FEATURES = FeatureSet("2D Skeleton Features")
 feature = FEATURES.feature
 
-Ints = list[int]
-Floats = list[float]
+Ints = NDArray[np.int64] | list[int]
+Floats = NDArray[np.float64] | list[float]
 
 DX = (-1, 0, 1, -1, 1, -1, 0, 1)
 DY = (-1, -1, -1, 0, 0, 1, 1, 1)
@@ -67,12 +67,6 @@ SALIENT = 0.2
 
 SLAB = 1 << 22
 """Pixels that are read at once where objects are many."""
-
-REPAYS_LOADING = 10_000
-"""So many pixels take about as long as what was once compiled takes to load."""
-
-REPAYS_COMPILING = 500_000
-"""About half of what compiling takes: the next run gains from it, too."""
 
 
 # ---------------------------------------------------------------------------- statistics
@@ -103,7 +97,7 @@ class Skeleton(PerObject):
         """Measure all objects, compiled, unless they are too few."""
         size = np.array(frame.shape[:0:-1])
         low, high = np.maximum(extent.low - 1, 0), np.minimum(extent.high + 2, size)
-        function = kernel.choose(int(np.prod(high - low, axis=1).sum()))
+        function = skeletons.choose(int(np.prod(high - low, axis=1).sum()) * frame.context.limits.images)
         if function is None:
             return None
         frame.check_boxes(low, high, voxel_bytes=8 * sum(_lengths(1)))
@@ -125,17 +119,17 @@ def measured(function: Any, frame: "Frame", low: IntArray, high: IntArray, first
     bounds = np.column_stack([low, high]) - np.tile(corner[:2], 2)
     numbers = np.empty((len(low), 12))
     room = _arrays(int(np.prod(high - low, axis=1).max()))
-    function(labels, labels.shape[2], bounds, len(low), first, numbers, *room)
+    function(labels, labels.shape[2], bounds, len(low), first, numbers, room)
     numbers[:, 6:] += np.tile(corner[:2], 3)
     return np.where(np.isnan(numbers[:, :1]), 0, numbers)
 
 
-def plain(mask: NDArray[np.bool_]) -> Floats:
+def plain(mask: NDArray[np.bool_]) -> list[float]:
     """Measure a mask without numba."""
     height, width = mask.shape
     numbers = [0.0] * 12
     labels = mask.ravel().view(np.uint8).tolist()
-    measure_skeletons(labels, width, [0, 0, width, height], 1, 1, numbers, *space(mask.size))
+    measure_skeletons(labels, width, [0, 0, width, height], 1, 1, numbers, space(mask.size))
     return numbers
 
 
@@ -223,18 +217,6 @@ def _arrays(size: int) -> Space:
     kinds = [np.int64] * (len(Space._fields) - FLOATS) + [np.float64] * FLOATS
     room: Any = map(np.empty, _lengths(size), kinds)
     return Space(*room)
-
-
-kernel = Kernels(
-    globals(),
-    repays_loading=REPAYS_LOADING,
-    repays_compiling=REPAYS_COMPILING,
-    signature=(
-        *("uint32*", "int64", "int64*", "int64", "int64", "float64*"),
-        *("int64*",) * (len(Space._fields) - FLOATS),
-        *("float64*",) * FLOATS,
-    ),
-)
 
 
 # ---------------------------------------------------------------------------- pixels
@@ -749,16 +731,20 @@ def skeleton_numbers(s: Space, width: int, height: int, numbers: Floats, at: int
     numbers[at + 10], numbers[at + 11] = float(s.x[last]), float(s.y[last])
 
 
-@kernel
 def measure_skeletons(
-    labels: Ints, stride: int, bounds: Ints, n: int, first: int, numbers: Floats, *space: Any
+    labels: NDArray[np.uint32] | list[int],
+    stride: int,
+    bounds: Ints,
+    n: int,
+    first: int,
+    numbers: Floats,
+    s: Space,
 ) -> None:
     """Measure n objects, ``first`` and those that follow, in a label image with rows of that ``stride``.
 
     ``bounds`` are x and y of the first pixel and behind the last one of each object's crop; coordinates
     in ``numbers`` are those in ``labels``.
     """
-    s = Space(*space)
     for i in range(n):
         left, top = bounds[4 * i], bounds[4 * i + 1]
         width, height = bounds[4 * i + 2] - left, bounds[4 * i + 3] - top
@@ -770,6 +756,23 @@ def measure_skeletons(
         for k in range(12 * i + 6, 12 * i + 12, 2):
             numbers[k] += left
             numbers[k + 1] += top
+
+
+def _room_needed(_: Any, stride: int, bounds: IntArray, n: int, *__: Any) -> dict[str, int]:
+    ends = bounds.reshape(n, 4)
+    size = int(np.prod(ends[:, 2:] - ends[:, :2], axis=1).max(initial=0))
+    rows = int(ends[:, 3].max(initial=0))
+    named = dict(zip(Space._fields, _lengths(size), strict=True))
+    return named | {"labels": rows * stride, "bounds": 4 * n, "numbers": 12 * n}
+
+
+skeletons = Kernel(
+    measure_skeletons,
+    repays_loading=10_000,
+    repays_compiling=500_000,  # about half of what compiling takes: the next run gains from it, too
+    lengths=_room_needed,
+)
+"""Work is counted in pixels of bounding boxes."""
 
 
 # ---------------------------------------------------------------------------- features

@@ -5,10 +5,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from objclass.compute.kernels import kernel
 from objclass.core import FloatArray, IntArray
-from objclass.features.statistics import folding
-from objclass.features.statistics.folding import Fold
 from objclass.features.statistics.kinds import Done, Merged
+from objclass.features.statistics.runs import COLUMNS, EXTENT, LENGTH, OBJECT, Fold, Ints, X
 from objclass.features.voxels import Block, Voxels
 
 
@@ -43,9 +43,9 @@ class Extent(Merged):
         return cls(none[0], np.full(shape, far), np.full(shape, -far), none[1])
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.fold_extent`."""
+        """`fold_extent`."""
         arrays = {"voxels": self.count, "first": self.low, "last": self.high, "places": self.total}
-        return Fold(folding.EXTENT, arrays)
+        return Fold(EXTENT, arrays)
 
     def __add__(self, other: Self) -> Self:
         """The extent within both."""
@@ -61,3 +61,22 @@ class Extent(Merged):
     def center(self) -> FloatArray:
         """Mean coordinates (n, d)."""
         return self.total / self.count[:, None]
+
+
+@kernel
+def fold_extent(
+    runs: Ints, found: int, ndim: int, voxels: Ints, first: Ints, last: Ints, places: Ints
+) -> None:
+    """`Extent`: arrays (n,) and (n, d)."""
+    for r in range(found):
+        here = COLUMNS * r
+        o, length = runs[here + OBJECT], runs[here + LENGTH]
+        voxels[o] += length
+        for axis in range(ndim):
+            begin = runs[here + X + axis]
+            end = begin + length - 1 if axis == 0 else begin
+            at = o * ndim + axis
+            first[at] = min(first[at], begin)
+            last[at] = max(last[at], end)
+            places[at] += begin * length
+        places[o * ndim] += length * (length - 1) // 2

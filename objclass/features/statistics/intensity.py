@@ -4,21 +4,40 @@ Sums over voxels are made with ``np.bincount(rows, weights)``, which adds one by
 its input: the sequential sum that the definitions ask for, at the cost of a vectorised one.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
 
+from objclass.compute.kernels import kernel
 from objclass.core import FloatArray, IntArray
-from objclass.features.statistics import folding
-from objclass.features.statistics.folding import Fold
 from objclass.features.statistics.kinds import Done, Folded, Merged
-from objclass.features.statistics.powers import third_and_fourth_power
+from objclass.features.statistics.powers import CUBES, FOURTHS, powers, third_and_fourth_power
+from objclass.features.statistics.runs import (
+    BATCH,
+    CENTRAL,
+    COLUMNS,
+    FACTORS,
+    HISTOGRAM,
+    INTENSITY,
+    LENGTH,
+    OBJECT,
+    SPREAD,
+    START,
+    SUMS,
+    Floats,
+    Fold,
+    Ints,
+    average,
+)
 from objclass.features.voxels import Block, Voxels
 
 FLT_MAX = float(np.finfo(np.float32).max)
 
 BINS = 64
+
+EPS = 2.0**-52
 
 TABLE = 1 << 22
 """Grey values of all objects together for which powers are kept."""
@@ -68,9 +87,9 @@ class Intensity(Folded):
         )
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.fold_intensity`."""
-        arrays = {"count": self.count, "total": self.total, "low": self.low, "high": self.high}
-        return Fold(folding.INTENSITY, arrays)
+        """`fold_intensity`."""
+        arrays = {"seen": self.count, "total": self.total, "low": self.low, "high": self.high}
+        return Fold(INTENSITY, arrays)
 
     @property
     def mean(self) -> FloatArray:
@@ -110,8 +129,46 @@ class Spread(Folded):
         return replace(self, count=voxels.last(k, self.count), total=total, m2=m2)
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.fold_intensity`."""
-        return Fold(folding.SPREAD, {"count": self.count, "total": self.total, "m2": self.m2})
+        """`fold_intensity`."""
+        return Fold(SPREAD, {"seen": self.count, "total": self.total, "m2": self.m2})
+
+
+@kernel
+def fold_intensity(
+    runs: Ints, begin: int, end: int, size: int, values: Floats, at: int, here: int, wanted: int,
+    total: Floats, low: Floats, high: Floats, m2: Floats, space: Floats,
+) -> None:  # fmt: skip
+    """`Intensity` and `Spread`, compiled, of the channel whose values begin at ``at`` and whose objects at ``here``."""
+    i = 0
+    for r in range(begin, end):
+        o, length = here + runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        start, added = at + runs[COLUMNS * r + START], total[o]
+        for j in range(length):
+            added += values[start + j]
+            space[SUMS + i + j] = added
+        total[o] = added
+        i += length
+    if wanted & INTENSITY:
+        for r in range(begin, end):
+            o, length = here + runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+            start, least, most = at + runs[COLUMNS * r + START], low[o], high[o]
+            for j in range(length):
+                value = float(values[start + j])
+                least = value if value < least else least  # noqa: FURB136 (NaN is left out)
+                most = value if value > most else most  # noqa: FURB136 (same)
+            low[o], high[o] = least + 0.0, most + 0.0  # of 0 and -0 numpy may take either
+    if wanted & SPREAD:
+        average(size, SUMS, space)
+        i = 0
+        for r in range(begin, end):
+            o, length = here + runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+            start, added = at + runs[COLUMNS * r + START], m2[o]
+            for j in range(length):
+                deviation, factor = space[SUMS + i + j] - values[start + j], space[FACTORS + i + j]
+                # the first voxel adds nothing, whatever its value
+                added += factor * (deviation * deviation) if factor > 0 else 0.0
+            m2[o] = added
+            i += length
 
 
 @dataclass(frozen=True)
@@ -139,11 +196,11 @@ class Central(Folded):
         return replace(self, m3=m3, m4=m4)
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.fold_central`; for integers of many voxels the powers of each grey value are looked up."""
+        """`fold_central`; for integers of many voxels the powers of each grey value are looked up."""
         intensity = done[Intensity]
         known, table = _table(intensity, possible=block.integral)
         arrays = {"mean": intensity.mean, "low": intensity.low, "known": known, "table": table}
-        return Fold(folding.CENTRAL, {"m3": self.m3, "m4": self.m4, **arrays})
+        return Fold(CENTRAL, {"m3": self.m3, "m4": self.m4, **arrays})
 
 
 def _table(intensity: Intensity, *, possible: bool) -> tuple[IntArray, FloatArray]:
@@ -169,6 +226,62 @@ def _table(intensity: Intensity, *, possible: bool) -> tuple[IntArray, FloatArra
     table = np.empty((known.max(initial=0), 2))
     table[known[:, :-1][lengths > 0]] = np.nan
     return known, table
+
+
+@kernel
+def fill_table(begin: int, length: int, lowest: float, mean: float, table: Floats, space: Floats) -> None:
+    """Powers of the deviations of grey values, from ``lowest`` on, from the mean of their object."""
+    for done in range(0, length, BATCH):
+        size = min(length - done, BATCH)
+        for j in range(size):
+            space[j] = (lowest + (done + j)) - mean
+        powers(size, space)
+        for j in range(size):
+            at = 2 * (begin + done + j)
+            table[at], table[at + 1] = space[CUBES + j], space[FOURTHS + j]
+
+
+@kernel
+def fold_central(
+    runs: Ints, begin: int, end: int, values: Floats, at: int, here: int, low: Floats, mean: Floats,
+    m3: Floats, m4: Floats, known: Ints, to: int, table: Floats, space: Floats,
+) -> None:  # fmt: skip
+    """`Central` of the channel whose values begin at ``at`` and whose objects at ``here``.
+
+    Rows ``known[to + o]`` to ``known[to + o + 1]`` of the table (k, 2) are those of the object o, if any.
+    """
+    i = 0
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        row, rows = known[to + o], known[to + o + 1] - known[to + o]
+        if rows > 0 and math.isnan(table[2 * row]):
+            fill_table(row, rows, low[here + o], mean[here + o], table, space)
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        start, row = at + runs[COLUMNS * r + START], known[to + o]
+        if known[to + o + 1] > row:
+            lowest, third, fourth = low[here + o], m3[here + o], m4[here + o]
+            for j in range(length):
+                place = 2 * (row + int(values[start + j] - lowest))
+                third += table[place]
+                fourth += table[place + 1]
+            m3[here + o], m4[here + o] = third, fourth
+        else:
+            center = mean[here + o]
+            for j in range(length):
+                space[i + j] = values[start + j] - center
+            i += length
+    powers(i, space)
+    i = 0
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        if known[to + o + 1] == known[to + o]:
+            third, fourth = m3[here + o], m4[here + o]
+            for j in range(i, i + length):
+                third += space[CUBES + j]
+                fourth += space[FOURTHS + j]
+            m3[here + o], m4[here + o] = third, fourth
+            i += length
 
 
 @dataclass(frozen=True)
@@ -207,9 +320,9 @@ class Histogram(Merged):
         return replace(self, bins=self.bins + other.bins)
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.fold_histogram`."""
+        """`fold_histogram`."""
         arrays = {"least": self.low, "scale": self._scale(self.low, self.high), "bins": self.bins}
-        return Fold(folding.HISTOGRAM, arrays)
+        return Fold(HISTOGRAM, arrays)
 
     @staticmethod
     def _scale(low: FloatArray, high: FloatArray) -> FloatArray:
@@ -223,7 +336,21 @@ def histogram_range(intensity: Intensity, *, common: bool) -> tuple[FloatArray, 
     low, high = intensity.low[0], intensity.high[0]
     if common and len(low):
         low, high = np.full_like(low, low.min()), np.full_like(high, high.max())
-    return low, np.where(low == high, high + BINS * np.finfo(float).eps, high)
+    return low, np.where(low == high, high + BINS * EPS, high)
+
+
+@kernel
+def fold_histogram(
+    runs: Ints, begin: int, end: int, values: Floats, least: Floats, scale: Floats, bins: Floats
+) -> None:
+    """`Histogram`: arrays (n,) and (n, 64)."""
+    for r in range(begin, end):
+        o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
+        start, lowest, bins_of_one = runs[COLUMNS * r + START], least[o], scale[o]
+        for j in range(length):
+            place = bins_of_one * (values[start + j] - lowest)
+            if abs(place) < np.inf:
+                bins[BINS * o + min(int(place), BINS - 1)] += 1
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ A statistic is of one of four kinds, and its kind says how it is computed:
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
-from objclass.features.statistics.folding import Fold
+from objclass.features.statistics.runs import Fold
 from objclass.features.voxels import Block, Voxels
 
 Done = Mapping[type["Statistic"], Any]

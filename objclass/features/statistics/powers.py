@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
+from objclass.compute.kernels import kernel
 from objclass.core import FloatArray
-from objclass.features.statistics import folding
+from objclass.features.statistics.runs import ROOM, Floats
 
 
 def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -28,13 +29,18 @@ def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 _POW = np.frompyfunc(math.pow, 2, 1)
 
-MIDDLE = folding.MIDDLE
+MIDDLE = 0.48
 """Beyond this part of the last digit ``pow``, right to 0.52 of it (glibc, musl), may round either way."""
 
-TINY = folding.TINY
+TINY = 1e-270
 """Below this, what rounding loses may be too small for floats."""
 
-HALF_EPS = folding.HALF_EPS
+HALF_EPS = 2.0**-53
+
+SPLIT = 134217729.0  # 2**27 + 1
+
+CUBES, FOURTHS, DOUBTS = ROOM, 2 * ROOM, 3 * ROOM
+"""Where powers, and doubts, of a batch stand in the work space of compiled code, behind the q."""
 
 
 def _as_pow(q: FloatArray, exponent: float, high: FloatArray, rest: FloatArray) -> FloatArray:
@@ -69,6 +75,50 @@ def _product(
 
 def _split(a: FloatArray) -> tuple[FloatArray, FloatArray]:
     """High and low half of the digits (Veltkamp)."""
-    scaled = a * 134217729.0  # 2**27 + 1
+    scaled = a * SPLIT
     high = scaled - (scaled - a)
     return high, a - high
+
+
+@kernel
+def powers(voxels: int, space: Floats) -> None:
+    """`third_and_fourth_power`, compiled.
+
+    They are written behind the q, with which ``space`` begins; doubts behind them.
+    """
+    for i in range(voxels):
+        x = space[i]
+        scaled = x * SPLIT
+        x_high = scaled - (scaled - x)
+        x_low = x - x_high
+        square = x * x
+        lost = x_low * x_low - (((square - x_high * x_high) - x_low * x_high) - x_high * x_low)
+        square_rest = lost if abs(lost) < np.inf else 0.0
+        scaled = square * SPLIT
+        high = scaled - (scaled - square)
+        low = square - high
+
+        cube = square * x
+        lost = low * x_low - (((cube - high * x_high) - low * x_high) - high * x_low)
+        rest = (lost if abs(lost) < np.inf else 0.0) + square_rest * x
+        power = cube + rest if abs(cube) < np.inf else cube
+        size = abs(power)
+        digit = (size + size * HALF_EPS) - size  # of a power of two 0
+        third = abs((cube - power) + rest) > MIDDLE * digit or (size < TINY and x != 0)
+        space[CUBES + i] = power
+
+        fourth = square * square
+        lost = low * low - (((fourth - high * high) - low * high) - high * low)
+        rest = (lost if abs(lost) < np.inf else 0.0) + 2 * square * square_rest
+        power = fourth + rest if abs(fourth) < np.inf else fourth
+        digit = (power + power * HALF_EPS) - power
+        last = abs((fourth - power) + rest) > MIDDLE * digit or (power < TINY and x != 0)
+        space[FOURTHS + i] = power
+        space[DOUBTS + i] = (1.0 if third else 0.0) + (2.0 if last else 0.0)
+    for i in range(voxels):
+        doubt = space[DOUBTS + i]
+        if doubt != 0:
+            if doubt != 2:
+                space[CUBES + i] = math.pow(space[i], 3.0)
+            if doubt != 1:
+                space[FOURTHS + i] = math.pow(space[i], 4.0)

@@ -6,12 +6,27 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from objclass.compute.kernels import kernel
 from objclass.core import AnyArray, FloatArray
-from objclass.features.statistics import folding
 from objclass.features.statistics.eigen import eigensystems
-from objclass.features.statistics.folding import Fold
 from objclass.features.statistics.kinds import Derived, Done, Folded
 from objclass.features.statistics.powers import third_and_fourth_power
+from objclass.features.statistics.runs import (
+    COLUMNS,
+    FACTORS,
+    LENGTH,
+    OBJECT,
+    ROOM,
+    SCATTER,
+    SUMS,
+    Floats,
+    Fold,
+    Ints,
+    X,
+    Y,
+    Z,
+    average,
+)
 from objclass.features.voxels import Block, Voxels
 
 
@@ -82,14 +97,89 @@ class CoordinateScatter(Scatter):
     pixels: ClassVar[bool] = False
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
-        """`folding.fold_scatter`."""
-        arrays = {"count": self.weight, "centers": self.total, "matrix": self.matrix}
-        return Fold(folding.SCATTER, arrays)
+        """`fold_scatter`."""
+        arrays = {"seen": self.weight, "centers": self.total, "matrix": self.matrix}
+        return Fold(SCATTER, arrays)
 
     @classmethod
     def vectors(cls, voxels: Voxels) -> Sequence[AnyArray]:
         """Coordinates."""
         return voxels.positions
+
+
+@kernel
+def sum_places(
+    runs: Ints, begin: int, end: int, axis: int, ndim: int, centers: Floats, space: Floats
+) -> None:
+    """Sums of the coordinates of an axis up to and including each voxel."""
+    i = 0
+    for r in range(begin, end):
+        here = COLUMNS * r
+        length, at = runs[here + LENGTH], ndim * runs[here + OBJECT] + axis
+        place, before, step = float(runs[here + X + axis]), centers[at], 1.0 if axis == 0 else 0.0
+        for j in range((length + 7) & -8):
+            space[SUMS + axis * ROOM + i + j] = before + (j + 1.0) * place + step * (0.5 * j * (j + 1.0))
+        centers[at] = before + length * place + step * (0.5 * length * (length - 1.0))
+        i += length
+
+
+@kernel
+def scatter_in_plane(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
+    """In 2D: ``matrix`` (n, 2, 2)."""
+    i = 0
+    for r in range(begin, end):
+        here = COLUMNS * r
+        at, length = 4 * runs[here + OBJECT], runs[here + LENGTH]
+        x, y = float(runs[here + X]), float(runs[here + Y])
+        xx, yx, yy = matrix[at], matrix[at + 2], matrix[at + 3]
+        for j in range(i, i + length):
+            f, dx, dy = space[FACTORS + j], space[SUMS + j] - x, space[SUMS + ROOM + j] - y
+            x += 1
+            xx += f * dx * dx
+            yx += f * dy * dx
+            yy += f * dy * dy
+        matrix[at], matrix[at + 1], matrix[at + 2], matrix[at + 3] = xx, yx, yx, yy
+        i += length
+
+
+@kernel
+def scatter_in_volume(runs: Ints, begin: int, end: int, matrix: Floats, space: Floats) -> None:
+    """In 3D: ``matrix`` (n, 3, 3)."""
+    i = 0
+    for r in range(begin, end):
+        here = COLUMNS * r
+        at, length = 9 * runs[here + OBJECT], runs[here + LENGTH]
+        x, y, z = float(runs[here + X]), float(runs[here + Y]), float(runs[here + Z])
+        xx, yx, yy = matrix[at], matrix[at + 3], matrix[at + 4]
+        zx, zy, zz = matrix[at + 6], matrix[at + 7], matrix[at + 8]
+        for j in range(i, i + length):
+            f, dx = space[FACTORS + j], space[SUMS + j] - x
+            dy, dz = space[SUMS + ROOM + j] - y, space[SUMS + 2 * ROOM + j] - z
+            x += 1
+            xx += f * dx * dx
+            yx += f * dy * dx
+            yy += f * dy * dy
+            zx += f * dz * dx
+            zy += f * dz * dy
+            zz += f * dz * dz
+        matrix[at], matrix[at + 4], matrix[at + 8] = xx, yy, zz
+        matrix[at + 1], matrix[at + 2], matrix[at + 3] = yx, zx, yx
+        matrix[at + 5], matrix[at + 6], matrix[at + 7] = zy, zx, zy
+        i += length
+
+
+@kernel
+def fold_scatter(
+    runs: Ints, begin: int, end: int, size: int, ndim: int, centers: Floats, matrix: Floats, space: Floats
+) -> None:
+    """`CoordinateScatter`: arrays (n, d) and (n, d, d)."""
+    for axis in range(ndim):
+        sum_places(runs, begin, end, axis, ndim, centers, space)
+        average(size, SUMS + axis * ROOM, space)
+    if ndim == 2:
+        scatter_in_plane(runs, begin, end, matrix, space)
+    else:
+        scatter_in_volume(runs, begin, end, matrix, space)
 
 
 class WeightedScatter(Scatter):
