@@ -236,22 +236,6 @@ def flat_margin(project, _):
         file.visititems(widen)
 
 
-def warm(folder, _):
-    """Compile all kernels that these benchmarks use, whatever repays."""
-    loaded_kernels()
-    for dims, size in ((2, "S"), (3, "T")):
-        for kind in ("standard", "all"):
-            for dtype in (np.uint8, np.uint16, np.float32):  # floats: objects without a table of grey values
-                given = folder / f"warm_{np.dtype(dtype)}.npy"
-                np.save(given, pixels(folder, size)[0].astype(dtype))
-                command([
-                    "--headless", "--quiet", "--project", folder / f"{kind}{dims}.ilp", "--raw_data", given,
-                    "--segmentation_image", folder / f"{size}_seg.tif", "--input_axes", "zyx", "--table_filename",
-                    folder / "warm.csv", "--output_filename_format", folder / "warm_{result_type}",
-                    "--export_object_prediction_img", "--export_object_probability_img", "--output_format", "numpy",
-                ])  # fmt: skip
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job")

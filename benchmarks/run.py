@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -298,18 +297,12 @@ ROWS = (
 # ---------------------------------------------------------------------------- the first time
 
 
-def first_time(bench):
+def first_time():
     """Have all kernels compiled; answers how long that takes in a new installation."""
-    for name in ("standard", "all"):
-        for size in "ST":
-            bench.project(name, size)
-    warm = [sys.executable, HERE / "inside.py", "warm", 0, bench.folder]
-    process(warm)
+    compile_all = [sys.executable, "-m", "objclass", "compile"]
+    process(compile_all)
     with tempfile.TemporaryDirectory() as new:
-        package = Path(new, "objclass")
-        shutil.copytree(HERE.parent / "objclass", package, ignore=shutil.ignore_patterns("__pycache__"))
-        cache = {"NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": new, "PYTHONPATH": new}
-        took = [process(warm, env=os.environ | cache) for _ in range(2)]
+        took = [process(compile_all, env=os.environ | {"OBJCLASS_CACHE_DIR": new}) for _ in range(2)]
     return took[0].wall - took[1].wall
 
 
@@ -344,7 +337,7 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         bench = Bench(folder, given.rounds, big=given.big)
         print(machine())
-        print(f"Compiling all kernels, once in an installation: {first_time(bench):.0f} s.\n", flush=True)
+        print(f"Compiling all kernels, once in an installation: {first_time():.0f} s.\n", flush=True)
         print("| what | objclass | against | ratio or figure | target | reached |\n|---|---|---|---|---|---|")
         for make in ROWS:
             if make.__name__ in given.only:

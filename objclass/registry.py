@@ -306,6 +306,19 @@ FEATURE_SETS = {
 PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
 """Suffix of a project -> the function that writes it."""
 
+KERNELS = (
+    "objclass.forest:kernel",
+    "objclass.segmentation.growing:flooding",
+    "objclass.features.statistics.folding:kernel",
+    "objclass.features.neighbourhood:around",
+    "objclass.features.sets.ilastik_hull:defects",
+    "objclass.features.sets.skeleton:skeletons",
+    "objclass.export.paint:classes",
+    "objclass.export.paint:probabilities",
+    "objclass.segmentation.label_store:renumbering",
+)
+"""Every kernel, by the name of its function."""
+
 
 def image_formats(*, plugins: bool = False) -> Iterator[ImageFormat]:
     """Every kind of image file; those of plug-ins last."""

@@ -21,6 +21,7 @@ from objclass.settings import help_of
 log = logging.getLogger("objclass")
 
 COMMANDS = {
+    "compile": "objclass.cli.compile:main",
     "train": "objclass.cli.train:main",
     "inspect": "objclass.cli.inspect:main",
     "features": "objclass.cli.features:main",
@@ -36,6 +37,7 @@ usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_i
        objclass train --help           train a project from labels
        objclass inspect P.ilp          what is in a project
        objclass features               every feature there is
+       objclass compile                compile all kernels ahead, as for a container image
        objclass --version
 
 Object classification for microscopy images: objects from a segmentation, a label image or a

@@ -127,9 +127,20 @@ class Kernel:
                 code = self._kept
                 if code is None:
                     code = machine_code(self.entry)
-                    self._keep(code)
+                    if self._keep(code) is None:
+                        _say_unkept()
                 self._compiled = CompiledKernel(self, code)
             return self._compiled
+
+    def compile(self) -> Path | None:
+        """Compile it, and return the file that keeps the machine code; None if there is nowhere to keep it."""
+        return self._keep(machine_code(self.entry))
+
+    @property
+    def path(self) -> Path | None:
+        """The file that keeps the machine code, None if there is none that can be trusted."""
+        files = (folder / self.file_name for folder in folders())
+        return next((file for file in files if _trusted_code(file) is not None), None)
 
     @cached_property
     def file_name(self) -> str:
@@ -139,21 +150,18 @@ class Kernel:
 
     @cached_property
     def _kept(self) -> bytes | None:
-        for folder in folders():
-            content = _trusted_content(folder / self.file_name)
-            if content is not None and content[:32] == hashlib.sha256(content[32:]).digest():
-                return content[32:]
-        return None
+        files = (folder / self.file_name for folder in folders())
+        return next((code for code in map(_trusted_code, files) if code is not None), None)
 
-    def _keep(self, code: bytes) -> None:
+    def _keep(self, code: bytes) -> Path | None:
         content = hashlib.sha256(code).digest() + code
         for folder, mode in folders().items():
             with suppress(OSError):
                 folder.mkdir(mode, parents=True, exist_ok=True)
                 if _is_trusted(folder.stat()):
                     _write(folder / self.file_name, content, mode & 0o666)
-                    return
-        _say_unkept()
+                    return folder / self.file_name
+        return None
 
 
 class CompiledKernel:
@@ -437,11 +445,14 @@ def _is_trusted(status: os.stat_result) -> bool:
     return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
 
 
-def _trusted_content(file: Path) -> bytes | None:
+def _trusted_code(file: Path) -> bytes | None:
+    """The machine code in a file, None if there is none, it is damaged or others could have written it."""
     with suppress(OSError):
         if _is_trusted(file.parent.stat()):
             with file.open("rb") as opened:
-                return opened.read() if _is_trusted(os.fstat(opened.fileno())) else None
+                content = opened.read() if _is_trusted(os.fstat(opened.fileno())) else b""
+            if content[:32] == hashlib.sha256(content[32:]).digest():
+                return content[32:]
     return None
 
 

@@ -145,8 +145,11 @@ def _lengths(_: Any, __: Any, ___: Any, layout: Layout) -> dict[str, int]:
     return {"image": size * channels, "labels": size, "lut": channels * entries}
 
 
-kernels = {
-    name: Kernel(entry, repays_loading=80_000_000, repays_compiling=200_000_000, lengths=_lengths)
-    for name, entry in (("uint8", paint_classes), ("float32", paint_probabilities))
-}
+classes = Kernel(paint_classes, repays_loading=80_000_000, repays_compiling=200_000_000, lengths=_lengths)
+
+probabilities = Kernel(
+    paint_probabilities, repays_loading=80_000_000, repays_compiling=200_000_000, lengths=_lengths
+)
+
+kernels = {"uint8": classes, "float32": probabilities}
 """By type of the values; work is counted in voxels × channels."""

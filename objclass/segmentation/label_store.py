@@ -36,7 +36,7 @@ class HeldLabels:
 
     def finish(self, ids: Sequence[NDArray[np.uint32]]) -> NDArray[np.uint32]:
         """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
-        compiled = kernel.choose(self._image.size * self._context.limits.images)
+        compiled = renumbering.choose(self._image.size * self._context.limits.images)
 
         def finish_slab(number: int) -> None:
             table, labels = ids[number], self.plain(number)
@@ -58,7 +58,7 @@ def renumber(labels: NDArray[np.uint32], table: NDArray[np.uint32], count: int) 
         labels[i] = table[labels[i]]
 
 
-kernel = Kernel(
+renumbering = Kernel(
     renumber,
     repays_loading=20_000_000,
     repays_compiling=100_000_000,

@@ -177,7 +177,7 @@ def of_whole_frame(image: Image, t: int, settings: ThresholdSettings, context: C
         core_map, _ = source.read((whole[0], whole[1], whole[2]), settings.core_channel)
         final = final + core_map
     cores = filter_sizes(label(reaches(core_map, settings.core_threshold)).labels, settings)
-    return label(filter_sizes(_grown(final, cores, settings, limits.images), settings))
+    return label(filter_sizes(_grown(final, cores, settings, context.limits.images), settings))
 
 
 def _centred(values: FloatArray, low: float) -> FloatArray:

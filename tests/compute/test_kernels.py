@@ -1,6 +1,5 @@
 """Compiled where it pays; the same numbers either way; whatever goes wrong with compiling costs time alone."""
 
-import logging
 import math
 import os
 import subprocess
@@ -49,6 +48,15 @@ def needed(_, n, *__):
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(kernels.CACHE_FOLDER, str(tmp_path / "kept"))
     return tmp_path / "kept"
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What is logged, by level."""
+    said = {"debug": [], "warning": []}
+    for level, found in said.items():
+        monkeypatch.setattr(kernels.log, level, lambda text, *given, found=found: found.append(text % given))
+    return said
 
 
 def native(entry=roots):
@@ -171,15 +179,14 @@ def test_the_cache_of_a_user_is_private(tmp_path, monkeypatch):
     assert file.stat().st_mode & 0o777 == 0o644  # what root puts there, all users of an image load
 
 
-def test_where_nothing_can_be_kept_a_line_says_so_once(tmp_path, monkeypatch, caplog):
+def test_where_nothing_can_be_kept_a_line_says_so_once(tmp_path, monkeypatch, lines):
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv(kernels.CACHE_FOLDER, str(file / "inside"))
-    monkeypatch.setattr(kernels.log, "propagate", True)
     kernels._say_unkept.cache_clear()
     for _ in range(2):
         assert answers(native().compiled) == answers(roots)
-    (line,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    (line,) = lines["warning"]
     assert "every run compiles it again" in line
     assert str(file / "inside") in line
 
@@ -276,7 +283,7 @@ def no_symbol(*_):
     ],
     ids=lambda broken: f"{broken[0]} {getattr(broken[1], '__name__', broken[1])}",
 )
-def test_whatever_goes_wrong_leaves_the_other_formulation(folder, monkeypatch, caplog, broken):
+def test_whatever_goes_wrong_leaves_the_other_formulation(folder, monkeypatch, lines, broken):
     import llvmlite.binding
     import numba
 
@@ -287,12 +294,10 @@ def test_whatever_goes_wrong_leaves_the_other_formulation(folder, monkeypatch, c
         monkeypatch.setitem(sys.modules, name, None)
     else:
         monkeypatch.setattr(name, instead)
-    monkeypatch.setattr(kernels.log, "propagate", True)
-    caplog.set_level(logging.DEBUG, "objclass")
     one = native()
     assert one.choose(10**9) is None
     assert one.choose(10**9) is None
-    (line,) = [record.message for record in caplog.records if record.name == "objclass"]
+    (line,) = lines["debug"]
     assert line.startswith("kernel roots runs uncompiled: ")
 
 

@@ -1,0 +1,62 @@
+"""``objclass compile``: every kernel compiled ahead of the first run, for container images and clusters."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from objclass.cli import Parser
+from objclass.compute.kernels import CACHE_FOLDER, folders
+from objclass.errors import OutputError, UsageError
+from objclass.registry import KERNELS, resolve
+from objclass.settings import knob
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Options of the command."""
+
+    where: bool = knob(False, "only say where compiled code is kept")
+    debug: bool = knob(False, "show where an error came from")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compile what is not kept yet, and print what was done and where it is.
+
+    Raises
+    ------
+    UsageError
+        If there is no compiler, or it fails.
+    OutputError
+        If compiled code can be kept nowhere.
+    """
+    options: CompileOptions = Parser(
+        CompileOptions,
+        "objclass compile",
+        "Compile all kernels for this processor, which runs would else do when it repays, and keep them.",
+    ).parse_args(list(arguments))
+    if not options.where:
+        compile_all()
+    for folder in folders():
+        files = list(folder.glob("*.o"))
+        size = sum(file.stat().st_size for file in files)
+        sys.stdout.write(f"{folder}: {len(files)} files, {size / 1000:.0f} kB\n")
+    return 0
+
+
+def compile_all() -> None:
+    """Compile the kernels that are not kept, one after the other."""
+    for kernel in map(resolve, KERNELS):
+        started = perf_counter()
+        try:
+            if kernel.path is not None:
+                sys.stdout.write(f"{kernel.name}: kept\n")
+                continue
+            kept = kernel.compile()
+        except Exception as fault:
+            message = f"kernel {kernel.name}: {type(fault).__name__}: {fault} (runs work without it, slower)"
+            raise UsageError(message) from fault
+        if kept is None:
+            message = f"compiled code can be kept in none of {', '.join(map(str, folders()))}: give another folder with {CACHE_FOLDER}"
+            raise OutputError(message)
+        sys.stdout.write(f"{kernel.name}: compiled in {perf_counter() - started:.1f} s\n")
