@@ -7,6 +7,7 @@ anything is written. Outputs are written under temporary names and renamed when 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 

@@ -203,7 +203,7 @@ def test_slabs_count_for_the_run_that_they_are_part_of(monkeypatch):
     """Which formulation is taken depends on the run alone, not on what the process did before."""
     labels, asked = np.ones((4, 5, 6), np.uint32), []
     monkeypatch.setattr(Kernel, "choose", lambda _, work: asked.append(work))
-    frame = Frame(Objects(labels, 1), None, 0, (1.0,) * 3, limits=Limits(block=(1, 5), images=10))
+    frame = Frame(Objects(labels, 1), None, 0, (1.0,) * 3, context=Context(Limits(block=(1, 5), images=10)))
     for _ in range(2):
         measure(frame, feature_set("2D Convex Hull Features").values())
     assert asked[:2] == asked[2:]
