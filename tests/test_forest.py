@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objclass import forest as module
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
 from objclass.errors import ProjectError
 from objclass.forest import LEAF, Forest, decode, encode, fit
 
@@ -106,7 +108,7 @@ def test_threads_change_nothing(trained, monkeypatch):
     monkeypatch.setattr(module.kernel, "choose", lambda _: module.kernel.compiled)
     monkeypatch.setattr(module, "BLOCK", 16)  # of a part: that of the kernel is compiled in
     for jobs in (1, 2, 3, 10, 50):
-        assert np.array_equal(forest.predict(rows[:161], jobs).probabilities, expected)
+        assert np.array_equal(forest.predict(rows[:161], Context(Limits(jobs=jobs))).probabilities, expected)
 
 
 def test_rows_in_any_layout(trained, way):

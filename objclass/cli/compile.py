@@ -7,7 +7,7 @@ from time import perf_counter
 
 from objclass.cli import Parser
 from objclass.compute.kernels import CACHE_FOLDER, folders
-from objclass.errors import OutputError, UsageError
+from objclass.errors import OutputError, Stop, UsageError
 from objclass.registry import KERNELS, resolve
 from objclass.settings import knob
 
@@ -20,7 +20,7 @@ class CompileOptions:
     debug: bool = knob(False, "show where an error came from")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], stop: Stop) -> int:
     """Compile what is not kept yet, and print what was done and where it is.
 
     Raises
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         "Compile all kernels for this processor, which runs would else do when it repays, and keep them.",
     ).parse_args(list(arguments))
     if not options.where:
-        compile_all()
+        compile_all(stop)
     for folder in folders():
         files = list(folder.glob("*.o"))
         size = sum(file.stat().st_size for file in files)
@@ -44,9 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def compile_all() -> None:
+def compile_all(stop: Stop) -> None:
     """Compile the kernels that are not kept, one after the other."""
     for kernel in map(resolve, KERNELS):
+        stop.check()
         started = perf_counter()
         try:
             if kernel.path is not None:

@@ -216,4 +216,4 @@ def test_arrays_that_are_too_short_are_refused(rng):
     state = Extent.start(block.nothing, {})
     fold = replace(state, high=state.high[:-1]).compiled(block, {})
     with pytest.raises(ValueError, match="fold_part: last has 14 elements: expected 16"):
-        folding.fold(folding.kernel.compiled, [fold], block, 1)
+        folding.fold(folding.kernel.compiled, [fold], block, Context())

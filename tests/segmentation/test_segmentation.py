@@ -128,7 +128,7 @@ def test_reaching_a_threshold_is_a_comparison_of_float64(threshold):
 def test_without_a_core_growing_starts_from_strict_local_maxima(rng, monkeypatch, compiled, shape):
     from objclass.segmentation import growing
 
-    monkeypatch.setattr(growing.kernel, "choose", lambda _: growing.kernel.compiled[0] if compiled else None)
+    monkeypatch.setattr(growing.flooding, "choose", lambda _: growing.flooding.compiled if compiled else None)
     pixels = rng.permutation(np.prod(shape)).reshape(shape).astype(np.float32) / np.float32(np.prod(shape))
     pixels[0, 0, :2] = pixels[0, 0, :2].max()  # a plateau is no strict maximum
     stated = ProjectThreshold(0.6, 2.0, method="ipht", min_size=1)
