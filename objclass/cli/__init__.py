@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -176,7 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rest = given[1:] if command else given
     set_up_log()
     try:
-        with _Terminable() as stop:
+        with _Terminable() as stop, warnings.catch_warnings():
+            # what libraries find odd about a file, such as a damaged comment beside sound pixels
+            warnings.simplefilter("ignore", UserWarning)
             code = int(resolve(command or "objclass.cli.headless:main")(normalise(rest), stop))
             stop.check()
             return code

@@ -1,13 +1,13 @@
 """``objclass --headless``: the run, in the language of ilastik's headless mode."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Optional
 
-from objclass.cli import Parser, printable, set_up_log
+from objclass.cli import Parser, set_up_log
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
+from objclass.cli.progress import progress_bar
 from objclass.errors import Stop, UsageError
 from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings, default_of, knob
 
@@ -102,27 +102,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
 
     request = _request(options, arguments)
     count = max(len(paths) for paths in request.inputs.paths.values())
-    if options.quiet or not sys.stderr.isatty():
-        return batch.run(request, stop=stop)
-    return _with_progress(request, count, stop)
-
-
-def _with_progress(request: Any, lanes: int, stop: Stop) -> int:
-    """Run with a bar on the terminal; messages go above it."""
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    from objclass import batch
-
-    done: dict[str, float] = {}
-    with logging_redirect_tqdm([log]), tqdm(total=lanes, unit="lane", leave=False) as bar:
-
-        def update(name: str, share: float) -> None:
-            bar.set_description(printable(name), refresh=False)
-            bar.update(share - done.get(name, 0.0))
-            done[name] = share
-
-        return batch.run(request, update, stop)
+    with progress_bar(count, quiet=options.quiet) as progress:
+        return batch.run(request, progress, stop)
 
 
 def _inputs_given(options: HeadlessOptions) -> bool:

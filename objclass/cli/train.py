@@ -7,6 +7,7 @@ from typing import Optional
 
 from objclass.cli import Parser, set_up_log
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
+from objclass.cli.progress import progress_bar
 from objclass.errors import Stop, UsageError
 from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, default_of, knob
 
@@ -63,29 +64,36 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     if options.output is not None:
         _check_added(options)
     from objclass.compute.context import Context
-    from objclass.compute.limits import limits_for
     from objclass.training.learn import TrainingRequest, train
 
     threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
     check_thresholds(options, needed=bool(options.prediction_maps))
     smooth = threshold["smooth"]
-    learned = train(
-        TrainingRequest(
-            options.project,
-            read_inputs(options),
-            options.labels,
-            tuple(options.class_names or ()),
-            ProjectThreshold(**threshold, sigmas=(smooth, smooth, smooth)),
-            tuple(options.features or ("Standard Object Features",)),
-            options.margin,
-            options.trees,
-            options.seed,
-            options.output,
-            options.overwrite,
-            options.allow_misses,
-        ),
-        Context(limits_for(options), stop=stop, follow_links=options.follow_links),
+    request = TrainingRequest(
+        options.project,
+        read_inputs(options),
+        options.labels,
+        tuple(options.class_names or ()),
+        ProjectThreshold(**threshold, sigmas=(smooth, smooth, smooth)),
+        tuple(options.features or ("Standard Object Features",)),
+        options.margin,
+        options.trees,
+        options.seed,
+        options.output,
+        options.overwrite,
+        options.allow_misses,
     )
+    lanes = max((len(paths) for paths in request.inputs.paths.values()), default=0)
+    with progress_bar(lanes, quiet=options.quiet) as progress:
+        context = Context.of(
+            jobs=options.jobs,
+            memory=options.max_memory,
+            block=options.block_shape,
+            progress=progress,
+            stop=stop,
+            follow_links=options.follow_links,
+        )
+        learned = train(request, context)
     for line in learned.left_out:
         log.warning("left out: %s", line)
     counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())

@@ -68,6 +68,7 @@ class Context:
         *,
         jobs: int | None = None,
         memory: int | None = None,
+        block: tuple[int, int] | None = None,
         progress: Progress | None = None,
         stop: Stop | None = None,
         follow_links: bool = False,
@@ -80,6 +81,8 @@ class Context:
             Threads; None: the cores that this process may use.
         memory
             Bytes of the whole process; None: half of what is free.
+        block
+            Planes and rows of a slab; None: as fits.
         progress
             Called with the name of a lane and the part of it that is done.
         stop
@@ -92,7 +95,7 @@ class Context:
         UsageError
             If one of them is out of range.
         """
-        limits = limits_for(ResourceSettings(jobs=jobs, max_memory=memory))
+        limits = limits_for(ResourceSettings(jobs, memory, block))
         return cls(limits, progress or _quiet, stop or Stop(), follow_links=follow_links)
 
     def within(self, limits: Limits) -> "Context":

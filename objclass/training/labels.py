@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from objclass.core import Image, Lane, Objects
+from objclass.compute.context import Context
+from objclass.compute.slabs import Slab
+from objclass.core import AnyArray, Image, Lane, Objects
 from objclass.errors import InputError, UsageError
+from objclass.images.blockwise import slab_reader
 from objclass.pipeline.inputs import distinct_names
 from objclass.project.model import MAXIMUM_CLASSES
 from objclass.segmentation.labelling import integral
@@ -269,7 +272,8 @@ def _labelled_object(given: Annotation, objects: Objects) -> int:
                 f"{' (are x and y swapped?)' if flipped else ''}"
             )
             raise InputError(message)
-        there = int(labels[given.place])
+        z, y, x = given.place
+        there = int(labels[z : z + 1, y : y + 1, x : x + 1].item())
         if by_id and there != by_id:
             message = f"labels {given.line}: x, y say object {there}, the id says object {by_id}"
             raise InputError(message)
@@ -316,7 +320,9 @@ def check_misses(annotations: Iterable[Annotation], missed: Sequence[str]) -> No
         raise InputError(message)
 
 
-def painted_labels(image: Image, t: int, objects: Objects, name: str) -> tuple[dict[int, str], list[str]]:
+def painted_labels(
+    image: Image, t: int, objects: Objects, name: str, context: Context
+) -> tuple[dict[int, str], list[str]]:
     """Class of each object from a painted image: the one that covers most of its painted pixels.
 
     Raises
@@ -324,14 +330,7 @@ def painted_labels(image: Image, t: int, objects: Objects, name: str) -> tuple[d
     InputError
         If objects are painted with two classes in equal parts.
     """
-    paint = integral(image.read(image.frame(t))[0, ..., 0], image.name)
-    touched = (paint > 0) & (objects.labels > 0)
-    pairs, counts = np.unique(
-        np.column_stack([objects.labels[touched], paint[touched]]), axis=0, return_counts=True
-    )
-    votes: dict[int, Counter[int]] = defaultdict(Counter)
-    for (label, value), count in zip(pairs.tolist(), counts.tolist(), strict=True):
-        votes[int(label)][int(value)] += count
+    votes, stray = _votes(image, t, objects, context)
     tied = [
         label for label, vote in votes.items()
         if len(vote) > 1 and len({n for _, n in vote.most_common(2)}) == 1
@@ -342,11 +341,32 @@ def painted_labels(image: Image, t: int, objects: Objects, name: str) -> tuple[d
             "painted with two classes in equal parts: paint each with one"
         )
         raise InputError(message)
-    stray = int(((paint > 0) & (objects.labels == 0)).sum())
     left_out = [f"{image.name}: {stray} painted pixels on background"] if stray else []
     mixed = [label for label, vote in votes.items() if len(vote) > 1]
     left_out += [f"{image.name}: object {label}: the class of most of its paint counts" for label in mixed]
     return {label: str(vote.most_common(1)[0][0]) for label, vote in votes.items()}, left_out
+
+
+def _votes(image: Image, t: int, objects: Objects, context: Context) -> tuple[dict[int, Counter[int]], int]:
+    """Painted pixels of each object by value, sorted by object; and those on background."""
+    shape = image.shape[1:4]
+    read = slab_reader(image, t, slice(0, 1), context)
+
+    def count(slab: Slab) -> tuple[AnyArray, AnyArray]:
+        box = slab.within(shape)
+        paint, labels = integral(read(box)[..., 0], image.name), objects.labels[box]
+        painted = paint > 0
+        pairs = np.column_stack([labels[painted], paint[painted]])
+        return np.unique(pairs, axis=0, return_counts=True)
+
+    found: Counter[tuple[int, int]] = Counter()
+    for pairs, counts in context.ordered(count, context.limits.slabs(shape)):
+        for (label, value), number in zip(pairs.tolist(), counts.tolist(), strict=True):
+            found[int(label), int(value)] += number
+    votes: dict[int, Counter[int]] = defaultdict(Counter)
+    for (label, value), number in sorted(found.items()):
+        votes[label][value] = number
+    return votes, votes.pop(0, Counter()).total()
 
 
 def class_list(

@@ -154,6 +154,7 @@ def train(lesson: TrainingRequest, context: Context | None = None) -> TrainingRe
             if labels or not tables:
                 table = measure_step(lane, plan, t, objects, context)
                 tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
+            context.progress(lane.nickname, (t + 1) / lane.objects.shape[0])
     if not is_painted and not lesson.allow_misses:
         check_misses(annotations, left_out)
     names = lesson.class_names or (all_classes(base, annotations) if base is not None else ())
@@ -228,7 +229,9 @@ def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane], context: Context
             )
             raise InputError(message)
         painted.append(image)
-    return lambda number, t, objects: painted_labels(painted[number], t, objects, lanes[number].nickname)
+    return lambda number, t, objects: painted_labels(
+        painted[number], t, objects, lanes[number].nickname, context
+    )
 
 
 def _check_output(lesson: TrainingRequest, lanes: Sequence[Lane]) -> None:

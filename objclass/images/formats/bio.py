@@ -4,7 +4,6 @@ A scene is named as the array in a container is: ``file.czi/SCENE``.
 """
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,12 +85,10 @@ def _opened(path: str, scene: str = "") -> Iterator[Any]:
     except ImportError as error:
         message = f"{path}: {suffix} is read with bioio, which is not installed: pip install objclass[bio]"
         raise ImageError(message) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as metadata of a newer version
-        reader = module.Reader(path, **({} if suffix == ".nd2" else _BY_PLANE))
-        if scene:
-            reader.set_scene(scene)
-        yield reader
+    reader = module.Reader(path, **({} if suffix == ".nd2" else _BY_PLANE))
+    if scene:
+        reader.set_scene(scene)
+    yield reader
 
 
 def _pixels(reader: Any) -> Any:

@@ -7,7 +7,6 @@ OpenEXR is read with the package of that name (``pip install objclass[exr]``).
 
 import re
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -170,10 +169,8 @@ def _opened_exr(path: str, **options: bool) -> Any:
 
 @contextmanager
 def _opened(path: str) -> Iterator[Pillow.Image]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as a damaged comment beside sound pixels
-        with open(path, "rb") as file, _identified(path, file) as image:
-            yield image
+    with open(path, "rb") as file, _identified(path, file) as image:
+        yield image
 
 
 def _identified(path: str, file: BinaryIO) -> Pillow.Image:

@@ -6,7 +6,6 @@ is read unless another is named.
 """
 
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,17 +163,15 @@ def _check_key(root: str, key: str, *, follow_links: bool) -> None:
 def _opened(path: str, *, follow_links: bool = False) -> Iterator[Any]:
     from zarr.storage import ZipStore
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as files beside the arrays that are none of its business
-        if os.path.isdir(path):
-            store = _folder()(path, read_only=True)
-            store.follow_links = follow_links
-            yield store
-            return
-        with ZipFile(path) as archive:
-            check_members(path, archive)
-        with ZipStore(path, mode="r") as store:
-            yield store
+    if os.path.isdir(path):
+        store = _folder()(path, read_only=True)
+        store.follow_links = follow_links
+        yield store
+        return
+    with ZipFile(path) as archive:
+        check_members(path, archive)
+    with ZipStore(path, mode="r") as store:
+        yield store
 
 
 def _node(store: Any, path: str, internal: str) -> Any:
