@@ -315,8 +315,11 @@ def test_axistags_of_an_open_dataset(samples):
 
 def test_what_is_no_image_is_refused(two):
     masked = np.ma.masked_array(two[0], two[0] == 5)
+    with h5py.File("closed", "w", driver="core", backing_store=False) as file:
+        closed = file.create_dataset("a", data=two[0])
     for given, said in (
         (masked, "a masked array"),
+        (closed, "labels: cannot be taken for an array"),
         ("nothing.tif", "no such file: nothing.tif"),
         (np.zeros(3), "1-dimensional"),
         (two[0] / 2.5, r"then use skimage.measure.label\(maps > 0.5\)"),
@@ -350,7 +353,7 @@ def test_a_lazy_image_is_an_array(samples, cells):
     with pytest.raises(IndexError, match="3 indices"):
         _ = image[0, 0, 0]
     with pytest.raises(ValueError, match="without a copy"):
-        np.asarray(image, copy=False)
+        image.__array__(copy=False)  # as numpy 2 asks
 
 
 def test_a_lazy_image_with_a_size(samples):
@@ -430,6 +433,7 @@ def test_features_to_learn_from_are_chosen(two):
     assert objclass.learn(table, ["a", "b"]).feature_names_in_.tolist() == ["area", "perimeter"]
     chosen = objclass.learn(table, ["a", "b"], features=["mine", "area"])
     assert chosen.feature_names_in_.tolist() == ["mine", "area"]
+    assert objclass.learn(table, ["a", "b"], features="mine").feature_names_in_.tolist() == ["mine"]
     without = table.drop(columns="perimeter")
     assert objclass.learn(without, ["a", "b"]).project().selected == (("regionprops", "area"),)
     with pytest.raises(UsageError, match="no column perimeter"):
@@ -499,6 +503,10 @@ def test_messages_name_parameters(samples, two, caplog):
     for call, said in (
         (lambda: objclass.measure(labels, raw[:5]), r"\(wrong axes= or intensity_axes=\?\)"),
         (lambda: objclass.measure(labels, features="intensity_mean"), "give intensity="),
+        (
+            lambda: objclass.measure(labels, raw, features="Standard Object Features", margin=-4),
+            r"margin above 0 along each axis, x, y\(, z\): margin=-4",
+        ),
         (lambda: objclass.measure(labels, features="aera"), r"did you mean regionprops:area\?"),
         (lambda: objclass.measure(labels, features="regionprops:aera"), r"did you mean regionprops:area\?"),
         (

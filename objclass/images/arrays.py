@@ -51,7 +51,7 @@ def array_source(array: Any, axes: str | None, name: str, *, channels: bool) -> 
         raise ImageError(message)
     try:
         stored = ArrayStore(array if hasattr(array, "shape") else np.asarray(array))
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a closed file of h5py, a tensor of another library: each has its own
         message = f"{name}: cannot be taken for an array: {reason(error)}"
         raise ImageError(message) from error
     letters, axes_from = (axes.lower(), "axes=") if axes else _stated(array, name)

@@ -135,9 +135,10 @@ def _check_margin(lane: Lane, plan: Plan) -> None:
     around = any(feature.scope != "object" for feature in plan.features)
     ndim = lane.objects.ndim
     if around and (len(plan.margin) < ndim or min(plan.margin[:ndim]) <= 0):
+        origin = "--margin" if plan.project is None else f"{plan.project.path} stores"
         message = (
             f"{lane.objects.name} is {ndim}D: its neighbourhood features need a margin above 0 along each "
-            f"axis, x, y(, z): {plan.margin} is stored"
+            f"axis, x, y(, z): {origin} {', '.join(map(str, plan.margin)) or 'none'}"
         )
         raise ProjectError(message)
 

@@ -165,7 +165,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
                 message = f"columns {', '.join(columns)}: expected features besides ids and places"
                 raise InputError(message)
             return list(known), names
-        wanted = list(dict.fromkeys(self.features))
+        wanted = [self.features] if isinstance(self.features, str) else list(dict.fromkeys(self.features))
         chosen = {key: names for key, names in known.items() if set(names) <= set(wanted)}
         names = [name for of_one in chosen.values() for name in of_one]
         return (list(chosen), names) if set(names) == set(wanted) else ([], wanted)
