@@ -44,7 +44,7 @@ def choose_folder(
     """
     ram = kind(usual) in RAM_DISKS
     if given and os.path.abspath(given) != os.path.abspath(usual):
-        return usual, f"TMPDIR={given} is no folder that can be written: scratch data go to {usual}"
+        return usual, f"scratch data go to {usual}, since TMPDIR={given} is no folder that can be written"
     if given and ram:
         return usual, f"scratch data take memory: TMPDIR={given} is a RAM disk"
     if not ram:

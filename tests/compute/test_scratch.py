@@ -48,7 +48,7 @@ def test_a_folder_that_was_asked_for_and_cannot_be_had(tmp_path, kind):
     usual = str(tmp_path / "disk")
     folder, line = choose_folder("/nowhere", usual, kind)
     assert folder == usual
-    assert line == f"TMPDIR=/nowhere is no folder that can be written: scratch data go to {usual}"
+    assert line == f"scratch data go to {usual}, since TMPDIR=/nowhere is no folder that can be written"
 
 
 def test_the_line_is_said_once_and_only_when_data_leave_memory(tmp_path, monkeypatch):

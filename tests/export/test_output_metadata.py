@@ -62,7 +62,7 @@ def test_identities_have_no_classes(run):
 def test_n5_container(run):
     folder = run("--output_format", "compressed n5", "--output_internal_path", "volume/classes")
     found = json.loads((folder / "out.n5/volume/classes/attributes.json").read_text())
-    assert (found["dataType"], found["axes"]) == ("uint8", ["c", "x", "y"])
+    assert (found["dataType"], found["axes"]) == ("uint8", "cxy")
 
 
 def test_dvid_is_refused_by_name(run, capsys, samples):
