@@ -20,14 +20,13 @@ from objclass.compute import kernels
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits, limits_for
 from objclass.core import Lane
-from objclass.export.columns import ilastik_columns
-from objclass.export.files import ImageFiles, TableFiles
-from objclass.export.paint import painter
+from objclass.export.files import RunFiles
+from objclass.export.sinks import sinks_of
 from objclass.features.contract import choose
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.pipeline.inputs import open_lanes
-from objclass.pipeline.lane import collect, run_lane
+from objclass.pipeline.lane import run_lane
 from objclass.project import open_project
 from objclass.segmentation.find import find_objects
 from objclass.segmentation.labelling import label
@@ -158,16 +157,14 @@ def overlap(folder, size):
                 pass
 
     def writing():
-        finished = LaneResult(task, context, images=ImageFiles(task.outputs, context).__enter__())
-        for output, writer in zip(task.outputs, finished.images.writers, strict=True):
-            paint = painter(output.export.source, step.predictions, output.export.image.axes)
-            output.export.write(writer, 0, step.objects.labels, paint, context)
-        table, predictions = collect([(step.table, step.predictions)])
-        finished.columns = ilastik_columns(
-            table, plan.shown, lane, task.name, plan.project.classes, predictions
-        )
-        with TableFiles([task]) as files:
-            keep(finished, files)
+        files = RunFiles([task])
+        finished = LaneResult(task, context, files.lane(), sinks_of(task, plan))
+        for sink in finished.sinks:
+            sink.begin(finished.files, context)
+            sink.step(step)
+            sink.finish()
+        keep(finished, lambda: None)
+        files.close()
 
     return {
         "reading": reading,

@@ -4,11 +4,14 @@ import contextlib
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from objclass.batch.task import written
 from objclass.compute import machine
 from objclass.compute.limits import Limits
 from objclass.export.atomic import Pending
+from objclass.export.files import PartialFile
 from objclass.export.naming import Task
 from objclass.pipeline.plan import Plan
 from objclass.settings import ThresholdSettings
@@ -35,9 +39,12 @@ class RunReport:
         first = next(iter([*tables_, *paths] if request.table else [*paths, *tables_]), None)
         self._path = Path(first).parent / RUN_FILE if first else None
         self._plan = plan
+        self._waiting = {id(task): task for task in tasks}
         project = plan.project
         self._content: dict[str, Any] = {
             "objclass": version("objclass"),
+            "run": token_hex(4),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "arguments": list(request.arguments),
@@ -48,6 +55,7 @@ class RunReport:
             "features": [": ".join(feature.key) for feature in plan.features],
             "classes": list(project.classes) if project else [],
             "lanes": [],
+            "partial": [],
         }
 
     def finished(
@@ -66,7 +74,23 @@ class RunReport:
         """A lane failed."""
         self._add(task, "failed", error=fault)
 
+    def ended(self, partial: Mapping[str, PartialFile]) -> list[str]:
+        """Nothing more is run: names of the lanes that were not."""
+        waiting = list(self._waiting.values())
+        for task in waiting:
+            self._add(task, "not run")
+        self._content["partial"] = [
+            {"output": path, "written": file.path, "lanes": file.lanes, "of": file.of}
+            for path, file in partial.items()
+        ]
+        return [task.name for task in waiting]
+
+    def lost(self, fault: str) -> None:
+        """What finished lanes share could not be written."""
+        self._content["error"] = fault
+
     def _add(self, task: Task, status: str, **more: Any) -> None:
+        del self._waiting[id(task)]
         self._content["lanes"].append(
             {
                 "image": task.name,
@@ -95,34 +119,70 @@ class RunReport:
         return {"unit": unit, "pixel_size": asdict(size) if size is not None else None}
 
     def write(self, seconds: float) -> None:
-        """Write the file beside the table, or beside the first image."""
+        """Write the file beside the table, or beside the first image; that of an earlier run is kept.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
         if self._path is None:
             return
         self._content["seconds"] = round(seconds, 4)
         self._content["peak_memory"] = machine.peak_memory()
         pending = Pending()
-        temporary = pending.add(str(self._path))
-        Path(temporary).write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")
-        pending.commit()
+        try:
+            temporary = pending.add(str(self._path))
+            Path(temporary).write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")
+            pending.lock(str(self._path))
+            _set_aside(self._path)
+            pending.commit()
+        finally:
+            pending.discard()
+
+
+def _set_aside(path: Path) -> None:
+    """Keep the file of an earlier run under a name that tells when that was."""
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        started, run = datetime.fromisoformat(str(earlier["started"])), str(earlier["run"])
+    except FileNotFoundError:
+        return
+    except (ValueError, TypeError, KeyError):  # of an earlier version, or damaged
+        started, run = datetime.fromtimestamp(path.stat().st_mtime, UTC), token_hex(4)
+    kept = path.with_name(f"{path.stem}_{started:%Y%m%dT%H%M%S}_{re.sub(r'[^0-9a-f]', '', run)}{path.suffix}")
+    if not kept.exists():
+        path.rename(kept)
+
+
+HEAD_BYTES = 1 << 16
+"""What the digest of a file is made of: data are not read a second time for it."""
+
+_FOLDER_HEADERS = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "attributes.json")
+"""Files that say what is in a folder of chunks."""
 
 
 @cache  # one file may stand for many lanes
 def _file_entry(path: str) -> dict[str, Any]:
-    """A file and the digest of its content."""
+    """A file: its size, when it was changed, and the digest of its first bytes; of a folder, of its headers."""
     entry: dict[str, Any] = {"path": path}
     with contextlib.suppress(OSError):
-        entry["sha256"] = _digest(Path(path))
+        found = Path(path)
+        status = found.stat()
+        entry["modified"] = datetime.fromtimestamp(status.st_mtime, UTC).isoformat()
+        if found.is_dir():
+            headers = [found / name for name in _FOLDER_HEADERS if (found / name).is_file()]
+            entry["sha256_head"] = hashlib.sha256(b"".join(_head(header) for header in headers)).hexdigest()
+        else:
+            entry["size"] = status.st_size
+            is_whole = status.st_size <= HEAD_BYTES
+            entry["sha256" if is_whole else "sha256_head"] = hashlib.sha256(_head(found)).hexdigest()
     return entry
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, of the names and digests of its files, sorted."""
-    if path.is_dir():
-        files = (file for file in path.rglob("*") if file.is_file())
-        lines = sorted(f"{file.relative_to(path).as_posix()} {_digest(file)}\n" for file in files)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return file.read(HEAD_BYTES)
 
 
 def _plain(settings: ThresholdSettings) -> dict[str, Any]:

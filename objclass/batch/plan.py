@@ -7,7 +7,7 @@ from pathlib import Path
 from objclass.batch.request import DEFAULT_FEATURES, Request
 from objclass.core import Lane, PixelSize
 from objclass.errors import UsageError
-from objclass.export.checks import check_collisions, check_columns_agree, check_tables
+from objclass.export.checks import check_collisions, check_columns_agree, check_sinks, check_tables
 from objclass.export.images import SOURCES
 from objclass.export.naming import Task, plan_output, table_path
 from objclass.features.contract import choose
@@ -92,6 +92,7 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         path = table_path(request.table, plan, lane, needed=request.table_only)
         tasks.append(Task(lane, name, outputs, path, crop_margin))
     check_tables(tasks, request.table)
+    check_sinks(tasks, plan)
     check_columns_agree(tasks, plan)
     check_collisions(tasks, [request.project] if request.project else [])
     return tasks

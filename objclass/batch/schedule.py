@@ -22,8 +22,9 @@ from objclass.compute.limits import Limits, limits_for
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop
-from objclass.export.files import TableFiles
+from objclass.export.files import RunFiles
 from objclass.export.naming import Task
+from objclass.images.paths import listed
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
 from objclass.pipeline.plan import Plan
 from objclass.project.open import open_project
@@ -64,35 +65,59 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     plan = make_plan(request, lanes, project)
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks, context.limits)
+    files = RunFiles(tasks)
+    code = LaneError.exit_code
     try:
-        with TableFiles(tasks) as table_files:
-            return _run_tasks(tasks, plan, table_files, report, context)
+        code = _run_tasks(tasks, plan, files, report, context)
     finally:
-        report.write(perf_counter() - started)
+        is_written = _finish(files, report, perf_counter() - started)
+    return code if is_written else max(code, 1)
+
+
+def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:
+    """Put in place what finished lanes share, and write the run file; False if that fails."""
+    is_written = True
+    try:
+        files.close()
+    except OSError as fault:
+        is_written = False
+        report.lost(str(fault))
+        log.error("what lanes share could not be written: %s", fault)  # noqa: TRY400
+    left = report.ended(files.partial)
+    if left:
+        log.warning("not run: %s (all are named in the run file)", listed(left))
+    try:
+        report.write(seconds)
+    except OSError as fault:
+        is_written = False
+        log.error("the run file could not be written: %s", fault)  # noqa: TRY400
+    return is_written
 
 
 def _run_tasks(
-    tasks: Sequence[Task], plan: Plan, table_files: TableFiles, report: RunReport, context: Context
+    tasks: Sequence[Task], plan: Plan, files: RunFiles, report: RunReport, context: Context
 ) -> int:
     """Run the lanes, several at once where that pays; what they give is kept in their order."""
     images = sum(task.lane.objects.shape[0] for task in tasks)
     at_once, limits = share_out(tasks, replace(context.limits, images=images))
     done = 0
-    run_one = partial(run_task, plan=plan, context=context.within(limits))
+    run_one = partial(run_task, plan=plan, files=files, context=context.within(limits))
     lanes = context if at_once > 1 else context.within(Limits())
     with closing(lanes.ordered(run_one, tasks, LaneResult.discard, helps=False)) as results:
         for number, result in enumerate(results, 1):
             label = f"lane {number}/{len(tasks)} {result.task.name}"
+            seconds = result.clock.seconds
             try:
-                keep(result, table_files)
+                keep(
+                    result,
+                    partial(report.finished, result.task, result.counts, seconds, result.context.timings),
+                )
             except ObjclassError as fault:
                 report.failed(result.task, str(fault))
                 log.error("%s failed: %s", label, " ".join(str(fault).split()))  # noqa: TRY400
                 log.debug("", exc_info=True)
                 return 1 if done else LaneError.exit_code
             done += 1
-            seconds = result.clock.seconds
-            report.finished(result.task, result.counts, seconds, result.context.timings)
             log.info("%s: %d objects in %.2f s", label, result.counts["objects"], sum(seconds.values()))
             log.info("  %s", ", ".join(written(result.task)))
             log.debug("  %s", _described(seconds))
@@ -110,7 +135,7 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     Small lanes are run side by side, each by one thread; large ones one after the other, in blocks. So are
     lanes that go to one file.
     """
-    files = [output.path for task in tasks for output in task.outputs]
+    files = [path for task in tasks for path in {output.path for output in task.outputs}]
     if limits.jobs == 1 or len(tasks) == 1 or len(set(files)) < len(files):
         return 1, limits
     at_once = min(limits.jobs, len(tasks))

@@ -1,18 +1,18 @@
 """One lane of a run: from its images to its files."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import prod
+from functools import partial
 
 from objclass.compute.context import Context
 from objclass.errors import LaneError, ObjclassError, Stop
-from objclass.export.columns import Columns, ilastik_columns
-from objclass.export.files import ImageFiles, TableFiles
+from objclass.export.files import LaneFiles, RunFiles
 from objclass.export.naming import Task
-from objclass.export.paint import painter
-from objclass.pipeline.crops import ObjectImage, object_images
-from objclass.pipeline.lane import Clock, collect, run_lane
+from objclass.export.sink import Sink
+from objclass.export.sinks import sinks_of
+from objclass.pipeline.lane import Clock, run_lane
 from objclass.pipeline.plan import Plan
 
 
@@ -41,65 +41,57 @@ class LaneResult:
 
     task: Task
     context: Context
+    files: LaneFiles
+    sinks: list[Sink]
     clock: Clock = field(default_factory=Clock)
     counts: dict[str, int] = field(default_factory=dict)
-    images: ImageFiles | None = None
-    columns: Columns = field(default_factory=dict)
-    crops: list[ObjectImage] = field(default_factory=list)
     fault: ObjclassError | None = None
 
     def discard(self) -> None:
-        """Remove what it wrote."""
-        if self.images is not None:
-            self.images.discard()
+        """Remove what it wrote, unless it is kept already."""
+        for sink in self.sinks:
+            sink.abort()
+        self.files.abort()
 
 
-def run_task(task: Task, plan: Plan, context: Context) -> LaneResult:
-    """Run one lane, and write its images under temporary names."""
-    finished = LaneResult(task, context.within(context.limits))
+def run_task(task: Task, plan: Plan, files: RunFiles, context: Context) -> LaneResult:
+    """Run one lane, and write what belongs to it alone under temporary names."""
+    result = LaneResult(task, context.within(context.limits), files.lane(), sinks_of(task, plan))
     try:
         with as_lane_error(task, context.stop):
-            _measure_and_paint(finished, plan)
+            _walk(result, plan)
     except ObjclassError as fault:
-        finished.discard()
-        finished.fault = fault
+        result.discard()
+        result.fault = fault
     except BaseException:
-        finished.discard()
+        result.discard()
         raise
-    return finished
+    return result
 
 
-def _measure_and_paint(finished: LaneResult, plan: Plan) -> None:
-    task, clock, context = finished.task, finished.clock, finished.context
-    steps = task.lane.objects.shape[0]
-    measured = []
-    finished.images = images = ImageFiles(task.outputs, context).__enter__()
-    for step in run_lane(task.lane, plan, context, clock):
-        for output, writer in zip(task.outputs, images.writers, strict=True):
-            layout = getattr(writer, "layout", output.export.image.axes)
-            voxels = prod(step.objects.labels.shape) * context.limits.images
-            paint = painter(output.export.source, step.predictions, layout, voxels)
-            output.export.write(writer, step.t, step.objects.labels, paint, context)
-            clock.lap("paint")
-        measured.append((step.table, step.predictions))
-        if task.crop_margin is not None:
-            finished.crops += object_images(task.lane, step, task.crop_margin, context)
-        context.progress(task.name, (step.t + 1) / steps)
-    images.close()
-    clock.lap("write")
-    table, predictions = collect(measured)
+def _walk(result: LaneResult, plan: Plan) -> None:
+    task, clock, context = result.task, result.clock, result.context
     classes = plan.project.classes if plan.project is not None else ()
-    finished.counts["objects"] = len(table)
-    if predictions is not None:
-        found = predictions.classes
-        finished.counts |= {name: int((found == k).sum()) for k, name in enumerate(classes, 1)}
-    if task.table is not None:
-        finished.columns = ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
-        clock.lap("table")
+    counts = Counter(dict.fromkeys(("objects", *classes), 0))
+    for sink in result.sinks:
+        sink.begin(result.files, context)
+    for step in run_lane(task.lane, plan, context, clock):
+        for sink in result.sinks:
+            sink.step(step)
+            clock.lap(sink.duty)
+        counts["objects"] += step.objects.count
+        if step.predictions is not None:
+            found = step.predictions.classes
+            counts.update({name: int((found == k).sum()) for k, name in enumerate(classes, 1)})
+        context.progress(task.name, (step.t + 1) / task.lane.objects.shape[0])
+    for sink in result.sinks:
+        sink.finish()
+        clock.lap("write")
+    result.counts |= counts
 
 
-def keep(result: LaneResult, table_files: TableFiles) -> None:
-    """Put the files of a lane in place, and its rows into the table.
+def keep(result: LaneResult, kept: Callable[[], None]) -> None:
+    """Put the files of a lane in place, and its rows into the table; ``kept`` is called when they are.
 
     Raises
     ------
@@ -108,16 +100,19 @@ def keep(result: LaneResult, table_files: TableFiles) -> None:
     """
     if result.fault is not None:
         raise result.fault
-    assert result.images is not None
     try:
         with as_lane_error(result.task, result.context.stop):
             result.clock.restart()
-            result.images.commit()
-            if result.task.table is not None:
-                table_files.append(result.task.table, result.columns, result.crops)
-            result.clock.lap("table")
+            for sink in result.sinks:
+                sink.commit()
+            result.files.commit(partial(_note, result.clock, kept))
     finally:
         result.discard()
+
+
+def _note(clock: Clock, kept: Callable[[], None]) -> None:
+    clock.lap("commit")
+    kept()
 
 
 def written(task: Task) -> list[str]:

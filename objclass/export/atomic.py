@@ -1,16 +1,29 @@
 """Files and folders that get their final names when they are complete."""
 
-import contextlib
-import hashlib
+import errno
+import logging
 import os
+import platform
+import re
 import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
+from threading import Lock
+from time import time
 
+from objclass.compute import lock
+from objclass.compute.signals import uninterrupted
 from objclass.errors import OutputError
 from objclass.images import sequence
 from objclass.images.paths import name_fault
 from objclass.registry import ImageFormat
+
+log = logging.getLogger("objclass")
 
 
 def check_writable(path: str, kind: ImageFormat | None = None) -> None:
@@ -64,64 +77,327 @@ def _check_folder(target: Path, *, shared: bool) -> None:
         raise OutputError(message)
 
 
-def beside(path: str) -> str:
-    """The temporary name of an output: in the same folder, so that it can be renamed."""
-    target = Path(path)
-    # a digest, since the name itself may be as long as names can be
-    digest = hashlib.sha256(target.name.encode()).hexdigest()[:12]
-    return str(target.with_name(f".objclass-{digest}-{os.getpid()}.part{target.suffix}"))
-
-
 class Pending:
-    """Files and folders that are written beside their final names: renamed by `commit`, else removed."""
+    """Files and folders that are written beside their final names: renamed by `commit`, else removed.
+
+    They lie in a `Workspace` next to where they go. What stands in their place is replaced only when all
+    of them are on the disk, and comes back if one of them cannot get its name.
+    """
 
     def __init__(self) -> None:
-        self._files: dict[str, str] = {}
-        self._folders: list[str] = []
+        self._parts: dict[str, str] = {}
+        self._workspaces: dict[Path, Workspace] = {}
+        self._opening = Lock()  # lanes are begun side by side
+        self._locks = ExitStack()
 
     def add(self, path: str) -> str:
         """The temporary name for a file or a folder; the folder that it lies in is made."""
-        if path not in self._files:
-            self._files[path] = self._cleared(path)
-        return self._files[path]
+        if path not in self._parts:
+            self._parts[path] = self._workspace(Path(path).parent).name_for(path)
+        return self._parts[path]
 
     def add_slices(self, paths: Sequence[str]) -> str:
         """The temporary folder of the files of a sequence, which lie in it by number."""
-        folder = self._cleared(paths[0])
-        self._folders.append(folder)
+        folder = self._workspace(Path(paths[0]).parent).name_for("slices")
         for parent in {Path(path).parent for path in paths}:
-            self._make(parent)
-        self._files |= {path: sequence.slice_path(folder, number) for number, path in enumerate(paths)}
+            _make(parent)
+        self._parts |= {path: sequence.slice_path(folder, number) for number, path in enumerate(paths)}
         return folder
 
-    def _cleared(self, path: str) -> str:
-        temporary = beside(path)
-        self._make(Path(path).parent)
-        _remove(temporary)  # of a killed process of the same number
-        return temporary
+    def lock(self, path: str) -> None:
+        """Keep other processes from replacing a file until it has its name here, or is dropped."""
+        self._locks.enter_context(lock.held(lock_file(path)))
 
-    @staticmethod
-    def _make(folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as fault:
-            message = f"output folder {folder} cannot be made: {fault.strerror}"
-            raise OutputError(message) from None
+    def unlock(self) -> None:
+        """Let others replace what was locked."""
+        self._locks.close()
 
     def commit(self) -> None:
-        """Give all files and folders their final names."""
-        for path, temporary in self._files.items():
-            _rename(temporary, path)
-        self._files.clear()
+        """Give all files and folders their final names, or none.
+
+        Raises
+        ------
+        OutputError, OSError
+            As `sync` and `rename` do.
+        """
+        self.sync()
+        self.rename()
         self.discard()
 
-    def discard(self) -> None:
-        """Remove what was not committed."""
-        for temporary in (*self._files.values(), *self._folders):
-            with contextlib.suppress(OSError):
-                _remove(temporary)
-        self._files.clear()
-        self._folders.clear()
+    def sync(self, paths: Iterable[str] | None = None) -> None:
+        """Wait until files and folders, or all of them, are on the disk.
+
+        Raises
+        ------
+        OutputError, OSError
+            If one is not, or somebody has removed it.
+        """
+        for path in list(self._parts if paths is None else paths):
+            sync(self._parts[path])
+        for workspace in self._workspaces.values():
+            workspace.check()
+
+    def rename(self, paths: Iterable[str] | None = None, names: Mapping[str, str] | None = None) -> None:
+        """Give files and folders, or all of them, their final names; nothing interrupts it.
+
+        Parameters
+        ----------
+        paths
+            As they were added.
+        names
+            Other final names than those.
+
+        Raises
+        ------
+        OSError
+            If one cannot get its name: none has it then, and what was there before is there again.
+        """
+        chosen = list(self._parts if paths is None else paths)
+        with uninterrupted():
+            self._rename([(self._parts[path], (names or {}).get(path, path)) for path in chosen])
+            for path in chosen:
+                del self._parts[path]
+
+    def _rename(self, moves: Sequence[tuple[str, str]]) -> None:
+        done: list[_Replacement] = []
+        try:
+            for temporary, final in moves:
+                done.append(_Replacement(temporary, final))
+                done[-1].make()
+            for folder in {Path(final).parent for _, final in moves}:
+                sync_folder(str(folder))
+        except BaseException:
+            for replacement in reversed(done):
+                replacement.take_back()
+            raise
+        for replacement in done:
+            replacement.seal()
+
+    def discard(self, paths: Iterable[str] | None = None) -> None:
+        """Remove what was not committed; without ``paths``, all of it, and the workspaces."""
+        for path in list(self._parts if paths is None else paths):
+            temporary = self._parts.pop(path, None)
+            if temporary is not None:
+                with suppress(OSError):
+                    _remove(temporary)
+        if paths is None:
+            self.unlock()
+            for workspace in self._workspaces.values():
+                workspace.close()
+            self._workspaces.clear()
+
+    def _workspace(self, folder: Path) -> "Workspace":
+        with self._opening:
+            if folder not in self._workspaces:
+                _make(folder)
+                self._workspaces[folder] = Workspace(folder)
+            return self._workspaces[folder]
+
+
+def lock_file(path: str) -> str:
+    """The file that is locked by who is going to replace another one."""
+    target = Path(path)
+    # a digest, since the name itself may be as long as names can be
+    return str(target.with_name(f".objclass-{sha256(target.name.encode()).hexdigest()[:12]}.lock"))
+
+
+class Workspace:
+    """A hidden folder for the parts of outputs, with a lock that is held as long as they are written.
+
+    Its name is random, and says host and process. What processes that are gone have left of theirs in the
+    same place is removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        clear_leftovers(folder)
+        while True:
+            self._path = Path(mkdtemp(_SUFFIX, f".objclass-{_host()}-{os.getpid()}-", folder))
+            self._lock = str(self._path / _LOCK)
+            self._descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            if lock.try_lock(self._descriptor) and lock.is_same(self._descriptor, self._lock):
+                break
+            os.close(self._descriptor)  # taken for a leftover before it was locked
+        self._numbers = count(1)
+
+    def name_for(self, path: str) -> str:
+        """A name in it that is not taken, with the suffix of a path."""
+        return str(self._path / f"{next(self._numbers)}{Path(path).suffix}")
+
+    def check(self) -> None:
+        """Refuse to go on if somebody has removed it.
+
+        Raises
+        ------
+        OutputError
+            With the folder.
+        """
+        if not lock.is_same(self._descriptor, self._lock):
+            message = f"{self._path.parent}: the folder was removed while outputs were written there"
+            raise OutputError(message)
+
+    def close(self) -> None:
+        """Remove it, and what is in it."""
+        with suppress(OSError):
+            _remove(str(self._path))
+        os.close(self._descriptor)
+
+
+_SUFFIX, _LOCK, _ASIDE, _NAMED = ".part", "lock", "aside-", ".name"
+
+_NAME = re.compile(r"\.objclass-(?P<host>.+)-(?P<process>\d+)-[^-]+\.part")
+
+FORGOTTEN = 24 * 3600
+"""Seconds without a change after which parts of another host are leftovers, if nobody holds their lock."""
+
+NEW = 60
+"""Seconds for which a workspace may lack its lock file."""
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "_", platform.node()) or "localhost"
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the parts that processes left that are gone; folders that had stepped aside come back."""
+    removed = [
+        f"{found['host']} {found['process']}" for found in map(_left_by_the_dead, _hidden(folder)) if found
+    ]
+    if removed:
+        log.info("%s: removed what interrupted runs left (host and process: %s)", folder, ", ".join(removed))
+
+
+def _hidden(folder: Path) -> list[Path]:
+    """Workspaces in a folder."""
+    with suppress(OSError):
+        return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return []
+
+
+def _left_by_the_dead(workspace: Path) -> "re.Match[str] | None":
+    """Remove a workspace that nobody holds: whose it was; None if it stays."""
+    found = _NAME.fullmatch(workspace.name)
+    try:
+        age = time() - workspace.lstat().st_mtime
+        # where hosts do not see the locks of each other, a lock that can be had says little
+        if found is None or workspace.is_symlink() or (found["host"] != _host() and age < FORGOTTEN):
+            return None
+        if not (workspace / _LOCK).exists():
+            return _clear(workspace, found) if age > NEW else None
+        descriptor = os.open(workspace / _LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            return _clear(workspace, found) if lock.try_lock(descriptor) else None
+        finally:
+            os.close(descriptor)
+    except OSError:  # of another user, or another run was faster
+        return None
+
+
+def _clear(workspace: Path, found: "re.Match[str]") -> "re.Match[str]":
+    for named in workspace.glob(f"{_ASIDE}*{_NAMED}"):
+        aside = named.with_name(named.name.removesuffix(_NAMED))
+        final = workspace.parent / Path(named.read_text(encoding="utf-8")).name
+        if aside.is_dir() and not os.path.lexists(final):
+            aside.rename(final)
+            log.warning("%s: is back: an interrupted run had moved it aside", final)
+    _remove(str(workspace))
+    return found
+
+
+class _Replacement:
+    """A part that takes the place of what has its name; until it is sealed it can be taken back."""
+
+    def __init__(self, temporary: str, final: str) -> None:
+        self._temporary, self._final = temporary, final
+        self._aside = str(Path(temporary).with_name(_ASIDE + Path(temporary).name))
+        self._is_made = self._is_aside = False
+
+    def make(self) -> None:
+        """Give the part its name."""
+        if os.path.isdir(self._final):  # a folder cannot take the name of another one
+            # the next run looks here if this one is killed before the new folder has the name
+            Path(f"{self._aside}{_NAMED}").write_text(Path(self._final).name, encoding="utf-8")
+            os.rename(self._final, self._aside)
+            self._is_aside = True
+        elif os.path.lexists(self._final):
+            self._keep_file()
+        os.replace(self._temporary, self._final)
+        self._is_made = True
+
+    def _keep_file(self) -> None:
+        """Keep the file under a second name, where the disk knows such; its mode and group go on."""
+        with suppress(OSError):
+            before = os.stat(self._final)
+            with suppress(OSError):  # a group that this user is not in
+                os.chown(self._temporary, -1, before.st_gid)
+            os.chmod(self._temporary, stat.S_IMODE(before.st_mode) & 0o777)
+        with suppress(OSError, NotImplementedError):
+            os.link(self._final, self._aside, follow_symlinks=False)
+            self._is_aside = True
+
+    def take_back(self) -> None:
+        """Put back what was there."""
+        with suppress(OSError):
+            if self._is_made:
+                os.replace(self._final, self._temporary)
+            if self._is_aside:
+                os.replace(self._aside, self._final)
+
+    def seal(self) -> None:
+        """Let go of what was there."""
+        if self._is_aside:
+            with suppress(OSError):
+                _remove(self._aside)
+
+
+def sync(path: str) -> None:
+    """Wait until a file, or all that is in a folder, is on the disk.
+
+    Raises
+    ------
+    OSError
+        If it is not there, or could not be written.
+    """
+    if os.path.isdir(path):
+        for folder, _, files in os.walk(path, onerror=_raise):
+            for name in files:
+                _sync_file(os.path.join(folder, name))
+            sync_folder(folder)
+    else:
+        _sync_file(path)
+
+
+def _raise(fault: OSError) -> None:
+    raise fault
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR)  # Windows needs it writable
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: str) -> None:
+    """Wait until the names in a folder are on the disk, where that can be had."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as fault:
+        if fault.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        message = f"output folder {folder} cannot be made: {fault.strerror}"
+        raise OutputError(message) from None
 
 
 def _remove(path: str) -> None:
@@ -131,20 +407,3 @@ def _remove(path: str) -> None:
         shutil.rmtree(target)
     else:
         target.unlink(missing_ok=True)
-
-
-def _rename(temporary: str, path: str) -> None:
-    """Give a file or a folder its name, in place of what has it."""
-    if not Path(path).is_dir():
-        Path(temporary).replace(path)
-        return
-    # a folder cannot take the name of another one: it steps aside first, and back if that fails
-    aside = f"{beside(path)}.old"
-    _remove(aside)
-    Path(path).rename(aside)
-    try:
-        Path(temporary).rename(path)
-    except OSError:
-        Path(aside).rename(path)
-        raise
-    _remove(aside)

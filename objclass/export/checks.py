@@ -11,7 +11,8 @@ from objclass.errors import InputError, OutputError
 from objclass.export.atomic import check_writable
 from objclass.export.columns import ilastik_columns
 from objclass.export.naming import Task
-from objclass.export.tables import format_of, writer_for
+from objclass.export.sink import Header
+from objclass.export.sinks import sinks_of
 from objclass.images.paths import same_file_key
 from objclass.pipeline.lane import given_columns
 from objclass.pipeline.plan import Plan
@@ -34,6 +35,22 @@ def table_header(task: Task, plan: Plan) -> list[str]:
     return list(ilastik_columns(empty, plan.shown, lane, task.name, classes, predictions))
 
 
+def check_sinks(tasks: Sequence[Task], plan: Plan) -> None:
+    """Refuse lanes that cannot be written as is asked for.
+
+    Raises
+    ------
+    OutputError
+        With the output, why, and what can be done.
+    """
+    for task in tasks:
+        header = Header(task.lane, tuple(table_header(task, plan)))
+        for sink in sinks_of(task, plan):
+            refusal = sink.refusal(header)
+            if refusal is not None:
+                raise OutputError(refusal)
+
+
 def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
     """Refuse lanes that would give other columns than the first one in the same table.
 
@@ -47,12 +64,6 @@ def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
         if task.table is None:
             continue
         header = table_header(task, plan)
-        refusal = writer_for(task.table).refusal(header)
-        if task.crop_margin is not None and not format_of(task.table).pictures:
-            refusal = "pictures of objects (--table_images) need a table in HDF5: give it a name in .h5"
-        if refusal:
-            message = f"{task.table}: {refusal}"
-            raise OutputError(message)
         other, expected = first.setdefault(task.table, (task, header))
         if header != expected:
             message = (

@@ -15,6 +15,7 @@ from objclass.export.atomic import check_writable
 from objclass.export.images import SLOT_AXES, Export, plan_export
 from objclass.export.tables import writer_for
 from objclass.images import sequence
+from objclass.images.sequence import writer_of
 from objclass.pipeline.plan import Plan
 from objclass.registry import OutputFormat, image_format, output_format, table_format
 from objclass.settings import ExportSettings
@@ -49,6 +50,11 @@ class Output:
         return not self.format.suffix
 
     @property
+    def is_shared(self) -> bool:
+        """Whether it is one of several images in a file."""
+        return hasattr(writer_of(self.format.name), "container")
+
+    @property
     def files(self) -> tuple[str, ...]:
         """All that it takes: links followed, so that each has one name only."""
         return (self.path,) if self.is_url else tuple(map(os.path.realpath, self.slices or (self.path,)))
@@ -64,6 +70,12 @@ class Task:
     table: str | None
     crop_margin: int | None = None
     """Pixels around the pictures of objects in the table; None for no pictures."""
+
+    @property
+    def shared(self) -> set[str]:
+        """Files that other lanes may write to as well."""
+        containers = {output.path for output in self.outputs if output.is_shared}
+        return containers | ({self.table} if self.table is not None else set())
 
 
 def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, base: Path) -> Output:

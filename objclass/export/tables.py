@@ -1,13 +1,15 @@
 """Table files: a writer for each kind."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass import registry
+from objclass.compute.hdf5_file import Hdf5File
 from objclass.core import AXES, AnyArray, from_canonical
 from objclass.errors import UsageError
 from objclass.export.columns import Columns
@@ -19,17 +21,29 @@ MAXIMUM_DESCRIBED = 64_000
 
 
 class TableWriter(Protocol):
-    """Writes rows; it is made with the path of a temporary file beside the final one."""
+    """Writes rows, lane after lane; it is made with the path of a temporary file.
+
+    One that takes pictures of objects as well has a method ``append_pictures``.
+    """
 
     @classmethod
     def refusal(cls, header: Sequence[str]) -> str | None:
         """Why it cannot hold these columns and what can, None if it can."""
 
-    def append(self, columns: Columns, crops: Sequence[ObjectImage] = ()) -> None:
-        """Write rows, and a picture of each object where asked for; the first call says which columns."""
+    def append(self, columns: Columns) -> None:
+        """Write rows; the first call says which columns."""
+
+    def mark(self) -> None:
+        """Keep the rows so far, whatever comes; raises what could not be written."""
+
+    def undo(self) -> None:
+        """Drop the rows since the last `mark`."""
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file; raises what could not be written."""
+
+    def abort(self) -> None:
+        """Let go of the file at once: it is thrown away."""
 
 
 def format_of(path: str) -> registry.TableFormat:
@@ -70,22 +84,40 @@ class CsvWriter:
         return None
 
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("wb")  # noqa: SIM115 (closed by close)
-        self._begun = False
+        self._file: BinaryIO = Path(path).open("wb")  # noqa: SIM115 (closed by close)
+        self._marked = 0
 
-    def append(self, columns: Columns, crops: Sequence[ObjectImage] = ()) -> None:
-        """Write rows; pictures do not fit into text."""
+    def append(self, columns: Columns) -> None:
+        """Write rows."""
         import polars
 
         frame = polars.DataFrame(
             {name: _finite(values) for name, values in columns.items()}, nan_to_null=True
         )
-        frame.write_csv(self._file, include_header=not self._begun, separator=self.separator, null_value="")
-        self._begun = True
+        is_first = self._file.tell() == 0
+        frame.write_csv(self._file, include_header=is_first, separator=self.separator, null_value="")
+
+    def mark(self) -> None:
+        """Keep the rows so far."""
+        self._file.flush()
+        self._marked = self._file.tell()
+
+    def undo(self) -> None:
+        """Cut off the rows since the last `mark`."""
+        path = self._file.name
+        self.abort()  # what waits could not be written, or is not wanted
+        self._file = Path(path).open("r+b")  # noqa: SIM115 (closed by close)
+        self._file.truncate(self._marked)
+        self._file.seek(self._marked)
 
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+
+    def abort(self) -> None:
+        """Let go of the file."""
+        with suppress(OSError):
+            self._file.close()
 
 
 class TsvWriter(CsvWriter):
@@ -119,42 +151,61 @@ class Hdf5TableWriter:
         return None
 
     def __init__(self, path: str) -> None:
-        import h5py
-
         # many columns need a newer layout of the file than h5py's default
-        self._file = h5py.File(path, "w", libver="latest")
+        self._file = Hdf5File(path, libver="latest")
         self._parts: list[Columns] = []
+        self._pictures = 0
+        self._marked = 0, 0
 
-    def append(self, columns: Columns, crops: Sequence[ObjectImage] = ()) -> None:
-        """Keep rows: fields for text are as wide as the longest text of all rows. Write pictures."""
-        first = sum(len(part["object_id"]) for part in self._parts)
-        for row, crop in enumerate(crops, first):
-            self._write_picture(f"images/{row}/labeling", crop.mask, "labeling")
-            if crop.raw is not None:
-                self._write_picture(f"images/{row}/raw", crop.raw, "image")
+    def append(self, columns: Columns) -> None:
+        """Keep rows: fields for text are as wide as the longest text of all rows."""
         self._parts.append(columns)
+
+    def append_pictures(self, pictures: Sequence[ObjectImage]) -> None:
+        """Write a picture of each object, in the order of the rows."""
+        for row, picture in enumerate(pictures, self._pictures):
+            self._write_picture(f"images/{row}/labeling", picture.mask, "labeling")
+            if picture.raw is not None:
+                self._write_picture(f"images/{row}/raw", picture.raw, "image")
+        self._pictures += len(pictures)
 
     def _write_picture(self, name: str, pixels: AnyArray, kind: str) -> None:
         from objclass.images.attributes import axistags
 
         lengths = dict(zip(AXES, pixels.shape, strict=True))
         axes = "".join(axis for axis in PICTURE_AXES if lengths[axis] > 1)
-        data = self._file.create_dataset(
+        data = self._file.h5.create_dataset(
             name, data=from_canonical(pixels, axes), track_times=False, compression="gzip" if axes else None
         )
         data.attrs["axistags"] = axistags(axes)
         data.attrs["type"] = kind
+        self._file.check()
+
+    def mark(self) -> None:
+        """Keep the rows and pictures so far."""
+        self._file.mark()
+        self._marked = len(self._parts), self._pictures
+
+    def undo(self) -> None:
+        """Drop the rows and pictures since the last `mark`."""
+        rows, self._pictures = self._marked
+        del self._parts[rows:]
+        self._file.undo()
 
     def close(self) -> None:
-        """Write the file."""
+        """Write the rows, and finish the file."""
         names = list(self._parts[0])
         whole = {n: _stored(np.concatenate([part[n] for part in self._parts])) for n in names}
         kind = np.dtype([(n, whole[n].dtype) for n in names])
         rows = np.zeros(len(whole[names[0]]), kind)
         for n in names:
             rows[n] = whole[n]
-        self._file.create_dataset("table", data=rows, track_times=False)
+        self._file.h5.create_dataset("table", data=rows, track_times=False)
         self._file.close()
+
+    def abort(self) -> None:
+        """Let go of the file."""
+        self._file.abort()
 
 
 def _stored(values: NDArray[Any]) -> NDArray[Any]:

@@ -91,11 +91,9 @@ class Sequence:
         axes, shape = image.axes, image.shape
         return replace(image, axes=axes[:at] + axes[at + 1 :], shape=shape[:at] + shape[at + 1 :])
 
-    def __call__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> "SequenceWriter":
+    def __call__(self, path: str, image: OutputImage, context: Context | None = None) -> "SequenceWriter":
         """A writer into the folder ``path``, which it makes."""
-        del previous, context  # the files hold one slice each: nothing of older ones is kept
+        del context
         return SequenceWriter(path, image, self.part(image), self._writer)
 
 
@@ -159,5 +157,9 @@ class SequenceWriter:
 
     def close(self) -> None:
         """Drop what never became whole."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Let go of what waits."""
         self._missing.clear()
         self._waiting = None

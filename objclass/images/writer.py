@@ -50,10 +50,11 @@ class OutputImage:
 class Writer(Protocol):
     """Writes one image: blocks in any order, then `close`.
 
-    It is made with ``Writer(path, image, previous, context)``: ``path`` is a temporary file beside the final
-    one; ``previous`` the final one, if it exists (formats that hold several images keep the others);
-    ``context`` that of the run, whose threads it may use.
-    It may state a ``layout``: the order in which pixels lie in the file, if that is not the image's own;
+    It is made with ``Writer(path, image, context)``: ``path`` is a temporary file, ``context`` that of
+    the run, whose threads it may use. A format whose files hold several
+    images has, as attribute ``container``, the `Container` that is taken in place of a path, and a method
+    ``clash(previous, image)`` that returns why the image cannot be added to a file that is there, or None.
+    A writer may have a ``layout``: the order in which pixels lie in the file, if that is not the image's own;
     blocks that lie so in memory need not be moved.
     """
 
@@ -69,4 +70,26 @@ class Writer(Protocol):
         """Write a block; region and block in the order of the image's axes."""
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file; raises what could not be written."""
+
+    def abort(self) -> None:
+        """Let go of the file at once, finished or not: it is thrown away."""
+
+
+class Container(Protocol):
+    """A file of several images, each with a name, that is being written.
+
+    It is made with ``Container(path)``; its writers with ``Writer(container, image, context)``.
+    """
+
+    def mark(self) -> None:
+        """Keep what is there, whatever comes; raises what could not be written."""
+
+    def undo(self) -> None:
+        """Go back to the last `mark`, or to an empty file."""
+
+    def close(self, previous: str | None = None) -> None:
+        """Take over what else the ``previous`` file held, if there is one, and finish the file."""
+
+    def abort(self) -> None:
+        """Let go of the file at once: it is thrown away."""

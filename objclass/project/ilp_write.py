@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from objclass.compute.hdf5_file import Hdf5File
 from objclass.errors import ProjectError
 from objclass.features.contract import Key
 from objclass.forest import Forest, encode
@@ -34,7 +35,7 @@ def write_project(path: str, project: Project) -> None:
 
     The same project gives the same bytes. The root ``time`` is `SOURCE_DATE_EPOCH`, or left out.
     """
-    with h5py.File(path, "w", libver=("earliest", "v110"), track_order=False) as file:
+    with Hdf5File(path, libver=("earliest", "v110"), track_order=False) as file:
         file["ilastikVersion"] = (project.version or VERSION).encode()
         file["workflowName"] = project.workflow.encode()
         if "SOURCE_DATE_EPOCH" in os.environ:

@@ -66,7 +66,7 @@ def planned(lanes=range(LANES), **options):
 
 def left_in(folder):
     """What a run has left there, but for its account."""
-    return sorted(p.name for p in folder.iterdir() if p.name != journal.RUN_FILE)
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith("objclass_run"))
 
 
 def statuses(folder):
@@ -136,8 +136,8 @@ def in_turns(monkeypatch, turn):
     """Lanes end in the order ``turn``, whatever they were begun in; answers the order in which they did."""
     run_task, done, begun = task.run_task, [], threading.Condition()
 
-    def run_one(task, plan, context):
-        finished = run_task(task, plan, context)
+    def run_one(task, plan, files, context):
+        finished = run_task(task, plan, files, context)
         number = int(task.name[3:])
         with begun:
             assert begun.wait_for(lambda: turn.index(number) == len(done), timeout=20)
@@ -152,7 +152,9 @@ def in_turns(monkeypatch, turn):
 def test_rows_and_messages_keep_the_order_of_the_lanes(here, monkeypatch, caplog):
     limited(monkeypatch, Limits())
     assert schedule.run(request()) == 0
-    first = {p.name: p.read_bytes() for p in (here / "out").iterdir() if p.name != journal.RUN_FILE}
+    first = {
+        p.name: p.read_bytes() for p in (here / "out").iterdir() if not p.name.startswith("objclass_run")
+    }
     limited(monkeypatch, Limits(None, None, LANES))
     turn = [5, 3, 1, 0, 2, 4]
     done = in_turns(monkeypatch, turn)
@@ -160,7 +162,9 @@ def test_rows_and_messages_keep_the_order_of_the_lanes(here, monkeypatch, caplog
     caplog.clear()
     assert schedule.run(request()) == 0
     assert done == turn
-    assert {p.name: p.read_bytes() for p in (here / "out").iterdir() if p.name != journal.RUN_FILE} == first
+    assert {
+        p.name: p.read_bytes() for p in (here / "out").iterdir() if not p.name.startswith("objclass_run")
+    } == first
     assert [name for name, _ in statuses(here / "out")] == [f"seg{n}" for n in range(LANES)]
     told = [r.message for r in caplog.records if r.message.startswith("lane ")]
     assert [line.split(":")[0] for line in told] == [f"lane {n + 1}/{LANES} seg{n}" for n in range(LANES)]
@@ -171,7 +175,7 @@ def test_rows_and_messages_keep_the_order_of_the_lanes(here, monkeypatch, caplog
 
 @pytest.mark.parametrize("jobs", [1, 2, LANES])
 @pytest.mark.parametrize("bad", [0, 2, LANES - 1])
-def test_a_lane_that_fails_ends_the_run_behind_it(here, monkeypatch, jobs, bad):
+def test_a_lane_that_fails_ends_the_run_behind_it(here, monkeypatch, caplog, jobs, bad):
     """Lanes behind it may be done by then: nothing of them is kept."""
     limited(monkeypatch, Limits(None, None, jobs))
     half = np.full((6, 40), 0.5, np.float32)
@@ -187,7 +191,17 @@ def test_a_lane_that_fails_ends_the_run_behind_it(here, monkeypatch, jobs, bad):
     if bad:
         rows = (here / "out/t.csv").read_text().splitlines()
         assert len(rows) == 1 + sum(range(1, bad + 1))
-    assert statuses(here / "out") == [*((f"seg{n}", "done") for n in range(bad)), (f"seg{bad}", "failed")]
+    assert statuses(here / "out") == [
+        *((f"seg{n}", "done") for n in range(bad)),
+        (f"seg{bad}", "failed"),
+        *((f"seg{n}", "not run") for n in range(bad + 1, LANES)),
+    ]
+    left = [r.message for r in caplog.records if r.message.startswith("not run")]
+    assert left == (
+        [f"not run: {'; '.join(f'seg{n}' for n in range(bad + 1, LANES))} (all are named in the run file)"]
+        if bad < LANES - 1
+        else []
+    )
 
 
 def test_a_table_of_its_own_for_each_lane(here, monkeypatch):
@@ -233,7 +247,9 @@ def test_an_interruption_leaves_what_was_whole(here, monkeypatch, jobs, at):
     assert kept == [f"seg{n}.npy" for n in range(len(kept))]
     rows = (here / "out/t.csv").read_text().splitlines() if kept else []
     assert len(rows) == (1 + sum(range(1, len(kept) + 1)) if kept else 0)
-    assert [name for name, _ in statuses(here / "out")] == [f"seg{n}" for n in range(len(kept))]
+    assert [name for name, status in statuses(here / "out") if status == "done"] == [
+        f"seg{n}" for n in range(len(kept))
+    ]
 
 
 # ---------------------------------------------------------------------------- ordered

@@ -373,7 +373,7 @@ def test_run_file(here, samples):
     assert told["lanes"][0]["status"] == "done"
     assert told["lanes"][0]["counts"]["objects"] == 60
     assert sum(told["lanes"][0]["counts"][name] for name in told["classes"]) == 60
-    assert len(told["project"]["sha256"]) == 64
+    assert len(told["project"]["sha256_head"]) == 64
     assert {"segment", "features", "classify", "paint", "write"} <= set(told["lanes"][0]["seconds"])
     assert set(told["lanes"][0]["thread_seconds"]) == {"read", "label"}
     assert all(0 < taken < told["seconds"] for taken in told["lanes"][0]["thread_seconds"].values())

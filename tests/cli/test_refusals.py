@@ -296,24 +296,28 @@ def test_lanes_before_a_fault_keep_their_outputs(here, capsys):
         table_filename="t.csv", output_filename_format="out_{nickname}",
     )  # fmt: skip
     NAMES[here] = {p.name for p in here.iterdir()} | {"objclass_run.json", "t.csv", "out_cells.h5"}
-    refused(capsys, here, arguments, "lane 2/2", code=1)
+    assert main(arguments) == 1
+    failed, partial = capsys.readouterr().err.strip().splitlines()
+    assert failed.startswith("objclass: error: lane 2/2 bad failed: bad.h5/data: ")
+    assert partial == "objclass: warning: t.csv has 1 of 2 lanes"
+    assert {p.name for p in here.iterdir()} == NAMES[here]
     assert (here / "t.csv").read_text().count("\n") == 61
 
 
 def test_a_write_fault_leaves_no_row(here, capsys, monkeypatch):
     """The disk is full when the second lane is finished."""
-    from objclass.export.files import ImageFiles
+    from objclass.export.files import LaneFiles
 
     commits = []
-    commit = ImageFiles.commit
+    commit = LaneFiles.commit
 
-    def full(self):
+    def full(self, kept):
         commits.append(self)
         if len(commits) == 2:
             raise OSError(28, "No space left on device")
-        commit(self)
+        commit(self, kept)
 
-    monkeypatch.setattr(ImageFiles, "commit", full)
+    monkeypatch.setattr(LaneFiles, "commit", full)
     arguments = run(
         raw_data=["cells.tif"] * 3, segmentation_image=["cells_segmentation.tif"] * 3,
         table_filename="t.csv",
@@ -331,9 +335,9 @@ def test_a_write_fault_leaves_no_row(here, capsys, monkeypatch):
 
 
 def test_a_bug_fails_the_lane_like_any_fault(here, capsys, monkeypatch):
-    from objclass.batch import task
+    from objclass.export import sinks
 
-    monkeypatch.setattr(task, "collect", lambda _: 1 / 0)
+    monkeypatch.setattr(sinks, "collect", lambda _: 1 / 0)
     NAMES[here] = {p.name for p in here.iterdir()} | {"objclass_run.json"}
     refused(capsys, here, run(output_filename_format="x"), "unexpected ZeroDivisionError", code=3)
 

@@ -19,14 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from objclass.core import AXES, PixelSize, to_canonical
-from objclass.export.files import ImageFiles
+from objclass.compute.context import Context
+from objclass.core import AXES, Lane, PixelSize, to_canonical
+from objclass.export.files import LaneFiles, RunFiles
 from objclass.export.images import Export
-from objclass.export.naming import Output
-from objclass.images import open_image, sequence
+from objclass.export.naming import Output, Task
+from objclass.export.sinks import ImageSink
+from objclass.images import from_array, open_image, sequence
 from objclass.images.sequence import writer_of
 from objclass.images.writer import OutputImage
-from objclass.registry import OutputFormat, image_format, image_formats, output_format, output_formats
+from objclass.registry import image_format, image_formats, output_format, output_formats
 
 NAMES = [entry.name for entry in output_formats() if entry.suffix]
 """Those that write here, not to a server."""
@@ -85,7 +87,7 @@ def remove(path: Path) -> None:
 def write(path: Path, name: str, image: OutputImage, pixels: Any, cut: Any = None) -> dict[str, bytes]:
     """Write; answers the bytes of all files."""
     remove(path)
-    writer = writer_of(name)(str(path), image, None)
+    writer = writer_of(name)(str(path), image)
     for region in cut or [whole(image)]:
         writer.write(region, pixels[region])
     writer.close()
@@ -268,15 +270,20 @@ def test_no_handle_stays_open(tmp_path: Path, name: str) -> None:
     assert handles() == before
 
 
-def fail(outputs: tuple[Output, ...], region: tuple[slice, ...], block: Any) -> None:
-    with ImageFiles(outputs) as files:
-        files.writers[0].write(region, block)
-        message = "the disk is full"
-        raise OSError(message)
+def lane_files(output: Output) -> tuple[RunFiles, LaneFiles]:
+    pixels = from_array(np.zeros((2, 2), np.uint8))
+    run = RunFiles([Task(Lane(None, pixels, "label_image", "a", ""), "a", (output,), None)])
+    return run, run.lane()
+
+
+def begun(output: Output, files: LaneFiles) -> Any:
+    sink = ImageSink(output)
+    sink.begin(files, Context())
+    return sink
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("moment", ["at once", "in the middle", "at the end"])
+@pytest.mark.parametrize("moment", ["at once", "in the middle", "at the end", "finished"])
 def test_a_failure_leaves_nothing(tmp_path: Path, name: str, moment: str) -> None:
     image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
     pixels = pixels_of(image)
@@ -286,15 +293,21 @@ def test_a_failure_leaves_nothing(tmp_path: Path, name: str, moment: str) -> Non
         slices = tuple(f"{tmp_path}/new_{n}{suffix}" for n in range(sequence.slices(image)[1]))
     export = Export("Object Predictions", image, tuple(slice(0, 1) for _ in AXES), None, None)  # type: ignore[arg-type]
     output = Output(export, f"{tmp_path}/new{suffix}", output_format(name), slices)
-    others: tuple[Output, ...] = ()
-    if moment == "at once":  # the second of two outputs cannot be begun
-        others = (Output(export, f"{tmp_path}/none.h5", OutputFormat("no such format", ".h5", "")),)
-    half = tuple(slice(0, -(-n // 2)) for n in image.shape)
-    region = half if moment == "in the middle" else whole(image)
-    with pytest.raises(Exception, match=r"the disk is full|no such format"):
-        fail((output, *others), region, pixels[region])
+    region = tuple(slice(0, -(-n // 2)) for n in image.shape) if moment == "in the middle" else whole(image)
+    run, files = lane_files(output)
+    sink = begun(output, files)
+    if moment != "at once":
+        sink._writer.write(region, pixels[region])
+    if moment == "finished":
+        sink.finish()
+    sink.abort()
+    files.abort()
+    run.close()
     assert list(tmp_path.iterdir()) == []
-    with ImageFiles((output,)) as files:
-        files.writers[0].write(whole(image), pixels)
-        files.commit()
+    run, files = lane_files(output)
+    sink = begun(output, files)
+    sink._writer.write(whole(image), pixels)
+    sink.finish()
+    files.commit(lambda: None)
+    run.close()
     assert sorted(str(p) for p in tmp_path.iterdir()) == sorted(output.files)

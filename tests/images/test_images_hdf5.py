@@ -164,7 +164,7 @@ def test_a_fault_in_packing_is_raised_and_the_file_closed(
     writer._grid.waiting[0, 0] = (np.zeros((5, 5), np.uint8), 1)
     with pytest.raises(MemoryError, match="no memory"):
         writer.close()
-    assert not writer._file
+    assert not writer._container.h5
 
 
 @pytest.mark.parametrize("writer_class", [Hdf5Writer, CompressedHdf5Writer])

@@ -36,10 +36,12 @@ def write(path: Path, writer_class: Any, image: OutputImage, pixels: Any, **more
         tuple(slice(s.start, min(s.stop, n)) for s, n in zip(r, image.shape, strict=True)) for r in regions
     ]
     random.Random(more.pop("seed", 0)).shuffle(regions)
-    writer = writer_class(str(path), image, more.pop("previous", None))
+    container = writer_class.container(str(path))
+    writer = writer_class(container, image)
     for region in regions:
         writer.write(region, pixels[region])
     writer.close()
+    container.close(more.pop("previous", None))
     return path
 
 
@@ -142,9 +144,12 @@ def test_kept_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.Monke
 def test_dataset_cannot_hold_another(tmp_path: Path) -> None:
     write(tmp_path / "old.n5", N5Writer, image_of(internal_path="a/b"), pixels_of(image_of()))
     image = image_of(internal_path="a/b/c")
+    old = str(tmp_path / "old.n5")
+    assert N5Writer.clash(old, image) == "a/b is a dataset, expected a group"
+    with pytest.raises(OutputError, match="a/b: is a dataset, expected a group"):  # it came in the meantime
+        write(tmp_path / "new.n5", N5Writer, image, pixels_of(image), previous=old)
     with pytest.raises(OutputError, match="a/b/c: a/b is a dataset, expected a group"):
-        N5Writer(str(tmp_path / "new.n5"), image, str(tmp_path / "old.n5"))
-    assert not (tmp_path / "new.n5").exists()
+        N5Writer(old, image)
 
 
 @pytest.mark.parametrize("internal", ["../a", "a/../../b", "a//b", ".", "/", "a\\b"])

@@ -21,7 +21,7 @@ from objclass.errors import OutputError
 from objclass.images import open_image
 from objclass.images.attributes import axistags
 from objclass.images.chunked.grid import chunk_shape
-from objclass.images.formats.hdf5 import Hdf5Writer
+from objclass.images.formats.hdf5 import Hdf5Container, Hdf5Writer
 from objclass.images.formats.plain import PlainFile
 from objclass.images.sequence import slices, writer_of
 from objclass.images.writer import OutputImage
@@ -271,12 +271,14 @@ def test_outputs_that_share_a_file_make_the_same_bytes(tmp_path: Path, name: str
 
     def both(cut: list[tuple[slice, ...]]) -> bytes:
         (tmp_path / "a.h5").unlink(missing_ok=True)
-        writers = [writer_of(name)(str(tmp_path / "a.h5"), image) for image in images]
+        container = Hdf5Container(str(tmp_path / "a.h5"))
+        writers = [writer_of(name)(container, image) for image in images]
         for region in cut:
             for writer, whole in zip(writers, pixels, strict=True):
                 writer.write(region, whole[region])
         for writer in writers:
             writer.close()
+        container.close()
         return (tmp_path / "a.h5").read_bytes()
 
     once = both(list(blocks((90, 80, 70), (90, 80, 70))))
@@ -347,12 +349,13 @@ def outputs(folder: Path, *internal: str, previous: Path | None = None, value: i
     image = {name: image_of("yx", internal_path=name) for name in internal}
     path = folder / "new.h5"
     path.unlink(missing_ok=True)
-    before = str(previous) if previous else None
-    writers = [Hdf5Writer(str(path), image[name], before) for name in internal]
+    container = Hdf5Container(str(path))
+    writers = [Hdf5Writer(container, image[name]) for name in internal]
     for writer in writers:
         writer.write((slice(0, 11), slice(0, 13)), np.full((11, 13), value, np.uint8))
     for writer in writers:
         writer.close()
+    container.close(str(previous) if previous and previous.exists() else None)
     return path
 
 
@@ -397,7 +400,9 @@ def test_previous_file_that_is_none_is_overwritten(tmp_path: Path) -> None:
 def test_dataset_cannot_hold_another(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file["a/b"] = np.zeros(3)
-    with pytest.raises(OutputError, match="a/b/c/d: a/b is a dataset, expected a group"):
+    image = image_of("yx", internal_path="a/b/c/d")
+    assert Hdf5Writer.clash(str(tmp_path / "old.h5"), image) == "a/b is a dataset, expected a group"
+    with pytest.raises(OutputError, match="a/b: is a dataset, expected a group"):  # it came in the meantime
         outputs(tmp_path, "a/b/c/d", previous=tmp_path / "old.h5")
 
 
@@ -499,14 +504,14 @@ def test_range_of_values_comes_back(tmp_path: Path, name: str) -> None:
 
 def test_streamed_formats_do_not_hold_the_image(tmp_path: Path) -> None:
     for name in ("multipage tiff", "numpy"):
-        writer = writer_of(name)(str(tmp_path / "a"), image_of("yx"), None)
+        writer = writer_of(name)(str(tmp_path / "a"), image_of("yx"))
         assert isinstance(writer._file, PlainFile)
         writer.close()
-    writer = writer_of("tif")(str(tmp_path / "a"), image_of("yx"), None)
+    writer = writer_of("tif")(str(tmp_path / "a"), image_of("yx"))
     assert isinstance(writer._map, np.memmap)
     writer.close()
     for name in ("pgm", "pnm", "ras", "xv"):
-        writer = writer_of(name)(str(tmp_path / "a"), image_of("yx"), None)
+        writer = writer_of(name)(str(tmp_path / "a"), image_of("yx"))
         assert isinstance(writer._file, np.memmap)
         writer.close()
 
@@ -516,7 +521,7 @@ def test_big_files_are_bigtiff(tmp_path: Path) -> None:
     # a hole: nothing of it is on the disk
     image = OutputImage("zyx", (5, 1 << 15, 1 << 15), np.dtype("u1"))
     path = tmp_path / "a.tiff"
-    writer = writer_of("multipage tiff")(str(path), image, None)
+    writer = writer_of("multipage tiff")(str(path), image)
     corner = (slice(4, 5), slice(32767, 32768), slice(32764, 32768))
     writer.write(corner, np.array([[[1, 2, 3, 4]]], np.uint8))
     writer.close()

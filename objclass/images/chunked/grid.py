@@ -144,10 +144,14 @@ class Packing:
             try:
                 task.result()
             except BaseException:
-                for begun in [task for task in self._running if not task.cancel()]:
-                    begun.fault()
-                self._running.clear()
+                self.abort()
                 raise
+
+    def abort(self) -> None:
+        """Drop what nobody has begun, and wait for the few chunks that somebody has."""
+        for task in [task for task in self._running if not task.cancel()]:
+            task.fault()
+        self._running.clear()
 
 
 def deflated(chunk: AnyArray) -> bytes:

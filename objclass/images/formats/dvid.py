@@ -8,9 +8,7 @@ from objclass.images.writer import OutputImage
 class DvidWriter:
     """Refuses every image before the run."""
 
-    def __init__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> None:
+    def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
         raise NotImplementedError
 
     chunks: tuple[int, ...] = ()
@@ -26,3 +24,7 @@ class DvidWriter:
 
     def close(self) -> None:
         """Never called."""
+
+    def abort(self) -> None:
+        """Never called."""
+        raise NotImplementedError

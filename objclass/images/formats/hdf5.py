@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from objclass.compute.context import Context
+from objclass.compute.hdf5_file import Hdf5File
 from objclass.compute.threads import Task
 from objclass.core import AXES, AnyArray, PixelSize
 from objclass.errors import ImageError, OutputError
@@ -195,12 +196,62 @@ def _pixel_size(dataset: Any, axes: str) -> PixelSize | None:
     return size
 
 
+class Hdf5Container:
+    """A file that is being written, to which several writers add datasets.
+
+    Parameters
+    ----------
+    path
+        Of the new file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._file = Hdf5File(path)
+        self.writers = 0
+        """How many writers are at work."""
+
+    @property
+    def h5(self) -> Any:
+        """The open file."""
+        return self._file.h5
+
+    def check(self) -> None:
+        """Raise what the disk has refused."""
+        self._file.check()
+
+    def mark(self) -> None:
+        """Keep what is there, whatever comes."""
+        self._file.mark()
+
+    def undo(self) -> None:
+        """Go back to the last `mark`."""
+        self.writers = 0
+        self._file.undo()
+
+    def close(self, previous: str | None = None) -> None:
+        """Take over what else the ``previous`` file held, and finish the file."""
+        if previous is not None and h5py.is_hdf5(previous):
+            with h5py.File(previous, "r") as old:
+                _take_over(old, self.h5, previous)
+        self._file.close()
+
+    def abort(self) -> None:
+        """Let go of the file as it is."""
+        self._file.abort()
+
+
 class Hdf5Writer:
     """Writes a dataset with ilastik's attributes.
 
     Chunks are written whole, in scan order, whatever the blocks were, so that the same image makes
     the same bytes; blocks that come in scan order keep few of them waiting. Each pixel is to be
-    written once. Several writers may share a file; what else the ``previous`` file held is kept.
+    written once.
+
+    Parameters
+    ----------
+    path
+        Of the new file, or the container that the dataset is added to.
 
     Raises
     ------
@@ -208,25 +259,21 @@ class Hdf5Writer:
         If the place of the dataset is inside another dataset.
     """
 
+    container = Hdf5Container
+
     _compression: tuple[str, int] | None = None
     _pack: Callable[[AnyArray], Any] = staticmethod(np.ascontiguousarray)
 
-    def __init__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> None:
-        self._previous = previous if previous and h5py.is_hdf5(previous) else None
+    def __init__(self, path: str | Hdf5Container, image: OutputImage, context: Context | None = None) -> None:
         self._internal = image.internal_path.strip("/")
-        if self._previous is not None:
-            with h5py.File(self._previous, "r") as file:
-                _refuse_inside_dataset(file, self._internal)
-        # a file that is there was begun by another output of this run
-        is_shared = os.path.exists(path)
-        self._file = h5py.File(path, "a" if is_shared else "w")
-        _refuse_inside_dataset(self._file, self._internal)
+        self._container = Hdf5Container(path) if isinstance(path, str) else path
+        self._is_alone = isinstance(path, str)
+        _refuse_inside_dataset(self._container.h5, self._container.path, self._internal)
         self._drop_scratch: Callable[[], Any] = lambda: None
-        self._dataset = self._sink = self._create(self._file, image)
-        if is_shared:  # chunks of several outputs by turns would lie as the blocks came
-            self._sink = self._create(self._open_scratch(path), image)
+        self._dataset = self._sink = self._create(self._container.h5, image)
+        if self._container.writers:  # chunks of several outputs by turns would lie as the blocks came
+            self._sink = self._create(self._open_scratch(self._container.path), image)
+        self._container.writers += 1
         self.chunks: tuple[int, ...] = self._dataset.chunks
         self._grid = Grid(image.shape, self.chunks, image.dtype)
         self._packed: dict[tuple[int, ...], Task[Any]] = {}
@@ -239,6 +286,14 @@ class Hdf5Writer:
         """None: it holds any image."""
         del image
         return None
+
+    @classmethod
+    def clash(cls, previous: str, image: OutputImage) -> str | None:
+        """Why the dataset cannot be added to a file that is there."""
+        if not h5py.is_hdf5(previous):
+            return None
+        with h5py.File(previous, "r") as file:
+            return _inside_dataset(file, image.internal_path.strip("/"))
 
     def _open_scratch(self, path: str) -> Any:
         scratch = ExitStack()
@@ -277,13 +332,14 @@ class Hdf5Writer:
         while self._turn in self._packed and self._packed[self._turn].is_done:
             self._flush(self._turn)
             self._turn = next(self._order, None)
+        self._container.check()
 
     def _flush(self, index: tuple[int, ...]) -> None:
         start = tuple(part.start for part in self._grid.place(index))
         self._sink.id.write_direct_chunk(start, self._packed.pop(index).result())
 
     def close(self) -> None:
-        """Write what is left, take over what else the previous file held, and finish the file."""
+        """Write what is left, and finish the dataset."""
         try:
             for index, chunk in self._grid.rest():
                 self._packed[index] = self._packing.put(chunk)
@@ -294,12 +350,22 @@ class Hdf5Writer:
                 self._turn = next(self._order, None)
             if self._sink != self._dataset:
                 _move_chunks(self._sink, self._dataset)
-            if self._previous is not None:
-                with h5py.File(self._previous, "r") as previous:
-                    _take_over(previous, self._file)
-        finally:
-            self._file.close()
-            self._drop_scratch()
+            self._dataset.flush()
+            self._container.check()
+        except BaseException:
+            self.abort()
+            raise
+        self._drop_scratch()
+        self._container.writers -= 1
+        if self._is_alone:
+            self._container.close()
+
+    def abort(self) -> None:
+        """Let go of everything; a container that others write to is left to its owner."""
+        self._packing.abort()
+        if self._is_alone:
+            self._container.abort()
+        self._drop_scratch()
 
 
 class CompressedHdf5Writer(Hdf5Writer):
@@ -309,12 +375,19 @@ class CompressedHdf5Writer(Hdf5Writer):
     _pack = staticmethod(deflated)
 
 
-def _refuse_inside_dataset(file: Any, internal: str) -> None:
+def _inside_dataset(file: Any, internal: str) -> str | None:
     names = internal.split("/")
     for above in ("/".join(names[:n]) for n in range(1, len(names))):
         if isinstance(file.get(above), h5py.Dataset):
-            message = f"{file.filename}/{internal}: {above} is a dataset, expected a group"
-            raise OutputError(message)
+            return f"{above} is a dataset, expected a group"
+    return None
+
+
+def _refuse_inside_dataset(file: Any, path: str, internal: str) -> None:
+    why = _inside_dataset(file, internal)
+    if why is not None:
+        message = f"{path}/{internal}: {why}"
+        raise OutputError(message)
 
 
 def _move_chunks(scratch: Any, dataset: Any) -> None:
@@ -336,16 +409,26 @@ def _describe(dataset: Any, image: OutputImage) -> None:
         dimension.label = axis
 
 
-def _take_over(old: Any, new: Any) -> None:
-    """Copy what the new group lacks."""
+def _take_over(old: Any, new: Any, path: str) -> None:
+    """Copy what the new group lacks.
+
+    Raises
+    ------
+    OutputError
+        If a group that holds new datasets would take the place of a dataset.
+    """
     for name in old.attrs:
         if name not in new.attrs:
             new.attrs[name] = old.attrs[name]
     for name in old:
         link = old.get(name, getlink=True)
         if name in new:
-            if isinstance(old.get(name), h5py.Group) and isinstance(new.get(name), h5py.Group):
-                _take_over(old[name], new[name])
+            there, given = old.get(name), new.get(name)
+            if isinstance(there, h5py.Group) and isinstance(given, h5py.Group):
+                _take_over(there, given, path)
+            elif isinstance(there, h5py.Dataset) and isinstance(given, h5py.Group):
+                message = f"{path}{given.name}: is a dataset, expected a group"  # by now: of another process
+                raise OutputError(message)
         elif isinstance(link, h5py.SoftLink | h5py.ExternalLink):
             new[name] = link
         else:

@@ -10,6 +10,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -198,11 +199,55 @@ def _gzipped(chunk: AnyArray) -> bytes:
     return header + stream + struct.pack("<II", zlib.crc32(chunk.data), chunk.nbytes & 0xFFFFFFFF)
 
 
+class N5Container:
+    """A container that is being written, to which several writers add datasets.
+
+    Parameters
+    ----------
+    path
+        Of the new folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._new: list[str] = []
+
+    def add(self, internal: str) -> None:
+        """Take note of a dataset."""
+        self._new.append(internal)
+
+    def mark(self) -> None:
+        """Keep what is there, whatever comes."""
+        self._new.clear()
+
+    def undo(self) -> None:
+        """Remove the datasets since the last `mark`, and the groups that are empty without them."""
+        for internal in self._new:
+            shutil.rmtree(os.path.join(self.path, internal), ignore_errors=True)
+            with suppress(OSError):  # others lie in it
+                os.removedirs(os.path.dirname(os.path.join(self.path, internal)))
+        self._new.clear()
+
+    def close(self, previous: str | None = None) -> None:
+        """Take over what else the ``previous`` container held, and finish the folder."""
+        write_json(self.path, _ATTRIBUTES, {"n5": _VERSION})
+        if previous is not None and os.path.isdir(previous):
+            _take_over(previous, self.path)
+
+    def abort(self) -> None:
+        """Leave the folder as it is."""
+
+
 class N5Writer:
     """Writes a dataset into an N5 container, with ilastik's attributes.
 
-    Chunks of zeros only are left out, as N5 has it. Several writers may share a container; what else the
-    ``previous`` one held is kept. The same image makes the same files, whatever the blocks.
+    Chunks of zeros only are left out, as N5 has it. The same image makes the same files, whatever the
+    blocks.
+
+    Parameters
+    ----------
+    path
+        Of the new folder, or the container that the dataset is added to.
 
     Raises
     ------
@@ -210,26 +255,29 @@ class N5Writer:
         If the place of the dataset is inside another dataset.
     """
 
+    container = N5Container
+
     _compression: dict[str, Any] = {"type": "raw"}  # noqa: RUF012  a constant
     _pack: Callable[[AnyArray], bytes] = staticmethod(lambda chunk: chunk.tobytes())
 
-    def __init__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> None:
-        self._path = path
-        self._previous = previous if previous and os.path.isdir(previous) else None
-        self._internal = image.internal_path.strip("/")
+    def __init__(self, path: str | N5Container, image: OutputImage, context: Context | None = None) -> None:
+        self._container = N5Container(path) if isinstance(path, str) else path
+        self._is_alone = isinstance(path, str)
+        internal = image.internal_path.strip("/")
         refusal = self.refusal(image)
         if refusal:
-            message = f"{path}: n5 {refusal}"
+            message = f"{self._container.path}: n5 {refusal}"
             raise OutputError(message)
-        for container in (path, self._previous):
-            if container is not None:
-                _refuse_inside_dataset(container, self._internal)
+        why = self.clash(self._container.path, image)
+        if why is not None:
+            message = f"{self._container.path}/{internal}: {why}"
+            raise OutputError(message)
+        self._folder = os.path.join(self._container.path, internal)
         self.chunks = chunk_shape(image.axes, image.shape, image.dtype)
         self._grid = Grid(image.shape, self.chunks, image.dtype)
         self._packing = Packing(self._write_chunk, context)
-        write_json(os.path.join(path, self._internal), _ATTRIBUTES, self._attributes(image))
+        self._container.add(internal)
+        write_json(self._folder, _ATTRIBUTES, self._attributes(image))
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -238,6 +286,15 @@ class N5Writer:
             return f"holds integers, float32 and float64, not {image.dtype}: use hdf5"
         if {"", ".", ".."} & set(image.internal_path.strip("/").split("/")) or "\\" in image.internal_path:
             return f"has no place '{image.internal_path}': expected names with / between them"
+        return None
+
+    @classmethod
+    def clash(cls, previous: str, image: OutputImage) -> str | None:
+        """Why the dataset cannot be added to a container that is there."""
+        names = image.internal_path.strip("/").split("/")
+        for above in ("/".join(names[:n]) for n in range(len(names))):
+            if _is_dataset(_read_json(os.path.join(previous, above))):
+                return f"{above or previous} is a dataset, expected a group"
         return None
 
     def _attributes(self, image: OutputImage) -> dict[str, Any]:
@@ -262,21 +319,25 @@ class N5Writer:
         inside = chunk[tuple(slice(0, part.stop - part.start) for part in self._grid.place(index))]
         header = struct.pack(f">HH{inside.ndim}I", _DENSE, inside.ndim, *inside.shape[::-1])
         big_endian = np.ascontiguousarray(inside, inside.dtype.newbyteorder(">"))
-        path = os.path.join(self._path, self._internal, *map(str, index[::-1]))
+        path = os.path.join(self._folder, *map(str, index[::-1]))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(header + self._pack(big_endian))
 
     def close(self) -> None:
-        """Finish the dataset and take over what else the previous container held."""
+        """Finish the dataset."""
         try:
             for index, chunk in self._grid.rest():
                 self._packing.put(index, chunk)
         finally:
             self._packing.close()
-        write_json(self._path, _ATTRIBUTES, {"n5": _VERSION})
-        if self._previous is not None:
-            _take_over(self._previous, self._path)
+        os.stat(os.path.join(self._folder, _ATTRIBUTES))  # gone if somebody has removed the folder
+        if self._is_alone:
+            self._container.close()
+
+    def abort(self) -> None:
+        """Write no more."""
+        self._packing.abort()
 
 
 class CompressedN5Writer(N5Writer):
@@ -286,19 +347,20 @@ class CompressedN5Writer(N5Writer):
     _pack = staticmethod(_gzipped)
 
 
-def _refuse_inside_dataset(container: str, internal: str) -> None:
-    names = internal.split("/")
-    for above in ("/".join(names[:n]) for n in range(len(names))):
-        if _is_dataset(_read_json(os.path.join(container, above))):
-            message = f"{container}/{internal}: {above or container} is a dataset, expected a group"
-            raise OutputError(message)
-
-
 def _take_over(old: str, new: str) -> None:
-    """Copy what the new group lacks."""
+    """Copy what the new group lacks.
+
+    Raises
+    ------
+    OutputError
+        If a group that holds new datasets would take the place of a dataset.
+    """
     there = _read_json(new)
     if _is_dataset(there):
         return
+    if _is_dataset(_read_json(old)):  # by now: of another process
+        message = f"{old}: is a dataset, expected a group"
+        raise OutputError(message)
     kept = _read_json(old) | there
     if kept:
         write_json(new, _ATTRIBUTES, kept)

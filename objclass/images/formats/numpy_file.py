@@ -102,10 +102,8 @@ def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], size:
 class NpyWriter:
     """Writes a ``.npy`` file; it holds pixels only, no axes."""
 
-    def __init__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> None:
-        del previous, context  # the file holds one image: nothing of an older one is kept
+    def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
+        del context
         self.chunks = (1,) * len(image.axes)
         mapped = npy.open_memmap(path, mode="w+", dtype=image.dtype, shape=image.shape)
         self._file = PlainFile(path, mapped.offset, image.shape, image.dtype)
@@ -123,3 +121,7 @@ class NpyWriter:
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+
+    def abort(self) -> None:
+        """Let go of the file."""
+        self._file.abort()

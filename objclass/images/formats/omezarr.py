@@ -39,11 +39,8 @@ class SingleScaleWriter:
 
     _most_levels: int | None = 1
 
-    def __init__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> None:
-        del previous  # the folder holds one image: nothing of an older one is kept
-        self._image = image
+    def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
+        self._path, self._image = path, image
         lengths = dict(zip(image.axes, image.shape, strict=True))
         shape = tuple(lengths.get(axis, 1) for axis in AXES_ZARR)
         self._packing = Packing(_write_chunk, context)
@@ -75,6 +72,12 @@ class SingleScaleWriter:
                 level.finish()
         finally:
             self._packing.close()
+        for name in (".zattrs", *(f"{level.name}/.zarray" for level in self._levels)):
+            os.stat(os.path.join(self._path, name))  # gone if somebody has removed the folder
+
+    def abort(self) -> None:
+        """Write no more."""
+        self._packing.abort()
 
 
 class MultiScaleWriter(SingleScaleWriter):

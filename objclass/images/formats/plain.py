@@ -7,6 +7,7 @@ into memory would cost more than copying it, page by page.
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -64,6 +65,11 @@ class PlainFile:
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+
+    def abort(self) -> None:
+        """Let go of the file as it is."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def first_of_stretch(region: tuple[slice, ...], shape: tuple[int, ...]) -> int:

@@ -96,10 +96,8 @@ class PlaneWriter(ABC):
     format: ClassVar[str]
     """Its name in the registry."""
 
-    def __init__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> None:
-        del previous, context  # the file holds one image: nothing of an older one is kept
+    def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
+        del context
         self._path = path
         self._image = image
         self._axes = plane_axes(image) + "c"
@@ -125,6 +123,10 @@ class PlaneWriter(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish the file."""
+
+    def abort(self) -> None:
+        """Let go of the pixels."""
+        del self._plane
 
 
 class EncodedWriter(PlaneWriter):
@@ -158,4 +160,9 @@ class MappedWriter(PlaneWriter):
 
     def close(self) -> None:
         """Finish the file."""
+        self._file.flush()  # raises what the disk refuses
+        self.abort()
+
+    def abort(self) -> None:
+        """Let go of the file."""
         del self._plane, self._file

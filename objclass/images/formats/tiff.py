@@ -430,6 +430,11 @@ class TiffWriter(PlaneWriter):
 
     def close(self) -> None:
         """Finish the file."""
+        self._map.flush()  # raises what the disk refuses
+        self.abort()
+
+    def abort(self) -> None:
+        """Let go of the file."""
         del self._plane, self._map
 
 
@@ -439,10 +444,7 @@ class MultipageTiffWriter:
     layout = "tzcyx"
     """The order in which pixels lie in the file: blocks that lie so need not be moved."""
 
-    def __init__(
-        self, path: str, image: OutputImage, previous: str | None = None, context: Context | None = None
-    ) -> None:
-        del previous, context  # the file holds one image: nothing of an older one is kept
+    def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
         self._axes = image.axes
         self.chunks = (1,) * len(image.axes)
         lengths = dict(zip(image.axes, image.shape, strict=True))
@@ -477,6 +479,10 @@ class MultipageTiffWriter:
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+
+    def abort(self) -> None:
+        """Let go of the file."""
+        self._file.abort()
 
 
 _OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}

@@ -1,0 +1,190 @@
+"""HDF5 files that say what could not be written, and that can go back to what was whole.
+
+HDF5 keeps data until a dataset is let go or the file is closed. What the disk refuses then is an error
+that Python swallows, or a crash when the process ends. So HDF5 writes through `Disk`: it never sees an
+error, the caller does.
+"""
+
+import io
+import os
+from types import TracebackType
+from typing import Any
+
+
+class Disk(io.RawIOBase):
+    """A file as HDF5 sees it: the first fault is kept, and from then on nothing is written.
+
+    What is overwritten of the state at the last `mark` is remembered, so that `undo` can bring it back.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self.fault: OSError | None = None
+        self.is_dropped = False
+        self._at = 0
+        self._marked = 0
+        self._overwritten: list[tuple[int, bytes]] = []
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size()}[whence]
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        """The place."""
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read from the place on."""
+        os.lseek(self._descriptor, self._at, os.SEEK_SET)
+        count = os.readv(self._descriptor, [buffer]) if hasattr(os, "readv") else self._copied(buffer)
+        self._at += count
+        return count
+
+    def _copied(self, buffer: Any) -> int:
+        data = os.read(self._descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data: Any, /) -> int:
+        """Write at the place, or keep the fault; HDF5 is told that it went well."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        if not self.is_dropped:
+            try:
+                self._remember(self._at, size)
+                os.lseek(self._descriptor, self._at, os.SEEK_SET)
+                while len(rest):
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError as fault:
+                self.fault, self.is_dropped = fault, True
+        self._at += size
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the length of the file."""
+        size = self._at if size is None else size
+        if not self.is_dropped:
+            try:
+                os.ftruncate(self._descriptor, size)
+            except OSError as fault:
+                self.fault, self.is_dropped = fault, True
+        return size
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def mark(self) -> None:
+        """Take the present content for whole."""
+        self._marked = self._size()
+        self._overwritten.clear()
+
+    def undo(self) -> None:
+        """Bring back what was whole."""
+        for offset, content in reversed(self._overwritten):
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        os.ftruncate(self._descriptor, self._marked)
+        self._overwritten.clear()
+        self._at, self.fault, self.is_dropped = 0, None, False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+    def _remember(self, offset: int, size: int) -> None:
+        marked = min(offset + size, self._marked) - offset
+        if marked > 0:
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            self._overwritten.append((offset, os.read(self._descriptor, marked)))
+
+    def _size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+
+class Hdf5File:
+    """A new HDF5 file; ``h5`` is the open `h5py.File`.
+
+    As a context it is closed at the end, or dropped if the block raises.
+
+    Parameters
+    ----------
+    path
+        A file of this name is replaced.
+    options
+        As for `h5py.File`.
+    """
+
+    def __init__(self, path: str, **options: Any) -> None:
+        self._path, self._options = path, options
+        self._disk = Disk(path)
+        self._disk.truncate(0)
+        self.h5 = self._opened("w")
+
+    def _opened(self, mode: str) -> Any:
+        import h5py
+
+        return h5py.File(self._disk, mode, **self._options)
+
+    def __enter__(self) -> Any:
+        return self.h5
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+            return
+        fault = self._disk.fault
+        self.abort()
+        if fault is not None:  # what HDF5 made of it
+            raise fault
+
+    def check(self) -> None:
+        """Raise what the disk has refused so far.
+
+        Raises
+        ------
+        OSError
+            The first fault.
+        """
+        if self._disk.fault is not None:
+            raise self._disk.fault
+
+    def mark(self) -> None:
+        """Write all, and take the file for whole as it is: `undo` comes back to here."""
+        self.h5.flush()
+        self.check()
+        self._disk.mark()
+
+    def undo(self) -> None:
+        """Go back to the last `mark`, or to an empty file."""
+        self._disk.is_dropped = True
+        self.h5.close()
+        self._disk.undo()
+        is_empty = os.path.getsize(self._path) == 0
+        self.h5 = self._opened("w" if is_empty else "r+")
+
+    def close(self) -> None:
+        """Write all, and close the file.
+
+        Raises
+        ------
+        OSError
+            If anything could not be written.
+        """
+        try:
+            self.h5.flush()
+            self.h5.close()
+            self.check()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Let go of the file as it is, which may be damaged."""
+        self._disk.is_dropped = True
+        self.h5.close()
+        self._disk.close()

@@ -1,0 +1,71 @@
+"""Locks between processes: on a file, gone with the process that holds them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import sleep
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+WAIT = 0.05
+"""Seconds between two attempts: short enough for a signal to be seen at once."""
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file; False if another process holds it."""
+    try:
+        if fcntl is None:
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def is_same(descriptor: int, path: str) -> bool:
+    """Whether a path still names an open file: not if somebody has removed or replaced it."""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
+
+
+def _locked(path: str) -> int | None:
+    """The open and locked file; None if another process holds it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        is_free = try_lock(descriptor)
+        if is_free and is_same(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+        if not is_free:
+            return None  # else who held it before has removed it
+
+
+@contextmanager
+def held(path: str, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock file, which is made and removed.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it and nobody is to ``wait``.
+    """
+    descriptor = _locked(path)
+    while descriptor is None:
+        if not wait:
+            raise BlockingIOError(path)
+        sleep(WAIT)
+        descriptor = _locked(path)
+    try:
+        yield
+    finally:
+        os.unlink(path)
+        os.close(descriptor)

@@ -1,0 +1,165 @@
+"""The outputs of a lane: result images, the table, the pictures of its objects."""
+
+import os
+from contextlib import suppress
+from math import prod
+
+from objclass.compute.context import Context
+from objclass.core import FeatureTable, Predictions
+from objclass.export.columns import Columns, ilastik_columns
+from objclass.export.files import LaneFiles
+from objclass.export.naming import Output, Task
+from objclass.export.paint import painter
+from objclass.export.sink import Header, Sink
+from objclass.export.tables import format_of, writer_for
+from objclass.images.sequence import writer_of
+from objclass.images.writer import Writer
+from objclass.pipeline.crops import ObjectImage, object_images
+from objclass.pipeline.lane import Step, collect
+from objclass.pipeline.plan import Plan
+
+
+def sinks_of(task: Task, plan: Plan) -> list[Sink]:
+    """Everything that is written of a lane."""
+    sinks: list[Sink] = [ImageSink(output) for output in task.outputs]
+    if task.table is not None:
+        if task.crop_margin is not None:
+            sinks.append(PictureSink(task, task.table, task.crop_margin))
+        sinks.append(TableSink(task, task.table, plan))
+    return sinks
+
+
+class ImageSink:
+    """A result image, painted time step by time step."""
+
+    duty = "paint"
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._writer: Writer | None = None
+
+    def refusal(self, header: Header) -> str | None:
+        """Why a container that is there cannot take the image."""
+        output = self._output
+        if not output.is_shared or not os.path.exists(output.path):
+            return None
+        image = output.export.image
+        clash = writer_of(output.format.name).clash(output.path, image)
+        return f"{output.path}/{image.internal_path.strip('/')}: {clash}" if clash else None
+
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """Open the file."""
+        output, self._context = self._output, context
+        make, image = writer_of(output.format.name), output.export.image
+        if output.is_url:
+            self._writer = make(output.path, image, context)
+        elif output.slices:
+            self._writer = make(files.add_slices(output.slices), image, context)
+        elif output.is_shared:
+            self._writer = make(files.share(output.path, make.container, merge=True), image, context)
+        else:
+            self._writer = make(files.add(output.path), image, context)
+
+    def step(self, step: Step) -> None:
+        """Paint the objects."""
+        assert self._writer is not None
+        export = self._output.export
+        layout = getattr(self._writer, "layout", export.image.axes)
+        voxels = prod(step.objects.labels.shape) * self._context.limits.images
+        paint = painter(export.source, step.predictions, layout, voxels)
+        export.write(self._writer, step.t, step.objects.labels, paint, self._context)
+
+    def finish(self) -> None:
+        """Close the file."""
+        assert self._writer is not None
+        self._writer.close()
+        self._writer = None
+
+    def commit(self) -> None:
+        """Say which values did not fit."""
+        self._output.export.warn(self._output.path)
+
+    def abort(self) -> None:
+        """Let go of the file."""
+        if self._writer is not None:
+            with suppress(Exception):
+                self._writer.abort()
+            self._writer = None
+
+
+class TableSink:
+    """The rows of a lane, in the table of the lane or of all lanes."""
+
+    duty = "table"
+
+    def __init__(self, task: Task, path: str, plan: Plan) -> None:
+        self._task, self._path, self._plan = task, path, plan
+        self._measured: list[tuple[FeatureTable, Predictions | None]] = []
+        self._columns: Columns = {}
+
+    def refusal(self, header: Header) -> str | None:
+        """Why the kind of table cannot hold the columns."""
+        refusal = writer_for(self._path).refusal(header.columns)
+        return f"{self._path}: {refusal}" if refusal else None
+
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """The table is opened with its first rows."""
+        self._files, self._context = files, context
+
+    def step(self, step: Step) -> None:
+        """Keep what was measured."""
+        self._measured.append((step.table, step.predictions))
+
+    def finish(self) -> None:
+        """Make the columns."""
+        table, predictions = collect(self._measured)
+        self._measured.clear()
+        task, plan = self._task, self._plan
+        classes = plan.project.classes if plan.project is not None else ()
+        self._columns = ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
+
+    def commit(self) -> None:
+        """Add the rows."""
+        self._files.share(self._path, writer_for(self._path)).append(self._columns)
+
+    def abort(self) -> None:
+        """Forget the rows."""
+        self._columns = {}
+
+
+class PictureSink:
+    """A picture of each object, in the table."""
+
+    duty = "pictures"
+
+    def __init__(self, task: Task, path: str, margin: int) -> None:
+        self._task, self._path, self._margin = task, path, margin
+        self._pictures: list[ObjectImage] = []
+
+    def refusal(self, header: Header) -> str | None:
+        """Why the kind of table holds no pictures."""
+        if format_of(self._path).pictures:
+            return None
+        return (
+            f"{self._path}: pictures of objects (--table_images) need a table in HDF5: give it a name in .h5"
+        )
+
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """The table is opened with its first rows."""
+        self._files, self._context = files, context
+
+    def step(self, step: Step) -> None:
+        """Cut out the objects."""
+        self._pictures += object_images(self._task.lane, step, self._margin, self._context)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def commit(self) -> None:
+        """Add the pictures."""
+        self._files.share(self._path, writer_for(self._path)).append_pictures(self._pictures)
+        self._pictures.clear()
+
+    def abort(self) -> None:
+        """Forget the pictures."""
+        self._pictures.clear()
