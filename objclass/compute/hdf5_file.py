@@ -108,23 +108,25 @@ class Disk(io.RawIOBase):
 
 
 class Hdf5File:
-    """A new HDF5 file; ``h5`` is the open `h5py.File`.
+    """An HDF5 file that is written; ``h5`` is the open `h5py.File`.
 
     As a context it is closed at the end, or dropped if the block raises.
 
     Parameters
     ----------
-    path
-        A file of this name is replaced.
+    path, mode
+        ``"w"``: a file of this name is replaced; ``"r+"``: it is changed.
     options
         As for `h5py.File`.
     """
 
-    def __init__(self, path: str, **options: Any) -> None:
+    def __init__(self, path: str, mode: str = "w", **options: Any) -> None:
         self._path, self._options = path, options
         self._disk = Disk(path)
-        self._disk.truncate(0)
-        self.h5 = self._opened("w")
+        if mode == "w":
+            self._disk.truncate(0)
+        self._disk.mark()
+        self.h5 = self._opened(mode)
 
     def _opened(self, mode: str) -> Any:
         import h5py

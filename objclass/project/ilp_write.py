@@ -68,7 +68,7 @@ def extend_project(source: str, target: str, project: Project) -> None:
         If the project is too old, or keeps parts of it in other files.
     """
     shutil.copyfile(source, target)
-    with h5py.File(target, "r+", libver=("earliest", "v110")) as file:
+    with Hdf5File(target, "r+", libver=("earliest", "v110")) as file:
         for part in ("Input Data/infos", "ObjectClassification"):
             _check_own(file, part, source)
         if "Role Names" not in file["Input Data"]:
