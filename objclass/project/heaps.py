@@ -6,7 +6,9 @@ HDF5 File Format Specification, III.E.
 """
 
 import mmap
+import os
 import struct
+from collections.abc import Iterator
 
 import h5py
 
@@ -21,43 +23,65 @@ SMALLEST = 4096
 """HDF5 makes no smaller heap."""
 
 
+SCANNED_BYTES = 1 << 26
+"""Files up to this size are looked through; of larger ones only the heaps of the texts that are read."""
+
+
 def check_heaps(path: str) -> None:
-    """Refuse a file whose heaps would not let HDF5 go.
+    """Refuse a file whose heaps would not let HDF5 go; of a large one `check_texts` looks at what is read.
 
     Raises
     ------
     ProjectError
         If one has objects that do not fit into it, or free space of size 0.
     """
-    with open(path, "rb") as file:
-        if not file.read(1):
-            return  # an empty file has no map
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            at = data.find(SIGNATURE)
-            while at >= 0:
-                _check_heap(data, at)
-                at = data.find(SIGNATURE, at + len(SIGNATURE))
+    if not 0 < os.path.getsize(path) <= SCANNED_BYTES:
+        return
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(SIGNATURE)
+        while at >= 0:
+            _check_heap(data, at)
+            at = data.find(SIGNATURE, at + len(SIGNATURE))
 
 
 def check_texts(dataset: h5py.Dataset, most: int) -> None:
-    """Refuse a dataset of texts that claim more than ``most`` bytes, before HDF5 makes room for them.
+    """Refuse a dataset of texts that are damaged, or claim more than ``most`` bytes, before HDF5 reads them.
 
     Raises
     ------
     ProjectError
-        With the dataset and the claim.
+        With the dataset and what is wrong.
     """
     text = h5py.check_string_dtype(dataset.dtype)
-    start = dataset.id.get_offset()
-    if text is None or text.length is not None or start is None:
-        return  # of fixed length, or not in one piece
-    with open(dataset.file.filename, "rb") as file:
-        file.seek(start)
-        stored = file.read(dataset.size * REFERENCE.size)
-    claimed = sum(length for length, _, _ in REFERENCE.iter_unpack(stored[: len(stored) // 16 * 16]))
+    if text is None or text.length is not None or dataset.file.driver == "fileobj":
+        return  # of fixed length, or in a file that is being written
+    path = dataset.file.filename
+    pieces = list(_pieces(dataset))
+    if dataset.compression is not None and os.path.getsize(path) > SCANNED_BYTES:
+        message = f"{dataset.name} has packed texts: they are not read from a file of this size"
+        raise ProjectError(message)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        stored = b"".join(
+            data[start : start + size // REFERENCE.size * REFERENCE.size] for start, size in pieces
+        )
+        references = list(REFERENCE.iter_unpack(stored[: len(stored) // REFERENCE.size * REFERENCE.size]))
+        for heap in {heap for length, heap, _ in references if length}:
+            _check_heap(data, heap)
+    claimed = sum(length for length, _, _ in references)
     if claimed > most:
         message = f"{dataset.name} claims texts of {claimed} bytes"
         raise ProjectError(message)
+
+
+def _pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, int]]:
+    """Where the references of a dataset lie in the file, and how many bytes of them."""
+    start = dataset.id.get_offset()
+    if start is not None:
+        yield start, dataset.size * REFERENCE.size
+    elif dataset.chunks is not None and dataset.compression is None:
+        for number in range(dataset.id.get_num_chunks()):
+            chunk = dataset.id.get_chunk_info(number)
+            yield chunk.byte_offset, chunk.size
 
 
 def _check_heap(data: mmap.mmap, at: int) -> None:

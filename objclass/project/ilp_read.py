@@ -22,6 +22,7 @@ from objclass.project.ilp_values import (
     child,
     one_line,
     opened,
+    stored_flag,
     stored_group,
     stored_number,
     stored_text,
@@ -110,7 +111,7 @@ def other_workflow(path: str, workflow: str) -> str:
 
 def read_names(dataset: Any) -> tuple[str, ...]:
     """A list of texts; its attribute ``isEmpty`` says when the content is a stand-in."""
-    if dataset is None or bool(dataset.attrs.get("isEmpty", False)):
+    if dataset is None or stored_flag(dataset, "isEmpty"):
         return ()
     values = np.atleast_1d(np.asarray(stored_value(dataset), object)).ravel()
     if values.size > MAXIMUM_NAMES:
@@ -121,7 +122,7 @@ def read_names(dataset: Any) -> tuple[str, ...]:
 
 def read_colors(dataset: Any) -> tuple[tuple[int, int, int], ...]:
     """Red, green, blue of each class, 0 to 255; empty where the file has none."""
-    if dataset is None or bool(dataset.attrs.get("isEmpty", False)):
+    if dataset is None or stored_flag(dataset, "isEmpty"):
         return ()
     rows = np.atleast_2d(np.asarray(stored_value(dataset)))
     if rows.shape[1] < 3 or not ((rows >= 0) & (rows <= 255)).all():  # it is not worth failing for

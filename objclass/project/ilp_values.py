@@ -113,6 +113,13 @@ def stored_value(dataset: Any, most: int = MAXIMUM_SETTING_BYTES) -> Any:
     return dataset[()]
 
 
+def stored_flag(dataset: h5py.Dataset, name: str) -> bool:
+    """An attribute that is true; texts, which lie in heaps, are not read."""
+    if name not in dataset.attrs or dataset.attrs.get_id(name).dtype.kind not in "biu":
+        return False
+    return bool(np.any(dataset.attrs[name]))
+
+
 def stored_bytes(dataset: h5py.Dataset) -> int:
     """Like its ``nbytes``, which starts again from 0 after 2⁶⁴."""
     return math.prod(dataset.shape or ()) * int(dataset.dtype.itemsize)

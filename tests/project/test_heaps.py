@@ -1,12 +1,16 @@
 """Damage that HDF5 itself would walk round in for ever."""
 
+import resource
 import struct
 
 import h5py
+import numpy as np
 import pytest
 
 from objclass.errors import ProjectError
+from objclass.project import heaps
 from objclass.project.heaps import check_heaps
+from objclass.project.ilp_values import stored_flag
 from objclass.project.open import open_project
 
 
@@ -56,3 +60,44 @@ def test_a_text_that_claims_gigabytes_is_refused(tmp_path):
         file.write(struct.pack("<I", 2**32 - 1))
     with pytest.raises(ProjectError, match="claims texts of 4294967295 bytes"):
         open_project(str(path))
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """As if every file were too large to be looked through."""
+    monkeypatch.setattr(heaps, "SCANNED_BYTES", 0)
+
+
+@pytest.mark.parametrize("first", [(0, 0), (0, 5000), (1, 2**64 - 8), (1, 4096)])
+def test_heaps_of_a_large_file_are_looked_at_where_texts_are_read(tmp_path, large, first):
+    path = tmp_path / "p.ilp"
+    with h5py.File(path, "w") as file:
+        file["workflowName"] = "text"
+    data = bytearray(path.read_bytes())
+    at = data.index(b"GCOL")
+    data[at + 16 : at + 16 + 16] = struct.pack("<HHIQ", first[0], 1, 0, first[1])
+    path.write_bytes(data)
+    with pytest.raises(ProjectError, match="texts are damaged"):
+        open_project(str(path))
+
+
+def test_a_large_project_is_not_read_whole(samples, tmp_path):
+    """A stored image of which nothing is needed makes no difference."""
+    path = tmp_path / "p.ilp"
+    path.write_bytes((samples / "cells.ilp").read_bytes())
+    with h5py.File(path, "a") as file:
+        file["ObjectExtraction/RegionFeatures/big"] = np.zeros(heaps.SCANNED_BYTES // 4, np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    open_project(str(path))
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    pages = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt
+    assert pages * 4096 < heaps.SCANNED_BYTES // 2
+
+
+def test_texts_in_an_attribute_are_not_read(tmp_path, large):
+    with h5py.File(tmp_path / "p.h5", "w") as file:
+        file["names"] = [1, 2]
+        file["names"].attrs["isEmpty"] = "yes"
+        assert not stored_flag(file["names"], "isEmpty")
+        file["names"].attrs["isEmpty"] = np.bool_(True)
+        assert stored_flag(file["names"], "isEmpty")
