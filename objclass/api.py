@@ -12,16 +12,16 @@ import numpy as np
 from objclass import images as image_files
 from objclass.compute import machine
 from objclass.compute.context import Context
-from objclass.core import AnyArray, FeatureTable, Image, Lane, PixelSize, from_canonical
+from objclass.core import AnyArray, FeatureTable, Image, Lane, PixelSize
 from objclass.door import door
 from objclass.errors import UsageError
+from objclass.export.arrays import SOURCES, PaintedArray
 from objclass.export.columns import ilastik_columns
-from objclass.export.paint import Paint, painter
 from objclass.features.contract import choose, feature_rows, feature_set
 from objclass.images.lazy import LazyImage
 from objclass.images.source import axes_by_shape
 from objclass.pipeline.inputs import OBJECT_ROLES, with_training_axes
-from objclass.pipeline.lane import Step, collect, run_lane
+from objclass.pipeline.lane import collect, run_lane
 from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
 from objclass.project.model import Project
 from objclass.project.open import open_project as read_project
@@ -38,7 +38,7 @@ SHAPE = ("area", "bbox", "centroid")
 INTENSITY = ("intensity_max", "intensity_mean", "intensity_min")
 """What `measure` measures by default, with an intensity image both; of the set ``regionprops``."""
 
-IMAGES = ("labels", "classes", "probabilities")
+IMAGES = tuple(SOURCES)
 """What `predict` can paint."""
 
 Progress = Callable[[float], None] | bool | None
@@ -160,7 +160,7 @@ def predict(
     *,
     prediction_maps: Any = None,
     label_image: Any = None,
-    images: Sequence[str] = IMAGES,
+    images: Sequence[str] = ("labels", "classes", "probabilities"),
     raw_axes: str | None = None,
     axes: str | None = None,
     ignore_training_axes: bool = False,
@@ -469,19 +469,17 @@ def _run(
     lane: Lane, plan: Plan, images: Sequence[str], context: Context
 ) -> tuple["DataFrame", dict[str, AnyArray]]:
     """The table of a lane, and its images."""
-    painted = {name: _empty(name, lane, plan) for name in images}
+    classes = plan.project.classes if plan.project is not None else ()
+    painted = {name: PaintedArray(name, lane, len(classes)) for name in images}
     measured = []
     for step in run_lane(lane, plan, context):
-        for name, pixels in painted.items():
-            _paint(pixels[step.t], step, _painter(name, step), context)
+        for image in painted.values():
+            image.step(step, context)
         measured.append((step.table, step.predictions))
         context.progress(lane.nickname, (step.t + 1) / lane.objects.shape[0])
     table, predictions = collect(measured)
-    classes = plan.project.classes if plan.project is not None else ()
     columns = ilastik_columns(table, plan.shown, lane, lane.nickname, classes, predictions)
-    without = lane.objects.axes.replace("c", "")
-    axes = {name: f"{without}c" if name == "probabilities" else without for name in images}
-    found = {name: from_canonical(pixels, axes[name]) for name, pixels in painted.items()}
+    found = {name: image.image() for name, image in painted.items()}
     return _noted(_frame(columns, table, lane), lane, plan), found
 
 
@@ -506,39 +504,6 @@ def _noted(table: "DataFrame", lane: Lane, plan: Plan) -> "DataFrame":
     keys = [list(feature.key) for feature in plan.shown]
     noted = Measurement(keys, ndim, lane.channels, list(plan.margin), list(size.spacing(ndim)), size.unit)
     return noted.note_in(table)
-
-
-def _empty(name: str, lane: Lane, plan: Plan) -> AnyArray:
-    """A result image before it is painted, axes t, z, y, x, c."""
-    classes = len(plan.project.classes) if plan.project is not None else 0
-    dtypes: dict[str, Any] = {"labels": _label_dtype(lane), "classes": np.uint8, "probabilities": np.float32}
-    return np.zeros((*lane.objects.shape[:4], classes if name == "probabilities" else 1), dtypes[name])
-
-
-def _label_dtype(lane: Lane) -> np.dtype[Any]:
-    if lane.role != "label_image":
-        return np.dtype(np.uint32)
-    return lane.objects.dtype if lane.objects.dtype.kind in "iu" else np.dtype(np.int64)
-
-
-def _painter(name: str, step: Step) -> Paint:
-    """What paints a result image of a time step; objects of a label image get their own ids back."""
-    if name != "labels":
-        return painter(
-            "Object Predictions" if name == "classes" else "Object Probabilities", step.predictions
-        )
-    if step.objects.original is None:
-        return painter("Object Identities", None)
-    ids = np.concatenate([np.zeros(1, step.objects.original.dtype), step.objects.original])
-    return lambda labels: ids[labels][..., None]
-
-
-def _paint(pixels: AnyArray, step: Step, paint: Paint, context: Context) -> None:
-    """Fill the image (z, y, x, c) of a time step, slab by slab."""
-    shape = step.objects.labels.shape
-    for slab in context.limits.slabs(shape):
-        box = slab.within(shape)
-        pixels[box] = paint(step.objects.labels[box])
 
 
 @contextmanager

@@ -89,14 +89,15 @@ def test_predict_takes_anything_with_shape_and_slicing(samples, cells):
 
 
 def test_predict_paints_what_is_asked_for(samples, cells, monkeypatch):
-    from objclass import api
+    from objclass.export import arrays
 
     painted = []
+    real = arrays.painter
     monkeypatch.setattr(
-        api, "_painter", lambda name, step, real=api._painter: painted.append(name) or real(name, step)
+        arrays, "painter", lambda source, found: painted.append(source) or real(source, found)
     )
     found = objclass.predict(samples / "cells.ilp", *cells, images=["classes"])
-    assert (painted, found.labels, found.probabilities) == (["classes"], None, None)
+    assert (painted, found.labels, found.probabilities) == (["Object Predictions"], None, None)
     assert found.classes.max() == 3
     assert objclass.predict(samples / "cells.ilp", *cells, images=()).classes is None
     with pytest.raises(UsageError, match=r"images=\['class'\]: expected any of labels, classes, prob"):
