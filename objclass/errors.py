@@ -13,6 +13,7 @@ The message of each is one line: what was given, what was expected, what to do.
 """
 
 import signal
+from collections.abc import Iterable
 
 
 class ObjclassError(Exception):
@@ -72,3 +73,16 @@ class Stop:
         """
         if self._number is not None:
             raise TerminatedError(self._number)
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """Names for a message, which a person is to read: the first few, and how many more there are.
+
+    Examples
+    --------
+    >>> listed("abcdefg"), listed("ab")
+    ('a, b, c, d, e and 2 more', 'a, b')
+    """
+    every = list(names)
+    rest = len(every) - most
+    return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -508,7 +508,7 @@ def apply(way: Callable[..., str], file: h5py.File, rng: Random, like: str) -> s
 def use(path: str) -> str:
     """Open a project and do with it what needs no image."""
     told = inspect_project(path)
-    "\n".join(_lines({**told, "runnable": True, "why_not": ""})).encode()
+    "\n".join(_lines({**told, "runnable": True, "why_not": ""}, sys.maxsize)).encode()
     json.dumps(told, ensure_ascii=False).encode()
     project = open_project(path)
     project.features()

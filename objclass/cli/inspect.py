@@ -1,14 +1,18 @@
 """``objclass inspect``: what is in a project."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from objclass.cli import Parser, printable
-from objclass.errors import ObjclassError, Stop, UsageError
+from objclass.errors import ObjclassError, Stop, UsageError, listed
 from objclass.settings import knob
+
+LISTED = 6
+"""So many lanes, and features of a set, are listed without --verbose."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class InspectOptions:
     project: Optional[str] = knob(
         None, "an ilastik project", args=["project"], nargs="?", type=str, metavar="P.ilp"
     )
+    verbose: bool = knob(False, "list every lane, file and feature")
     json: bool = knob(False, "as JSON")
     debug: bool = knob(False, "show where an error came from")
 
@@ -33,26 +38,32 @@ def main(arguments: Sequence[str], _: Stop) -> int:
 
     told = inspect_project(options.project)
     told["runnable"], told["why_not"] = _runnable(options.project)
-    lines = json.dumps(told, indent=1, ensure_ascii=False).split("\n") if options.json else list(_lines(told))
+    if options.json:
+        lines = json.dumps(told, indent=1, ensure_ascii=False).split("\n")
+    else:
+        lines = list(_lines(told, sys.maxsize if options.verbose else LISTED))
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     return 0
 
 
 def _runnable(path: str) -> tuple[bool, str]:
-    """Whether this objclass can run it, else why not."""
+    """Whether a run would take it, else why not."""
     from objclass.project.open import open_project
+    from objclass.training.retrain import check_retrainable
 
     try:
         project = open_project(path)
         project.features()
         if project.forest is None:
+            check_retrainable(project)
             return True, "its classifier is missing: it will be trained again"
+        project.check_trained_lanes()
     except ObjclassError as fault:
         return False, str(fault)
     return True, ""
 
 
-def _lines(told: dict[str, Any]) -> Iterator[str]:
+def _lines(told: dict[str, Any], most: int) -> Iterator[str]:
     """For people."""
     yield f"project     {told['path']}"
     yield f"workflow    {told['workflow'] or 'not named'} (version {told['ilastik_version'] or '?'})"
@@ -64,29 +75,40 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         ("features", _feature_lines),
         ("forest", _forest_lines),
         ("lanes", _lane_lines),
-        ("export", lambda part: [", ".join(f"{k} {v}" for k, v in part.items())]),
-        ("table", lambda part: [f"{part['file_type']} to {part['path']}, {len(part['features'])} features"]),
+        ("export", lambda part, _: [", ".join(f"{k} {v}" for k, v in part.items())]),
+        (
+            "table",
+            lambda part, _: [f"{part['file_type']} to {part['path']}, {len(part['features'])} features"],
+        ),
     ):
         part = told[name]
         if isinstance(part, dict) and "fault" in part:
             yield f"{name:<12}cannot be read: {part['fault']}"
         elif part:
-            for number, line in enumerate(write(part)):
+            for number, line in enumerate(write(part, most)):
                 yield f"{name if number == 0 else '':<12}{line}"
 
 
-def _class_lines(classes: list[dict[str, Any]]) -> Iterator[str]:
+def _class_lines(classes: list[dict[str, Any]], most: int) -> Iterator[str]:
     for number, one in enumerate(classes, 1):
         color = f" rgb{tuple(one['color'])}" if one["color"] else ""
-        counts = [
-            f"{sum(steps.values())} in lane {lane}"
-            for lane, steps in one["labels"].items()
-            if sum(steps.values())
+        labels = {lane: sum(steps.values()) for lane, steps in one["labels"].items()}
+        told = [
+            _counts({lane: n for lane, n in counts.items() if n}, what, most)
+            for counts, what in ((labels, ""), (one["strokes"], " painted pixels"))
+            if sum(counts.values())
         ]
-        yield f"{number} {one['name']}{color}: {', '.join(counts) or 'no labels'}"
+        yield f"{number} {one['name']}{color}: {', '.join(told) or 'no labels'}"
 
 
-def _threshold_lines(stated: dict[str, Any]) -> Iterator[str]:
+def _counts(counts: dict[int, int], what: str, most: int) -> str:
+    """So many in each lane, of more than a few lanes in all."""
+    if len(counts) > most:
+        return f"{sum(counts.values())}{what} in {len(counts)} lanes"
+    return ", ".join(f"{n}{what} in lane {lane}" for lane, n in counts.items())
+
+
+def _threshold_lines(stated: dict[str, Any], _: int) -> Iterator[str]:
     most = "no limit" if stated["max_size"] is None else stated["max_size"]
     x, y, z = stated["sigmas"]
     cut = f"channel {stated['channel']} at least {stated['threshold']:g}"
@@ -98,9 +120,9 @@ def _threshold_lines(stated: dict[str, Any]) -> Iterator[str]:
     yield f"{cut}, smoothed by sigma x={x:g} y={y:g} z={z:g}, {stated['min_size']} to {most} pixels"
 
 
-def _feature_lines(features: dict[str, Any]) -> Iterator[str]:
+def _feature_lines(features: dict[str, Any], most: int) -> Iterator[str]:
     for plugin, names in features["selected"].items():
-        yield f"{plugin}: {', '.join(names)}"
+        yield f"{plugin}: {listed(names, most)}"
     rest = sum(len(names) for names in features["computed"].values())
     if rest:
         margin = features["margin"]
@@ -108,16 +130,23 @@ def _feature_lines(features: dict[str, Any]) -> Iterator[str]:
         yield f"{rest} computed{around}"
 
 
-def _forest_lines(forest: dict[str, int]) -> Iterator[str]:
+def _forest_lines(forest: dict[str, int], _: int) -> Iterator[str]:
     yield (
         f"{forest['trees']} trees of at most {forest['depth']} splits, {forest['columns']} columns, "
         f"{forest['classes']} classes"
     )
 
 
-def _lane_lines(lanes: list[dict[str, Any]]) -> Iterator[str]:
-    for number, lane in enumerate(lanes):
+def _lane_lines(lanes: list[dict[str, Any]], most: int) -> Iterator[str]:
+    shown = lanes[:most]
+    for number, lane in enumerate(shown):
         for role, given in lane.items():
             found = "found" if given["found"] else "not found"
             shape = "×".join(map(str, given["shape"]))
-            yield f"{number} {role}: {given['path']} {given['axes']} {shape} ({found})"
+            first, *more = given["path"].split(os.pathsep)
+            path = given["path"] if len(more) < most else f"{first} and {len(more)} more files"
+            yield f"{number} {role}: {path} {given['axes']} {shape} ({found})"
+    rest = [given for lane in lanes[len(shown) :] for given in lane.values()]
+    if rest:
+        lost = sum(not given["found"] for given in rest)
+        yield f"and {len(lanes) - len(shown)} more lanes, of whose {len(rest)} images {lost} are not found (--verbose)"

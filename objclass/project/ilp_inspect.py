@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from objclass.errors import ProjectError, UsageError
 from objclass.features.contract import Key
@@ -23,7 +24,17 @@ from objclass.project.ilp_read import (
     read_table,
     read_threshold,
 )
-from objclass.project.ilp_values import DAMAGE, WORKFLOW_CLASSES, one_line, opened, stored_group, stored_text
+from objclass.project.ilp_values import (
+    DAMAGE,
+    MAXIMUM_BYTES,
+    WORKFLOW_CLASSES,
+    check_size,
+    opened,
+    reason,
+    stored_group,
+    stored_text,
+    stored_value,
+)
 from objclass.project.model import WORKFLOWS
 
 
@@ -64,17 +75,20 @@ def _tried(read: Callable[[h5py.File, str], Any], file: h5py.File, role: str) ->
     """A part of a project, or what is wrong with it."""
     try:
         return read(file, role)
-    except (ProjectError, UsageError, OSError, *DAMAGE) as fault:
-        return {"fault": one_line(fault) or type(fault).__name__}
+    except (ProjectError, UsageError) as fault:
+        return {"fault": str(fault)}
+    except (OSError, *DAMAGE) as fault:
+        return {"fault": reason(fault)}
 
 
 def _report_classes(file: h5py.File, _: str) -> list[dict[str, Any]]:
-    """Name, colour and labels (lane -> time step -> objects) of each class."""
+    """Name, colour, labels (lane -> time step -> objects) and strokes (lane -> pixels) of each class."""
     for applet in ("ObjectClassification", "PixelClassification"):
         if applet in file:
             group = file[applet]
             names, colors = read_names(group.get("LabelNames")), read_colors(group.get("LabelColors"))
             labels = read_labels(group.get("LabelInputs"))
+            strokes = _strokes(group.get("LabelSets"))
             return [
                 {
                     "name": name,
@@ -83,10 +97,26 @@ def _report_classes(file: h5py.File, _: str) -> list[dict[str, Any]]:
                         lane: {t: int((given == k).sum()) for t, given in steps.items()}
                         for lane, steps in labels.items()
                     },
+                    "strokes": {lane: int(counts[k]) for lane, counts in strokes.items()},
                 }
                 for k, name in enumerate(names, 1)
             ]
     return []
+
+
+def _strokes(group: Any) -> dict[int, Any]:
+    """Painted pixels of each class, by lane; index 0 counts what is not painted."""
+    if not isinstance(group, h5py.Group):
+        return {}
+    check_size([blocks[name] for lane in group for blocks in [stored_group(group, lane)] for name in blocks])
+    return {
+        number: sum(
+            (np.bincount(np.ravel(stored_value(blocks[name], MAXIMUM_BYTES)).astype(np.uint8), minlength=256)
+             for name in blocks),
+            np.zeros(256, int),
+        )
+        for number, lane in enumerate(sorted(group)) for blocks in [stored_group(group, lane)]
+    }  # fmt: skip
 
 
 def _report_threshold(file: h5py.File, role: str) -> dict[str, Any] | None:

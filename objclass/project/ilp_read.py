@@ -15,7 +15,6 @@ from objclass.features.contract import Key
 from objclass.forest import Forest, decode
 from objclass.project.ilp_values import (
     MAXIMUM_BYTES,
-    NO_SETTINGS,
     THRESHOLD_METHODS,
     WORKFLOW_CLASSES,
     check_size,
@@ -154,7 +153,7 @@ def read_features(group: h5py.Group) -> tuple[tuple[Key, ...], tuple[int, ...]]:
 
 
 def read_forest(group: Any) -> Forest | None:
-    """The forest; None if there is none."""
+    """The forest; None if there is none. The trees of several, as old versions stored them, become one."""
     if not isinstance(group, h5py.Group):
         return None
     kind = stored_text(group["pickled_type"]) if "pickled_type" in group else "VigraRf"
@@ -167,10 +166,17 @@ def read_forest(group: Any) -> Forest | None:
     names = sorted(name for name in group if name.startswith("Forest"))
     if not names:
         return None
-    if len(names) > 1:
-        message = f"{len(names)} forests: object classification has one"
+    parts = [_read_trees(stored_group(group, name)) for name in names]
+    shapes = {part[1:] for part in parts}
+    if len(shapes) > 1:
+        message = f"its {len(names)} forests are not of one kind"
         raise ProjectError(message)
-    forest = stored_group(group, names[0])
+    columns, classes, weighted = shapes.pop()
+    return decode([tree for part in parts for tree in part[0]], columns, classes, weighted=weighted)
+
+
+def _read_trees(forest: h5py.Group) -> tuple[list[tuple[Any, Any]], int, int, bool]:
+    """Trees, number of columns and of classes, and whether leaves are weighted."""
     stated, options = stored_group(forest, "_ext_param"), stored_group(forest, "_options")
     trees = sorted(name for name in forest if not name.startswith("_"))
     count = int(stored_number(options["tree_count_"]))
@@ -192,7 +198,7 @@ def read_forest(group: Any) -> Forest | None:
     columns = int(stored_number(stated["column_count_"]))
     classes = int(np.asarray(stored_value(stated["labels"])).size)
     weighted = "predict_weighted_" not in options or bool(stored_number(options["predict_weighted_"]))
-    return decode(arrays, columns, classes, weighted=weighted)
+    return arrays, columns, classes, weighted
 
 
 def read_threshold(group: Any, role: str) -> ProjectThreshold:
@@ -307,13 +313,20 @@ def read_table(dataset: Any) -> TableSettings | None:
         return None
     value = stored_value(dataset)
     data = value if isinstance(value, bytes) else np.asarray(value).tobytes()
-    if not data.strip(b"\0") or data == NO_SETTINGS:
+    if not data.strip(b"\0"):
         return None
     try:
-        settings, features = read_plain(data)
-        kind, path = settings["file type"], settings["file path"]
-    except (ProjectError, ValueError, TypeError, KeyError) as fault:
+        stored = read_plain(data)
+    except ProjectError as fault:
         log.warning("the stored settings of the table are ignored: %s", one_line(fault))
+        return None
+    if stored in (None, (None, None)):
+        return None  # no table was set up
+    try:
+        settings, features = stored
+        kind, path = settings["file type"], settings["file path"]
+    except (ValueError, TypeError, KeyError):
+        log.warning("the stored settings of the table are ignored: they name no type and path of a file")
         return None
     if not isinstance(kind, str) or not isinstance(path, str) or not isinstance(features, list | tuple):
         return None

@@ -29,9 +29,6 @@ WORKFLOW_CLASSES = {
 THRESHOLD_METHODS = {0: "simple", 1: "hysteresis", 2: "graph cut", 3: "ipht"}
 """``CurOperator`` -> how the threshold is applied."""
 
-NO_SETTINGS = b"(NNtp0\n."
-"""The pickle of (None, None): no table was set up."""
-
 DAMAGE = (
     KeyError, ValueError, TypeError, RuntimeError, IndexError, AttributeError, OverflowError, MemoryError
 )  # fmt: skip
@@ -63,7 +60,7 @@ def opened(path: str) -> Iterator[h5py.File]:
         message = f"{path} cannot be read as HDF5 (truncated, or not a project?): {one_line(fault)}"
         raise ProjectError(message) from None
     except DAMAGE as fault:
-        message = f"{path} is damaged: {type(fault).__name__}: {one_line(fault)}"
+        message = f"{path} is damaged: {reason(fault)}"
         raise ProjectError(message) from None
 
 
@@ -86,11 +83,20 @@ def one_line(fault: BaseException) -> str:
     return " ".join(str(fault).split())
 
 
+def reason(fault: BaseException) -> str:
+    """What is wrong, where libraries say it; what Python says of our reading helps nobody."""
+    if isinstance(fault, OSError | KeyError | RuntimeError | MemoryError) and (told := one_line(fault)):
+        return told
+    return "a part of it is not what it should be (--debug shows which)"
+
+
 def stored_group(parent: h5py.Group, name: str) -> h5py.Group:
     """A group that must be there."""
     found = parent.get(name)
     if not isinstance(found, h5py.Group):
-        message = f"has no {parent.name.rstrip('/')}/{name}: save it in ilastik once more"
+        version = parent.file.get("ilastikVersion")
+        wrote = f" (ilastik {stored_text(version)} wrote it)" if isinstance(version, h5py.Dataset) else ""
+        message = f"has no {parent.name.rstrip('/')}/{name}{wrote}: open it in a present ilastik and save it"
         raise ProjectError(message)
     return found
 

@@ -65,12 +65,10 @@ def extend_project(source: str, target: str, project: Project) -> None:
     Raises
     ------
     ProjectError
-        If the project is too old, or keeps parts of it in other files.
+        If the project is too old.
     """
     shutil.copyfile(source, target)
     with Hdf5File(target, "r+", libver=("earliest", "v110")) as file:
-        for part in ("Input Data/infos", "ObjectClassification"):
-            _check_own(file, part, source)
         if "Role Names" not in file["Input Data"]:
             message = f"{source} is of an ilastik before 1.0: save it in a present one to add labels to it"
             raise ProjectError(message)
@@ -85,20 +83,6 @@ def extend_project(source: str, target: str, project: Project) -> None:
                 del group[name]
         _write_classes(group, project)
         _write_labels(group, project)
-
-
-def _check_own(file: h5py.File, path: str, source: str) -> None:
-    """Refuse links to other files, which would be written to."""
-    group: Any = file
-    for name in path.split("/"):
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            message = f"{source} has no {path} of its own: save it in ilastik once more"
-            raise ProjectError(message)
-        group = group[name]
-    linked = [name for name in group if not isinstance(group.get(name, getlink=True), h5py.HardLink)]
-    if linked:
-        message = f"{source}: {path}/{linked[0]} is a link to elsewhere: save it in ilastik once more"
-        raise ProjectError(message)
 
 
 def _move_inputs(infos: h5py.Group, source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, Predictions
 from objclass.door import door
-from objclass.errors import ProjectError, UsageError
+from objclass.errors import ProjectError, UsageError, listed
 from objclass.features.contract import Feature, Key, feature_set
 from objclass.forest import Forest
 from objclass.registry import PROJECT_WRITERS, resolve
@@ -158,7 +158,7 @@ class Project:
         """
         missing = [f"{s}: {name}" for s, name in self.selected if find(s, name) is None]
         if missing:
-            message = f"{self.path} selects features that objclass does not have: {', '.join(missing)}"
+            message = f"{self.path} selects features that objclass does not have: {listed(missing)}"
             raise ProjectError(" ".join(message.splitlines()))
         wanted = dict.fromkeys([*self.selected, *self.shown()])
         found = {key: find(*key) for key in wanted}
@@ -247,17 +247,38 @@ class Project:
             return
         why = f"{width} feature columns, {forest.columns} expected"
         if unfit:
-            why = f"not defined for it: {', '.join(unfit[:5])}"
+            why = f"not defined for it: {listed(unfit)}"
         message = (
             f"{given} is {ndim}D with {channels} channels: {why}; {self.path} was trained on "
             f"{self._trained_on()} (wrong --input_axes?)"
         )
         raise ProjectError(message)
 
+    def check_trained_lanes(self) -> None:
+        """Refuse a forest that does not fit the features of the images that it was trained on: it is stale.
+
+        Raises
+        ------
+        ProjectError
+            With the columns.
+        """
+        raws = [lane["raw_data"] for lane in self.lanes if "raw_data" in lane and lane["raw_data"].shape]
+        for raw in raws[-1:]:
+            if len(raw.shape) == len(raw.axes):
+                lengths = dict(zip(raw.axes, raw.shape, strict=True))
+                ndim = 3 if lengths.get("z", 1) > 1 else 2
+                self.check_columns(ndim, lengths.get("c", 1), f"{_first_path(raw.path)}, its training image,")
+
     def _trained_on(self) -> str:
         raws = [lane["raw_data"] for lane in self.lanes if "raw_data" in lane]
-        told = [f"{raw.path} {raw.shape or ''} with axes {raw.axes}" for raw in raws]
-        return "; ".join(told) or "images it does not name"
+        told = [f"{_first_path(raw.path)} {raw.shape or ''} with axes {raw.axes}" for raw in raws]
+        return listed(told, 1) or "images it does not name"
+
+
+def _first_path(path: str) -> str:
+    """The path of an image, of many files the first."""
+    first, *more = path.split(os.pathsep)
+    return f"{first} (and {len(more)} more files)" if more else first
 
 
 def find(set_name: str, name: str) -> Feature | None:

@@ -15,7 +15,7 @@ import numpy as np
 from objclass.compute.context import Context
 from objclass.compute.slabs import Slab
 from objclass.core import AnyArray, Image, Lane, Objects
-from objclass.errors import InputError, UsageError
+from objclass.errors import InputError, UsageError, listed
 from objclass.images.blockwise import slab_reader
 from objclass.pipeline.inputs import distinct_names
 from objclass.project.model import MAXIMUM_CLASSES
@@ -133,7 +133,7 @@ def _check_columns(path: str, written: Sequence[str], named: Sequence[str], lane
     by_place = {"x", "y"} <= columns
     if "class" not in columns or not (by_place or columns & {"labelimage_oid", "original_oid"}):
         message = (
-            f"labels {path} have the columns '{', '.join(sorted(columns)[:20])}': expected class, and "
+            f"labels {path} have the columns '{listed(sorted(columns), 12)}': expected class, and "
             "labelimage_oid or x, y (z), and timestep and image where there are several"
         )
         raise InputError(message)
@@ -144,7 +144,7 @@ def _check_columns(path: str, written: Sequence[str], named: Sequence[str], lane
     if steps > 1 and "timestep" not in columns:
         message = (
             f"labels {path}: there are {steps} time steps, so a column timestep (or t) must tell them apart; "
-            f"its columns are {', '.join(sorted(columns)[:20])}"
+            f"its columns are {listed(sorted(columns), 12)}"
         )
         raise InputError(message)
     renumbered = lanes[0].role == "label_image" and "labelimage_oid" in columns
@@ -176,7 +176,7 @@ def _annotation(
     if len(lanes) > 1 or name:
         lane = names.get(name, names.get(Path(name).name, -1))
         if lane < 0:
-            message = f"labels {line}: image '{name}' is not one of {', '.join(sorted(names))}"
+            message = f"labels {line}: image '{name}' is not one of {listed(sorted(names))}"
             raise InputError(message)
     label_class = (row.get("class") or "").strip()
     if fault := name_fault(label_class):

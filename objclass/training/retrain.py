@@ -43,23 +43,10 @@ def retrained(project: Project, context: Context | None = None) -> Project:
     ProjectError
         If there are no labels, or neither features nor images.
     """
-    labels = {
-        (lane, t): np.flatnonzero(given)
-        for lane, steps in project.labels.items()
-        for t, given in steps.items()
-        if given.any()
-    }
-    classes = [project.labels[lane][t][ids].astype(int) for (lane, t), ids in sorted(labels.items())]
-    given = np.concatenate(classes) if classes else np.zeros(0, int)
-    if not len(given):
-        message = (
-            f"{project.path} holds no trained classifier and no labels to train one: label objects in ilastik, "
-            "turn on Live Update and save it"
-        )
-        raise ProjectError(message)
-    if given.min() < 1 or given.max() > len(project.classes):
-        message = f"{project.path}: labels of class {given.max()}: there are {len(project.classes)} classes"
-        raise ProjectError(message)
+    labels = _labelled(project)
+    given = np.concatenate(
+        [project.labels[lane][t][ids].astype(int) for (lane, t), ids in sorted(labels.items())]
+    )
     table, is_stored = labelled_features(project, labels, context or Context())
     forest, _ = fit(project.matrix(table), given, len(project.classes), TREES, SEED)
     log.warning(
@@ -70,6 +57,54 @@ def retrained(project: Project, context: Context | None = None) -> Project:
         "the features that it stores" if is_stored else "the images that it was trained on",
     )
     return dataclasses.replace(project, forest=forest)
+
+
+def check_retrainable(project: Project) -> None:
+    """Refuse a project that could not be trained again, without doing it.
+
+    Raises
+    ------
+    ProjectError
+        With what is missing: labels, or both features and images.
+    """
+    from objclass.project.ilp_read import read_stored_features
+
+    labels = _labelled(project)
+    if read_stored_features(project, labels) is None:
+        for number in sorted({lane for lane, _ in labels}):
+            _training_lane(project, number, Context())
+
+
+def _labelled(project: Project) -> dict[tuple[int, int], NDArray[np.intp]]:
+    """Lane and time step -> ids of the labelled objects.
+
+    Raises
+    ------
+    ProjectError
+        If there are none, or of classes that there are not.
+    """
+    labels = {
+        (lane, t): np.flatnonzero(given)
+        for lane, steps in project.labels.items()
+        for t, given in steps.items()
+        if given.any()
+    }
+    if not labels:
+        message = (
+            f"{project.path} holds no trained classifier and no labels to train one: label objects in ilastik, "
+            "turn on Live Update and save it"
+        )
+        raise ProjectError(message)
+    wrong = [
+        int(value)
+        for (lane, t), ids in labels.items()
+        for value in project.labels[lane][t][ids]
+        if not 1 <= value <= len(project.classes)
+    ]
+    if wrong:
+        message = f"{project.path}: labels of class {wrong[0]}: there are {len(project.classes)} classes"
+        raise ProjectError(message)
+    return labels
 
 
 def labelled_features(

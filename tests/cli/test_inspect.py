@@ -1,6 +1,7 @@
 """What is in a project: of every workflow, damaged ones too."""
 
 import json
+import os
 
 import h5py
 import numpy as np
@@ -94,3 +95,70 @@ def test_text_that_would_steer_a_terminal(samples, capsys):
     refusal = capsys.readouterr().err
     assert "\x1b" not in refusal
     assert refusal.count("\n") == 1
+
+
+def test_long_lists_are_summed_up(samples, capsys):
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        infos, labels = file["Input Data/infos"], file["ObjectClassification/LabelInputs"]
+        for k in range(1, 14):
+            infos.copy("lane0000", f"lane{k:04d}")
+            labels.copy("0000", f"{k:04d}")
+        raw = infos["lane0000/Raw Data"]
+        del raw["filePath"]
+        raw["filePath"] = os.pathsep.join(f"plane_{k:03d}.tif" for k in range(103)).encode()
+    text = told(capsys, samples / "cells.ilp")
+    assert "168 in 14 lanes" in text
+    assert "plane_000.tif and 102 more files" in text
+    assert "and 8 more lanes, of whose 16 images 0 are not found (--verbose)" in text
+    assert max(map(len, text.splitlines())) < 300
+    whole = told(capsys, samples / "cells.ilp", "--verbose")
+    assert "plane_102.tif" in whole
+    assert "13 raw_data" in whole
+    assert "12 in lane 13" in whole
+    assert "more" not in whole
+
+
+def test_strokes_of_a_pixel_project(tmp_path, capsys):
+    with h5py.File(tmp_path / "p.ilp", "w") as file:
+        file["workflowName"], file["ilastikVersion"] = b"Pixel Classification", b"1.4.0"
+        names = file.create_dataset("PixelClassification/LabelNames", data=[b"in", b"out"])
+        names.attrs["isEmpty"] = False
+        file["PixelClassification/LabelSets/labels000/block0000"] = np.array(
+            [[[0], [1], [2]], [[2], [2], [0]]], "u1"
+        )
+    text = told(capsys, tmp_path / "p.ilp")
+    assert "1 in: 1 painted pixels in lane 0" in text
+    assert "2 out: 3 painted pixels in lane 0" in text
+
+
+@pytest.mark.parametrize(
+    ("lost", "runnable", "why"),
+    [
+        ((), True, "trained again"),
+        (("cells_train.tif",), False, "cells_train.tif"),
+        (("labels",), False, "no labels"),
+    ],
+)
+def test_runnable_is_what_a_run_would_say(samples, capsys, lost, runnable, why):
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        del file["ObjectClassification/ClassifierForests"]
+        if "labels" in lost:
+            file["ObjectClassification/LabelInputs/0000/0"][...] = 0
+    for name in set(lost) - {"labels"}:
+        (samples / name).unlink()
+    found = json.loads(told(capsys, samples / "cells.ilp", "--json"))
+    assert found["runnable"] is runnable
+    assert why in found["why_not"]
+    code = main(["--headless", "--quiet", "--project", str(samples / "cells.ilp"), "--raw_data", str(samples / "cells.tif"),
+                 "--segmentation_image", str(samples / "cells_segmentation.tif"), "--table_only",
+                 "--table_filename", str(samples / "t.csv")])  # fmt: skip
+    assert (code == 0) is runnable
+
+
+def test_a_stale_forest_is_not_runnable(samples, capsys):
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        selected = file["ObjectClassification/SelectedFeatures/Standard Object Features"]
+        del selected["Kurtosis"]
+    found = json.loads(told(capsys, samples / "cells.ilp", "--json"))
+    assert found["runnable"] is False
+    assert "feature columns" in found["why_not"]

@@ -1,6 +1,8 @@
 """The project file: what is read of every age of it, and that what is written is read back."""
 
+import logging
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -160,8 +162,6 @@ def test_display_names_in_the_settings_of_the_table(edit):
 
 
 def test_settings_that_would_have_to_be_run_are_ignored_with_one_line(edit, monkeypatch):
-    import pickle
-
     told = []
     monkeypatch.setattr(
         "objclass.project.ilp_read.log.warning", lambda text, *values: told.append(text % values)
@@ -270,3 +270,71 @@ def test_projects_lead_nowhere(tmp_path, samples):
         open_project(str(pointer))
     with pytest.raises(ProjectError, match="expected an ilastik project"):
         open_project(str(tmp_path / "pipe"))
+
+
+NO_TABLES = [b"(NNtp0\n.", b"(NNtp1\n.", b"(NNt.", b"N.", *(pickle.dumps((None, None), p) for p in range(6))]
+
+
+@pytest.mark.parametrize("stored", NO_TABLES)
+def test_no_settings_of_a_table_are_none_in_every_pickle(edit, stored, caplog):
+    def change(file):
+        group = file["ObjectClassification"]
+        del group["ExportSettings"]
+        group["ExportSettings"] = np.void(stored)
+
+    assert edit(change).table is None
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("stored", [(None, ["a"]), ({"file type": "csv"}, []), 5, ([1], [2])])
+def test_odd_settings_of_a_table_are_told_without_words_of_python(edit, stored, caplog, monkeypatch):
+    def change(file):
+        group = file["ObjectClassification"]
+        del group["ExportSettings"]
+        group["ExportSettings"] = np.void(pickle.dumps(stored, protocol=2))
+
+    caplog.set_level("WARNING", "objclass")
+    monkeypatch.setattr(logging.getLogger("objclass"), "propagate", True)
+    assert edit(change).table is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "the stored settings of the table are ignored: they name no type and path of a file"
+    ]
+
+
+def test_several_forests_of_old_versions_are_one(edit, samples):
+    whole = open_project(str(samples / "cells.ilp")).forest
+
+    def change(file):
+        group = file["ObjectClassification/ClassifierForests"]
+        group.copy("Forest0000", "Forest0001")
+        for name, first, last in (("Forest0000", 0, 60), ("Forest0001", 60, 100)):
+            forest = group[name]
+            for tree in sorted(t for t in forest if t.startswith("Tree")):
+                if not first <= int(tree[5:]) < last:
+                    del forest[tree]
+            forest["_options/tree_count_"][...] = last - first
+
+    found = edit(change).forest
+    assert found.trees == whole.trees == 100
+    rows = np.random.default_rng(0).random((50, whole.columns), np.float32) * 100
+    assert np.array_equal(found.predict(rows).probabilities, whole.predict(rows).probabilities)
+
+
+def test_a_message_is_short_however_much_there_is(edit):
+    def change(file):
+        for k in range(200):
+            file.create_group(f"ObjectClassification/SelectedFeatures/Some Plugin/Feature {k:03d}")
+
+    with pytest.raises(ProjectError) as fault:
+        edit(change).features()
+    assert len(str(fault.value)) < 400
+    assert "and 195 more" in str(fault.value)
+
+
+def test_what_an_old_project_lacks_is_said_with_its_version(edit):
+    def change(file):
+        del file["ilastikVersion"], file["ObjectExtraction/Features"]
+        file["ilastikVersion"] = b"1.1.9"
+
+    with pytest.raises(ProjectError, match=r"no /ObjectExtraction/Features|no /*ObjectExtraction.*1\.1\.9"):
+        edit(change)
