@@ -59,8 +59,8 @@ class Hull(PerObject):
             sizes.mean(),
             sizes.std(),
             sizes.max(),
-            np.linalg.norm(shift),
-            sizes @ away / total,
+            np.sqrt((shift * shift).sum()),  # not by BLAS, whose order is a matter of the processor
+            (sizes * away).sum() / total,
             *(sums + total * np.array(crop.origin)),
         ]
 

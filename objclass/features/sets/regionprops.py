@@ -13,6 +13,7 @@ Pixel values are taken as they are stored, in float64. A NaN or infinity beside 
 its bounding box, leaves the object's weighted moments alone; in scikit-image they become NaN.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -28,6 +29,7 @@ from objclass.features.statistics.eigen import eigensystems
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.kinds import Derived, Done, Folded, Merged, Statistic
 from objclass.features.statistics.per_object import Crop, PerObject
+from objclass.features.statistics.powers import power
 from objclass.features.voxels import Voxels
 
 FEATURES = FeatureSet("regionprops", dtype=np.float64, hyphen=True)
@@ -51,6 +53,9 @@ ENTRIES = np.array(
     ]
 )
 """How often a pattern is entered along the axes, and along the diagonals."""
+
+_ATAN2 = np.frompyfunc(math.atan2, 2, 1)
+"""libm's: see `power`."""
 
 STEPS = np.zeros((3, 49), np.int64)
 """Neighbours on the border (2 for each over a side, 10 over a corner) by the line that they make."""
@@ -90,7 +95,7 @@ class Spacing(Merged):
     @property
     def powers(self) -> FloatArray:
         """s_z^i · s_y^j · s_x^k, shape (4, 4) or (4, 4, 4)."""
-        return _outer(self.lengths[:, None] ** np.arange(POWERS))
+        return _outer(power(self.lengths[:, None], np.arange(POWERS)))
 
 
 @dataclass(frozen=True)
@@ -432,7 +437,7 @@ def solidity(extent: Extent, convex: ConvexImage) -> FloatArray:
 def equivalent_diameter_area(extent: Extent, spacing: Spacing) -> FloatArray:
     """Diameter of the circle (ball) of the same area (volume)."""
     d = extent.low.shape[1]
-    diameter: FloatArray = (2 * d * area(extent, spacing) / np.pi) ** (1 / d)
+    diameter: FloatArray = power(2 * d * area(extent, spacing) / np.pi, 1 / d)
     return diameter
 
 
@@ -502,7 +507,7 @@ def orientation(inertia: Inertia) -> FloatArray:
     It is -π/4 where all axes are alike.
     """
     a, b, c = inertia.tensor[:, 0, 0], inertia.tensor[:, 0, 1], inertia.tensor[:, 1, 1]
-    angle = np.arctan2(-2 * b, c - a) / 2
+    angle = np.asarray(_ATAN2(-2 * b, c - a), np.float64) / 2
     # -π/2 and π/2 are the same axis: rounding of b alone must not choose between them
     angle = np.where(angle < 1e-9 - np.pi / 2, np.pi / 2, angle)
     return np.where((a == c) & (b == 0), -np.pi / 4, angle)
@@ -691,8 +696,8 @@ def _normalized(sums: PowerSums, spacing: Spacing) -> FloatArray:
     d = len(lengths)
     mass = sums.moments[(slice(None), *[slice(0, 1)] * d)]
     order = np.indices((POWERS,) * d).sum(axis=0)
-    scaled = sums.moments * _outer(lengths[:, None] ** np.arange(POWERS))[..., None]
-    normalized: FloatArray = scaled / mass ** (order / d + 1)[..., None]
+    scaled = sums.moments * _outer(power(lengths[:, None], np.arange(POWERS)))[..., None]
+    normalized: FloatArray = scaled / power(mass, (order / d + 1)[..., None])
     normalized[:, order < 2] = np.nan
     return normalized
 

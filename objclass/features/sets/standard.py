@@ -10,6 +10,7 @@ from objclass.core import AnyArray, FloatArray
 from objclass.features.contract import FeatureSet, in_neighbourhood
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.intensity import BINS, Central, Extremes, Histogram, Intensity, Spread
+from objclass.features.statistics.powers import power
 from objclass.features.statistics.scatter import (
     ChannelAxes,
     ChannelProjected,
@@ -378,7 +379,7 @@ def weighted_principal_kurtosis(
 
 
 def _skewness(n: AnyArray, m2: FloatArray, m3: FloatArray) -> FloatArray:
-    result: FloatArray = np.sqrt(n) * m3 / m2**1.5
+    result: FloatArray = np.sqrt(n) * m3 / power(m2, 1.5)
     return result
 
 

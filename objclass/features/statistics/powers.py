@@ -27,7 +27,23 @@ def third_and_fourth_power(q: FloatArray) -> tuple[FloatArray, FloatArray]:
     return _as_pow(q, 3.0, cube, cube_rest), _as_pow(q, 4.0, fourth, fourth_rest)
 
 
-_POW = np.frompyfunc(math.pow, 2, 1)
+def power(base: FloatArray, exponent: FloatArray | float) -> FloatArray:
+    """libm's ``pow``, one by one: the last bit of numpy's depends on what the processor can do."""
+    powers: FloatArray = np.asarray(_POW(base, exponent), np.float64)
+    return powers
+
+
+def _pow(base: float, exponent: float) -> float:
+    """``pow`` as in C, where Python raises."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
+    except ValueError:  # a root of a negative number, or 1 / 0
+        return math.inf if base == 0 else math.nan
+
+
+_POW = np.frompyfunc(_pow, 2, 1)
 
 MIDDLE = 0.48
 """Beyond this part of the last digit ``pow``, right to 0.52 of it (glibc, musl), may round either way."""
