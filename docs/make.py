@@ -59,7 +59,8 @@ def options() -> Iterator[str]:
     """All options of all commands."""
     for title, kind in (("objclass --headless", HeadlessOptions), ("objclass train", TrainOptions)):
         yield from ("", f"## `{title}`", "", "| option | what it says |", "|---|---|")
-        for knob in sorted(fields(kind), key=lambda f: f.name):
+        shown = (f for f in fields(kind) if not f.metadata.get("hidden"))
+        for knob in sorted(shown, key=lambda f: f.name):
             name = knob.name if knob.metadata.get("args") else f"--{knob.name}"
             choices = ", ".join(f"`{choice}`" for choice in knob.metadata.get("choices") or ())
             yield f"| `{name}` | {help_of(knob)}{choices and f': {choices}'} |"

@@ -9,8 +9,9 @@ import math
 import operator
 import re
 from argparse import ArgumentTypeError
+from collections.abc import Collection
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from objclass.errors import UsageError
 from objclass.registry import output_format, output_formats
@@ -78,7 +79,9 @@ STORED_METHODS = (*METHODS, "graph cut")
 
 @dataclass(frozen=True)
 class ThresholdSettings:
-    """How a prediction map is cut into objects (ilastik's "Threshold and Size Filter")."""
+    """How prediction maps are cut into objects (ilastik's "Threshold and Size Filter")."""
+
+    group: ClassVar[str] = "thresholds"
 
     threshold: float = knob(0.5, "objects are where the map is at least this")
     core_threshold: float = knob(0.8, "hysteresis: objects must have a pixel of at least this")
@@ -100,10 +103,15 @@ class ThresholdSettings:
             message = f"--method {self.method}: expected one of {', '.join(METHODS)}"
             raise UsageError(message)
 
-    def check_cores(self) -> None:
+    def check_cores(self, given: Collection[str] = ()) -> None:
         """Refuse settings for cores that mean nothing, or that no object could lack.
 
         Not for stored settings, which ilastik would run all the same.
+
+        Parameters
+        ----------
+        given
+            Names of the settings that were given, whatever their values.
 
         Raises
         ------
@@ -112,7 +120,7 @@ class ThresholdSettings:
         """
         if self.method == "simple":
             for name in ("core_threshold", "core_channel"):
-                if getattr(self, name) != default_of(ThresholdSettings, name):
+                if name in given or getattr(self, name) != default_of(ThresholdSettings, name):
                     message = f"--{name}: only --method hysteresis and ipht look for cores"
                     raise UsageError(message)
         elif self.core_channel == self.channel and self.core_threshold < self.threshold:
@@ -192,7 +200,9 @@ def parse_subregion(text: str) -> tuple[tuple[Optional[int], ...], tuple[Optiona
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """How result images are written. None: not said here."""
+    """How result images are written; a project may have other defaults."""
+
+    group: ClassVar[str] = "images out"
 
     output_format: Optional[str] = knob(
         None,
@@ -205,8 +215,8 @@ class ExportSettings:
     output_filename_format: Optional[str] = knob(
         None,
         "path of the images, with {dataset_dir} {nickname} {result_type} {roi} {x_start} {x_stop} …, and "
-        "{slice_index} for sequences "
-        "(default: {dataset_dir}/{nickname}_{result_type})",
+        "{slice_index} for sequences; the nickname of a lane is the name of its raw image without folder and "
+        "suffix (default: {dataset_dir}/{nickname}_{result_type})",
         metavar="PATH",
     )
     output_internal_path: Optional[str] = knob(
@@ -251,9 +261,9 @@ class ExportSettings:
                 raise UsageError(message)
 
     def over(self, defaults: "ExportSettings") -> "ExportSettings":
-        """These settings where they say something, else ``defaults``."""
-        said = {f.name: getattr(self, f.name) for f in fields(ExportSettings)}
-        return replace(defaults, **{k: v for k, v in said.items() if v is not None})
+        """These settings where they have a value, else ``defaults``."""
+        own = {f.name: getattr(self, f.name) for f in fields(ExportSettings)}
+        return replace(defaults, **{k: v for k, v in own.items() if v is not None})
 
 
 EXPORT_DEFAULTS = ExportSettings(
@@ -301,13 +311,19 @@ def parse_block(text: str) -> tuple[int, int]:
 class ResourceSettings:
     """How much of the machine is used. Results do not depend on it."""
 
+    group: ClassVar[str] = "resources"
+
     jobs: Optional[int] = knob(
-        None, "threads (default: the cores that this process may use)", minimum=1, maximum=1024, metavar="N"
+        None,
+        "threads (default: LAZYFLOW_THREADS, else the cores that this process may use)",
+        minimum=1,
+        maximum=1024,
+        metavar="N",
     )
     max_memory: Optional[int] = knob(
         None,
-        "keep to about so much memory, such as 4GB (default: half of what is free); larger images are "
-        "worked on in blocks",
+        "keep to about so much memory, such as 4GB (default: LAZYFLOW_TOTAL_RAM_MB, else half of what is free); "
+        "larger images are worked on in blocks",
         type=parse_size,
         metavar="SIZE",
     )

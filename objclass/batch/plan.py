@@ -88,8 +88,12 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         crop_margin = project.table.margin if project is not None and project.table is not None else 0
     tasks = []
     for lane, name in zip(lanes, names, strict=True):
-        outputs = tuple(plan_output(s, lane, plan, settings, base) for s in sources)
-        path = table_path(request.table, plan, lane, needed=request.table_only)
+        outputs = tuple(
+            plan_output(s, lane, plan, settings, base, ilastik_names=request.ilastik_names) for s in sources
+        )
+        path = table_path(
+            request.table, plan, lane, needed=request.table_only, ilastik_names=request.ilastik_names
+        )
         tasks.append(Task(lane, name, outputs, path, crop_margin))
     check_tables(tasks, request.table)
     check_sinks(tasks, plan)

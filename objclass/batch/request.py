@@ -27,5 +27,6 @@ class Request:
     pixel_size: PixelSize | FromFile | None = None
     retrain: bool = False
     table_images: bool = False
+    ilastik_names: bool = False
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     arguments: tuple[str, ...] = ()

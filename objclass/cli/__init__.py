@@ -1,13 +1,16 @@
 """The command line: one command per file; what they share is here. Standard library only."""
 
+import argparse
 import logging
+import os
 import signal
 import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from inspect import get_annotations
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -46,34 +49,83 @@ prediction map; their features; their classes by a trained project (ilastik's or
 """
 
 
+@dataclass(frozen=True)
+class CommandOptions:
+    """What the options of all commands have in common."""
+
+    given: frozenset[str] = field(default=frozenset(), metadata={"hidden": True}, kw_only=True)
+    """Names of the options that were given, whatever their values."""
+
+
 class Parser(ArgumentParser[Any]):
     """A dataclass as a command line; errors are raised, not printed.
 
-    Flags are spelt with underscores. A field whose metadata has ``repeat`` may be given several
-    times.
+    Flags are spelt with underscores. Of the dataclasses that ``options`` is made of, each that has a
+    ``group`` is a part of the help, its docstring the introduction. An option of several values may be repeated: its values
+    are collected in order.
     """
 
-    def __init__(self, options: type, prog: str, description: str) -> None:
+    def __init__(self, options: type, prog: str, description: str, usage: str | None = None) -> None:
         self._fields = {f.name: f for f in fields(options)}
-        super().__init__(options, prog=prog, description=description)
+        self._groups: dict[str | None, Any] = {}
+        self._options_type = options
+        super().__init__(options, prog=prog, description=description, usage=usage)
 
-    def add_argument(self, *names: str, **stated: Any) -> Any:
+    def add_argument(self, *names: str, **settings: Any) -> Any:
         """Add an option with its name as the field has it."""
         flags = [f"--{n[2:].replace('-', '_')}" if n.startswith("--") else n for n in names]
         field = self._fields.get(flags[0].removeprefix("--"))
-        metadata: Mapping[str, Any] = field.metadata if field is not None else {}
-        if field is not None:
-            stated["help"] = help_of(field).replace("%", "%%")
-        if metadata.get("repeat"):
-            stated |= {"action": "append", "default": None}
-        if "const" in metadata:
-            stated["const"] = metadata["const"]
-        return super().add_argument(*flags, **stated)
+        if field is None:
+            return super().add_argument(*flags, **settings)
+        if field.metadata.get("hidden"):
+            return None
+        settings["help"] = help_of(field).replace("%", "%%")
+        if field.metadata.get("repeat"):
+            settings |= {"action": "append", "default": None}
+        elif settings.get("nargs") == "+":
+            settings |= {"action": "extend", "default": None}
+        if "const" in field.metadata:
+            settings["const"] = field.metadata["const"]
+        group = self._group_of(field.name)
+        add = super().add_argument if group is None else group.add_argument
+        return add(*flags, **settings)
+
+    def _group_of(self, name: str) -> Any:
+        """The part of the help for an option: that of the dataclass that declares it, None if it has none."""
+        if not self._groups:
+            parts: list[Any] = [part for part in self._options_type.__mro__ if "group" in vars(part)]
+            self._groups = {part.group: self.add_argument_group(part.group, part.__doc__) for part in parts}
+        declaring = next(part for part in self._options_type.__mro__ if name in get_annotations(part))
+        return self._groups.get(getattr(declaring, "group", None))
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """The options; any other argument is refused."""
+        options, unknown = self.parse_known_args(args, namespace)
+        self.refuse(unknown)
+        return options
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """The options, and the arguments that are none."""
+        found, unknown = argparse.ArgumentParser.parse_known_args(self, args, namespace)
+        values = {k: v for k, v in vars(found).items() if v is not MISSING and v is not None}
+        return self._options_type(**values, given=frozenset(values)), unknown
+
+    def refuse(self, unknown: Sequence[str]) -> None:
+        """Raise `UsageError` for the first argument that is no option, with the one that may be meant."""
+        if not unknown:
+            return
+        from difflib import get_close_matches
+
+        near = get_close_matches(unknown[0].partition("=")[0], [f"--{name}" for name in self._fields])
+        hint = f": is it {' or '.join(near)}?" if near else ""
+        self.error(f"unrecognized argument {unknown[0]}{hint}")
 
     def error(self, message: str) -> NoReturn:
         """Raise `UsageError`."""
-        told = f"{message} ({self.prog} --help lists the options)"
-        raise UsageError(told)
+        text = f"{message} ({self.prog} --help lists the options)"
+        raise UsageError(text)
 
 
 def normalise(arguments: Sequence[str]) -> list[str]:
@@ -139,7 +191,9 @@ class _OneLine(_Printable):
 
 def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None = None) -> None:
     """Messages to stderr, and to a file if asked for."""
-    log.handlers.clear()
+    for handler in log.handlers[:]:  # of an earlier run in this process
+        log.removeHandler(handler)
+        handler.close()
     log.propagate = False
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     console = logging.StreamHandler(sys.stderr)
@@ -149,7 +203,7 @@ def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None 
     if logfile:
         try:
             Path(logfile).absolute().parent.mkdir(parents=True, exist_ok=True)
-            file = logging.FileHandler(logfile, encoding="utf-8")
+            file = logging.FileHandler(logfile, encoding="utf-8", errors="backslashreplace")
         except OSError as fault:
             message = f"--logfile {logfile}: {fault.strerror}"
             raise UsageError(message) from None
@@ -165,45 +219,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    if not given or given in (["-h"], ["--help"]):
-        sys.stdout.write(USAGE)
-        return 0
-    if given == ["--version"]:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"objclass {version('objclass')}\n")
-        return 0
-    command = COMMANDS.get(given[0])
-    rest = given[1:] if command else given
+    if arguments is None:
+        open_closed_streams()
     set_up_log()
     try:
         with _Terminable() as stop, warnings.catch_warnings():
             # what libraries find odd about a file, such as a damaged comment beside sound pixels
             warnings.simplefilter("ignore", UserWarning)
-            code = int(resolve(command or "objclass.cli.headless:main")(normalise(rest), stop))
+            code = _run(given, stop)
+            sys.stdout.flush()
             stop.check()
             return code
-    except ObjclassError as fault:
-        if debug:
-            traceback.print_exc()
-        log.error("%s", " ".join(str(fault).split()))  # noqa: TRY400 (one line is the promise)
-        return fault.exit_code
-    except (KeyboardInterrupt, TerminatedError) as stop:
-        number = int(stop.args[0]) if stop.args else signal.SIGINT
+    except (KeyboardInterrupt, TerminatedError) as end:
+        number = int(end.args[0]) if end.args else signal.SIGINT
         what = "interrupted" if number == signal.SIGINT else "terminated"
         log.error("%s: outputs that were not complete are removed", what)  # noqa: TRY400
         return 128 + number
-    except SystemExit as stop:  # argparse, after --help
-        return int(stop.code or 0)
-    except Exception as fault:
+    except SystemExit as end:  # argparse, after --help
+        return int(end.code or 0)
+    except BrokenPipeError:  # whoever reads our output has seen enough, such as `| head`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (at exit, the rest goes there)
+        return 128 + 13
+    except Exception as fault:  # noqa: BLE001 (each becomes one line and an exit code)
         if debug:
-            raise
-        log.error(  # noqa: TRY400
-            "unexpected %s: %s (a bug in objclass: --debug shows where)",
-            type(fault).__name__,
-            " ".join(str(fault).split()),
-        )
-        return 3
+            traceback.print_exc()
+        log.error("%s", _explained(fault))  # noqa: TRY400 (one line is the promise)
+        return fault.exit_code if isinstance(fault, ObjclassError) else 3
+
+
+def _explained(fault: Exception) -> str:
+    """One line: what is wrong, and whose fault it is."""
+    text = " ".join(str(fault).split())
+    if isinstance(fault, ObjclassError):
+        return text
+    if isinstance(fault, MemoryError):
+        return f"out of memory: {text or 'give a smaller --max_memory or --jobs, or more memory (ulimit -v)'}"
+    if isinstance(fault, OSError):  # the machine's: a full disk, a place that takes no files
+        where = f"{fault.filename}: " if fault.filename else ""
+        return f"{where}{fault.strerror or text}"
+    return f"unexpected {type(fault).__name__}: {text} (a bug in objclass: --debug shows where)"
+
+
+def _run(given: Sequence[str], stop: Stop) -> int:
+    """Run the command that the first argument names, else the run."""
+    if not given or list(given) in (["-h"], ["--help"]):
+        sys.stdout.write(USAGE)
+        return 0
+    if given[0] not in COMMANDS and "--version" in given:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"objclass {version('objclass')}\n")
+        return 0
+    command = COMMANDS.get(given[0])
+    main = resolve(command or "objclass.cli.headless:main")
+    return int(main(normalise(given[1:] if command else given), stop))
+
+
+def open_closed_streams() -> None:
+    """Let what would go to a closed stdout or stderr go nowhere.
+
+    Without them, the next file that is opened would be taken for stdout or stderr by libraries.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the end)
 
 
 class _Terminable:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from objclass.cli import Parser
+from objclass.cli import CommandOptions, Parser
 from objclass.compute.kernels import CACHE_FOLDER, folders
 from objclass.errors import OutputError, Stop, UsageError
 from objclass.registry import KERNELS, resolve
@@ -13,7 +13,7 @@ from objclass.settings import knob
 
 
 @dataclass(frozen=True)
-class CompileOptions:
+class CompileOptions(CommandOptions):
     """Options of the command."""
 
     where: bool = knob(False, "only say where compiled code is kept")

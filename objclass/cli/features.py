@@ -5,13 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from objclass.cli import Parser
+from objclass.cli import CommandOptions, Parser
 from objclass.errors import Stop
 from objclass.settings import knob
 
 
 @dataclass(frozen=True)
-class FeaturesOptions:
+class FeaturesOptions(CommandOptions):
     """Options of the list."""
 
     json: bool = knob(False, "as JSON")

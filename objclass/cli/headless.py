@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Optional
+from dataclasses import dataclass, fields, replace
+from os.path import expanduser as expand_home
+from typing import Any, ClassVar, Optional
 
 from objclass.cli import Parser, set_up_log
-from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
+from objclass.cli.environment import check_address_space, resources, wants_ilastik_names
+from objclass.cli.inputs import ROLES, InputOptions, check_thresholds, read_inputs, read_pixel_size
 from objclass.cli.progress import progress_bar
 from objclass.errors import Stop, UsageError
-from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings, default_of, knob
+from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings, knob
 
 log = logging.getLogger("objclass")
 
@@ -32,23 +34,62 @@ NEEDLESS = {
     "process_name": "--process_name is ignored",
     "fillmissing": "--fillmissing is ignored: features that are not finite are 0, as in ilastik",
 }
-"""Options of ilastik that mean nothing here -> what the user is told."""
+"""Options of ilastik that mean nothing here -> the line that says so."""
+
+
+OTHER_WORKFLOWS = {
+    "binary_image": "Tracking",
+    "export_plugin": "Tracking",
+    **dict.fromkeys(("nn_device", "tiktorch_executable"), "Neural Network Classification"),
+    **dict.fromkeys(
+        (
+            "generate_random_labels", "label_proportion", "label_search_value", "prediction_mask",
+            "print_labels_by_slice", "random_label_count", "random_label_value", "tree_count",
+            "variable_importance_path",
+        ),
+        "Pixel Classification",
+    ),
+}  # fmt: skip
+"""Options of ilastik's other workflows -> the workflow."""
+
+USAGE = "objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE … [options]"
 
 
 @dataclass(frozen=True)
-class HeadlessOptions(ThresholdSettings, ExportSettings, ResourceSettings, InputOptions):
-    """All options of the run."""
+class RunInputs(InputOptions):
+    """All that says which images are read."""
 
     inputs: Optional[list[str]] = knob(
-        None, "raw images, if no role is named", args=["inputs"], nargs="*", type=str, metavar="RAW"
-    )
-    headless: bool = knob(False, "run without a window (there is none)")
-    project: Optional[str] = knob(
-        None, "trained project; without one, objects are measured, not classified", metavar="P.ilp"
+        None, "raw images, if --raw_data is not given", args=["inputs"], nargs="*", type=str, metavar="RAW"
     )
     ignore_training_axistags: bool = knob(
         False, "files say their axes, not the lane that the project was trained on"
     )
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """What is done with the objects."""
+
+    group: ClassVar[str] = "project"
+
+    headless: bool = knob(False, "run, without a window: objclass has none")
+    project: Optional[str] = knob(
+        None, "trained project; without one, objects are measured, not classified", metavar="P.ilp",
+        type=expand_home,
+    )  # fmt: skip
+    retrain: bool = knob(False, "train the project's classifier again, on its own labels")
+    features: Optional[list[str]] = knob(
+        None, "what to measure without a project: sets or set:feature (default: regionprops)",
+        nargs="+", type=str, metavar="NAME",
+    )  # fmt: skip
+    margin: int = knob(30, "without a project: neighbourhood in pixels", minimum=1)
+
+
+@dataclass(frozen=True)
+class ImageOptions(ExportSettings):
+    """All that says which images are written, and how."""
+
     export_object_prediction_img: bool = knob(False, "write the class image (default)")
     export_object_probability_img: bool = knob(False, "write the probability image")
     export_object_identities_img: bool = knob(False, "write the label image")
@@ -57,20 +98,47 @@ class HeadlessOptions(ThresholdSettings, ExportSettings, ResourceSettings, Input
         None, "write this result image; may be repeated", repeat=True, type=str, metavar="NAME"
     )
     table_only: bool = knob(False, "write no image, only the table")
+    ilastik_names: bool = knob(
+        False,
+        "name files exactly as ilastik does: table x.csv becomes x_table.csv, and what follows the last dot of an "
+        "image's name is cut off (also: OBJCLASS_ILASTIK_NAMES=1)",
+    )
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """A row for each object."""
+
+    group: ClassVar[str] = "table"
+
     table_filename: Optional[str] = knob(
-        None, "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}", metavar="PATH"
+        None,
+        "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}; without {nickname}, one table of all lanes",
+        metavar="PATH",
     )
     table_images: bool = knob(False, "put a picture of each object into the table (.h5), as ilastik does")
     table_columns: str = knob("ilastik", "columns of the table", choices=("ilastik",))
-    features: Optional[list[str]] = knob(
-        None, "what to measure without a project: sets or set:feature (default: regionprops)",
-        nargs="+", type=str, metavar="NAME",
-    )  # fmt: skip
-    margin: int = knob(30, "neighbourhood in pixels", minimum=1)
-    retrain: bool = knob(False, "train the project's classifier again, on its own labels")
+
+
+@dataclass(frozen=True)
+class MessageOptions:
+    """What is written to stderr."""
+
+    group: ClassVar[str] = "messages"
+
     quiet: bool = knob(False, "only warnings and errors")
     debug: bool = knob(False, "show where an error came from, and where the time went")
-    logfile: Optional[str] = knob(None, "write messages to this file as well", metavar="FILE")
+    logfile: Optional[str] = knob(
+        None, "write messages to this file as well", metavar="FILE", type=expand_home
+    )
+
+
+@dataclass(frozen=True)
+class IlastikOptions:
+    """Options of ilastik that need not be given."""
+
+    group: ClassVar[str] = "accepted for ilastik"
+
     readonly: Optional[str] = knob(
         None, "projects are always opened read-only", nargs="?", type=str, const="true", metavar="BOOL"
     )
@@ -84,20 +152,53 @@ class HeadlessOptions(ThresholdSettings, ExportSettings, ResourceSettings, Input
     fillmissing: Optional[str] = knob(None, "accepted, ignored")
 
 
+@dataclass(frozen=True)
+class HeadlessOptions(
+    RunInputs,
+    ProjectOptions,
+    ImageOptions,
+    TableOptions,
+    ThresholdSettings,
+    ResourceSettings,
+    MessageOptions,
+    IlastikOptions,
+):
+    """All options of the run."""
+
+    def __post_init__(self) -> None:
+        ThresholdSettings.__post_init__(self)  # checks the ranges of all knobs
+        ExportSettings.__post_init__(self)
+
+
 def main(arguments: Sequence[str], stop: Stop) -> int:
     """Parse the options, run."""
-    parser = Parser(HeadlessOptions, "objclass --headless", "Classify the objects of images.")
-    options: HeadlessOptions = parser.parse_args(list(arguments))
+    parser = Parser(HeadlessOptions, "objclass --headless", "Classify the objects of images.", USAGE)
+    options: HeadlessOptions
+    options, unknown = parser.parse_known_args(list(arguments))
     set_up_log(quiet=options.quiet, debug=options.debug, logfile=options.logfile)
-    for name, told in NEEDLESS.items():
+    if options.project is not None:  # a wrong workflow explains whatever else is wrong
+        from objclass.project.open import check_workflow
+
+        check_workflow(options.project)
+    if "--" not in arguments:  # argparse takes what has a space in it for a name, such as --optoin="a b"
+        unknown += [name for name in options.inputs or () if name.startswith("--")]
+    _refuse_other_workflows(unknown)
+    parser.refuse(unknown)
+    for name, line in NEEDLESS.items():
         if getattr(options, name):
-            log.warning("%s", told)
+            log.warning("%s", line)
     if not options.headless:
         message = "expected --headless, or a command: train, inspect, features (objclass --help)"
         raise UsageError(message)
-    if not _inputs_given(options):
-        log.info("nothing to do: give --raw_data and --segmentation_image (objclass --headless --help)")
+    options = _with_roles(options, arguments)
+    if not any(getattr(options, role) for role in ROLES):
+        hint = "give --raw_data and --segmentation_image (objclass --headless --help)"
+        if options.project is not None:
+            message = f"no images for {options.project}: {hint}"
+            raise UsageError(message)
+        log.info("nothing to do: %s", hint)
         return 0
+    check_address_space()
     from objclass import batch
 
     request = _request(options, arguments)
@@ -106,36 +207,49 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         return batch.run(request, progress, stop)
 
 
-def _inputs_given(options: HeadlessOptions) -> bool:
-    named = [f.name for f in fields(InputOptions) if f.metadata.get("metavar") == "IMAGE"]
-    given = [name for name in named if getattr(options, name)]
-    if options.inputs and given:
+def _refuse_other_workflows(unknown: Sequence[str]) -> None:
+    """Refuse options that ilastik has for other workflows."""
+    for name in (argument.partition("=")[0].removeprefix("--") for argument in unknown):
+        if name in OTHER_WORKFLOWS:
+            workflow = OTHER_WORKFLOWS[name]
+            message = f"--{name}: is an option of ilastik's {workflow}, not of its Object Classification"
+            raise UsageError(message)
+
+
+def _with_roles(options: HeadlessOptions, arguments: Sequence[str]) -> HeadlessOptions:
+    """The same, images without a name taken as raw data: as in ilastik, only before all roles.
+
+    Raises
+    ------
+    UsageError
+        If they may be meant as something else.
+    """
+    if not options.inputs:
+        return options
+    given = [role for role in ROLES if role in options.given]
+    flags = [number for number, text in enumerate(arguments) if text.partition("=")[0][2:] in given]
+    is_first = not flags or arguments.index(options.inputs[0]) < min(flags)
+    if "raw_data" in given or not is_first:
         message = (
             f"{', '.join(options.inputs)}: images without a name are raw data, but --{given[0]} is given: "
             "name all of them (--raw_data a.png b.png)"
         )
         raise UsageError(message)
-    return bool(options.inputs or given)
+    return replace(options, raw_data=options.inputs, inputs=None)
 
 
 def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     """The options as the batch takes them."""
-    from dataclasses import replace
-
     from objclass import batch
 
     check_thresholds(options, needed=bool(options.prediction_maps))
-    threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
     if options.project is not None:
         check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
-    if options.project is not None and options.features:
-        message = f"--features: {options.project} says which features there are"
-        raise UsageError(message)
-    if options.project is not None and options.margin != default_of(HeadlessOptions, "margin"):
-        message = f"--margin: {options.project} says how large neighbourhoods are"
-        raise UsageError(message)
-    if options.inputs:
-        options = replace(options, raw_data=options.inputs, inputs=None)
+        for name in ("features", "margin"):
+            if name in options.given:
+                message = f"--{name}: is stored in {options.project}"
+                raise UsageError(message)
+    threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
     return batch.Request(
         inputs=read_inputs(options, ignore_training_axes=options.ignore_training_axistags),
         project=options.project,
@@ -149,7 +263,8 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         pixel_size=read_pixel_size(options.pixel_size),
         retrain=options.retrain,
         table_images=options.table_images,
-        resources=ResourceSettings(**{f.name: getattr(options, f.name) for f in fields(ResourceSettings)}),
+        ilastik_names=options.ilastik_names or wants_ilastik_names(),
+        resources=resources(options),
         arguments=tuple(arguments),
     )
 

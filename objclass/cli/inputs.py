@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
+from objclass.cli import CommandOptions
 from objclass.errors import UsageError
 from objclass.settings import ThresholdSettings, knob
 
@@ -28,10 +29,14 @@ def many(text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class InputOptions:
-    """Which images: the k-th value of each role makes lane k."""
+class InputOptions(CommandOptions):
+    """Images that belong together, such as raw data and their segmentation, are a lane: the first of each role
+    are the first lane, and so on. An image is a file, file.h5/dataset, or a quoted glob of files that are a stack.
+    """
 
-    raw_data: Optional[list[str]] = many("raw images, one for each lane (quote globs: a stack is one)")
+    group: ClassVar[str] = "images"
+
+    raw_data: Optional[list[str]] = many("raw images, one for each lane")
     segmentation_image: Optional[list[str]] = many("segmentations: objects are connected components")
     prediction_maps: Optional[list[str]] = many("pixel probabilities, to be thresholded")
     label_image: Optional[list[str]] = many("label images: each value is an object")
@@ -75,15 +80,15 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
 
 
 def check_thresholds(
-    options: ThresholdSettings, *, needed: bool, why: str = "only prediction maps are cut by thresholds"
+    options: Any, *, needed: bool, why: str = "only prediction maps are cut by thresholds"
 ) -> None:
-    """Refuse threshold options that would be passed over, or contradict each other."""
-    said = [f.name for f in fields(ThresholdSettings) if getattr(options, f.name) != f.default]
-    if said and not needed:
-        message = f"--{said[0]}: {why}"
+    """Refuse threshold options that would change nothing, or contradict each other."""
+    given = [f.name for f in fields(ThresholdSettings) if f.name in options.given]
+    if given and not needed:
+        message = f"--{given[0]}: {why}"
         raise UsageError(message)
     if needed:
-        options.check_cores()
+        options.check_cores(options.given)
 
 
 def check_axes(text: str) -> str:

@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os.path import expanduser as expand_home
 from typing import Any, Optional
 
-from objclass.cli import Parser, printable
+from objclass.cli import CommandOptions, Parser, printable
 from objclass.errors import ObjclassError, Stop, UsageError, listed
 from objclass.settings import knob
 
@@ -16,11 +17,11 @@ LISTED = 6
 
 
 @dataclass(frozen=True)
-class InspectOptions:
+class InspectOptions(CommandOptions):
     """Options of the command."""
 
     project: Optional[str] = knob(
-        None, "an ilastik project", args=["project"], nargs="?", type=str, metavar="P.ilp"
+        None, "an ilastik project", args=["project"], nargs="?", type=expand_home, metavar="P.ilp"
     )
     verbose: bool = knob(False, "list every lane, file and feature")
     json: bool = knob(False, "as JSON")

@@ -3,36 +3,44 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Optional
+from os.path import expanduser as expand_home
+from typing import ClassVar, Optional
 
 from objclass.cli import Parser, set_up_log
+from objclass.cli.environment import resources
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
 from objclass.cli.progress import progress_bar
 from objclass.errors import Stop, UsageError
-from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, default_of, knob
+from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, knob
 
 log = logging.getLogger("objclass")
 
 
 @dataclass(frozen=True)
-class TrainOptions(ThresholdSettings, ResourceSettings, InputOptions):
-    """All options of training."""
+class LearningOptions:
+    """What is learned, from which labels."""
+
+    group: ClassVar[str] = "training"
 
     project: Optional[str] = knob(
-        None, "the project to write (.ilp); with --output, the one to add labels to", metavar="P.ilp"
+        None,
+        "the project to write (.ilp); with --output, the one to add labels to",
+        metavar="P.ilp",
+        type=expand_home,
     )
     output: Optional[str] = knob(
         None,
         "write here what --project holds (images, labels, features, thresholds) and the new labels; a new label "
         "of an object replaces the old one",
         metavar="OUT.ilp",
+        type=expand_home,
     )
     overwrite: bool = knob(False, "replace a project that is there already")
     labels: Optional[list[str]] = knob(
         None,
         "a CSV with class and labelimage_oid or x,y[,z] (timestep, image); or a painted label image for "
         "each lane, its values the classes",
-        nargs="+", type=str, metavar="LABELS",
+        nargs="+", type=expand_home, metavar="LABELS",
     )  # fmt: skip
     class_names: Optional[list[str]] = knob(
         None, "names of the classes, in order", nargs="+", type=str, metavar="NAME"
@@ -46,13 +54,20 @@ class TrainOptions(ThresholdSettings, ResourceSettings, InputOptions):
     margin: int = knob(30, "neighbourhood in pixels", minimum=1)
     trees: int = knob(100, "number of trees", minimum=1, maximum=100000)
     seed: int = knob(0, "random state: the same input gives the same bytes", minimum=0, maximum=2**32 - 1)
+
+
+@dataclass(frozen=True)
+class TrainOptions(InputOptions, LearningOptions, ThresholdSettings, ResourceSettings):
+    """All options of training."""
+
     quiet: bool = knob(False, "only warnings and errors")
     debug: bool = knob(False, "show where an error came from")
 
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
-    """Parse the options, train, tell what was learned."""
-    parser = Parser(TrainOptions, "objclass train", "Train a project from images and labels.")
+    """Parse the options, train, say what was learned."""
+    usage = "objclass train --project OUT.ilp --raw_data IMAGE … --segmentation_image IMAGE … --labels … [options]"
+    parser = Parser(TrainOptions, "objclass train", "Train a project from images and labels.", usage)
     options: TrainOptions = parser.parse_args(list(arguments))
     set_up_log(quiet=options.quiet, debug=options.debug)
     if not options.project or not options.labels:
@@ -85,10 +100,11 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     )
     lanes = max((len(paths) for paths in request.inputs.paths.values()), default=0)
     with progress_bar(lanes, quiet=options.quiet) as progress:
+        limits = resources(options)
         context = Context.of(
-            jobs=options.jobs,
-            memory=options.max_memory,
-            block=options.block_shape,
+            jobs=limits.jobs,
+            memory=limits.max_memory,
+            block=limits.block_shape,
             progress=progress,
             stop=stop,
             follow_links=options.follow_links,
@@ -105,9 +121,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
 def _check_added(options: TrainOptions) -> None:
     """Refuse what the project that labels are added to has decided."""
     check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
-    if options.features:
-        message = f"--features: {options.project} says which features there are"
-        raise UsageError(message)
-    if options.margin != default_of(TrainOptions, "margin"):
-        message = f"--margin: {options.project} says how large neighbourhoods are"
-        raise UsageError(message)
+    for name in ("features", "margin"):
+        if name in options.given:
+            message = f"--{name}: is stored in {options.project}"
+            raise UsageError(message)

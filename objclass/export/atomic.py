@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryFile, mkdtemp
 from threading import Lock
 from time import time
 
@@ -65,6 +65,11 @@ def check_writable(path: str, kind: ImageFormat | None = None) -> None:
     if not os.access(folder, os.W_OK):
         message = f"output {path}: the folder {folder} is not writable"
         raise OutputError(message)
+    try:  # places of the system have their own rules
+        TemporaryFile(dir=folder).close()
+    except OSError as fault:
+        message = f"output {path}: no file can be made in {folder}: {fault.strerror}"
+        raise OutputError(message) from None
 
 
 def _check_folder(target: Path, *, shared: bool) -> None:

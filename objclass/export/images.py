@@ -241,7 +241,7 @@ def _subregion(
             )
             raise UsageError(message)
         for axis, first, last in zip(order, start, stop, strict=True):
-            low, high = first or 0, last or full[axis]
+            low, high = first or 0, full[axis] if last is None else last
             bounds[axis] = max(low, 0), min(high, full[axis])
             clipped |= bounds[axis] != (low, high)
             if bounds[axis][0] >= bounds[axis][1]:

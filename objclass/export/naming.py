@@ -78,8 +78,12 @@ class Task:
         return containers | ({self.table} if self.table is not None else set())
 
 
-def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, base: Path) -> Output:
+def plan_output(
+    source: str, lane: Lane, plan: Plan, settings: ExportSettings, base: Path, *, ilastik_names: bool = False
+) -> Output:
     """Where and how a result image of a lane is written; relative paths start at ``base``.
+
+    With ``ilastik_names``, whatever follows the last dot of the name is taken for a suffix.
 
     Raises
     ------
@@ -107,7 +111,9 @@ def plan_output(source: str, lane: Lane, plan: Plan, settings: ExportSettings, b
         return Output(export, _url(expand(template, fields), kind.name), kind)
 
     def filled(more: dict[str, Any]) -> str:
-        return with_suffix(str(base / expand(template, fields | more)), kind.suffix)
+        path = str(base / expand(template, fields | more))
+        stem, _ = os.path.splitext(path)
+        return f"{stem}{kind.suffix}" if ilastik_names else with_suffix(path, kind.suffix)
 
     slices: tuple[str, ...] = ()
     if kind.part:
@@ -262,8 +268,12 @@ def with_suffix(path: str, suffix: str) -> str:
     return f"{path.removesuffix(ending) if is_known else path}{suffix}"
 
 
-def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> str | None:
+def table_path(
+    wanted: str | None, plan: Plan, lane: Lane, *, needed: bool, ilastik_names: bool = False
+) -> str | None:
     """Where the table of a lane goes: as wanted, else as stored in the project; None if nowhere.
+
+    With ``ilastik_names``, ``x.csv`` becomes ``x_table.csv``.
 
     Raises
     ------
@@ -276,6 +286,7 @@ def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> s
         stored = str(Path(expand(plan.project.table.path, fields)).expanduser())
         if table_format(Path(stored).suffix.lower()) is None:
             stored = f"{stored}.{plan.project.table.file_type}"
+        stored = ilastik_table(stored) if ilastik_names else stored
         try:
             check_writable(stored)
             writer_for(stored)
@@ -292,4 +303,16 @@ def table_path(wanted: str | None, plan: Plan, lane: Lane, *, needed: bool) -> s
         return None
     path = str(Path(expand(template, fields)).expanduser())
     writer_for(path)
-    return path
+    return ilastik_table(path) if ilastik_names and wanted is not None else path
+
+
+def ilastik_table(path: str) -> str:
+    """The name that ilastik gives a table; of HDF5, its own.
+
+    Examples
+    --------
+    >>> ilastik_table("out/cells.1.csv"), ilastik_table("out/cells.h5")
+    ('out/cells.1_table.csv', 'out/cells.h5')
+    """
+    stem, suffix = os.path.splitext(path)
+    return path if suffix.lower() == ".h5" else f"{stem}_table{suffix}"

@@ -28,6 +28,11 @@ MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """A scheme has two letters and more: ``C://`` is a drive."""
 
+_FILE_ADDRESS = re.compile(
+    rf"file://(?:localhost)?{'/' if os.name == 'nt' else ''}([/a-z][^{os.pathsep}]*)", re.IGNORECASE
+)
+"""``file:///data/a.tif``; on Windows, ``file:///C:/data/a.tif``."""
+
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9¹²³])\s*(?:\..*)?", re.IGNORECASE)
@@ -58,7 +63,7 @@ def expand(spec: str) -> list[Part]:
     if not spec.strip():
         message = "the path of an image is empty"
         raise ImageError(message)
-    if _ADDRESS.search(spec):
+    if "://" in spec and _ADDRESS.search(_without_file_addresses(spec)):
         message = f"{spec}: addresses are not read, expected the path of a file: download it first"
         raise ImageError(message)
     if os.sep == "/" and _DRIVE.match(spec) and not os.path.exists(spec):
@@ -227,7 +232,21 @@ def _is_container(path: str) -> bool:
     return os.path.isfile(path) or is_n5 or is_zarr(path)
 
 
+def _without_file_addresses(spec: str) -> str:
+    """The same, addresses of files on this machine as paths.
+
+    Examples
+    --------
+    >>> _without_file_addresses("file:///data/a%20b.zarr/0")
+    '/data/a b.zarr/0'
+    """
+    from urllib.parse import unquote
+
+    return _FILE_ADDRESS.sub(lambda found: unquote(found[1]), spec)
+
+
 def _pieces(spec: str) -> list[str]:
+    spec = _without_file_addresses(spec) if "://" in spec else spec
     whole = os.path.expanduser(spec)
     if os.path.exists(whole):
         return [whole]

@@ -1,6 +1,7 @@
 """The lanes: which image belongs to which, and what their axes are."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -185,9 +186,12 @@ def _fit_training_axes(own: Image, trained: str, role: str) -> Image:
 
 
 def distinct_names(lanes: Sequence[Lane]) -> list[str]:
-    """Nickname of each lane, or the shortest end of its path that tells lanes of one name apart."""
-    parts = [(*Path(lane.directory).parts, lane.nickname) for lane in lanes]
-    names = [lane.nickname for lane in lanes]
+    """Nickname of each lane, or the shortest end of its path that tells lanes of one name apart.
+
+    What is not UTF-8 in them is replaced: tables cannot hold it.
+    """
+    parts = [tuple(map(_as_text, (*Path(lane.directory).parts, lane.nickname))) for lane in lanes]
+    names = [part[-1] for part in parts]
     for depth in range(2, max((len(p) for p in parts), default=1) + 1):
         times = Counter(names)
         names = [
@@ -200,3 +204,7 @@ def distinct_names(lanes: Sequence[Lane]) -> list[str]:
             seen[name] += 1
             names[i] = f"{name}#{seen[name]}"
     return names
+
+
+def _as_text(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -56,11 +56,8 @@ def read_project(path: str) -> Project:
     ProjectError
         If it is missing, damaged, of another workflow, or has what cannot be read without running it.
     """
+    workflow = workflow_of(path)
     with opened(path) as file:
-        workflow = stored_text(file.get("workflowName"), "")
-        workflow = WORKFLOW_CLASSES.get(workflow, workflow)
-        if workflow not in WORKFLOWS:
-            raise ProjectError(other_workflow(path, workflow))
         role = WORKFLOWS[workflow]
         classification = stored_group(file, "ObjectClassification")
         computed, margin = read_features(stored_group(file, "ObjectExtraction/Features"))
@@ -92,6 +89,22 @@ def read_project(path: str) -> Project:
             table=read_table(classification.get("ExportSettings")),
             lanes=read_lanes(file.get("Input Data")),
         )
+
+
+def workflow_of(path: str) -> str:
+    """The workflow of a project.
+
+    Raises
+    ------
+    ProjectError
+        If it is none that is run here, or no project.
+    """
+    with opened(path) as file:
+        stored = stored_text(file.get("workflowName"), "")
+    workflow = WORKFLOW_CLASSES.get(stored, stored)
+    if workflow not in WORKFLOWS:
+        raise ProjectError(other_workflow(path, workflow))
+    return workflow
 
 
 def other_workflow(path: str, workflow: str) -> str:

@@ -523,7 +523,7 @@ def test_ilastiks_own_options_are_accepted_with_one_line(here, samples, capsys):
     assert main([*run, "--readonly", "--preconvert_stacks", "--nobatch", "--export_object_pred"]) == 0
     told = capsys.readouterr().err
     assert told.count("objclass: warning") == 2
-    assert main(["--headless", "--project", str(samples / "cells.ilp")]) == 0
+    assert main(["--headless", "--project", str(samples / "cells.ilp")]) == 2
 
 
 def test_columns_of_a_volume_with_channels(here):

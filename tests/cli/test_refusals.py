@@ -445,9 +445,12 @@ TRAINING = {
     ),
     "features to add": (
         {"project": "cells.ilp", "output": "n.ilp", "features": ["hull"]},
-        "--features: cells.ilp says",
+        "--features: is stored in cells.ilp",
     ),
-    "margin to add": ({"project": "cells.ilp", "output": "n.ilp", "margin": "5"}, "--margin: cells.ilp says"),
+    "margin to add": (
+        {"project": "cells.ilp", "output": "n.ilp", "margin": "5"},
+        "--margin: is stored in cells.ilp",
+    ),
     "class names to add": (
         {"project": "cells.ilp", "output": "n.ilp", "class_names": ["x"]},
         "has the classes",
