@@ -203,7 +203,7 @@ def lock_file(path: str) -> str:
     """The file that is locked by who is going to replace another one."""
     target = Path(path)
     # a digest, since the name itself may be as long as names can be
-    return str(target.with_name(f".objclass-{sha256(target.name.encode()).hexdigest()[:12]}.lock"))
+    return str(target.with_name(f".objclass-{sha256(os.fsencode(target.name)).hexdigest()[:12]}.lock"))
 
 
 class Workspace:

@@ -196,7 +196,7 @@ def test_variables_that_are_off_are_refused(monkeypatch, name, value):
 
 
 def test_a_reader_that_has_seen_enough(here):
-    command = f"{sys.executable} -m objclass features | head -1; echo ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m objclass features | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "141"

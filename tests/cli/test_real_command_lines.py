@@ -362,7 +362,7 @@ REFUSED = {
             "'--output_source=\"Object Probabilities\"' --raw_data a.h5 --prediction_maps a_Probabilities.h5"
         ),
         "--output_source",
-        "is it --output_axis_order or --export_source",
+        "--export_source?",
     ),
     "potato blight, older": (
         f"--headless --output_format=hdf5 --project=pred.ilp --export_source=Probabilities {MAPS}",
