@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from objclass.batch.request import DEFAULT_FEATURES, Request
 from objclass.core import Lane, PixelSize
-from objclass.errors import UsageError
+from objclass.errors import OutputError, UsageError
 from objclass.export.checks import check_collisions, check_columns_agree, check_sinks, check_tables
 from objclass.export.images import SOURCES
-from objclass.export.naming import Task, plan_output, table_path
+from objclass.export.naming import Output, Task, check_stored, plan_output, table_path
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
@@ -60,6 +62,21 @@ def _check_one_unit(lanes: Sequence[Lane], plan: Plan) -> None:
         raise UsageError(message)
 
 
+def _may_be_stored(outputs: Sequence[Output], project: Project, lane: Lane) -> bool:
+    """Whether images may go where the project says; else it is said why not."""
+    try:
+        for path in [path for output in outputs for path in output.files]:
+            check_stored(path, project, lane)
+    except OutputError as fault:
+        log.warning(
+            "%s: %s: images go beside the data (set up in the project; --output_filename_format says where)",
+            lane.nickname,
+            fault,
+        )
+        return False
+    return True
+
+
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
     """Work out all files of all lanes.
 
@@ -73,6 +90,8 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     if project is not None:
         settings = project.export.over(settings)
     settings = request.export.over(settings)
+    named = request.export.output_filename_format
+    is_stored = named is None and settings.output_filename_format != EXPORT_DEFAULTS.output_filename_format
     sources = () if request.table_only else request.sources
     if not sources and not request.table_only:
         sources = (SOURCES[0],) if project else ("Object Identities",)
@@ -88,9 +107,11 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         crop_margin = project.table.margin if project is not None and project.table is not None else 0
     tasks = []
     for lane, name in zip(lanes, names, strict=True):
-        outputs = tuple(
-            plan_output(s, lane, plan, settings, base, ilastik_names=request.ilastik_names) for s in sources
-        )
+        place = partial(plan_output, lane=lane, plan=plan, base=base, ilastik_names=request.ilastik_names)
+        outputs = tuple(place(source, settings=settings) for source in sources)
+        if is_stored and project is not None and not _may_be_stored(outputs, project, lane):
+            usual = replace(settings, output_filename_format=EXPORT_DEFAULTS.output_filename_format)
+            outputs = tuple(place(source, settings=usual) for source in sources)
         path = table_path(
             request.table, plan, lane, needed=request.table_only, ilastik_names=request.ilastik_names
         )

@@ -15,15 +15,22 @@ class Disk(io.RawIOBase):
     """A file as HDF5 sees it: the first fault is kept, and from then on nothing is written.
 
     What is overwritten of the state at the last `mark` is remembered, so that `undo` can bring it back.
+
+    Parameters
+    ----------
+    path
+        Of the file, which is made if there is none.
+    before
+        The same file, closed by now, of which all is remembered.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, before: "Disk | None" = None) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         self.fault: OSError | None = None
         self.is_dropped = False
         self._at = 0
-        self._marked = 0
-        self._overwritten: list[tuple[int, bytes]] = []
+        self._marked: int = 0 if before is None else before._marked  # noqa: SLF001
+        self._overwritten: list[tuple[int, bytes]] = [] if before is None else before._overwritten  # noqa: SLF001
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to a place."""
@@ -156,16 +163,25 @@ class Hdf5File:
         if self._disk.fault is not None:
             raise self._disk.fault
 
-    def mark(self) -> None:
-        """Write all, and take the file for whole as it is: `undo` comes back to here."""
+    def flush(self) -> None:
+        """Write all.
+
+        Raises
+        ------
+        OSError
+            If anything could not be written.
+        """
         self.h5.flush()
         self.check()
+
+    def mark(self) -> None:
+        """Take the file for whole as it was at the last `flush`: `undo` comes back to here."""
         self._disk.mark()
 
     def undo(self) -> None:
-        """Go back to the last `mark`, or to an empty file."""
-        self._disk.is_dropped = True
-        self.h5.close()
+        """Go back to the last `mark`, or to what was there first, even if the file is closed."""
+        self.abort()
+        self._disk = Disk(self._path, self._disk)
         self._disk.undo()
         is_empty = os.path.getsize(self._path) == 0
         self.h5 = self._opened("w" if is_empty else "r+")

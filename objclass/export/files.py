@@ -23,11 +23,14 @@ log = logging.getLogger("objclass")
 class SharedFile(Protocol):
     """A file that several lanes, or several outputs of a lane, are written to."""
 
+    def flush(self) -> None:
+        """Write all that there is so far; raises what could not be written."""
+
     def mark(self) -> None:
-        """Keep what is there, whatever comes; raises what could not be written."""
+        """Keep what was written by the last `flush`, whatever comes."""
 
     def undo(self) -> None:
-        """Go back to the last `mark`, or to an empty file."""
+        """Go back to the last `mark`, or to an empty file, even from a file that is closed."""
 
     def close(self) -> None:
         """Finish the file; raises what could not be written."""
@@ -102,8 +105,11 @@ class RunFiles:
         whole = [path for path in shared if self.has_last(path)]
         self.pending.rename([*own, *whole])
         self._kept.update(shared)
-        for path in whole:
-            del self._open[path]
+        for path in shared:
+            if path in whole:
+                del self._open[path]
+            else:
+                self._open[path].mark()
 
     def undo(self, path: str) -> None:
         """Take a lane out of a shared file."""
@@ -215,7 +221,7 @@ class LaneFiles:
     def _finish(self, path: str, *, merge: bool) -> None:
         file = self._run.open(path, str)
         if not self._run.has_last(path):
-            file.mark()
+            file.flush()
         elif merge:
             self._run.pending.lock(path)
             file.close(path if os.path.lexists(path) else None)

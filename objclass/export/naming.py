@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from objclass.core import AXES, Lane
-from objclass.errors import ObjclassError, UsageError
+from objclass.errors import ObjclassError, OutputError, UsageError
 from objclass.export.atomic import check_writable
 from objclass.export.images import SLOT_AXES, Export, plan_export
 from objclass.export.tables import writer_for
 from objclass.images import sequence
 from objclass.images.sequence import writer_of
 from objclass.pipeline.plan import Plan
+from objclass.project.model import Project
 from objclass.registry import OutputFormat, image_format, output_format, table_format
 from objclass.settings import ExportSettings
 
@@ -268,6 +269,24 @@ def with_suffix(path: str, suffix: str) -> str:
     return f"{path.removesuffix(ending) if is_known else path}{suffix}"
 
 
+def check_stored(path: str, project: Project, lane: Lane) -> None:
+    """Refuse a path that a project has stored, and nobody on the command line has named.
+
+    Raises
+    ------
+    OutputError
+        If it is outside of the folders of the project and of the data, or something is there already.
+    """
+    target = os.path.realpath(path)
+    folders = [os.path.dirname(os.path.realpath(project.path)), os.path.realpath(lane.directory)]
+    if "://" in path or not any(Path(target).is_relative_to(folder) for folder in folders):
+        message = f"{path} is outside of the folders of the project and of the data"
+        raise OutputError(message)
+    if os.path.lexists(target):
+        message = f"{path} exists already"
+        raise OutputError(message)
+
+
 def table_path(
     wanted: str | None, plan: Plan, lane: Lane, *, needed: bool, ilastik_names: bool = False
 ) -> str | None:
@@ -288,9 +307,13 @@ def table_path(
             stored = f"{stored}.{plan.project.table.file_type}"
         stored = ilastik_table(stored) if ilastik_names else stored
         try:
+            check_stored(stored, plan.project, lane)
             check_writable(stored)
             writer_for(stored)
         except ObjclassError as fault:
+            if needed:
+                message = f"--table_only: {fault} (set up in the project): give --table_filename"
+                raise UsageError(message) from None
             log.warning("no table: %s (set up in the project; --table_filename says where)", fault)
             return None
         return stored

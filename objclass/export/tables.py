@@ -33,11 +33,14 @@ class TableWriter(Protocol):
     def append(self, columns: Columns) -> None:
         """Write rows; the first call says which columns."""
 
+    def flush(self) -> None:
+        """Write all rows so far; raises what could not be written."""
+
     def mark(self) -> None:
-        """Keep the rows so far, whatever comes; raises what could not be written."""
+        """Keep what was written by the last `flush`, whatever comes."""
 
     def undo(self) -> None:
-        """Drop the rows since the last `mark`."""
+        """Drop the rows since the last `mark`, even from a file that is closed."""
 
     def close(self) -> None:
         """Finish the file; raises what could not be written."""
@@ -97,9 +100,12 @@ class CsvWriter:
         is_first = self._file.tell() == 0
         frame.write_csv(self._file, include_header=is_first, separator=self.separator, null_value="")
 
+    def flush(self) -> None:
+        """Write the rows so far."""
+        self._file.flush()
+
     def mark(self) -> None:
         """Keep the rows so far."""
-        self._file.flush()
         self._marked = self._file.tell()
 
     def undo(self) -> None:
@@ -180,6 +186,10 @@ class Hdf5TableWriter:
         data.attrs["axistags"] = axistags(axes)
         data.attrs["type"] = kind
         self._file.check()
+
+    def flush(self) -> None:
+        """Write the pictures so far."""
+        self._file.flush()
 
     def mark(self) -> None:
         """Keep the rows and pictures so far."""

@@ -82,11 +82,14 @@ class Container(Protocol):
     It is made with ``Container(path)``; its writers with ``Writer(container, image, context)``.
     """
 
+    def flush(self) -> None:
+        """Write all that there is so far; raises what could not be written."""
+
     def mark(self) -> None:
-        """Keep what is there, whatever comes; raises what could not be written."""
+        """Keep what was written by the last `flush`, whatever comes."""
 
     def undo(self) -> None:
-        """Go back to the last `mark`, or to an empty file."""
+        """Go back to the last `mark`, or to an empty file, even from a file that is closed."""
 
     def close(self, previous: str | None = None) -> None:
         """Take over what else the ``previous`` file held, if there is one, and finish the file."""

@@ -32,6 +32,9 @@ class FolderContainer:
         self.path = path
         Path(path).mkdir()
 
+    def flush(self):
+        pass
+
     def mark(self):
         pass
 

@@ -220,8 +220,12 @@ class Hdf5Container:
         """Raise what the disk has refused."""
         self._file.check()
 
+    def flush(self) -> None:
+        """Write all that there is so far."""
+        self._file.flush()
+
     def mark(self) -> None:
-        """Keep what is there, whatever comes."""
+        """Keep what was written by the last `flush`."""
         self._file.mark()
 
     def undo(self) -> None:

@@ -216,6 +216,9 @@ class N5Container:
         """Take note of a dataset."""
         self._new.append(internal)
 
+    def flush(self) -> None:
+        """Chunks are files of their own: nothing waits."""
+
     def mark(self) -> None:
         """Keep what is there, whatever comes."""
         self._new.clear()

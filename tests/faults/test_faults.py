@@ -1,0 +1,268 @@
+"""Disks that fail, processes that are killed: what has its final name is whole, and nobody is told otherwise."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from objclass.images import open_image
+from tests.conftest import ROOT
+
+LANES = 3
+
+SUFFIXES = {
+    "hdf5": "h5", "compressed hdf5": "h5", "numpy": "npy", "multipage tiff": "tiff", "tif": "tif", "png": "png",
+    "pgm": "pgm", "xv": "xv", "multi-scale OME-Zarr": "zarr", "compressed n5": "n5", "png sequence": "png",
+}  # fmt: skip
+
+EXITS = (0, 1, 2, 3)
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """The library that lets calls fail."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("no C compiler here, or no LD_PRELOAD")
+    made = tmp_path_factory.mktemp("shim") / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, source, "-ldl"], check=True)
+    return made
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with lanes: the n-th has n + 1 squares, in some planes."""
+    for n in range(LANES):
+        squares = np.zeros((4, 30, 40), np.uint8)
+        for k in range(n + 1):
+            squares[1:3, 5:20, 8 * k : 8 * k + 6] = 1
+        np.save(tmp_path / f"seg{n}.npy", squares)
+    return tmp_path
+
+
+def options(name="numpy", table="t.csv", *more, lanes=range(LANES)):
+    sequence = "_{slice_index}" if name.endswith("sequence") else ""
+    return [
+        *("--headless", "--segmentation_image", *(f"seg{n}.npy" for n in lanes), "--jobs", "1"),
+        *("--output_format", name, "--output_filename_format", f"out/{{nickname}}{sequence}"),
+        *("--table_filename", f"out/{table}", "--features", "regionprops:area"),
+        *(("--export_dtype", "uint8") if name in ("png", "pgm", "png sequence") else ()),
+        *(("--cutout_subregion", "[(0,0,0,1,0),(1,40,30,2,1)]") if name in ("tif", "png", "pgm", "xv") else ()),
+        *more,
+    ]  # fmt: skip
+
+
+def environment(**more):
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+
+
+def start(folder, arguments, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "objclass", *arguments], cwd=folder, env=environment(**more),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(folder, arguments, **more):
+    process = start(folder, arguments, **more)
+    _, told = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+def images_in(folder):
+    """Lanes whose images are there; each is read, and has as many objects as it should."""
+    found = set()
+    for path in sorted(folder.iterdir()) if folder.exists() else []:
+        if path.name.startswith((".", "t.", "objclass_run")):
+            continue
+        number = int(path.name[3])
+        spec = f"{path}/s0" if path.suffix == ".zarr" else str(path)
+        assert open_image(spec).read().max() in (number + 1, 0), path
+        found.add(f"seg{number}")
+    return found
+
+
+def lanes_in(table):
+    """Lanes whose rows are there, each whole."""
+    if not table.exists():
+        return set()
+    if table.suffix == ".h5":
+        with h5py.File(table) as file:
+            names = [row["Image"].decode() for row in file["table"][()]]
+    else:
+        text = table.read_text()
+        assert text.endswith("\n")
+        names = [line.split(",")[3] for line in text.splitlines()[1:]]
+    for name in set(names):
+        assert names.count(name) == int(name[3]) + 1
+    return set(names)
+
+
+def check(folder, code, told, table="t.csv"):
+    """Nothing damaged has a final name, images and rows belong together, and the exit code is true."""
+    out = folder / "out"
+    assert code in EXITS, told
+    assert "Traceback" not in told
+    rows = lanes_in(out / table)
+    whole = {f"seg{n}" for n in range(LANES)}
+    # the disk takes nothing any more: no table at all, and it is said
+    if "what lanes share could not be written" in told or "its finished lanes are lost" in told:
+        assert code != 0
+        assert rows == set()
+    else:
+        assert images_in(out) == rows, told
+    assert code != 0 or rows == whole, told
+    assert not list(out.glob(".objclass*")) if out.exists() else True
+
+
+def once(shim, here, name, call, number, table="t.csv"):
+    code, told = run(
+        here, options(name, table),
+        LD_PRELOAD=str(shim), FAULT_CALL=call, FAULT_NUMBER=str(number), FAULT_PATH="/out/",
+    )  # fmt: skip
+    check(here, code, told, table)
+    shutil.rmtree(here / "out", ignore_errors=True)
+    return code
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "number", "table"),
+    [
+        ("compressed hdf5", "write", 3, "t.csv"),
+        ("compressed hdf5", "write", 40, "t.h5"),
+        ("multi-scale OME-Zarr", "write", 9, "t.csv"),
+        ("numpy", "fsync", 4, "t.csv"),
+        ("numpy", "rename", 2, "t.csv"),
+        ("compressed n5", "rename", 1, "t.csv"),
+    ],
+)
+def test_a_call_that_fails(shim, here, name, call, number, table):
+    assert once(shim, here, name, call, number, table) != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["t.csv", "t.h5"])
+@pytest.mark.parametrize("call", ["write", "pwrite", "fsync", "close", "rename"])
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_every_call_that_fails(shim, here, name, call, table):
+    for number in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89):
+        if once(shim, here, name, call, number, table) == 0:
+            break  # there are no more calls than that
+
+
+def test_a_large_file_that_may_not_be_written(here):
+    """As a disk that is full, within HDF5."""
+    limited = "import resource, sys, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+    limited += "from objclass.cli import main\nsys.exit(main(sys.argv[1:]))"
+    process = subprocess.run(
+        [sys.executable, "-c", limited, *options("hdf5", "t.h5")], cwd=here, env=environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert process.returncode == 3
+    assert "File too large" in process.stderr
+    check(here, process.returncode, process.stderr, "t.h5")
+
+
+def test_several_processes_write_into_one_container(here):
+    """Array jobs, each with a dataset of its own: none is lost."""
+    (here / "out").mkdir()
+    for suffix, name in (("h5", "compressed hdf5"), ("n5", "n5")):
+        running = [
+            start(here, [
+                "--headless", "--segmentation_image", f"seg{n % LANES}.npy", "--output_format", name,
+                "--output_filename_format", "out/all", "--output_internal_path", f"lane{n}",
+                "--table_filename", f"out/{suffix}{n}.csv",
+            ])
+            for n in range(4)
+        ]  # fmt: skip
+        told = [process.communicate(timeout=120)[1] for process in running]
+        assert [process.returncode for process in running] == [0] * 4, told
+        for n in range(4):
+            assert open_image(f"{here}/out/all.{suffix}/lane{n}").read().max() == n % LANES + 1
+    assert not list((here / "out").glob(".objclass*"))
+    runs = [json.loads(path.read_text()) for path in (here / "out").glob("objclass_run*.json")]
+    assert len(runs) == 8  # a record of each
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_within_a_second(here, sent):
+    big = np.zeros((40, 600, 600), np.uint8)
+    big[:, ::7, ::5] = 1
+    np.save(here / "seg0.npy", big)
+    process = start(here, [*options("compressed hdf5", "t.csv", lanes=[0]), "--features", "regionprops"])
+    time.sleep(4)
+    assert process.poll() is None
+    process.send_signal(sent)
+    began = time.monotonic()
+    _, told = process.communicate(timeout=60)
+    assert time.monotonic() - began < 3  # a second on a machine that is idle
+    assert process.returncode == 128 + sent, told
+    assert not images_in(here / "out")
+    assert not list((here / "out").glob(".objclass*")) if (here / "out").exists() else True
+
+
+def killed(here, moment):
+    process = start(here, options("compressed hdf5"))
+    time.sleep(moment)
+    process.kill()
+    process.communicate()
+
+
+def test_what_a_killed_run_leaves_is_removed_by_the_next(here):
+    before = {}
+    for moment in (0.9, 1.2, 1.5):
+        killed(here, moment)
+        before |= {p.name: 0 for p in (here / "out").glob(".objclass*")} if (here / "out").exists() else {}
+        images_in(here / "out")
+        lanes_in(here / "out/t.csv")
+    code, told = run(here, options("compressed hdf5"))
+    check(here, code, told)
+    assert code == 0
+    if before:
+        assert "removed what interrupted runs left" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_ended_at_any_moment(here, ending):
+    rng = random.Random(0)
+    for number in range(100 if ending == signal.SIGKILL else 40):
+        process = start(here, options(rng.choice(list(SUFFIXES)), rng.choice(["t.csv", "t.h5"])))
+        time.sleep(rng.uniform(0.3, 2.5))
+        process.send_signal(ending)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode in (0, 1, 3, -ending, 128 + ending), (number, told)
+        if process.returncode != -ending:  # before the handler was there
+            assert not list((here / "out").glob(".objclass*")) if (here / "out").exists() else True
+        images_in(here / "out")
+        lanes_in(here / "out/t.csv"), lanes_in(here / "out/t.h5")
+        shutil.rmtree(here / "out", ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_removed_while_it_is_written_to(here):
+    rng = random.Random(0)
+    for name in ("multi-scale OME-Zarr", "compressed n5", "compressed hdf5"):
+        for _ in range(5):
+            process = start(here, options(name))
+            end = time.monotonic() + 60
+            while not (here / "out").exists() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.05))
+            shutil.rmtree(here / "out", ignore_errors=True)
+            _, told = process.communicate(timeout=60)
+            assert process.returncode in EXITS, told
+            if process.returncode == 0:
+                assert images_in(here / "out") == {f"seg{n}" for n in range(LANES)}, told
+            shutil.rmtree(here / "out", ignore_errors=True)
