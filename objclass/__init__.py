@@ -8,6 +8,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from objclass.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from objclass.api import Result, learn, list_features, measure, open_image, open_project, predict
     from objclass.core import PixelSize

@@ -9,6 +9,7 @@ import tomllib
 import pytest
 
 from objclass.cli import main
+from objclass.version import __version__
 from tests.conftest import ROOT, script
 
 
@@ -146,4 +147,4 @@ def test_every_dependency_has_a_lower_bound_that_the_workflow_can_pin():
     assert [line.split("==")[0] for line in pinned] == [
         entry.split(">=")[0] for entry in project["dependencies"]
     ]
-    assert project["version"] in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")

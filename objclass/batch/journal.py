@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -25,6 +24,7 @@ from objclass.export.files import PartialFile
 from objclass.export.naming import Task
 from objclass.pipeline.plan import Plan
 from objclass.settings import ThresholdSettings
+from objclass.version import __version__
 
 RUN_FILE = "objclass_run.json"
 
@@ -42,7 +42,7 @@ class RunReport:
         self._waiting = {id(task): task for task in tasks}
         project = plan.project
         self._content: dict[str, Any] = {
-            "objclass": version("objclass"),
+            "objclass": __version__,
             "run": token_hex(4),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),

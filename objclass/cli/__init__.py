@@ -21,6 +21,7 @@ from argparse_dataclass import ArgumentParser
 from objclass.errors import ObjclassError, Stop, TerminatedError, UsageError
 from objclass.registry import resolve
 from objclass.settings import help_of
+from objclass.version import __version__
 
 log = logging.getLogger("objclass")
 
@@ -266,9 +267,7 @@ def _run(given: Sequence[str], stop: Stop) -> int:
         sys.stdout.write(USAGE)
         return 0
     if given[0] not in COMMANDS and "--version" in given:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"objclass {version('objclass')}\n")
+        sys.stdout.write(f"objclass {__version__}\n")
         return 0
     command = COMMANDS.get(given[0])
     main = resolve(command or "objclass.cli.headless:main")

@@ -19,6 +19,10 @@ PICTURE_AXES = "xyzc"
 
 MAXIMUM_DESCRIBED = 64_000
 
+SMALL, VALUE_BYTES = 1_000_000, 10
+"""Up to so many bytes, at about so many a value, text is written without polars, which takes as long to load as a
+small run."""
+
 
 class TableWriter(Protocol):
     """Writes rows, lane after lane; it is made with the path of a temporary file.
@@ -92,13 +96,16 @@ class CsvWriter:
 
     def append(self, columns: Columns) -> None:
         """Write rows."""
+        done = self._file.tell()
+        if done + VALUE_BYTES * sum(map(len, columns.values())) <= SMALL:
+            self._file.write(_lines(columns, self.separator, header=done == 0).encode())
+            return
         import polars
 
         frame = polars.DataFrame(
             {name: _finite(values) for name, values in columns.items()}, nan_to_null=True
         )
-        is_first = self._file.tell() == 0
-        frame.write_csv(self._file, include_header=is_first, separator=self.separator, null_value="")
+        frame.write_csv(self._file, include_header=done == 0, separator=self.separator, null_value="")
 
     def flush(self) -> None:
         """Write the rows so far."""
@@ -130,6 +137,52 @@ class TsvWriter(CsvWriter):
     """The same with tabs between columns."""
 
     separator = "\t"
+
+
+def _lines(columns: Columns, separator: str, *, header: bool) -> str:
+    """Rows as polars writes them."""
+    texts = [_texts(values, separator) for values in columns.values()]
+    rows = [[_quoted(name, separator) for name in columns]] if header else []
+    return "".join(f"{separator.join(row)}\n" for row in [*rows, *zip(*texts, strict=True)])
+
+
+def _texts(values: NDArray[Any], separator: str) -> list[str]:
+    if values.dtype.kind != "f":
+        shown = np.char.lower(values.astype("U")) if values.dtype.kind == "b" else values  # true, false
+        return [_quoted(str(value), separator) for value in shown.tolist()]
+    texts = values.astype("U").tolist()  # the shortest that gives the same number
+    finite = np.isfinite(values).tolist()
+    least, most = (-6, 12) if values.dtype.itemsize == 4 else (-5, 15)
+    return [
+        (_positional(text, least, most) if "e" in text else text) if known else ""
+        for text, known in zip(texts, finite, strict=True)
+    ]
+
+
+def _positional(text: str, least: int, most: int) -> str:
+    """A number that numpy writes with an exponent, without one from ``least`` to ``most``.
+
+    Examples
+    --------
+    >>> _positional("-1.5e+07", -6, 12), _positional("1e-05", -6, 12), _positional("1e-09", -6, 12)
+    ('-15000000.0', '0.00001', '1e-9')
+    """
+    mantissa, _, shown = text.partition("e")
+    exponent = int(shown)
+    if not least <= exponent <= most:
+        return f"{mantissa}e{exponent:+d}"
+    sign, digits = text[: text[0] == "-"], mantissa.lstrip("-").replace(".", "")
+    if exponent < 0:
+        return f"{sign}0.{'0' * (-exponent - 1)}{digits}"
+    digits = digits.ljust(exponent + 2, "0")
+    return f"{sign}{digits[: exponent + 1]}.{digits[exponent + 1 :]}"
+
+
+def _quoted(text: str, separator: str) -> str:
+    """In quotes where it is empty or something in it would be taken for the end of a field."""
+    if text and not any(sign in text for sign in (separator, '"', "\n", "\r")):
+        return text
+    return '"{}"'.format(text.replace('"', '""'))
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any] | list[str]:

@@ -518,6 +518,33 @@ def test_predicting_imports_no_heavy_library(here, samples):
         assert f" {name}\n" not in done.stderr
 
 
+def test_a_small_run_imports_what_it_needs_and_no_more(here, samples):
+    """A start takes half of its time to import; what large tables and kernels need is not for small runs."""
+    features = ["Standard Object Features:Mean", "Standard Object Features:Kurtosis"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "objclass", *sample(samples)[:1], "--raw_data",
+         str(samples / "cells.tif"), "--segmentation_image", str(samples / "cells_segmentation.tif"),
+         "--features", *features, "--table_filename", "t.csv", "--export_object_identities"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert {"numpy", "tifffile"} <= imported
+    unneeded = {
+        "polars",
+        "pandas",
+        "llvmlite",
+        "numba",
+        "scipy",
+        "sklearn",
+        "zarr",
+        "PIL",
+        "tqdm",
+        "typing_extensions",
+    }
+    assert not imported & unneeded
+    assert "importlib.metadata" not in done.stderr
+
+
 def test_ilastiks_own_options_are_accepted_with_one_line(here, samples, capsys):
     run = [a for a in sample(samples) if a != "--quiet"]
     assert main([*run, "--readonly", "--preconvert_stacks", "--nobatch", "--export_object_pred"]) == 0
