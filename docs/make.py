@@ -38,14 +38,17 @@ COLUMNS = (
         "AtlasMapping",
         "with `--atlas`: its value at the rounded centre of the object; `_0`, `_1`, … for several channels",
     ),
-    ("Bounding Box Minimum/Maximum, Center of the object, Size in pixels", "always there, as in ilastik"),
+    (
+        "Bounding Box Minimum/Maximum, Center of the object, Size in pixels",
+        "always there, as in ilastik: `_0` is x, `_1` is y, `_2` is z; the maximum is the coordinate after the last",
+    ),
     ("…", "the features of the project, by ilastik's names; `_0`, `_1`, … where one has several numbers"),
 )
 
 
 def reference() -> str:
     """The page, from top to bottom."""
-    return "\n".join([*head(), *options(), *formats(), *columns(), *features()]) + "\n"
+    return "\n".join([*head(), *options(), *formats(), *labels(), *columns(), *features()]) + "\n"
 
 
 def head() -> Iterator[str]:
@@ -74,10 +77,20 @@ def formats() -> Iterator[str]:
     yield f"| tables | {', '.join(f'`{e.suffix}`' for e in registry.table_formats())} |"
 
 
+def labels() -> Iterator[str]:
+    """Where tables of labels are described."""
+    yield from ("", "## Labels tables", "")
+    yield "`--labels` takes a table with `class` and `labelimage_oid`, or `class` and `x`, `y`[, `z`], or painted images:"
+    yield "the columns, and what is refused, stand in [Training](training.md)."
+
+
 def columns() -> Iterator[str]:
     """Columns of the table."""
     yield from ("", "## Columns of the table", "")
-    yield "Coordinates are pixel indices from 0, pixel centres at whole numbers, in the order x, y(, z)."
+    yield "Bounding box, centre and size of each object are always there, with a project and without one."
+    yield "Coordinates are pixel indices from 0, pixel centres at whole numbers. Their order is x, y(, z) in the sets of"
+    yield "ilastik (Default, Standard, Convex Hull, Skeleton) and in labels tables; it is that of scikit-image, (z,) y, x, in"
+    yield "`regionprops` and `hull`."
     yield "What is not finite (the skewness of a single pixel) is an empty field."
     yield from ("", "| column | meaning |", "|---|---|")
     yield from (f"| {name} | {text} |" for name, text in COLUMNS)

@@ -407,7 +407,7 @@ def _plugins(group: str) -> tuple[tuple[str, Any], ...]:
     from importlib.metadata import entry_points
 
     points: dict[str, Any] = {}
-    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
         other = points.setdefault(point.name, point)
         if other is not point:
             message = f"two plug-ins of {group} are called '{point.name}', {other.value} and {point.value}: uninstall one"

@@ -10,16 +10,16 @@ statistics that it is made of (`objclass.features.statistics`), and so say how i
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
 from objclass import registry
 from objclass.core import AnyArray
-from objclass.errors import UsageError
+from objclass.errors import PluginError, UsageError
 from objclass.features.statistics.kinds import Statistic, closure
 
 Key = tuple[str, str]
@@ -140,13 +140,13 @@ class FeatureSet(Mapping[str, Feature]):
         """Register a function as the feature ``name``; ``stated`` are fields of `Feature`."""
 
         def register(function: Callable[..., AnyArray]) -> Callable[..., AnyArray]:
-            parameters = inspect.signature(function).parameters.values()
+            needs = get_type_hints(function)  # annotations may be postponed
             self.add(
                 Feature(
                     self.name,
                     name,
                     function,
-                    tuple(parameter.annotation for parameter in parameters),
+                    tuple(needs[name] for name in inspect.signature(function).parameters),
                     title or name,
                     dtype=self.dtype,
                     hyphen=self.hyphen,
@@ -158,7 +158,20 @@ class FeatureSet(Mapping[str, Feature]):
         return register
 
     def add(self, feature: Feature) -> None:
-        """Register a feature."""
+        """Register a feature.
+
+        Raises
+        ------
+        PluginError
+            If another one has its name or its title.
+        """
+        for other in self._features.values():
+            if feature.name == other.name or feature.title == other.title:
+                message = (
+                    f"feature set '{self.name}': '{other.name}' and '{feature.name}' are both called "
+                    f"'{feature.title}'"
+                )
+                raise PluginError(message)
         self._features[feature.name] = feature
 
 
@@ -208,7 +221,21 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
             raise UsageError(message)
         else:
             chosen[found[feature_name].key] = found[feature_name]
+    _check_titles(chosen.values())
     return list(chosen.values())
+
+
+def _check_titles(features: Iterable[Feature]) -> None:
+    """Refuse features that would be one column: only the sets of ilastik have the same function twice."""
+    titles: dict[str, Feature] = {}
+    for feature in features:
+        other = titles.setdefault(feature.title, feature)
+        if other.compute is not feature.compute:
+            message = (
+                f"features '{':'.join(other.key)}' and '{':'.join(feature.key)}' would both be the column "
+                f"'{feature.title}': choose one of them"
+            )
+            raise UsageError(message)
 
 
 def _kind(ndim: int, channels: int) -> str:
