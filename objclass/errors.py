@@ -17,9 +17,15 @@ from collections.abc import Iterable
 
 
 class ObjclassError(Exception):
-    """Base of all; ``exit_code`` is what the command line returns for it."""
+    """Base of all; ``exit_code`` is what the command line returns for it.
+
+    Its message is one line, whatever names from files stand in it.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class UsageError(ObjclassError, ValueError):

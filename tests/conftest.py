@@ -55,6 +55,7 @@ def tiny_blocks(request, monkeypatch):
     monkeypatch.setattr(schedule, "limits_for", limits_for)
     # what is needed whole is let through
     monkeypatch.setattr("objclass.features.frame.Frame.check_boxes", lambda *_, **__: None)
+    monkeypatch.setattr("objclass.pipeline.lane.check_count", lambda *_: None)
     monkeypatch.setattr(threshold, "WHOLE", dict.fromkeys(threshold.WHOLE, 0))
 
 

@@ -61,7 +61,7 @@ STANDARD = "Standard Object Features"
 )
 def test_an_object_too_large_for_the_limits(here, monkeypatch, capsys, feature, compiled):
     monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled if compiled else None)
-    limited(monkeypatch, Limits(500_000, (4, 64), 2))
+    limited(monkeypatch, Limits(300_000, (4, 64), 2))
     assert run(feature, more=["--margin", "2"]) == 3
     line = told(capsys, here)
     assert "lane 1/1 raw failed: object 5 is needed whole, x " in line
@@ -69,6 +69,21 @@ def test_an_object_too_large_for_the_limits(here, monkeypatch, capsys, feature, 
         assert part in line
     limited(monkeypatch, Limits(20_000_000, (4, 64), 2))
     assert run(feature, more=["--margin", "2"]) == 0
+
+
+def test_more_objects_than_the_memory_holds(here, monkeypatch, capsys):
+    noise = np.zeros((4, 64, 64), np.uint8)
+    noise[::2, ::2, ::2] = 1
+    for name in ("seg", "raw"):
+        with h5py.File(f"{name}.h5", "w") as file:
+            file["data"] = noise
+    limited(monkeypatch, Limits(700_000, (4, 64), 2))
+    assert run(f"{STANDARD}:Mean") == 3
+    line = told(capsys, here)
+    assert "2048 objects: their numbers take about 0.00098 GB, 0.0007 GB are left" in line
+    assert "--max_memory" in line
+    limited(monkeypatch, Limits(2_000_000, (4, 64), 2))
+    assert run(f"{STANDARD}:Mean") == 0
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -15,6 +15,9 @@ from objclass.features.statistics.kinds import Done, Statistic, closure
 from objclass.features.statistics.per_object import Crop, PerObject
 from objclass.features.voxels import Block
 
+_CROP_BYTES = 5
+"""Of a voxel that is cut out: its label, and whether it is the object's."""
+
 
 def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
     """Measure the objects of a time step, slab by slab.
@@ -71,8 +74,9 @@ def _add_per_object(
     for reach in sorted({s.reach for s in wanted}):
         now = [s for s in wanted if s.reach == reach]
         pixels = any(s.pixels for s in now)
+        working = max(s.voxel_bytes * (frame.channels if s.pixels else 1) for s in now)
         numbers: dict[type[PerObject], list[Sequence[float]]] = {s: [] for s in now}
-        for crop in crops(frame, done[Extent], reach, pixels=pixels):
+        for crop in crops(frame, done[Extent], reach, pixels=pixels, voxel_bytes=_CROP_BYTES + working):
             for s in now:
                 numbers[s].append(s.of(crop))
         for s in now:
@@ -80,14 +84,17 @@ def _add_per_object(
             done[s] = s(np.array(numbers[s], np.float64).reshape(frame.objects.count, width))
 
 
-def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool) -> Iterator[Crop]:
-    """Each object whole, with ``reach`` voxels around it as far as the image goes."""
+def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool, voxel_bytes: int = 0) -> Iterator[Crop]:
+    """Each object whole, with ``reach`` voxels around it as far as the image goes.
+
+    ``voxel_bytes`` is what is needed for each of its voxels; the limits must allow it.
+    """
     labels, ndim = frame.objects.labels, frame.objects.ndim
     total = int(np.prod(extent.high - extent.low + 1 + 2 * reach, axis=1).sum())
     for row in range(frame.objects.count):
         low = np.maximum(extent.low[row] - reach, 0)
         high = np.minimum(extent.high[row] + 1 + reach, frame.shape[::-1][:ndim])
-        box = frame.fitting_box(low, high, row)
+        box = frame.fitting_box(low, high, row, voxel_bytes)
         raw = frame.read_raw(box) if pixels and frame.read_raw is not None else None
         if ndim == 2:
             raw = raw[0] if raw is not None else None

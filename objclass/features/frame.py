@@ -11,9 +11,6 @@ from objclass.core import AnyArray, IntArray, Objects
 from objclass.errors import LaneError
 from objclass.features.geometry import box_of
 
-CROP_BYTES = 32
-"""Working memory for a voxel of an object that is measured whole."""
-
 ReadRaw = Callable[[tuple[slice, slice, slice]], AnyArray]
 """Region (z, y, x) of a time step -> raw pixels, axes z, y, x, c."""
 
@@ -51,7 +48,7 @@ class Frame:
         z, y, x = self.objects.labels.shape
         return z, y, x
 
-    def fitting_box(self, low: IntArray, high: IntArray, row: int) -> Box:
+    def fitting_box(self, low: IntArray, high: IntArray, row: int, voxel_bytes: int) -> Box:
         """The region from ``low`` to ``high`` (exclusive; x, y(, z)) that is wanted for an object.
 
         Raises
@@ -59,12 +56,10 @@ class Frame:
         LaneError
             If it is more than the limits allow to be worked on at once.
         """
-        self.check_boxes(low[None], high[None], row)
+        self.check_boxes(low[None], high[None], voxel_bytes, row)
         return box_of(low, high)
 
-    def check_boxes(
-        self, low: IntArray, high: IntArray, first: int = 0, voxel_bytes: int | None = None
-    ) -> None:
+    def check_boxes(self, low: IntArray, high: IntArray, voxel_bytes: int, first: int = 0) -> None:
         """Look whether each region (n, d) can be worked on; ``first`` is the row of the first one's object.
 
         Raises
@@ -72,7 +67,7 @@ class Frame:
         LaneError
             If the limits do not allow ``voxel_bytes`` for each of its voxels.
         """
-        needed = np.prod(high - low, axis=1) * (CROP_BYTES if voxel_bytes is None else voxel_bytes)
+        needed = np.prod(high - low, axis=1) * voxel_bytes
         most = self.context.limits.memory
         if most is None or not (needed > most).any():
             return

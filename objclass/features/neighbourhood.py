@@ -45,8 +45,11 @@ BATCH = 1 << 21
 SLAB = 1 << 22
 """Pixels that are read at once where objects are many."""
 
-CROP_BYTES = 32
-"""Working memory for a pixel and channel of what is cut out around an object."""
+FOLDED_BYTES, FOLDED_CHANNEL_BYTES = 16, 9
+"""Working memory for a pixel of what is cut out around an object, and for each of its channels."""
+
+GATHERED_BYTES = 56
+"""Same without compiled code: distances take more than the channels."""
 
 FOLDED = frozenset((Intensity, Spread, Central, Histogram, ChannelScatter))
 """The statistics of neighbourhoods that `measure_around` knows."""
@@ -83,11 +86,12 @@ def neighbourhoods(
         Number of objects, and for each scope the finished statistics.
     """
     low, high = _crops(frame, extent.low, extent.high)
-    frame.check_boxes(low, high, voxel_bytes=CROP_BYTES * frame.channels)
     work = int(np.prod(high - low, axis=1).sum()) * len(needed)
     able = all(FOLDED.issuperset(statistics) for statistics in needed.values())
     able &= frame.objects.count > 0 and max(frame.margin) < FURTHEST
     function = around.choose(work * frame.context.limits.images) if able else None
+    folded_bytes = FOLDED_BYTES + FOLDED_CHANNEL_BYTES * frame.channels
+    frame.check_boxes(low, high, GATHERED_BYTES if function is None else folded_bytes)
     if function is None:
         yield from _gathered(frame, low, high, needed)
         return

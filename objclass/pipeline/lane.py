@@ -9,11 +9,15 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FeatureTable, FloatArray, Image, Lane, Objects, Predictions, concatenate
+from objclass.errors import LaneError
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.images.blockwise import box_reader, timed
 from objclass.pipeline.plan import Plan
 from objclass.segmentation.find import find_objects
+
+OBJECT_BYTES, FEATURE_BYTES = 400, 16
+"""Memory for an object of a run, as measured, and for each of its features more."""
 
 CENTER = ("Default features", "RegionCenter")
 
@@ -38,15 +42,36 @@ def run_lane(
         objects=timed(lane.objects, context.timings),
         raw=timed(lane.raw, context.timings) if lane.raw is not None else None,
     )
+    count = 0
     for t in range(lane.objects.shape[0]):
         clock.restart()
         objects = find_objects(lane, t, plan.threshold, context)
         clock.lap("segment")
+        count += objects.count
+        check_count(count, plan, context)
         table = measure_step(lane, plan, t, objects, context)
         clock.lap("features")
         predictions = plan.project.classify(table, context) if plan.project is not None else None
         clock.lap("classify")
         yield Step(t, objects, table, predictions)
+
+
+def check_count(count: int, plan: Plan, context: Context) -> None:
+    """Refuse more objects than the memory holds the numbers of: they stay there until the lane is done.
+
+    Raises
+    ------
+    LaneError
+        With how many, and what they take.
+    """
+    memory = context.limits.memory
+    needed = count * (OBJECT_BYTES + FEATURE_BYTES * len(plan.features))
+    if memory is not None and needed > memory:
+        message = (
+            f"{count} objects: their numbers take about {needed / 1e9:.2g} GB, {memory / 1e9:.2g} GB are left for "
+            "them: raise --max_memory, leave out features or small objects (is it noise?)"
+        )
+        raise LaneError(message)
 
 
 def measure_step(

@@ -339,3 +339,9 @@ def test_chunks_of_terabytes(tmp_path: Path) -> None:
         json.dumps(header | {"chunks": [1 << 20, 1 << 20], "shape": [1 << 20, 1 << 20]})
     )
     refused(store, "claims chunks of", "at most 2 GB")
+
+
+def test_messages_are_one_line_whatever_names_files_hold(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a\nb"] = PLANE
+    refused(f"{tmp_path}/a.h5/c", "expected one of a b (20, 30) uint16")

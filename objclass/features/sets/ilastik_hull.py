@@ -45,8 +45,8 @@ both of plane images. In volumes it is not known."""
 SLAB = 1 << 22
 """Pixels that are read at once where objects are many; larger boxes are left to cc3d."""
 
-CROP_BYTES = 64
-"""Working memory for a pixel of a bounding box."""
+CROP_BYTES = 44
+"""Working memory for a pixel of a bounding box: its label, two lists of int32, four of int64."""
 
 Compute = Callable[..., AnyArray]
 Ints = NDArray[np.integer[Any]] | list[int]
@@ -74,6 +74,7 @@ class Defects(PerObject):
     """
 
     pixels: ClassVar[bool] = False
+    voxel_bytes: ClassVar[int] = 24
 
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:

@@ -279,6 +279,7 @@ class ConvexImage(PerObject):
     """Pixels of the convex image, and its largest Feret diameter in units of the pixel size."""
 
     pixels: ClassVar[bool] = False
+    voxel_bytes: ClassVar[int] = 4
 
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
@@ -307,6 +308,8 @@ class _OneNumber(PerObject):
 
 class Filled(_OneNumber):
     """Pixels of the object and its holes."""
+
+    voxel_bytes: ClassVar[int] = 4
 
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:

@@ -82,6 +82,7 @@ class Skeleton(PerObject):
 
     pixels: ClassVar[bool] = False
     reach: ClassVar[int] = 1
+    voxel_bytes: ClassVar[int] = 640
 
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:

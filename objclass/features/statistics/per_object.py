@@ -48,6 +48,9 @@ class PerObject(Statistic):
 
     numbers: FloatArray
     reach: ClassVar[int] = 0
+    voxel_bytes: ClassVar[int] = 16
+    """Working memory of `of` for a voxel of the crop (and each channel, where it looks at ``pixels``), as measured
+    for balls and sponges."""
 
     @classmethod
     def of(cls, crop: Crop) -> Sequence[float]:
