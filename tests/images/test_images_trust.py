@@ -345,3 +345,15 @@ def test_messages_are_one_line_whatever_names_files_hold(tmp_path: Path) -> None
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["a\nb"] = PLANE
     refused(f"{tmp_path}/a.h5/c", "expected one of a b (20, 30) uint16")
+
+
+def test_tiles_of_terabytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PLANE, tile=(16, 16), compression="lzw", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        place = file.pages.first.tags["TileLength"].valueoffset
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, place - 6, 4)  # a number of 32 bits
+    struct.pack_into("<I", data, place, 1 << 30)
+    path.write_bytes(data)
+    refused(path, "claims chunks of (1, 1073741824, 16, 1)")

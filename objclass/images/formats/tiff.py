@@ -28,7 +28,7 @@ from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats.plain import PlainFile, PlainStore, reserve
 from objclass.images.formats.plane import PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
-from objclass.images.trust import MAXIMUM_PLANES, check_inside, check_kind
+from objclass.images.trust import MAXIMUM_PLANES, check_chunk, check_inside, check_kind
 from objclass.images.writer import OutputImage
 
 _JPEG = {6, 7, 33007, 34892}
@@ -281,6 +281,9 @@ def _page(frame: Any, keyframe: Keyframe, axes: str, shape: tuple[int, ...], dty
     page, file, path = keyframe.page, frame.parent, keyframe.path
     if page.is_final:
         return _plain(path, file, frame.dataoffsets[0], shape, dtype)
+    depth, height, width = keyframe.segment_shape
+    rows = height if page.is_tiled else min(height, page.imagelength)
+    check_chunk(path, (depth, rows, width, page.shaped[-1]), dtype)
     offsets = np.asarray(frame.dataoffsets, np.int64)
     counts = np.asarray(frame.databytecounts, np.int64)
     expected = prod(page.chunked)
