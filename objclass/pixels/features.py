@@ -286,7 +286,9 @@ class PixelFeatures:
             sigma = self.sigma(scale)
             second = radius_of(sigma, WINDOW) + radius_of(sigma * GRADIENT, WINDOW)
             for axis in range(3):
-                here = first * (axis in self.axes(scale, depth)) + second * (axis in self.filter_axes(scale, depth))
+                here = first * (axis in self.axes(scale, depth)) + second * (
+                    axis in self.filter_axes(scale, depth)
+                )
                 reach[axis] = max(reach[axis], here)
         return reach[0], reach[1], reach[2]
 

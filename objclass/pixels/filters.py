@@ -45,9 +45,12 @@ def taps(sigma: float, order: int, window: float) -> Pixels:
     -------
     numpy.ndarray
         float32, of length 2 · radius + 1, for -radius … radius. They sum to 1 (order 0), have unit slope (order 1),
-        or sum to 0 and have a second moment of 2 (order 2).
+        or sum to 0 and have a second moment of 2 (order 2). A single tap, of sigmas below 0.25, is 1 for any order,
+        as in ilastik.
     """
     radius = radius_of(sigma, window)
+    if radius == 0:
+        return np.ones(1, np.float32)
     places = range(-radius, radius + 1)
     scale = 1 / (math.sqrt(2 * math.pi) * sigma)
     density = [math.exp(-x * x / (2 * sigma * sigma)) * scale for x in places]

@@ -1,0 +1,182 @@
+"""Pixel predictions as lazy images: probabilities are computed for the region that is read.
+
+A region is cut into cubes, each computed with the halo that its filters need, so that features never exist for the
+whole image. What is read does not depend on the cutting.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.limits import ALL, Limits
+from objclass.compute.slabs import Box
+from objclass.compute.threads import ordered
+from objclass.core import AXES, Image
+from objclass.pixels.classifier import PixelClassifier, interleaved
+from objclass.pixels.features import PixelFeatures
+from objclass.pixels.filters import Cube, Pixels
+
+CHANNEL_BYTES = 12
+"""Working memory for a pixel of a cube (with its halo) and a feature channel."""
+
+CUBE_PIXELS = 1 << 20
+"""Pixels of a cube where the memory allows more."""
+
+
+def cube_shape(shape: tuple[int, int, int], halo: tuple[int, int, int], pixels: int) -> tuple[int, int, int]:
+    """Lengths z, y, x of the cubes of an image: with their halo of at most so many pixels, if that can be.
+
+    The longest side is halved until the cube fits; no side is shorter than its halo, which would then be most of the
+    work.
+
+    Examples
+    --------
+    >>> cube_shape((1, 2000, 3000), (0, 15, 15), 1 << 18)
+    (1, 500, 375)
+    """
+    sides = list(shape)
+
+    def work() -> int:
+        return int(np.prod([min(side + 2 * h, n) for side, h, n in zip(sides, halo, shape, strict=True)]))
+
+    while work() > pixels:
+        longest = max(range(3), key=lambda axis: sides[axis])
+        if sides[longest] <= max(2 * halo[longest], 8):
+            break
+        sides[longest] = -(-sides[longest] // 2)
+    return sides[0], sides[1], sides[2]
+
+
+def read_cubes(image: Image, t: int, box: Box, halo: tuple[int, int, int]) -> list[Cube]:
+    """A box of a time step and its halo (as far as the image goes), a cube for each channel, float32."""
+    size = image.shape[1:4]
+    wide = tuple(
+        slice(max(part.start - h, 0), min(part.stop + h, n))
+        for part, h, n in zip(box, halo, size, strict=True)
+    )
+    pixels = image.read((slice(t, t + 1), wide[0], wide[1], wide[2], slice(0, image.shape[4])))[0]
+    origin = wide[0].start, wide[1].start, wide[2].start
+    return [
+        Cube(np.ascontiguousarray(pixels[..., c], np.float32), origin, size) for c in range(pixels.shape[3])
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedPixels:
+    """Class probabilities of an image as an array that is computed when it is read: t, z, y, x, classes; float32.
+
+    Parameters
+    ----------
+    classifier, image
+        What was trained, and the image that it looks at.
+    limits
+        Memory and threads.
+    """
+
+    classifier: PixelClassifier
+    image: Image
+    limits: Limits = ALL
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype[Any] = field(init=False, default=np.dtype(np.float32))
+
+    def __post_init__(self) -> None:
+        self.classifier.check(self.image.shape[1], self.image.shape[4], self.image.name)
+        object.__setattr__(self, "shape", (*self.image.shape[:4], len(self.classifier.classes)))
+
+    @cached_property
+    def halo(self) -> tuple[int, int, int]:
+        """Pixels along z, y, x around a box that its probabilities depend on."""
+        return self.classifier.features.halo(self.image.shape[1])
+
+    @cached_property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of the cubes along t, z, y, x, classes: regions made of them are computed without waste."""
+        pixels = CUBE_PIXELS
+        if self.limits.memory is not None:
+            each = CHANNEL_BYTES * self.classifier.columns * (self.limits.jobs + 1)
+            pixels = min(pixels, max(self.limits.memory // (2 * each), 1))
+        return (1, *cube_shape(self.image.shape[1:4], self.halo, pixels), self.shape[4])
+
+    def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
+        """Probabilities of a region."""
+        t, z, y, x, classes = region
+        found = np.empty([part.stop - part.start for part in region], np.float32)
+        cubes = [(k, box) for k in range(t.start, t.stop) for box in self.cut((z, y, x))]
+        for (k, box), values in zip(
+            cubes, ordered(lambda at: self.predict(*at), cubes, self.limits.jobs), strict=True
+        ):
+            inside = tuple(
+                slice(b.start - p.start, b.stop - p.start) for b, p in zip(box, (z, y, x), strict=True)
+            )
+            found[(k - t.start, *inside)] = values[..., classes]
+        return found
+
+    def cut(self, box: Box) -> Iterator[Box]:
+        """The parts of a box that lie in one cube each."""
+        parts = []
+        for part, side in zip(box, self.chunks[1:4], strict=True):
+            bounds = [part.start, *range((part.start // side + 1) * side, part.stop, side), part.stop]
+            parts.append([slice(a, b) for a, b in pairwise(bounds)])
+        yield from product(*parts)
+
+    def predict(self, t: int, box: Box) -> NDArray[np.float32]:
+        """Probabilities of a box (z, y, x) of a time step, by one thread; axes z, y, x, classes."""
+        channels = self.classifier.features.compute(read_cubes(self.image, t, box, self.halo), box)
+        shape = channels[0].shape
+        return self.classifier.predict(interleaved(channels)).reshape(*shape, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class ComputedFeatures:
+    """Feature channels of an image as an array that is computed when it is read: t, z, y, x, channels; float32."""
+
+    features: PixelFeatures
+    image: Image
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype[Any] = field(init=False, default=np.dtype(np.float32))
+
+    def __post_init__(self) -> None:
+        depth, channels = self.image.shape[1], self.image.shape[4]
+        object.__setattr__(self, "shape", (*self.image.shape[:4], self.features.count(depth, channels)))
+
+    def read(self, region: tuple[slice, ...]) -> Pixels:
+        """Channels of a region."""
+        t, z, y, x, channels = region
+        halo = self.features.halo(self.image.shape[1])
+        found = [
+            np.stack(self.features.compute(read_cubes(self.image, k, (z, y, x), halo), (z, y, x)), axis=-1)
+            for k in range(t.start, t.stop)
+        ]
+        return np.stack(found)[..., channels]
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedChannels:
+    """Images of one shape as one, their channels one after the other: t, z, y, x, channels; float32."""
+
+    images: tuple[Image, ...]
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype[Any] = field(init=False, default=np.dtype(np.float32))
+
+    def __post_init__(self) -> None:
+        channels = sum(image.shape[4] for image in self.images)
+        object.__setattr__(self, "shape", (*self.images[0].shape[:4], channels))
+
+    def read(self, region: tuple[slice, ...]) -> Pixels:
+        """Pixels of a region."""
+        box, channels = region[:4], region[4]
+        parts = [image.read((*box, slice(0, image.shape[4]))).astype(np.float32) for image in self.images]  # type: ignore[arg-type]
+        return np.concatenate(parts, axis=-1)[..., channels]
+
+
+def probability_image(classifier: PixelClassifier, image: Image, limits: Limits = ALL) -> Image:
+    """The probabilities of an image as a lazy image with the axes tzyxc and a range of 0 to 1."""
+    return Image(
+        image.name, PredictedPixels(classifier, image, limits), AXES, "pixel prediction", (0.0, 1.0), image.pixel_size,
+        image.files,
+    )  # fmt: skip
