@@ -167,8 +167,32 @@ def read_features(group: h5py.Group) -> tuple[tuple[Key, ...], tuple[int, ...]]:
 
 def read_forest(group: Any) -> Forest | None:
     """The forest; None if there is none. The trees of several, as old versions stored them, become one."""
-    if not isinstance(group, h5py.Group):
+    parts = _stored_forests(group)
+    if not parts:
         return None
+    shapes = {part[1:] for part in parts}
+    if len(shapes) > 1:
+        message = f"its {len(parts)} forests are not of one kind"
+        raise ProjectError(message)
+    columns, classes, weighted = shapes.pop()
+    return decode([tree for part in parts for tree in part[0]], columns, classes, weighted=weighted)
+
+
+def read_forests(group: Any) -> list[Forest]:
+    """The forests of a pixel classifier, which are asked one by one, in the order of their names."""
+    return [
+        decode(trees, columns, classes, weighted=weighted)
+        for trees, columns, classes, weighted in _stored_forests(group)
+    ]
+
+
+Trees = tuple[list[tuple[Any, Any]], int, int, bool]
+"""Trees, number of columns and of classes, and whether leaves are weighted."""
+
+
+def _stored_forests(group: Any) -> list[Trees]:
+    if not isinstance(group, h5py.Group):
+        return []
     kind = stored_text(group["pickled_type"]) if "pickled_type" in group else "VigraRf"
     if "pickled_classifier" in group or "VigraRf" not in kind:
         message = (
@@ -177,19 +201,10 @@ def read_forest(group: Any) -> Forest | None:
         )
         raise ProjectError(message)
     names = sorted(name for name in group if name.startswith("Forest"))
-    if not names:
-        return None
-    parts = [_read_trees(stored_group(group, name)) for name in names]
-    shapes = {part[1:] for part in parts}
-    if len(shapes) > 1:
-        message = f"its {len(names)} forests are not of one kind"
-        raise ProjectError(message)
-    columns, classes, weighted = shapes.pop()
-    return decode([tree for part in parts for tree in part[0]], columns, classes, weighted=weighted)
+    return [_read_trees(stored_group(group, name)) for name in names]
 
 
-def _read_trees(forest: h5py.Group) -> tuple[list[tuple[Any, Any]], int, int, bool]:
-    """Trees, number of columns and of classes, and whether leaves are weighted."""
+def _read_trees(forest: h5py.Group) -> Trees:
     stated, options = stored_group(forest, "_ext_param"), stored_group(forest, "_options")
     trees = sorted(name for name in forest if not name.startswith("_"))
     count = int(stored_number(options["tree_count_"]))

@@ -24,6 +24,8 @@ WORKFLOW_CLASSES = {
     "ObjectClassificationWorkflowPrediction": "Object Classification (from prediction image)",
     "ObjectClassificationWorkflowLabels": "Object Classification (from label image)",
     "ObjectClassificationWorkflowPixel": "Object Classification (from pixel classification)",
+    "PixelClassificationWorkflow": "Pixel Classification",
+    "AutocontextTwoStage": "Autocontext (2-stage)",
 }
 
 THRESHOLD_METHODS = {0: "simple", 1: "hysteresis", 2: "graph cut", 3: "ipht"}

@@ -1,0 +1,147 @@
+"""Read the pixel classification of an ``.ilp`` file: features, labels, forests of each stage."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+
+from objclass.core import AXES, to_canonical
+from objclass.errors import ProjectError
+from objclass.pixels.classifier import PixelClassifier
+from objclass.pixels.features import PixelFeatures
+from objclass.project.ilp_read import (
+    read_colors,
+    read_export,
+    read_forests,
+    read_lanes,
+    read_names,
+)
+from objclass.project.ilp_values import (
+    MAXIMUM_BYTES,
+    WORKFLOW_CLASSES,
+    check_size,
+    opened,
+    stored_group,
+    stored_text,
+    stored_value,
+)
+from objclass.project.model import TrainingInput
+from objclass.project.pixel_model import PIXEL_WORKFLOWS, PixelProject, PixelStage, Strokes
+
+STAGES = ("", "01")
+"""What the names of the groups of each stage end in."""
+
+
+def read_pixel_project(path: str) -> PixelProject:
+    """Read a pixel classification project, autocontext among them.
+
+    Raises
+    ------
+    ProjectError
+        If it is missing, damaged, of another workflow, or has what cannot be read without running it.
+    """
+    with opened(path) as file:
+        workflow = stored_text(file.get("workflowName"), "")
+        workflow = WORKFLOW_CLASSES.get(workflow, workflow)
+        if workflow not in PIXEL_WORKFLOWS:
+            message = f"{path} is of the workflow '{workflow}': expected {' or '.join(PIXEL_WORKFLOWS)}"
+            raise ProjectError(message)
+        lanes = read_lanes(file.get("Input Data"))
+        return PixelProject(
+            path=path,
+            workflow=workflow,
+            version=stored_text(file.get("ilastikVersion"), ""),
+            stages=tuple(read_stage(file, suffix, lanes) for suffix in STAGES[: PIXEL_WORKFLOWS[workflow]]),
+            export=read_export(file.get("Prediction Export")),
+            lanes=lanes,
+        )
+
+
+def read_stage(file: h5py.File, suffix: str, lanes: tuple[Any, ...]) -> PixelStage:
+    """One stage: the groups ``FeatureSelections`` and ``PixelClassification`` with a suffix."""
+    group = stored_group(file, f"PixelClassification{suffix}")
+    features = _features(stored_group(file, f"FeatureSelections{suffix}"), lanes)
+    classes, colors = read_names(group.get("LabelNames")), read_colors(group.get("LabelColors"))
+    if not classes:
+        message = "has no classes of pixels: add labels in ilastik and save it"
+        raise ProjectError(message)
+    return PixelStage(
+        features, classes, colors, _classifier(group, features, classes, colors), _strokes(group, lanes)
+    )
+
+
+def _features(group: h5py.Group, lanes: tuple[Any, ...]) -> PixelFeatures:
+    filters = read_names(group.get("FeatureIds"))
+    scales = np.atleast_1d(np.asarray(stored_value(group["Scales"]), float)).ravel()
+    selected = np.atleast_2d(np.asarray(stored_value(group["SelectionMatrix"]))).astype(bool)
+    if "ComputeIn2d" in group:
+        in_planes = tuple(bool(flag) for flag in np.atleast_1d(stored_value(group["ComputeIn2d"])).ravel())
+    else:  # before 1.3: planes only where there is but one
+        in_planes = (all(_depth(lane.get("raw_data")) == 1 for lane in lanes),) * len(scales)
+    return PixelFeatures(filters, tuple(scales.tolist()), selected, in_planes)
+
+
+def _depth(given: TrainingInput | None) -> int:
+    """Planes of a training image; 1 where the project does not say."""
+    if given is None or len(given.axes) != len(given.shape):
+        return 1
+    return dict(zip(given.axes, given.shape, strict=True)).get("z", 1)
+
+
+def _classifier(
+    group: h5py.Group,
+    features: PixelFeatures,
+    classes: tuple[str, ...],
+    colors: tuple[tuple[int, int, int], ...],
+) -> PixelClassifier | None:
+    stored = group.get("ClassifierForests")
+    forests = read_forests(stored)
+    if not forests:
+        return None
+    if "known_labels" in stored:
+        known = tuple(int(n) for n in np.atleast_1d(stored_value(stored["known_labels"])).ravel())
+    else:
+        known = tuple(range(1, forests[0].classes + 1))
+    return PixelClassifier(features, classes, tuple(forests), known, colors)
+
+
+def _strokes(group: h5py.Group, lanes: tuple[Any, ...]) -> dict[int, list[Strokes]]:
+    """Painted labels of each lane."""
+    sets = group.get("LabelSets")
+    if not isinstance(sets, h5py.Group):
+        return {}
+    found = {}
+    for number, name in enumerate(sorted(sets)):
+        blocks = [sets[name][block] for block in sorted(sets[name])]
+        check_size(blocks)
+        axes = lanes[number]["raw_data"].axes if number < len(lanes) and "raw_data" in lanes[number] else ""
+        found[number] = list(_blocks(blocks, axes))
+    return found
+
+
+def _blocks(blocks: list[Any], lane_axes: str) -> Iterator[Strokes]:
+    """The blocks of painted labels; those of older versions do not say their axes, which are the image's."""
+    for block in blocks:
+        bounds = re.findall(r"(\d+):(\d+)", _text(block.attrs["blockSlice"]))
+        axes = _block_axes(block, lane_axes, len(bounds))
+        labels = np.asarray(stored_value(block, MAXIMUM_BYTES))
+        if labels.ndim != len(bounds) or len(axes) != len(bounds):
+            message = f"{block.name}: labels of {labels.ndim} axes at {len(bounds)} bounds with axes '{axes}'"
+            raise ProjectError(message)
+        place = {axis: slice(int(start), int(stop)) for axis, (start, stop) in zip(axes, bounds, strict=True)}
+        t, z, y, x, c = (place.get(axis, slice(0, 1)) for axis in AXES)
+        yield Strokes((t, z, y, x, c), to_canonical(labels.astype(np.uint8), axes))
+
+
+def _block_axes(block: Any, lane_axes: str, count: int) -> str:
+    if "axistags" in block.attrs:
+        return "".join(axis["key"] for axis in json.loads(_text(block.attrs["axistags"]))["axes"])
+    with_channel = lane_axes if "c" in lane_axes else f"{lane_axes}c"
+    return with_channel if len(with_channel) == count else "txyzc"
+
+
+def _text(attribute: Any) -> str:
+    return attribute.decode("utf-8", "replace") if isinstance(attribute, bytes) else str(attribute)

@@ -1,0 +1,101 @@
+"""A pixel classification project: everything that was decided at training time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import Region
+from objclass.errors import ProjectError
+from objclass.pixels.classifier import PixelClassifier
+from objclass.pixels.features import PixelFeatures
+from objclass.project.model import TrainingInput
+from objclass.settings import ExportSettings
+
+PIXEL_WORKFLOWS = {"Pixel Classification": 1, "Autocontext (2-stage)": 2}
+"""Name of a workflow -> number of its stages."""
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """Painted labels of a part of an image.
+
+    Parameters
+    ----------
+    region
+        The part: slices along t, z, y, x, c of the image.
+    labels
+        uint8, axes t, z, y, x, c: 0 is unlabelled, classes count from 1.
+    """
+
+    region: Region
+    labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PixelStage:
+    """One stage of a pixel classification.
+
+    Parameters
+    ----------
+    features
+        The channels that it looks at.
+    classes, colors
+        Names of the classes; red, green, blue of each, as far as stored.
+    classifier
+        None if the project was saved without one.
+    strokes
+        Painted labels, for each lane.
+    """
+
+    features: PixelFeatures
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] = ()
+    classifier: PixelClassifier | None = field(default=None, repr=False)
+    strokes: Mapping[int, Sequence[Strokes]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class PixelProject:
+    """What a trained pixel classification project says.
+
+    Parameters
+    ----------
+    path
+        Where it was read.
+    workflow, version
+        Name of the workflow; version of the program that wrote it.
+    stages
+        One, or the two of autocontext: the second looks at the raw channels and the probabilities of the first.
+    export
+        Stored settings of the result images.
+    lanes
+        What it was trained on: for each lane, role -> input.
+    """
+
+    path: str
+    workflow: str
+    version: str
+    stages: tuple[PixelStage, ...]
+    export: ExportSettings = field(default_factory=ExportSettings)
+    lanes: tuple[Mapping[str, TrainingInput], ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the last stage, which are those of the results."""
+        return self.stages[-1].classes
+
+    def classifiers(self) -> tuple[PixelClassifier, ...]:
+        """The classifier of each stage.
+
+        Raises
+        ------
+        ProjectError
+            If one is missing.
+        """
+        found = tuple(stage.classifier for stage in self.stages if stage.classifier is not None)
+        if len(found) < len(self.stages):
+            message = f"{self.path} holds no trained pixel classifier: open it in ilastik, turn on Live Update and save it"
+            raise ProjectError(message)
+        return found
