@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.context import Context
 from objclass.errors import ProjectError
 from objclass.forest import Forest
 from objclass.pixels.features import PixelFeatures
@@ -62,14 +63,14 @@ class PixelClassifier:
         """Number of channels that the forests look at."""
         return self.forests[0].columns
 
-    def predict(self, rows: NDArray[np.float32], jobs: int = 1) -> NDArray[np.float32]:
+    def predict(self, rows: NDArray[np.float32], context: Context | None = None) -> NDArray[np.float32]:
         """Class probabilities of pixels.
 
         Parameters
         ----------
         rows
             Channels of each pixel, shape (pixels, channels).
-        jobs
+        context
             Threads; the result does not depend on them.
 
         Returns
@@ -79,7 +80,7 @@ class PixelClassifier:
         """
         total = np.zeros((len(rows), len(self.known)), np.float32)
         for forest in self.forests:
-            total += forest.predict(rows, jobs).probabilities * np.float32(forest.trees)
+            total += forest.predict(rows, context).probabilities * np.float32(forest.trees)
         total /= np.float32(sum(forest.trees for forest in self.forests))
         found = np.zeros((len(rows), len(self.classes)), np.float32)
         found[:, [number - 1 for number in self.known]] = total

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.limits import ALL, Limits
+from objclass.compute.context import Context
 from objclass.compute.slabs import Box
-from objclass.compute.threads import ordered
 from objclass.core import AXES, Image
 from objclass.pixels.classifier import PixelClassifier, interleaved
 from objclass.pixels.features import PixelFeatures
@@ -74,13 +73,13 @@ class PredictedPixels:
     ----------
     classifier, image
         What was trained, and the image that it looks at.
-    limits
+    context
         Memory and threads.
     """
 
     classifier: PixelClassifier
     image: Image
-    limits: Limits = ALL
+    context: Context = field(default_factory=Context)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False, default=np.dtype(np.float32))
 
@@ -97,9 +96,9 @@ class PredictedPixels:
     def chunks(self) -> tuple[int, ...]:
         """Lengths of the cubes along t, z, y, x, classes: regions made of them are computed without waste."""
         pixels = CUBE_PIXELS
-        if self.limits.memory is not None:
-            each = CHANNEL_BYTES * self.classifier.columns * (self.limits.jobs + 1)
-            pixels = min(pixels, max(self.limits.memory // (2 * each), 1))
+        if self.context.limits.memory is not None:
+            each = CHANNEL_BYTES * self.classifier.columns * (self.context.limits.jobs + 1)
+            pixels = min(pixels, max(self.context.limits.memory // (2 * each), 1))
         return (1, *cube_shape(self.image.shape[1:4], self.halo, pixels), self.shape[4])
 
     def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
@@ -108,7 +107,7 @@ class PredictedPixels:
         found = np.empty([part.stop - part.start for part in region], np.float32)
         cubes = [(k, box) for k in range(t.start, t.stop) for box in self.cut((z, y, x))]
         for (k, box), values in zip(
-            cubes, ordered(lambda at: self.predict(*at), cubes, self.limits.jobs), strict=True
+            cubes, self.context.ordered(lambda at: self.predict(*at), cubes), strict=True
         ):
             inside = tuple(
                 slice(b.start - p.start, b.stop - p.start) for b, p in zip(box, (z, y, x), strict=True)
@@ -174,9 +173,9 @@ class JoinedChannels:
         return np.concatenate(parts, axis=-1)[..., channels]
 
 
-def probability_image(classifier: PixelClassifier, image: Image, limits: Limits = ALL) -> Image:
+def probability_image(classifier: PixelClassifier, image: Image, context: Context | None = None) -> Image:
     """The probabilities of an image as a lazy image with the axes tzyxc and a range of 0 to 1."""
     return Image(
-        image.name, PredictedPixels(classifier, image, limits), AXES, "pixel prediction", (0.0, 1.0), image.pixel_size,
+        image.name, PredictedPixels(classifier, image, context or Context()), AXES, "pixel prediction", (0.0, 1.0), image.pixel_size,
         image.files,
     )  # fmt: skip

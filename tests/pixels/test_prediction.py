@@ -1,0 +1,100 @@
+"""Probabilities as a lazy image: any region, cutting and number of threads gives the same bytes; ilastik's answers."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from objclass import images
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
+from objclass.core import from_canonical
+from objclass.errors import ProjectError
+from objclass.forest import fit
+from objclass.pixels.classifier import PixelClassifier, segmentation, uncertainty
+from objclass.pixels.features import FILTERS, PixelFeatures
+from objclass.pixels.prediction import ComputedFeatures, PredictedPixels, cube_shape, probability_image
+from objclass.project.ilp_pixels import read_pixel_project
+
+RNG = np.random.default_rng(5)
+
+
+def classifier(depth, channels, known=(1, 2, 3)):
+    """Trained on noise: its probabilities are as ragged as can be."""
+    features = PixelFeatures(
+        tuple(FILTERS), (0.7, 1.6), np.array([[True, True], [True, False], [False, True], [True, False], [False, True], [True, False]]),
+        (False, False),
+    )  # fmt: skip
+    rows = RNG.normal(size=(90, features.count(depth, channels))).astype(np.float32) * 40
+    classes = np.arange(90) % len(known) + 1
+    forests = tuple(fit(rows, classes, len(known), trees, 0)[0] for trees in (3, 4))
+    return PixelClassifier(features, ("a", "b", "c"), forests, known)
+
+
+def image(shape):
+    return images.from_array((RNG.random(shape) * 255).astype(np.uint8), "tzyxc")
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 60, 75, 2), (1, 18, 30, 28, 1)])
+def test_any_region_in_any_cutting(shape):
+    pixels = image(shape)
+    trained = classifier(shape[1], shape[4])
+    whole = probability_image(trained, pixels).read()
+    assert whole.shape == (*shape[:4], 3)
+    assert whole.sum(axis=-1) == pytest.approx(1, abs=1e-6)
+    for memory, jobs in ((20_000_000, 1), (4_000_000, 3), (1, 2)):
+        cut = PredictedPixels(trained, pixels, Context(Limits(memory, None, jobs)))
+        assert np.array_equal(cut.read(tuple(slice(0, n) for n in cut.shape)), whole)
+    region = (slice(0, 1), slice(0, shape[1]), slice(7, 29), slice(5, 6), slice(1, 3))
+    assert np.array_equal(cut.read(region), whole[region])
+
+
+def test_cubes_are_as_small_as_the_memory_wants():
+    small = PredictedPixels(classifier(1, 1), image((1, 1, 400, 500, 1)), Context(Limits(30_000_000)))
+    large = PredictedPixels(classifier(1, 1), image((1, 1, 400, 500, 1)), Context(Limits(3_000_000_000)))
+    assert np.prod(small.chunks) < np.prod(large.chunks) == 400 * 500 * 3
+    assert cube_shape((64, 64, 64), (9, 9, 9), 1) >= (9, 9, 9)
+
+
+def test_a_class_that_is_unknown_to_the_forests():
+    found = probability_image(classifier(1, 1, known=(1, 3)), image((1, 1, 20, 20, 1))).read()
+    assert (found[..., 1] == 0).all()
+    assert found[..., 2].max() > 0
+
+
+def test_channels_are_computed_by_region():
+    pixels = image((1, 1, 50, 40, 2))
+    stored = ComputedFeatures(classifier(1, 2).features, pixels)
+    region = (slice(0, 1), slice(0, 1), slice(20, 30), slice(0, 40), slice(3, 5))
+    assert np.array_equal(stored.read(region), stored.read(tuple(slice(0, n) for n in stored.shape))[region])
+
+
+def test_an_image_of_other_channels_is_refused():
+    with pytest.raises(ProjectError, match="2 channels in 2D give .* feature channels, .* trained on"):
+        probability_image(classifier(1, 1), image((1, 1, 20, 20, 2)))
+
+
+@pytest.mark.parametrize("case", ["pixel2d", "pixel2d_rgb", "pixel2dt", "pixel3d", "pixel3d_2dmix"])
+def test_answers_of_ilastik(shared, case):
+    """Of planes every bit; of volumes 99.9 % of the probabilities: three eigenvalues are approximated there."""
+    folder = shared / "golden" / case
+    project = read_pixel_project(str(folder / f"{case}.ilp"))
+    raw = images.open_image(f"{folder}/test_raw.h5/data", axes=project.lanes[0]["raw_data"].axes)
+    (trained,) = project.classifiers()
+    found = probability_image(trained, raw, Context(Limits(jobs=2))).read()
+    expected = {}
+    for name in ("probabilities", "simple_segmentation", "uncertainty"):
+        with h5py.File(folder / f"expected/test_{name}.h5") as file:
+            stored = file["exported_data"]
+            axes = "".join(tag["key"] for tag in json.loads(stored.attrs["axistags"])["axes"])
+            expected[name] = stored[()]
+    ours = from_canonical(found, axes)
+    differ = np.abs(ours - expected["probabilities"]) > 1e-6
+    argmax = from_canonical(segmentation(found)[..., None], axes)
+    if "2d" in case and "mix" not in case:
+        assert np.array_equal(ours, expected["probabilities"])
+        assert np.array_equal(argmax, expected["simple_segmentation"])
+        assert np.array_equal(from_canonical(uncertainty(found)[..., None], axes), expected["uncertainty"])
+    assert differ.mean() < 1e-3
+    assert (argmax == expected["simple_segmentation"]).mean() >= 0.99999
