@@ -117,16 +117,16 @@ def _strokes(group: h5py.Group, lanes: tuple[Any, ...]) -> dict[int, list[Stroke
     for number, name in enumerate(sorted(sets)):
         blocks = [sets[name][block] for block in sorted(sets[name])]
         check_size(blocks)
-        axes = lanes[number]["raw_data"].axes if number < len(lanes) and "raw_data" in lanes[number] else ""
-        found[number] = list(_blocks(blocks, axes))
+        raw = lanes[number].get("raw_data") if number < len(lanes) else None
+        found[number] = list(_blocks(blocks, raw))
     return found
 
 
-def _blocks(blocks: list[Any], lane_axes: str) -> Iterator[Strokes]:
+def _blocks(blocks: list[Any], raw: TrainingInput | None) -> Iterator[Strokes]:
     """The blocks of painted labels; those of older versions do not say their axes, which are the image's."""
     for block in blocks:
         bounds = re.findall(r"(\d+):(\d+)", _text(block.attrs["blockSlice"]))
-        axes = _block_axes(block, lane_axes, len(bounds))
+        axes = _block_axes(block, raw, len(bounds))
         labels = np.asarray(stored_value(block, MAXIMUM_BYTES))
         if labels.ndim != len(bounds) or len(axes) != len(bounds):
             message = f"{block.name}: labels of {labels.ndim} axes at {len(bounds)} bounds with axes '{axes}'"
@@ -136,11 +136,14 @@ def _blocks(blocks: list[Any], lane_axes: str) -> Iterator[Strokes]:
         yield Strokes((t, z, y, x, c), to_canonical(labels.astype(np.uint8), axes))
 
 
-def _block_axes(block: Any, lane_axes: str, count: int) -> str:
+def _block_axes(block: Any, raw: TrainingInput | None, count: int) -> str:
+    """Axes of a block: as it says, else those of the image, with or without those of length 1."""
     if "axistags" in block.attrs:
         return "".join(axis["key"] for axis in json.loads(_text(block.attrs["axistags"]))["axes"])
-    with_channel = lane_axes if "c" in lane_axes else f"{lane_axes}c"
-    return with_channel if len(with_channel) == count else "txyzc"
+    axes, shape = (raw.axes, raw.shape) if raw is not None else ("", ())
+    long = "".join(axis for axis, n in zip(axes, shape, strict=False) if n > 1 or axis in "xy")
+    candidates = (f"{letters.replace('c', '')}c" for letters in (axes, long, "yx", "zyx", "tzyx"))
+    return next((letters for letters in candidates if len(letters) == count), "txyzc")
 
 
 def _text(attribute: Any) -> str:
