@@ -1,7 +1,9 @@
 """One lane, time step by time step, from pixels to classes."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -13,13 +15,17 @@ from objclass.errors import LaneError
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.images.blockwise import box_reader, timed
+from objclass.pipeline.looks import in_range_of
 from objclass.pipeline.plan import Plan
 from objclass.segmentation.find import find_objects
+from objclass.settings import ThresholdSettings
+
+log = logging.getLogger("objclass")
 
 OBJECT_BYTES, FEATURE_BYTES = 400, 16
 """Memory for an object of a run, as measured, and for each of its features more."""
 
-CENTER = ("Default features", "RegionCenter")
+COUNT, CENTER = ("Default features", "Count"), ("Default features", "RegionCenter")
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,15 @@ def run_lane(
         objects=timed(lane.objects, context.timings),
         raw=timed(lane.raw, context.timings) if lane.raw is not None else None,
     )
+    threshold, told = plan.threshold, None
+    if lane.role == "prediction_maps":
+        threshold, told = in_range_of(lane.objects, plan.threshold)
+    if told:
+        log.info("%s", told)
     count = 0
     for t in range(lane.objects.shape[0]):
         clock.restart()
-        objects = find_objects(lane, t, plan.threshold, context)
+        objects = find_objects(lane, t, threshold, context)
         clock.lap("segment")
         count += objects.count
         check_count(count, plan, context)
@@ -53,7 +64,27 @@ def run_lane(
         clock.lap("features")
         predictions = plan.project.classify(table, context) if plan.project is not None else None
         clock.lap("classify")
+        if objects.count == 1 and table.values.get(COUNT, np.zeros((1, 1)))[0, 0] == prod(
+            objects.labels.shape
+        ):
+            log.warning(
+                "%s, time step %d: all of it is one object%s", lane.objects.name, t, _why(lane, threshold)
+            )
         yield Step(t, objects, table, predictions)
+    if count == 0:
+        log.warning("%s: no objects%s", lane.objects.name, _why(lane, threshold))
+
+
+def _why(lane: Lane, threshold: ThresholdSettings) -> str:
+    """What may be the matter with a map that is cut into nothing, or not at all."""
+    if lane.role != "prediction_maps":
+        return ""
+    cores = "" if threshold.method == "simple" else f", cores from {threshold.core_threshold:g} on"
+    part = " of its range" if threshold.rescaled else ""
+    return (
+        f" (channel {threshold.channel} is cut at {threshold.threshold:g}{part}{cores}; objects of "
+        f"{threshold.min_size} pixels on{'' if threshold.max_size is None else f', up to {threshold.max_size}'})"
+    )
 
 
 def check_count(count: int, plan: Plan, context: Context) -> None:

@@ -1,5 +1,6 @@
 """What to do with every lane, and whether a lane fits."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from objclass.core import PIXELS, Lane, PixelSize
 from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features.contract import Feature, feature_set
+from objclass.pipeline.looks import doubt
 from objclass.project.model import Project
 from objclass.segmentation.labelling import check_first_block
 from objclass.settings import ThresholdSettings
@@ -14,6 +16,8 @@ from objclass.settings import ThresholdSettings
 FromFile = Literal["file"]
 FROM_FILE: FromFile = "file"
 """In place of a pixel size: the one that the images state."""
+
+log = logging.getLogger("objclass")
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ def check_lane(lane: Lane, plan: Plan) -> None:
         )
         raise ImageError(message)
     check_features(lane, plan)
+    if line := doubt(lane):
+        log.warning("%s", line)
 
 
 def check_features(lane: Lane, plan: Plan) -> None:

@@ -620,7 +620,7 @@ def test_a_terminated_run_leaves_nothing(here, samples):
 
 
 def test_a_run_without_hdf5_does_not_load_it(here):
-    np.save("l.npy", np.eye(5, dtype=np.uint8))
+    np.save("l.npy", np.arange(25, dtype=np.uint8).reshape(5, 5))
     run = ["--headless", "--label_image", "l.npy", "--features", "regionprops:area", "--table_only"]
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "objclass", *run, "--table_filename", "t.csv"],

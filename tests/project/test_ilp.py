@@ -296,9 +296,9 @@ def test_odd_settings_of_a_table_are_told_without_words_of_python(edit, stored, 
     caplog.set_level("WARNING", "objclass")
     monkeypatch.setattr(logging.getLogger("objclass"), "propagate", True)
     assert edit(change).table is None
-    assert [record.getMessage() for record in caplog.records] == [
+    assert {record.getMessage() for record in caplog.records} == {
         "the stored settings of the table are ignored: they name no type and path of a file"
-    ]
+    }
 
 
 def test_several_forests_of_old_versions_are_one(edit, samples):

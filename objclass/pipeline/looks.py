@@ -1,0 +1,132 @@
+"""What an image looks like, where that is not what it was given as: one line before anything is measured."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from objclass.core import AnyArray, Image, Lane
+from objclass.errors import LaneError
+from objclass.segmentation.labelling import integral, label
+from objclass.settings import ThresholdSettings
+
+SIDE = 512
+"""Rows and columns that are looked at, in the middle of the image."""
+
+MANY_VALUES = 16
+"""A segmentation of as many values is none of classes; a grey image has more."""
+
+MANY_PIECES = 100
+"""Single pixels are grey values, not dirt, where there are as many objects."""
+
+FEW_PIECES = 3
+"""A label image of one id in as many pieces is a mask."""
+
+RANGES = (1, 100, 255, 65535, 2**32 - 1)
+"""Largest values of maps of integers, as programs write them."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The middle of an image: its number of values (0 apart), of pieces of equal value, and their median size."""
+
+    values: int
+    pieces: int
+    median: float
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether most pieces are single pixels of many values."""
+        return self.values >= MANY_VALUES and self.pieces >= MANY_PIECES and self.median <= 1
+
+
+def look_at(image: Image) -> Look | None:
+    """Look at the middle of the first channel; None where values are fractions."""
+    t, z, y, x, _ = image.shape
+    rows, columns = _middle(y), _middle(x)
+    pixels = image.read((slice(t // 2, t // 2 + 1), slice(z // 2, z // 2 + 1), rows, columns, slice(0, 1)))
+    try:
+        plane = integral(pixels[0, ..., 0], image.name)
+    except LaneError:
+        return None
+    values = int(np.count_nonzero(np.unique(plane)))
+    # a median of 1 takes so many single pixels: there is no need to label what has fewer
+    if values != 1 and 2 * _singles(plane[0]) < MANY_PIECES:
+        return Look(values, 0, np.inf)
+    found = label(plane)
+    sizes = np.bincount(found.labels.ravel())[1:]
+    return Look(values, found.count, float(np.median(sizes)) if found.count else np.inf)
+
+
+def _singles(plane: AnyArray) -> int:
+    """Pixels (y, x), 0 apart, that differ from all their direct neighbours."""
+    single = plane != 0
+    for axis in (0, 1):
+        here, found = np.moveaxis(plane, axis, 0), np.moveaxis(single, axis, 0)
+        differ = here[1:] != here[:-1]
+        found[1:] &= differ
+        found[:-1] &= differ
+    return int(np.count_nonzero(single))
+
+
+def _middle(length: int) -> slice:
+    start = max((length - SIDE) // 2, 0)
+    return slice(start, min(start + SIDE, length))
+
+
+def doubt(lane: Lane) -> str | None:
+    """One line where the objects of a lane look like something else than they were given as, else None."""
+    if lane.role == "prediction_maps":
+        return None
+    name = f"{lane.role.replace('_', ' ')} {lane.objects.name}"
+    seen = look_at(lane.objects)
+    if seen is None:
+        return None
+    if seen.is_grey:
+        raw = look_at(lane.raw) if lane.raw is not None and lane.channels == 1 else None
+        if raw is not None and not raw.is_grey and raw.values < seen.values:
+            return f"{name} looks like a grey image, and raw data {lane.raw.name if lane.raw else ''} like a segmentation: are they swapped?"
+        return (
+            f"{name} looks like a grey image, a map of probabilities or a mask in JPEG ({seen.values} values in "
+            f"its middle, most objects are single pixels): give a segmentation, or a map as --prediction_maps"
+        )
+    if lane.role == "label_image" and seen.values == 1 and seen.pieces >= FEW_PIECES:
+        return (
+            f"{name} looks like a mask: its {seen.pieces} pieces have one value, and so are one object; with "
+            "--segmentation_image each is an object"
+        )
+    return None
+
+
+def in_range_of(image: Image, settings: ThresholdSettings) -> tuple[ThresholdSettings, str | None]:
+    """Thresholds as values of a map of integers, and a line that says so if they were parts of its range.
+
+    Thresholds from 0 to 1 for integers that go beyond 1 are parts of the range of the map: what the file
+    states, else the least of 0 to 100, 255, 65535 that holds what is seen in three planes. Projects say
+    themselves what their thresholds are.
+    """
+    cores = () if settings.method == "simple" else (settings.core_threshold,)
+    is_part = all(0 < threshold <= 1 for threshold in (settings.threshold, *cores))
+    if settings.rescaled or image.dtype.kind not in "iu" or not is_part:
+        return settings, None
+    largest = _largest(image)
+    is_stated = image.drange is not None and image.dtype != np.uint8  # of which the type alone says 255
+    top = (
+        image.drange[1] if is_stated and image.drange else next((n for n in RANGES if n >= largest), largest)
+    )
+    if largest <= 1 or top <= 1:
+        return settings, None
+    told = f"{image.name} holds integers, up to {largest:g} where it was looked at, taken for 0 to {top:g}: --threshold {settings.threshold:g} is {settings.threshold * top:g}"
+    return replace(
+        settings, threshold=settings.threshold * top, core_threshold=settings.core_threshold * top
+    ), told
+
+
+def _largest(image: Image) -> float:
+    """The largest value of the first plane, one in the middle and the last."""
+    t, z, y, x, c = image.shape
+    largest = 0.0
+    for part in (0.0, 0.5, 1.0):
+        at = tuple(slice(n, n + 1) for n in (round(part * (t - 1)), round(part * (z - 1))))
+        plane: AnyArray = image.read((at[0], at[1], slice(0, y), slice(0, x), slice(0, c)))
+        largest = max(largest, float(plane.max()))
+    return largest
