@@ -316,6 +316,7 @@ KERNELS = (
     "objclass.export.paint:classes",
     "objclass.export.paint:probabilities",
     "objclass.segmentation.label_store:renumbering",
+    "objclass.segmentation.labeller:labelling",
 )
 """Every kernel, by the name of its function."""
 

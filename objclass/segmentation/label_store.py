@@ -23,12 +23,16 @@ class HeldLabels:
         # not zeros: these come page by page, which takes longer than to fill them
         self._image = np.empty(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
 
+    def room(self, number: int) -> NDArray[np.uint32] | None:
+        """Where the labels of a slab may be put, so that `write` need not copy them."""
+        return self.plain(number) if len(self._cut) > 1 else None
+
     def write(self, number: int, labels: NDArray[np.uint32]) -> None:
         """Put down a slab, with ids of its own from 1."""
         if len(self._cut) == 1:
             self._image = labels
-        else:
-            self._image[self._cut[number].within(self._shape)] = labels
+        elif not np.may_share_memory(self._image, labels):
+            self.plain(number)[:] = labels
 
     def plain(self, number: int) -> NDArray[np.uint32]:
         """A slab with its own ids."""
@@ -77,6 +81,9 @@ class PackedLabels:
         self._step = planes, self._rows
         self._keep = limits.share(CACHED_TILE_BYTES)
         self._scratch = Scratch(self._keep)
+
+    def room(self, _: int) -> None:
+        """None: labels are packed."""
 
     def write(self, number: int, labels: NDArray[np.uint32]) -> None:
         """Put down a slab, with ids of its own from 1."""

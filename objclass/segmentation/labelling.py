@@ -10,6 +10,7 @@ from objclass.core import AnyArray, Image, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.images.blockwise import slab_reader
 from objclass.segmentation.label_store import label_image
+from objclass.segmentation.labeller import labelled, labelling
 from objclass.segmentation.sized import SizedComponents
 
 
@@ -21,7 +22,7 @@ def segmented(image: Image, t: int, context: Context) -> Objects:
     def cut(number: int) -> tuple[Objects, Any]:
         values = integral(read(found.cut[number].within(found.shape))[..., 0], image.name)
         with context.timings.on("label"):
-            part = label(values)
+            part = label(values, found.work, found.labels.room(number))
         found.labels.write(number, part.labels)
         top = values.max()
         is_single = np.count_nonzero(values == top) == np.count_nonzero(values)
@@ -68,14 +69,30 @@ def check_first_block(image: Image) -> None:
             raise ImageError(str(fault)) from None
 
 
-def label(values: AnyArray) -> Objects:
-    """Connected components of equal non-zero value, by direct neighbours; ``values`` is (z, y, x)."""
+def label(values: AnyArray, work: int = 0, room: NDArray[np.uint32] | None = None) -> Objects:
+    """Connected components of equal non-zero value, by direct neighbours.
+
+    Parameters
+    ----------
+    values
+        (z, y, x).
+    work
+        Voxels that the run labels in all.
+    room
+        Where the label image may be put, contiguous; None: it is made.
+    """
+    compiled = labelling.choose(max(work, values.size)) if values.dtype.itemsize == 1 else None
+    if compiled:
+        labels = np.empty(values.shape, np.uint32) if room is None else room
+        return Objects(labels, labelled(compiled, values, labels))
     import cc3d
 
     flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values)
     if flat.dtype.itemsize == 8:  # cc3d tells 32 bits apart; ranks are as good as values
         kinds, ranks = np.unique(flat, return_inverse=True)
         flat = ((ranks + 1) * (kinds != 0)[ranks]).astype(np.uint32).reshape(flat.shape)
+    if not flat.flags.writeable:  # cc3d takes no others
+        flat = flat.copy()
     found: Any = cc3d.connected_components(
         flat, connectivity=4 if flat.ndim == 2 else 6, return_N=True, out_dtype=np.uint32
     )

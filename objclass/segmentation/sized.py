@@ -1,5 +1,6 @@
 """The components of one time step with their sizes."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ class SizedComponents:
     def __init__(self, shape: tuple[int, int, int], context: Context) -> None:
         self.cut = context.limits.slabs(shape)
         self.shape = shape
+        self.work = prod(shape) * context.limits.images
+        """Voxels that the run labels."""
         self.labels = label_image(shape, self.cut, context)
         self.components = Components(self.labels, self.cut)
         self._sizes: list[IntArray] = []

@@ -108,7 +108,7 @@ def thresholded(image: Image, t: int, settings: ThresholdSettings, context: Cont
             levels, source.cut(levels[0].cut[number].within(source.shape)), strict=True
         ):
             with context.timings.on("label"):
-                part = label(mask)
+                part = label(mask, found.work, found.labels.room(number))
             found.labels.write(number, part.labels)
             parts.append(part)
             sizes.append(_sizes(part) if is_sized else None)

@@ -1,0 +1,90 @@
+"""The labeller that releases Python's lock gives the ids of cc3d."""
+
+import cc3d
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from objclass.compute.context import Context
+from objclass.compute.kernels import Kernel
+from objclass.compute.limits import Limits
+from objclass.core import Image, Lane
+from objclass.images import from_array
+from objclass.segmentation.find import find_objects
+from objclass.segmentation.labeller import Runs, label_runs, labelled, labelling
+from objclass.segmentation.labelling import label
+from objclass.settings import ThresholdSettings
+
+scenes = st.one_of(
+    *(
+        hnp.arrays(
+            dtype, st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 40)), elements=values
+        )
+        for dtype, values in (
+            (np.uint8, st.sampled_from([0, 0, 1, 1, 2, 255])),
+            (np.int8, st.sampled_from([0, 1, -1])),
+            (bool, st.booleans()),
+        )
+    )
+)
+
+
+def expected(values):
+    flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values).view(np.uint8)
+    labels, count = cc3d.connected_components(
+        flat, connectivity=4 if flat.ndim == 2 else 6, return_N=True, out_dtype=np.uint32
+    )
+    return labels.reshape(values.shape), count
+
+
+@settings(deadline=None, max_examples=400)
+@given(scenes, st.sampled_from([1, 3, 8, 17]))
+def test_the_ids_are_those_of_cc3d(values, stretch):
+    values = values.repeat(stretch, axis=2)  # runs longer than eight voxels
+    labels = np.full(values.shape, 7, np.uint32)
+    count = labelled(labelling.compiled, values, labels)
+    theirs, their_count = expected(values)
+    assert count == their_count
+    assert np.array_equal(labels, theirs)
+
+
+def test_uncompiled_it_is_the_same(rng):
+    values = rng.integers(0, 3, (4, 9, 24)).astype(np.uint8)
+    flat, count = values.ravel(), np.zeros(1, np.int64)
+    labels = np.full(flat.size, 7, np.uint32)
+    runs = Runs(*(np.empty(flat.size, np.int64) for _ in range(3)), np.empty(36, np.int64))
+    label_runs(flat, flat.view(np.uint64), labels, runs, *values.shape, count)
+    theirs, their_count = expected(values)
+    assert count[0] == their_count
+    assert np.array_equal(labels.reshape(values.shape), theirs)
+
+
+@pytest.mark.parametrize("role", ["segmentation_image", "prediction_maps"])
+@pytest.mark.parametrize("limits", [Limits(), Limits(None, (2, 30), 2), Limits(10_000, (3, 30), 2)])
+def test_objects_are_the_same_compiled(rng, monkeypatch, role, limits):
+    values = rng.random((7, 30, 40)).astype(np.float32) if role == "prediction_maps" else None
+    values = (rng.random((7, 30, 40)) < 0.4).astype(np.uint8) if values is None else values
+    lane = Lane(None, from_array(values, "zyx"), role, "", "")
+    found = {}
+    for compiled in (False, True):
+        monkeypatch.setattr(
+            Kernel, "choose", lambda self, _, compiled=compiled: self.compiled if compiled else None
+        )
+        found[compiled] = find_objects(lane, 0, ThresholdSettings(), Context(limits))
+    whole = tuple(slice(0, n) for n in values.shape)
+    assert found[True].count == found[False].count > 100
+    assert np.array_equal(found[True].labels[whole], found[False].labels[whole])
+
+
+def test_wider_values_are_left_to_cc3d(monkeypatch):
+    monkeypatch.setattr(Kernel, "choose", lambda *_: pytest.fail("it takes bytes"))
+    assert label(np.array([[[1, 256, 256]]], np.uint16)).labels.tolist() == [[[1, 2, 2]]]
+
+
+def test_read_only_arrays_are_labelled():
+    values = np.ones((2, 3, 4), np.uint8)
+    values.setflags(write=False)
+    image = Image("a", from_array(values, "zyx").stored, "zyx", "test")
+    assert find_objects(Lane(None, image, "segmentation_image", "", ""), 0, ThresholdSettings()).count == 1
