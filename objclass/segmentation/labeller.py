@@ -18,6 +18,9 @@ Indices = NDArray[np.int64]
 
 EVERY_BYTE = 0x0101010101010101
 
+VOXELS_OF_RUN = 8
+"""Room is made for runs of so many voxels on average: more would be memory that is taken from the system anew."""
+
 
 class Runs(NamedTuple):
     """Room for the runs of a slab: where they begin and end, the run that they are joined to, the first of each row."""
@@ -43,11 +46,13 @@ def labelled(compiled: CompiledKernel, values: AnyArray, labels: NDArray[np.uint
     depth, height, width = values.shape
     flat = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
     words = flat[: flat.size // 8 * 8].view(np.uint64)
-    # as many runs as there may be: memory that is not touched is not taken
-    starts, stops, parents = (np.empty(flat.size, np.int64) for _ in range(3))
-    runs = Runs(starts, stops, parents, np.empty(depth * height, np.int64))
     count = np.zeros(1, np.int64)
-    compiled(flat, words, labels.reshape(-1), runs, depth, height, width, count)
+    for room in (flat.size // VOXELS_OF_RUN + width, flat.size):
+        starts, stops, parents = (np.empty(room, np.int64) for _ in range(3))
+        runs = Runs(starts, stops, parents, np.empty(depth * height, np.int64))
+        compiled(flat, words, labels.reshape(-1), runs, room, depth, height, width, count)
+        if count[0] >= 0:
+            break
     return int(count[0])
 
 
@@ -56,14 +61,21 @@ def label_runs(
     words: NDArray[np.uint64],
     labels: NDArray[np.uint32],
     runs: Runs,
+    room: int,
     depth: int,
     height: int,
     width: int,
     count: Indices,
 ) -> None:
-    """Label flat values; ``words`` are the same values, eight at a time, as far as eights go."""
+    """Label flat values; ``words`` are the same values, eight at a time, as far as eights go.
+
+    The ``count`` is -1 if there is no ``room`` for the runs of a row.
+    """
     found = 0
     for row in range(depth * height):
+        if found + width > room:
+            count[0] = -1
+            return
         runs.rows[row] = found
         found = find_runs(values, words, runs, row * width, (row + 1) * width, found)
         if row % height > 0:
@@ -157,10 +169,10 @@ def paint(labels: NDArray[np.uint32], runs: Runs, found: int, size: int) -> None
 
 
 def _lengths(*given: Any) -> dict[str, int]:
-    depth, height, width = given[4:7]
+    room, depth, height, width = given[4:8]
     size = depth * height * width
-    one = dict.fromkeys(("values", "labels", "starts", "stops", "parents"), size)
-    return one | {"words": size // 8, "rows": depth * height, "count": 1}
+    runs = {"starts": room, "stops": room, "parents": room, "rows": depth * height}
+    return runs | {"values": size, "words": size // 8, "labels": size, "count": 1}
 
 
 labelling = Kernel(label_runs, repays_loading=20_000_000, repays_compiling=100_000_000, lengths=_lengths)

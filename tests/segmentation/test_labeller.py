@@ -50,12 +50,19 @@ def test_the_ids_are_those_of_cc3d(values, stretch):
     assert np.array_equal(labels, theirs)
 
 
+def test_a_run_for_each_voxel():
+    values = (np.indices((5, 40, 60)).sum(axis=0) % 2 + 1).astype(np.uint8)
+    labels = np.empty(values.shape, np.uint32)
+    assert labelled(labelling.compiled, values, labels) == values.size
+    assert np.array_equal(labels.ravel(), np.arange(1, values.size + 1))
+
+
 def test_uncompiled_it_is_the_same(rng):
     values = rng.integers(0, 3, (4, 9, 24)).astype(np.uint8)
     flat, count = values.ravel(), np.zeros(1, np.int64)
     labels = np.full(flat.size, 7, np.uint32)
     runs = Runs(*(np.empty(flat.size, np.int64) for _ in range(3)), np.empty(36, np.int64))
-    label_runs(flat, flat.view(np.uint64), labels, runs, *values.shape, count)
+    label_runs(flat, flat.view(np.uint64), labels, runs, flat.size, *values.shape, count)
     theirs, their_count = expected(values)
     assert count[0] == their_count
     assert np.array_equal(labels.reshape(values.shape), theirs)
