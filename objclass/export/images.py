@@ -1,6 +1,7 @@
 """Result images: which part, type, range and order of axes goes into their files."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,6 +93,13 @@ class Export:
 
         voxels = PAINTED_BYTES // ((channels.stop - channels.start) * self.image.dtype.itemsize)
         cut = context.limits.slabs(lengths, self._unit(writer), voxels)
+
+        def written(slab: Slab) -> None:
+            writer.write(*painted(slab))
+
+        if getattr(writer, "is_concurrent", False):
+            deque(context.ordered(written, cut), maxlen=0)
+            return
         for region, block in context.ordered(painted, cut):
             writer.write(region, block)
 

@@ -95,9 +95,13 @@ def neighbourhoods(
     if function is None:
         yield from _gathered(frame, low, high, needed)
         return
-    for rows in batches(low, high, SLAB // frame.channels):
-        done: dict[str, Done] = {scope: folded(function, frame, extent, rows, scope) for scope in needed}
-        yield len(rows), done
+
+    def fold(rows: range) -> tuple[int, dict[str, Done]]:
+        return len(rows), {scope: folded(function, frame, extent, rows, scope) for scope in needed}
+
+    # as much as one batch takes is shared by those that threads work on
+    voxels = SLAB // frame.channels // frame.context.limits.jobs
+    yield from frame.context.ordered(fold, batches(low, high, voxels))
 
 
 def _crops(frame: "Frame", low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:

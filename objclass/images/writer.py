@@ -55,7 +55,8 @@ class Writer(Protocol):
     images has, as attribute ``container``, the `Container` that is taken in place of a path, and a method
     ``clash(previous, image)`` that returns why the image cannot be added to a file that is there, or None.
     A writer may have a ``layout``: the order in which pixels lie in the file, if that is not the image's own;
-    blocks that lie so in memory need not be moved.
+    blocks that lie so in memory need not be moved. Where ``is_concurrent`` is true, several threads may write
+    blocks at once.
     """
 
     @classmethod

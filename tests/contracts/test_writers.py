@@ -6,6 +6,7 @@ import random
 import shutil
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -243,6 +244,22 @@ def test_same_image_makes_the_same_bytes_whatever_the_blocks(
     suffix = output_format(name).suffix
     once = write(folder / f"a{suffix}", name, image, pixels)
     assert write(folder / f"b{suffix}", name, image, pixels, cut) == once
+
+
+CONCURRENT = [name for name in NAMES if getattr(writer_of(name), "is_concurrent", False)]
+
+
+@pytest.mark.parametrize("name", CONCURRENT)
+def test_threads_may_write_at_once_where_that_is_promised(tmp_path: Path, name: str) -> None:
+    image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
+    pixels = pixels_of(image)
+    once = write(tmp_path / "a", name, image, pixels)
+    cut = list(blocks(image.shape, (2,) * len(image.shape)))
+    writer = writer_of(name)(str(tmp_path / "b"), image)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda region: writer.write(region, pixels[region]), cut))
+    writer.close()
+    assert list(content(tmp_path / "b").values()) == list(once.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,7 @@
 """Neighbourhoods: the compiled formulation answers what the general one does, to the last bit."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
 from objclass.core import Objects
 from objclass.features import neighbourhood
 from objclass.features.engine import measure
@@ -143,6 +146,20 @@ def test_what_is_read_together_does_not_matter():
         for key, values in fields(whole, 1).items():
             part = values[row : row + 1] if key[0] == "Histogram" else values[..., row : row + 1]
             assert np.array_equal(part, one[key], equal_nan=True), key
+
+
+def test_the_threads_of_a_run_change_no_bit(monkeypatch):
+    frame, extent = scene(0, 3)
+    monkeypatch.setattr(neighbourhood, "SLAB", 1200)  # several batches
+    found = [
+        both_ways(replace(frame, context=Context(Limits(jobs=jobs))), extent, monkeypatch)[1]
+        for jobs in (1, 3)
+    ]
+    assert len(found[1]["both"]) > len(found[0]["both"]) > 1
+    for scope in SCOPES:
+        for key in found[0][scope][0]:
+            one, other = (joined(parts[scope], key) for parts in found)
+            assert np.array_equal(one, other, equal_nan=True), (scope, key)
 
 
 def test_threads_answer_the_same():

@@ -102,6 +102,8 @@ def _refuse_short(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], size:
 class NpyWriter:
     """Writes a ``.npy`` file; it holds pixels only, no axes."""
 
+    is_concurrent = True
+
     def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
         del context
         self.chunks = (1,) * len(image.axes)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,7 @@ class PlainStore:
 
 
 class PlainFile:
-    """An array in a file that is being written, C order; the file is there already.
+    """An array in a file that is being written, by any number of threads, C order; the file is there already.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ class PlainFile:
 
     def __init__(self, path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._offset, self._shape, self._dtype = offset, shape, dtype
-        self._file = open(path, "r+b")  # noqa: SIM115 (closed by close)
+        self._lock = Lock()
+        self._file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed by close)
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block to its place."""
@@ -59,8 +61,18 @@ class PlainFile:
         extents = tuple(part.stop - part.start for part in region)
         stretches = np.ascontiguousarray(block, self._dtype).reshape(prod(extents[:axis]), -1)
         for start, pixels in zip(_starts(region, self._shape, axis), stretches, strict=True):
-            self._file.seek(self._offset + start * self._dtype.itemsize)
-            self._file.write(pixels.data)
+            self._write_at(self._offset + start * self._dtype.itemsize, pixels)
+
+    def _write_at(self, place: int, pixels: AnyArray) -> None:
+        left = pixels.data.cast("B")
+        while left:  # the system may take less than it is given
+            if hasattr(os, "pwrite"):
+                written = os.pwrite(self._file.fileno(), left, place)
+            else:
+                with self._lock:
+                    self._file.seek(place)
+                    written = self._file.write(left) or 0
+            left, place = left[written:], place + written
 
     def close(self) -> None:
         """Finish the file."""

@@ -447,6 +447,8 @@ class MultipageTiffWriter:
     layout = "tzcyx"
     """The order in which pixels lie in the file: blocks that lie so need not be moved."""
 
+    is_concurrent = True
+
     def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
         self._axes = image.axes
         self.chunks = (1,) * len(image.axes)
