@@ -72,6 +72,11 @@ class Stop:
         """Ask the run to end as the signal of that number would; it does at the next `check`."""
         self._number = int(number)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether the run was asked to end."""
+        return self._number is not None
+
     def check(self) -> None:
         """Raise `TerminatedError` if asked to; for places that are passed again and again.
 

@@ -235,6 +235,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         number = int(end.args[0]) if end.args else signal.SIGINT
         what = "interrupted" if number == signal.SIGINT else "terminated"
         log.error("%s: outputs that were not complete are removed", what)  # noqa: TRY400
+        if arguments is None and threading.active_count() > 1:  # work in a long step is not waited for
+            logging.shutdown()
+            os._exit(128 + number)
         return 128 + number
     except SystemExit as end:  # argparse, after --help
         return int(end.code or 0)

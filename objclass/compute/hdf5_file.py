@@ -7,6 +7,7 @@ error, the caller does.
 
 import io
 import os
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -101,7 +102,8 @@ class Disk(io.RawIOBase):
     def close(self) -> None:
         """Let go of the file."""
         if not self.closed:
-            os.close(self._descriptor)
+            with suppress(OSError):  # what was not written shows when the file is synced
+                os.close(self._descriptor)
         super().close()
 
     def _remember(self, offset: int, size: int) -> None:

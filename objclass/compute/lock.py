@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import sleep
 
 try:
@@ -44,9 +44,15 @@ def _locked(path: str) -> int | None:
         is_free = try_lock(descriptor)
         if is_free and is_same(descriptor, path):
             return descriptor
-        os.close(descriptor)
+        let_go(descriptor)
         if not is_free:
             return None  # else who held it before has removed it
+
+
+def let_go(descriptor: int) -> None:
+    """Close a lock file, and so unlock it; nothing was written there that could be lost."""
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 @contextmanager
@@ -67,5 +73,6 @@ def held(path: str, *, wait: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        os.unlink(path)
-        os.close(descriptor)
+        with suppress(OSError):  # somebody has removed it
+            os.unlink(path)
+        let_go(descriptor)

@@ -13,6 +13,9 @@ Item = TypeVar("Item")
 
 Result = TypeVar("Result")
 
+PATIENCE = 0.2
+"""Seconds that a run which was asked to end waits for a piece of work: it sees that at its next check."""
+
 
 class Task(Generic[Result]):
     """Work that is done once, by whichever thread comes first."""
@@ -52,9 +55,12 @@ class Task(Generic[Result]):
             self.run()
         return self._future.result()
 
-    def fault(self) -> BaseException | None:
-        """What went wrong, once it is done."""
-        return self._future.exception()
+    def fault(self, patience: float | None = None) -> BaseException | None:
+        """What went wrong, once it is done; after so many seconds of ``patience`` it is left to itself."""
+        try:
+            return self._future.exception(patience)
+        except TimeoutError as fault:
+            return fault
 
 
 class Threads:
@@ -122,6 +128,7 @@ class Threads:
                 self._stop.check()
                 yield take()
         finally:
+            patience = PATIENCE if self._stop.is_asked else None
             for task in [task for task in waiting if not task.cancel()]:
-                if task.fault() is None and drop is not None:
+                if task.fault(patience) is None and drop is not None:
                     drop(task.result())

@@ -221,7 +221,7 @@ class Workspace:
             self._descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             if lock.try_lock(self._descriptor) and lock.is_same(self._descriptor, self._lock):
                 break
-            os.close(self._descriptor)  # taken for a leftover before it was locked
+            lock.let_go(self._descriptor)  # taken for a leftover before it was locked
         self._numbers = count(1)
 
     def name_for(self, path: str) -> str:
@@ -244,7 +244,7 @@ class Workspace:
         """Remove it, and what is in it."""
         with suppress(OSError):
             _remove(str(self._path))
-        os.close(self._descriptor)
+        lock.let_go(self._descriptor)
 
 
 _SUFFIX, _LOCK, _ASIDE, _NAMED = ".part", "lock", "aside-", ".name"
@@ -292,7 +292,7 @@ def _left_by_the_dead(workspace: Path) -> "re.Match[str] | None":
         try:
             return _clear(workspace, found) if lock.try_lock(descriptor) else None
         finally:
-            os.close(descriptor)
+            lock.let_go(descriptor)
     except OSError:  # of another user, or another run was faster
         return None
 
