@@ -136,6 +136,7 @@ class TableFormat:
 _UNSIGNED = ("uint8", "uint16")
 _INTEGERS = (*_UNSIGNED, "uint32", "uint64", "int8", "int16", "int32", "int64")
 _FLOATS = ("float32", "float64")
+_TIFF_PLANE = Capacity((*_INTEGERS, *_FLOATS))
 _GREY_OR_COLOURS = (1, 3)
 _BYTES_32 = (1 << 32) - 4096
 """Bytes of the pixels where a header has 32 bits for them; the rest is for the header."""
@@ -170,7 +171,16 @@ IMAGE_FORMATS = (
         f"{_READ}.tiff:open_tiff",
         outputs=(
             OutputFormat("multipage tiff", ".tiff", f"{_READ}.tiff:MultipageTiffWriter", part_axes=3),
-            *_planes("tiff:TiffWriter", Capacity((*_INTEGERS, *_FLOATS)), "tif", "tiff"),
+            *_planes("tiff:TiffWriter", _TIFF_PLANE, "tif", "tiff"),
+            OutputFormat(
+                "compressed multipage tiff",
+                ".tiff",
+                f"{_READ}.tiff:CompressedMultipageTiffWriter",
+                part_axes=3,
+            ),
+            OutputFormat(
+                "compressed tiff", ".tiff", f"{_READ}.tiff:CompressedTiffWriter", _TIFF_PLANE, part_axes=2
+            ),
         ),
     ),
     ImageFormat(

@@ -479,3 +479,14 @@ def test_a_sequence_that_fails_leaves_nothing(here, samples, monkeypatch, capsys
     assert spots(samples, "--output_format", "pgm sequence", "--output_filename_format", "{slice_index}") == 3
     assert "the disk is full" in capsys.readouterr().err
     assert os.listdir(here) == ["objclass_run.json"]
+
+
+@pytest.mark.parametrize("name", ["tiff", "multipage tiff"])
+def test_compressed_tiff_is_smaller_and_the_same(here, samples, name):
+    for kind in ("", "compressed "):
+        assert (
+            cells(samples, "--output_format", f"{kind}{name}", "--output_filename_format", f"{kind}out") == 0
+        )
+    plain, packed = here / "out.tiff", here / "compressed out.tiff"
+    assert packed.stat().st_size < plain.stat().st_size / 5
+    assert np.array_equal(tifffile.imread(packed), tifffile.imread(plain))

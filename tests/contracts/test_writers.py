@@ -159,8 +159,8 @@ def decoded_viff(path: Path, image: OutputImage) -> Any:
 
 DECODERS = {
     "numpy": decoded_array,
-    "multipage tiff": decoded_pages,
-    **dict.fromkeys(("tif", "tiff"), decoded_tiff),
+    **dict.fromkeys(("multipage tiff", "compressed multipage tiff"), decoded_pages),
+    **dict.fromkeys(("tif", "tiff", "compressed tiff"), decoded_tiff),
     **dict.fromkeys(("bmp", "gif", "jpeg", "jpg", "ras"), decoded_by_pillow),
     "hdr": lambda path, _: imagecodecs.rgbe_decode(path.read_bytes()),
     "xv": decoded_viff,

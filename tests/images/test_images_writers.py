@@ -76,7 +76,9 @@ PROMISED = {
     "hdf5": (DTYPES, ANY),
     "compressed hdf5": (DTYPES, ANY),
     "numpy": (DTYPES, ANY),
-    "multipage tiff": ([d for d in DTYPES if d not in ("u8", "i8")], ANY),
+    **dict.fromkeys(
+        ("multipage tiff", "compressed multipage tiff"), ([d for d in DTYPES if d not in ("u8", "i8")], ANY)
+    ),
     **dict.fromkeys(("single-scale OME-Zarr", "multi-scale OME-Zarr", "n5", "compressed n5"), (DTYPES, ANY)),
     "dvid": ([], []),
     "bmp": (BYTE, [1, 3]),
@@ -92,6 +94,7 @@ PROMISED = {
     "ras": (BYTE, [1, 3]),
     "tif": (DTYPES, ANY),
     "tiff": (DTYPES, ANY),
+    "compressed tiff": (DTYPES, ANY),
     "xv": (["u1", "i2", "i4", "f4", "f8"], ANY),
 }
 

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from io import BytesIO
 from math import prod
+from tempfile import TemporaryFile
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -26,7 +28,7 @@ from objclass.errors import ImageError
 from objclass.images.chunked.cache import CachedChunks
 from objclass.images.chunked.whole import WholeImage
 from objclass.images.formats.plain import PlainFile, PlainStore, reserve
-from objclass.images.formats.plane import PlaneWriter, channels
+from objclass.images.formats.plane import EncodedWriter, PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 from objclass.images.trust import MAXIMUM_PLANES, check_chunk, check_inside, check_kind
 from objclass.images.writer import OutputImage
@@ -416,17 +418,11 @@ class TiffWriter(PlaneWriter):
 
     def _begin(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> AnyArray:
         count = shape[2]
-        is_colour = count == len("rgb") and dtype in (np.uint8, np.uint16)
         self._map: Any = tifffile.memmap(
             self._path,
             shape=shape if count > 1 else shape[:2],
             dtype=dtype.newbyteorder("<"),
-            byteorder="<",
-            photometric="rgb" if is_colour else "minisblack",
-            planarconfig=None if count == 1 else "contig",
-            metadata=None,
-            ome=False,
-            software="objclass",
+            **_plane_options(count, dtype),
         )
         reserve(self._path)
         return self._map.reshape(shape)
@@ -441,6 +437,34 @@ class TiffWriter(PlaneWriter):
         del self._plane, self._map
 
 
+def _plane_options(count: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """How a plane of some channels is written."""
+    is_colour = count == len("rgb") and dtype in (np.uint8, np.uint16)
+    return {
+        "byteorder": "<",
+        "photometric": "rgb" if is_colour else "minisblack",
+        "planarconfig": None if count == 1 else "contig",
+        "metadata": None,
+        "ome": False,
+        "software": "objclass",
+    }
+
+
+class CompressedTiffWriter(EncodedWriter):
+    """Writes a TIFF file of one plane, packed without loss."""
+
+    format: ClassVar[str] = "tiff"
+
+    def _encoded(self, pixels: AnyArray) -> bytes:
+        file = BytesIO()
+        options = _plane_options(1 if pixels.ndim == 2 else pixels.shape[2], pixels.dtype)
+        tifffile.imwrite(file, pixels, **options, **_PACKED)
+        return file.getvalue()
+
+
+_PACKED: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 6}, "maxworkers": 1}
+
+
 class MultipageTiffWriter:
     """Writes an OME-TIFF file: a page for each t, z and c, in this order, whatever the axes."""
 
@@ -453,16 +477,13 @@ class MultipageTiffWriter:
         self._axes = image.axes
         self.chunks = (1,) * len(image.axes)
         lengths = dict(zip(image.axes, image.shape, strict=True))
-        mapped: Any = tifffile.memmap(
-            path,
-            shape=tuple(lengths.get(axis, 1) for axis in "tzcyx"),
-            dtype=image.dtype.newbyteorder("<"),
-            byteorder="<",
-            photometric="minisblack",
-            metadata=_ome(image),
-            ome=True,
-            software="objclass",
-        )
+        self._shape = tuple(lengths.get(axis, 1) for axis in "tzcyx")
+        self._begin(path, image)
+
+    def _begin(self, path: str, image: OutputImage) -> None:
+        """Make the file."""
+        dtype = image.dtype.newbyteorder("<")
+        mapped: Any = tifffile.memmap(path, shape=self._shape, dtype=dtype, ome=True, **_page_options(image))
         self._file = PlainFile(path, mapped.offset, mapped.shape, mapped.dtype)
 
     @classmethod
@@ -479,7 +500,11 @@ class MultipageTiffWriter:
         present = [axis for axis in "tzcyx" if axis in self._axes]
         missing = tuple("tzcyx".index(axis) for axis in "tzcyx" if axis not in present)
         ordered = block.transpose([self._axes.index(axis) for axis in present])
-        self._file.write(target, np.expand_dims(ordered, missing))
+        self._put(target, np.expand_dims(ordered, missing))
+
+    def _put(self, target: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block, in the order of the pages."""
+        self._file.write(target, block)
 
     def close(self) -> None:
         """Finish the file."""
@@ -488,6 +513,51 @@ class MultipageTiffWriter:
     def abort(self) -> None:
         """Let go of the file."""
         self._file.abort()
+
+
+class CompressedMultipageTiffWriter(MultipageTiffWriter):
+    """Writes an OME-TIFF file whose pages are packed without loss, one by one at the end.
+
+    Until then pixels wait on the disk, in a file without a name next to the one that is written.
+    """
+
+    def _begin(self, path: str, image: OutputImage) -> None:
+        self._path, self._image = path, image
+        with TemporaryFile(dir=os.path.dirname(path) or ".") as file:
+            self._waiting: Any = np.memmap(file, image.dtype, "w+", shape=self._shape)
+
+    def _put(self, target: tuple[slice, ...], block: AnyArray) -> None:
+        self._waiting[target] = block
+
+    def close(self) -> None:
+        """Pack the pages into the file."""
+        dtype = self._image.dtype.newbyteorder("<")
+        pages = (np.ascontiguousarray(page, dtype) for page in self._waiting.reshape(-1, *self._shape[-2:]))
+        options = _page_options(self._image) | _PACKED
+        is_big = self._waiting.nbytes > _CLASSIC_BYTES
+        with tifffile.TiffWriter(
+            self._path, bigtiff=is_big, ome=True, byteorder=options.pop("byteorder")
+        ) as file:
+            file.write(pages, shape=self._shape, dtype=dtype, **options)
+        self.abort()
+
+    def abort(self) -> None:
+        """Let go of the pixels."""
+        del self._waiting
+
+
+_CLASSIC_BYTES = (1 << 32) - (1 << 25)
+"""Pixels of which a file has offsets of 32 bits, whatever their packing adds."""
+
+
+def _page_options(image: OutputImage) -> dict[str, Any]:
+    """How pages are written."""
+    return {
+        "byteorder": "<",
+        "photometric": "minisblack",
+        "metadata": _ome(image),
+        "software": "objclass",
+    }
 
 
 _OME_DTYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}
