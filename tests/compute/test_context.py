@@ -165,7 +165,10 @@ def test_a_file_that_is_decoded_whole_must_fit(tmp_path, monkeypatch):
 def test_a_file_is_decoded_once_for_a_run(tmp_path, monkeypatch, jobs):
     raw, seg = np.random.default_rng(0).integers(0, 255, (2, 60, 50)).astype(np.uint8)
     paths = {}
-    for role, pixels in (("raw_data", raw), ("segmentation_image", (seg > 99).astype(np.uint8))):
+    for role, pixels in (
+        ("raw_data", raw),
+        ("segmentation_image", (np.indices(seg.shape)[0] // 10 % 2).astype(np.uint8)),
+    ):
         (tmp_path / f"{role}.png").write_bytes(imagecodecs.png_encode(pixels))
         paths[role] = [f"{tmp_path}/{role}.png"]
     decoded, decode = [], raster._decode_png
@@ -247,7 +250,7 @@ def test_python_leaves_logs_warnings_and_pillow_alone(here):
     log.addHandler(handler)
     before = log.handlers[:], log.level, log.propagate, Pillow.MAX_IMAGE_PIXELS
     try:
-        measure("raw.h5", "seg.h5", ["regionprops:area"], raw_axes="zyx", axes="zyx")
+        measure("seg.h5", "raw.h5", features="regionprops:area", axes="zyx", intensity_axes="zyx")
         assert before == (log.handlers, log.level, log.propagate, Pillow.MAX_IMAGE_PIXELS)
     finally:
         log.removeHandler(handler)
