@@ -10,8 +10,9 @@ from objclass.batch.request import DEFAULT_FEATURES, Request
 from objclass.core import Lane, PixelSize
 from objclass.errors import OutputError, UsageError
 from objclass.export.checks import check_collisions, check_columns_agree, check_sinks, check_tables
+from objclass.export.colors import PICTURES
 from objclass.export.images import SOURCES
-from objclass.export.naming import Output, Task, check_stored, plan_output, table_path
+from objclass.export.naming import Output, Task, check_stored, picture_paths, plan_output, table_path
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
@@ -98,6 +99,9 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     if project is None and set(sources) - {"Object Identities"}:
         message = f"{sources[0]}: without --project there are no classes: expected Object Identities"
         raise UsageError(message)
+    if request.export_colors and project is None:
+        message = "--export_colors: without --project there are no classes"
+        raise UsageError(message)
     base = Path.cwd()
     if project is not None and request.export.output_filename_format is None:
         base = Path(project.path).resolve().parent
@@ -109,13 +113,16 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     for lane, name in zip(lanes, names, strict=True):
         place = partial(plan_output, lane=lane, plan=plan, base=base, ilastik_names=request.ilastik_names)
         outputs = tuple(place(source, settings=settings) for source in sources)
+        usual = replace(settings, output_filename_format=EXPORT_DEFAULTS.output_filename_format)
         if is_stored and project is not None and not _may_be_stored(outputs, project, lane):
-            usual = replace(settings, output_filename_format=EXPORT_DEFAULTS.output_filename_format)
             outputs = tuple(place(source, settings=usual) for source in sources)
         path = table_path(
             request.table, plan, lane, needed=request.table_only, ilastik_names=request.ilastik_names
         )
-        tasks.append(Task(lane, name, outputs, path, crop_margin))
+        pictures: tuple[str, ...] = ()
+        if request.export_colors:  # where a project would have them is none of their business
+            pictures = picture_paths(PICTURES, lane, usual if is_stored else settings, base)
+        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin))
     check_tables(tasks, request.table)
     check_sinks(tasks, plan)
     check_columns_agree(tasks, plan)

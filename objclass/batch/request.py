@@ -28,5 +28,6 @@ class Request:
     retrain: bool = False
     table_images: bool = False
     ilastik_names: bool = False
+    export_colors: bool = False
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     arguments: tuple[str, ...] = ()

@@ -97,6 +97,11 @@ class ImageOptions(ExportSettings):
     export_source: Optional[list[str]] = knob(
         None, "write this result image; may be repeated", repeat=True, type=str, metavar="NAME"
     )
+    export_colors: bool = knob(
+        False,
+        "for looking at: the classes in their colors, and their outlines on the raw data, as PNG files of the middle "
+        "plane of the middle time step",
+    )
     table_only: bool = knob(False, "write no image, only the table")
     ilastik_names: bool = knob(
         False,
@@ -263,6 +268,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         pixel_size=read_pixel_size(options.pixel_size),
         retrain=options.retrain,
         table_images=options.table_images,
+        export_colors=options.export_colors,
         ilastik_names=options.ilastik_names or wants_ilastik_names(),
         resources=resources(options),
         arguments=tuple(arguments),

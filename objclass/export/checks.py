@@ -143,5 +143,7 @@ def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str, ImageFormat 
             inside = output.export.image.internal_path.strip("/") if kind and kind.shared else ALONE
             for path in output.files:
                 yield path, inside, f"{output.export.source} of {task.name}", kind
+        for path in task.pictures:
+            yield os.path.realpath(path), ALONE, f"a picture of {task.name}", None
     for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
         yield os.path.realpath(path), ALONE, "the table", None

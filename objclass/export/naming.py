@@ -69,6 +69,9 @@ class Task:
     name: str
     outputs: tuple[Output, ...]
     table: str | None
+    pictures: tuple[str, ...] = ()
+    """The files of `objclass.export.colors.PICTURES`, if they are asked for."""
+
     crop_margin: int | None = None
     """Pixels around the pictures of objects in the table; None for no pictures."""
 
@@ -121,6 +124,19 @@ def plan_output(
         slices = tuple(filled({"slice_index": index}) for index in _slice_indices(export))
         _check_slices(slices, template, kind.name)
     return Output(export, filled({}), kind, slices)
+
+
+def picture_paths(names: Sequence[str], lane: Lane, settings: ExportSettings, base: Path) -> tuple[str, ...]:
+    """Where PNG files of whole planes go: as result images, with other result types."""
+    steps, depth, height, width, _ = lane.objects.shape
+    lengths = dict(zip(AXES, (steps, depth, height, width, 1), strict=True))
+    bounds = {f"{axis}_start": 0 for axis in AXES} | {f"{axis}_stop": n for axis, n in lengths.items()}
+    roi = [(0,) * len(SLOT_AXES), tuple(lengths[axis] for axis in SLOT_AXES)]
+    fields = bounds | {"dataset_dir": lane.directory, "nickname": lane.nickname, "roi": roi}
+    template = os.path.expanduser(str(settings.output_filename_format))
+    return tuple(
+        with_suffix(str(base / expand(template, fields | {"result_type": name})), ".png") for name in names
+    )
 
 
 def _internal_path(template: str, fields: Mapping[str, Any]) -> str:

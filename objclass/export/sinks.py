@@ -6,6 +6,7 @@ from math import prod
 
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, Predictions
+from objclass.export.colors import ColorSink
 from objclass.export.columns import Columns, ilastik_columns
 from objclass.export.files import LaneFiles
 from objclass.export.naming import Output, Task
@@ -22,6 +23,8 @@ from objclass.pipeline.plan import Plan
 def sinks_of(task: Task, plan: Plan) -> list[Sink]:
     """Everything that is written of a lane."""
     sinks: list[Sink] = [ImageSink(output) for output in task.outputs]
+    if task.pictures and plan.project is not None:
+        sinks.append(ColorSink(task.lane, plan.project, task.pictures))
     if task.table is not None:
         if task.crop_margin is not None:
             sinks.append(PictureSink(task, task.table, task.crop_margin))

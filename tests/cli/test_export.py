@@ -490,3 +490,22 @@ def test_compressed_tiff_is_smaller_and_the_same(here, samples, name):
     plain, packed = here / "out.tiff", here / "compressed out.tiff"
     assert packed.stat().st_size < plain.stat().st_size / 5
     assert np.array_equal(tifffile.imread(packed), tifffile.imread(plain))
+
+
+def test_classes_in_their_colors_and_their_outlines(here, samples):
+    assert cells(samples, "--export_colors", "--output_filename_format", "{nickname}_{result_type}") == 0
+    colors, seen = (shown(f"cells_Class {name}.png") for name in ("Colors", "Outlines"))
+    classes = stored("cells_Object Predictions.h5")[..., 0]
+    palette = {tuple(map(int, colors[classes == k][0])) for k in (1, 2, 3)}
+    assert len(palette) == 3
+    assert all((colors[classes == k] == colors[classes == k][0]).all() for k in range(4))
+    assert (colors[classes == 0] == 0).all()
+    painted = (seen != seen[..., :1]).any(axis=-1)
+    assert 0 < painted.sum() < (classes > 0).sum() / 2
+    assert (classes[painted] > 0).all()
+    assert (
+        main(
+            ["--headless", "--quiet", "--export_colors", "--label_image", f"{samples}/cells_segmentation.tif"]
+        )
+        == 2
+    )

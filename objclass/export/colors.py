@@ -1,0 +1,91 @@
+"""Classes in their colors, for looking at: class images themselves look black."""
+
+from pathlib import Path
+
+import numpy as np
+
+from objclass.compute.context import Context
+from objclass.core import AnyArray, Lane
+from objclass.export.files import LaneFiles
+from objclass.export.sink import Header
+from objclass.pipeline.lane import Step
+from objclass.project.model import Project
+
+PICTURES = ("Class Colors", "Class Outlines")
+"""Result types: the classes in their colors; their outlines on the raw data, or on black."""
+
+
+class ColorSink:
+    """Two PNG files of the middle plane of the middle time step."""
+
+    duty = "colors"
+
+    def __init__(self, lane: Lane, project: Project, paths: tuple[str, ...]) -> None:
+        self._lane, self._paths = lane, paths
+        self._colors = np.array([(0, 0, 0), *project.colors], np.uint8)
+        self._pictures: tuple[AnyArray, AnyArray] | None = None
+
+    def refusal(self, header: Header) -> str | None:
+        """Any lane has a middle plane."""
+        return None
+
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """Ask for the names."""
+        self._temporary = [files.add(path) for path in self._paths]
+
+    def step(self, step: Step) -> None:
+        """Paint the middle plane."""
+        steps, depth, height, width, _ = self._lane.objects.shape
+        if step.t != steps // 2 or step.predictions is None:
+            return
+        z = depth // 2
+        plane = step.objects.labels[slice(z, z + 1), slice(0, height), slice(0, width)][0]
+        classes = np.concatenate([[0], step.predictions.classes])[plane]
+        colored = self._colors[classes]
+        seen = self._raw(step.t, z)
+        edge = outlines(plane)
+        seen[edge] = colored[edge]
+        self._pictures = colored, seen
+
+    def _raw(self, t: int, z: int) -> AnyArray:
+        """The plane of the raw data, first channel, least value black and largest white."""
+        _, _, height, width, _ = self._lane.objects.shape
+        if self._lane.raw is None:
+            return np.zeros((height, width, 3), np.uint8)
+        region = (slice(t, t + 1), slice(z, z + 1), slice(0, height), slice(0, width), slice(0, 1))
+        pixels = np.nan_to_num(self._lane.raw.read(region)[0, 0, ..., 0].astype(np.float64))
+        low, high = pixels.min(), pixels.max()
+        grey = (pixels - low) / (high - low or 1) * 255
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+    def finish(self) -> None:
+        """Write the files."""
+        import imagecodecs
+
+        assert self._pictures is not None
+        for path, picture in zip(self._temporary, self._pictures, strict=True):
+            Path(path).write_bytes(imagecodecs.png_encode(np.ascontiguousarray(picture)))
+        self._pictures = None
+
+    def commit(self) -> None:
+        """Nothing is shared between lanes."""
+
+    def abort(self) -> None:
+        """Forget the pictures."""
+        self._pictures = None
+
+
+def outlines(plane: AnyArray) -> AnyArray:
+    """Pixels of objects that have a pixel of something else next to them, or the border.
+
+    Examples
+    --------
+    >>> outlines(np.array([[1, 1, 1], [1, 1, 1], [1, 1, 1]])).astype(int)
+    array([[1, 1, 1],
+           [1, 0, 1],
+           [1, 1, 1]])
+    """
+    around = np.pad(plane, 1)
+    inner = around[1:-1, 1:-1]
+    shifted = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    return (inner != 0) & np.any([inner != other for other in shifted], axis=0)
