@@ -131,6 +131,9 @@ def _open(reader: Any, part: Part, context: Context) -> Source:
         source: Source = reader(part.file, part.internal, context)
     except (ImageError, MemoryError):
         raise
+    except PermissionError as error:
+        message = f"{part}: permission denied: it is not readable for this user"
+        raise ImageError(message) from error
     except Exception as error:  # a damaged header may end in any exception of its parser
         message = f"{part}: cannot be opened, the file may be damaged: {reason(error)}"
         raise ImageError(message) from error

@@ -70,7 +70,7 @@ def open_lanes(inputs: Inputs, project: Project | None, context: Context | None 
     if len(raws) != len(objects) and (raws or project is not None):
         message = (
             f"{len(raws)} for --raw_data and {len(objects)} for --{role}: expected as many of each, one "
-            'for each lane (quote globs: "stack/*.png" is one lane)'
+            'for each lane (a glob in quotes, "stack/*.png", is one lane; without quotes, a lane for each file)'
         )
         raise UsageError(message)
     atlases = inputs.paths.get("atlas", ())

@@ -236,3 +236,25 @@ def test_too_little_memory(here, samples):
     assert done.returncode == 2
     assert done.stderr.startswith("objclass: error: this process may use 716 MB of addresses (ulimit -v)")
     assert not (here / "out.h5").exists()
+
+
+def test_a_file_of_somebody_else(here, samples, capsys, monkeypatch):
+    import tifffile
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tifffile, "TiffFile", denied)
+    assert main(cells(samples)) == 2
+    assert ".tif: permission denied" in error(capsys)
+
+
+def test_a_glob_that_is_one_lane_where_several_were_meant(here, samples, capsys):
+    raw = [
+        "--raw_data",
+        f"{samples}/cell*_train.tif",
+        "--segmentation_image",
+        *[f"{samples}/cells_segmentation.tif"] * 2,
+    ]
+    assert main(["--headless", "--quiet", "--project", f"{samples}/cells.ilp", *raw]) == 2
+    assert "without quotes, a lane for each file" in error(capsys)
