@@ -153,7 +153,7 @@ def test_what_does_not_fit_wraps_with_one_warning(here, samples, capsys):
     ids = stored("default.h5")
     assert main([*run, "small", "--export_dtype", "uint8"]) == 0
     assert np.array_equal(stored("small.h5"), ids.astype(np.uint8))
-    (told,) = capsys.readouterr().err.strip().splitlines()
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if "looks like" not in line)
     assert f"{(ids > 255).sum()} values do not fit into uint8 and wrap around" in told
     assert "small.h5" in told
     assert main([*run, "float", "--export_dtype", "float32"]) == 0
@@ -327,6 +327,9 @@ def shown(path):
         return np.frombuffer(data, np.uint8, offset=1024).reshape(rows, columns)
     if path.endswith((".tif", ".tiff")):
         return tifffile.imread(path)
+    if path.endswith((".pbm", ".pgm", ".pnm", ".ppm")):  # Pillow would stretch values to the stated maximum
+        _, size, _, pixels = Path(path).read_bytes().split(b"\n", 3)
+        return np.frombuffer(pixels, np.uint8).reshape([int(n) for n in size.split()][::-1])
     with Pillow.open(path) as image:
         return np.asarray(image)
 
