@@ -158,7 +158,7 @@ def test_what_does_not_fit_wraps_with_one_warning(here, samples, capsys):
     assert "small.h5" in told
     assert main([*run, "float", "--export_dtype", "float32"]) == 0
     assert main([*run, "fits", "--export_dtype", "uint16"]) == 0
-    assert capsys.readouterr().err == ""
+    assert "do not fit" not in capsys.readouterr().err
 
 
 # --- axes
