@@ -129,7 +129,7 @@ def test_scratch_that_is_full(here, monkeypatch, capsys, jobs):
     limited(monkeypatch, Limits(100_000, (3, 64), jobs))
     assert run(f"{STANDARD}:Mean") == 3
     line = told(capsys, here)
-    assert f"scratch data in {scratch.scratch_folder()}: No space left on device" in line
+    assert f"scratch data in {scratch.ScratchFolder().path}: No space left on device" in line
     assert "TMPDIR" in line
 
 

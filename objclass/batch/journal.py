@@ -41,6 +41,7 @@ class RunReport:
         self._plan = plan
         self._waiting = {id(task): task for task in tasks}
         project = plan.project
+        self._file_entry = cache(_file_entry)  # one file may stand for many lanes
         self._content: dict[str, Any] = {
             "objclass": __version__,
             "run": token_hex(4),
@@ -48,7 +49,7 @@ class RunReport:
             "python": platform.python_version(),
             "numpy": np.__version__,
             "arguments": list(request.arguments),
-            "project": _file_entry(project.path) if project else None,
+            "project": self._file_entry(project.path) if project else None,
             "jobs": limits.jobs,
             "memory": limits.memory,
             "threshold": _plain(plan.threshold),
@@ -102,7 +103,7 @@ class RunReport:
                         "axes_from": image.axes_from,
                         "shape": list(image.stored.shape),
                         "dtype": str(image.dtype),
-                        "files": [_file_entry(path) for path in image.files],
+                        "files": [self._file_entry(path) for path in image.files],
                     }
                     for image in task.lane.images
                 ],
@@ -162,7 +163,6 @@ _FOLDER_HEADERS = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "attributes.jso
 """Files that say what is in a folder of chunks."""
 
 
-@cache  # one file may stand for many lanes
 def _file_entry(path: str) -> dict[str, Any]:
     """A file: its size, when it was changed, and the digest of its first bytes; of a folder, of its headers."""
     entry: dict[str, Any] = {"path": path}

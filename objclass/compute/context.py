@@ -7,6 +7,7 @@ from typing import Any
 
 from objclass.compute.limits import ALL, CACHED_CHUNK_BYTES, Limits, limits_for
 from objclass.compute.lru import ByteLRU
+from objclass.compute.scratch import ScratchFolder
 from objclass.compute.threads import Item, Result, Threads
 from objclass.compute.timings import Timings
 from objclass.core import Progress
@@ -44,6 +45,8 @@ class Context:
         Unpacked chunks of its images.
     decoded
         Images that can only be decoded whole.
+    scratch
+        Where temporary files go.
     """
 
     limits: Limits = ALL
@@ -54,6 +57,7 @@ class Context:
     threads: Threads = field(init=False)
     chunks: ByteLRU = field(init=False)
     decoded: ByteLRU = field(init=False)
+    scratch: ScratchFolder = field(init=False, default_factory=ScratchFolder)
 
     def __post_init__(self) -> None:
         memory = self.limits.memory
@@ -101,8 +105,8 @@ class Context:
     def within(self, limits: Limits) -> "Context":
         """The same run for one of several lanes: with limits, and a thread, and timings of its own."""
         part = replace(self, limits=limits, timings=Timings())
-        object.__setattr__(part, "chunks", self.chunks)
-        object.__setattr__(part, "decoded", self.decoded)
+        for shared in ("chunks", "decoded", "scratch"):
+            object.__setattr__(part, shared, getattr(self, shared))
         if limits.jobs > 1:
             object.__setattr__(part, "threads", self.threads)
         return part

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
-from functools import cache
 from io import BytesIO
 from tempfile import TemporaryFile, gettempdir
 from threading import Lock
@@ -57,19 +56,24 @@ def choose_folder(
     return folder, f"scratch data go to {folder}, since {usual} is a RAM disk; TMPDIR names another folder"
 
 
-def scratch_folder() -> str:
-    """The folder of temporary files: on a disk where there is one."""
-    # the names that the tempfile module looks at, in its order
-    given = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), None)
-    return _announced(given, gettempdir())
+class ScratchFolder:
+    """The folder of the temporary files of a run, chosen when the first of them is needed."""
 
+    def __init__(self) -> None:
+        self._path: str | None = None
+        self._lock = Lock()
 
-@cache  # so that the line is said once
-def _announced(given: str | None, usual: str) -> str:
-    folder, line = choose_folder(given, usual)
-    if line:
-        log.warning(line)
-    return folder
+    @property
+    def path(self) -> str:
+        """On a disk where there is one; a warning says, once, where it is not what one would expect."""
+        with self._lock:
+            if self._path is None:
+                # the names that the tempfile module looks at, in its order
+                given = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), None)
+                self._path, line = choose_folder(given, gettempdir())
+                if line:
+                    log.warning(line)
+            return self._path
 
 
 class Scratch:
@@ -81,10 +85,12 @@ class Scratch:
     ----------
     held
         Bytes that may stay in memory.
+    folder
+        Where the file goes.
     """
 
-    def __init__(self, held: int) -> None:
-        self._held = held
+    def __init__(self, held: int, folder: ScratchFolder) -> None:
+        self._held, self._folder = held, folder
         self._file: IO[bytes] = BytesIO()
         self._on_disk = False
         self._places: dict[Hashable, tuple[int, int]] = {}
@@ -104,12 +110,12 @@ class Scratch:
                     self._move_to_disk()
                 self._file.write(packed)
             except OSError as fault:
-                message = f"scratch data in {scratch_folder()}: {fault.strerror} (TMPDIR says where they go)"
+                message = f"scratch data in {self._folder.path}: {fault.strerror} (TMPDIR says where they go)"
                 raise LaneError(message) from fault
             self._places[key] = start, len(packed)
 
     def _move_to_disk(self) -> None:
-        file = self._open.enter_context(TemporaryFile(dir=scratch_folder()))  # noqa: SIM115  closed with this
+        file = self._open.enter_context(TemporaryFile(dir=self._folder.path))  # noqa: SIM115  closed with this
         file.write(cast("BytesIO", self._file).getbuffer())
         self._file, self._on_disk = file, True
 

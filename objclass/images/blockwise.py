@@ -90,7 +90,7 @@ def _packed_again(
     """Reads a time step once, in boxes of ``layer`` planes and rows, and keeps it on scratch in tiles."""
     (thick, rows), (thin, _) = layer, tile
     kept = context.limits.share(CACHED_TILE_BYTES)
-    scratch = Scratch(kept)
+    scratch = Scratch(kept, context.scratch)
     corners = [(z, y) for z in range(0, shape[0], thick) for y in range(0, shape[1], rows)]
 
     def put(corner: tuple[int, int]) -> tuple[tuple[int, ...], np.dtype[Any]]:

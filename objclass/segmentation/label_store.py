@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.compute.kernels import Kernel
-from objclass.compute.limits import CACHED_TILE_BYTES, Limits
+from objclass.compute.limits import CACHED_TILE_BYTES
 from objclass.compute.scratch import Scratch
 from objclass.compute.slabs import Box, Slab
 from objclass.compute.tiles import TILE_VOXELS, Tiles
@@ -73,14 +73,14 @@ renumbering = Kernel(
 class PackedLabels:
     """A label image on scratch, made slab by slab, its tiles packed."""
 
-    def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], limits: Limits) -> None:
+    def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], context: Context) -> None:
         first = cut[0]
         planes, rows = first.stop_z - first.z, first.stop_y - first.y
         self._cut, self._shape = cut, shape
         self._rows = rows if rows < shape[1] else min(max(TILE_VOXELS // (planes * shape[2]), 1), rows)
         self._step = planes, self._rows
-        self._keep = limits.share(CACHED_TILE_BYTES)
-        self._scratch = Scratch(self._keep)
+        self._keep = context.limits.share(CACHED_TILE_BYTES)
+        self._scratch = Scratch(self._keep, context.scratch)
 
     def room(self, _: int) -> None:
         """None: labels are packed."""
@@ -120,4 +120,4 @@ def label_image(
     """A label image that is about to be made: in memory if the limits allow it, else on scratch."""
     if context.limits.holds(prod(shape) * np.dtype(np.uint32).itemsize):
         return HeldLabels(shape, cut, context)
-    return PackedLabels(shape, cut, context.limits)
+    return PackedLabels(shape, cut, context)

@@ -172,7 +172,7 @@ def test_scratch_is_removed(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(os.listdir("/proc/self/fd"))
     cut = list(slabs((4, 30, 30), block=(1, 7)))
-    labels = PackedLabels((4, 30, 30), cut, Limits(memory=10))
+    labels = PackedLabels((4, 30, 30), cut, Context(Limits(memory=10)))
     given = rng.integers(0, 2**32, (4, 30, 30), np.uint32)
     for number, slab in enumerate(cut):
         labels.write(number, given[slab.within((4, 30, 30))])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from objclass.compute import scratch
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
 from objclass.compute.scratch import Scratch, choose_folder
 
 
@@ -51,24 +53,27 @@ def test_a_folder_that_was_asked_for_and_cannot_be_had(tmp_path, kind):
     assert line == f"scratch data go to {usual}, since TMPDIR=/nowhere is no folder that can be written"
 
 
-def test_the_line_is_said_once_and_only_when_data_leave_memory(tmp_path, monkeypatch):
+def test_the_line_is_logged_once_a_run_and_only_when_data_leave_memory(tmp_path, monkeypatch):
     lines = []
-    scratch._announced.cache_clear()
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(scratch, "choose_folder", partial(choose_folder, kind=lambda _: "tmpfs"))
     monkeypatch.setattr(scratch.log, "warning", lines.append)
     pixels = np.random.default_rng(0).integers(0, 256, (10, 100), np.uint8)
-    small, large, other = Scratch(10_000), Scratch(100), Scratch(100)
+    context, next_run = Context(), Context()
+    small = Scratch(10_000, context.scratch)
+    large, other = Scratch(100, context.scratch), Scratch(100, context.within(Limits()).scratch)
     small.put("a", pixels)
     assert not lines
     for key in "ab":
         large.put(key, pixels)
         other.put(key, pixels)
-    assert lines == [f"scratch data take memory: TMPDIR={tmp_path} is a RAM disk"]
+    line = f"scratch data take memory: TMPDIR={tmp_path} is a RAM disk"
+    assert lines == [line]
+    assert next_run.scratch.path == str(tmp_path)
+    assert lines == [line, line]
     for store in (large, other):
         assert np.array_equal(store.get("b", pixels.shape, pixels.dtype), pixels)
-    scratch._announced.cache_clear()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/shm is Linux's")

@@ -102,6 +102,15 @@ def test_every_run_keeps_its_record(here):
     assert len(list((here / "out").glob("objclass_run_*.json"))) == 3
 
 
+def test_a_record_is_of_the_files_as_the_run_found_them(here):
+    """Also where two runs of one process read a file that was changed between them."""
+    for value in (1, 2):
+        np.save("seg0.npy", np.full((9, 9), value, np.uint8))
+        assert run(lanes=[0]) == 0
+    digests = [record["lanes"][0]["inputs"][0]["files"][0]["sha256"] for record in records(here / "out")]
+    assert len(set(digests)) == 2
+
+
 def test_digests_read_no_more_than_the_head(here):
     path = here / "large.bin"
     with path.open("wb") as file:
