@@ -320,13 +320,13 @@ KERNELS = (
     "objclass.forest:kernel",
     "objclass.segmentation.growing:flooding",
     "objclass.features.statistics.folding:kernel",
+    "objclass.segmentation.labeller:labelling",
     "objclass.features.neighbourhood:around",
     "objclass.features.sets.ilastik_hull:defects",
     "objclass.features.sets.skeleton:skeletons",
     "objclass.export.paint:classes",
     "objclass.export.paint:probabilities",
     "objclass.segmentation.label_store:renumbering",
-    "objclass.segmentation.labeller:labelling",
 )
 """Every kernel, by the name of its function."""
 

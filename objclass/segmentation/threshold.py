@@ -82,8 +82,8 @@ def reaches(values: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> reaches(np.array([0.7, 0.8], np.float32), 0.7), np.float32(0.7) < 0.7
-    (array([False,  True]), True)
+    >>> float(np.float32(0.7)) < 0.7, reaches(np.array([0.7, 0.8], np.float32), 0.7)
+    (True, array([False,  True]))
     """
     with np.errstate(over="ignore"):
         least = np.float32(threshold)  # the least float32 that is enough: no need of a float64 image

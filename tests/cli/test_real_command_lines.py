@@ -85,7 +85,7 @@ def files(folder):
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and path.name != "objclass_run.json"
+        if path.is_file() and not path.name.startswith("objclass_run")
     }
 
 

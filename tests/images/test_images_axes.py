@@ -213,7 +213,7 @@ class Lazy:
 def test_anything_with_slicing_is_an_array() -> None:
     lazy = Lazy(np.arange(60).reshape(3, 4, 5))
     image = from_array(lazy, "ZYX")
-    assert (image.axes, image.axes_from, lazy.asked) == ("zyx", "axes", [])
+    assert (image.axes, image.axes_from, lazy.asked) == ("zyx", "axes=", [])
     region = (slice(0, 1), slice(1, 2), slice(0, 4), slice(2, 3), slice(0, 1))
     assert image.read(region).ravel().tolist() == lazy.array[1, :, 2].tolist()
     assert lazy.asked == [(slice(1, 2), slice(0, 4), slice(2, 3))]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from zarr import Array, AsyncArray
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import ShardingCodec
 from zarr.codecs._v2 import V2Codec
@@ -82,8 +83,9 @@ def limited(array: Any) -> Any:
         codecs: list[Any] = [V2Codec(filters=metadata.filters, compressor=compressor)]
     else:
         codecs = [_limited(codec) for codec in metadata.codecs]
-    object.__setattr__(array.async_array, "codec_pipeline", get_pipeline_class().from_codecs(codecs))
-    return array
+    unpacking = AsyncArray(array.metadata, array.store_path)
+    object.__setattr__(unpacking, "codec_pipeline", get_pipeline_class().from_codecs(codecs))
+    return Array(unpacking)
 
 
 def _refuse_objects(array: Any, codecs: list[Any]) -> None:
