@@ -10,6 +10,7 @@ from objclass.cli import Parser, set_up_log
 from objclass.cli.environment import resources
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
 from objclass.cli.progress import progress_bar
+from objclass.cli.train_pixels import PixelTrainingOptions, train_pixels
 from objclass.errors import Stop, UsageError
 from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, knob
 
@@ -39,7 +40,7 @@ class LearningOptions:
     labels: Optional[list[str]] = knob(
         None,
         "a CSV with class and labelimage_oid or x,y[,z] (timestep, image); or a painted label image for "
-        "each lane, its values the classes",
+        "each lane, its values the classes; with --pixels also projects (.ilp), whose images and labels are taken over",
         nargs="+", type=expand_home, metavar="LABELS",
     )  # fmt: skip
     class_names: Optional[list[str]] = knob(
@@ -57,7 +58,7 @@ class LearningOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions(InputOptions, LearningOptions, ThresholdSettings, ResourceSettings):
+class TrainOptions(InputOptions, LearningOptions, PixelTrainingOptions, ThresholdSettings, ResourceSettings):
     """All options of training."""
 
     quiet: bool = knob(False, "only warnings and errors")
@@ -66,8 +67,16 @@ class TrainOptions(InputOptions, LearningOptions, ThresholdSettings, ResourceSet
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
     """Parse the options, train, say what was learned."""
-    usage = "objclass train --project OUT.ilp --raw_data IMAGE … --segmentation_image IMAGE … --labels … [options]"
-    parser = Parser(TrainOptions, "objclass train", "Train a project from images and labels.", usage)
+    usage = (
+        "objclass train --project OUT.ilp --raw_data IMAGE … --segmentation_image IMAGE … --labels … [options]\n"
+        "       objclass train --pixels --project OUT.ilp --raw_data IMAGE … --labels PAINTED … [options]"
+    )
+    parser = Parser(
+        TrainOptions,
+        "objclass train",
+        "Train a project from images and labels, of objects or of pixels.",
+        usage,
+    )
     options: TrainOptions = parser.parse_args(list(arguments))
     set_up_log(quiet=options.quiet, debug=options.debug)
     if not options.project or not options.labels:
@@ -76,8 +85,9 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     if options.pixel_size is not None:
         message = "--pixel_size: nothing that is trained on uses it; give it to the run"
         raise UsageError(message)
-    if options.output is not None:
-        _check_added(options)
+    if options.pixels:
+        return train_pixels(options, stop)
+    _check_of_objects(options)
     from objclass.compute.context import Context
     from objclass.training.learn import TrainingRequest, train
 
@@ -118,8 +128,14 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     return 0
 
 
-def _check_added(options: TrainOptions) -> None:
-    """Refuse what the project that labels are added to has decided."""
+def _check_of_objects(options: TrainOptions) -> None:
+    """Refuse what is for pixels, and what the project that labels are added to has decided."""
+    for field in fields(PixelTrainingOptions):
+        if field.name in options.given:
+            message = f"--{field.name}: is for training of pixels (--pixels)"
+            raise UsageError(message)
+    if options.output is None:
+        return
     check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
     for name in ("features", "margin"):
         if name in options.given:

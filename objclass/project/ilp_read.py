@@ -398,4 +398,13 @@ def _training_input(info: h5py.Group) -> TrainingInput:
         axes = stored_text(info.get("axisorder"), "")
     shape = tuple(int(n) for n in np.atleast_1d(stored_value(info["shape"]))) if "shape" in info else ()
     path = stored_text(info["filePath"]).replace("\\", "/")
-    return TrainingInput(path, axes, shape, stored_text(info.get("nickname"), ""))
+    return TrainingInput(path, axes, shape, stored_text(info.get("nickname"), ""), _inside(info))
+
+
+def _inside(info: h5py.Group) -> str:
+    """Name of the dataset of an image that is stored in the project; until 1.3.2 only its id was said."""
+    if stored_text(info.get("location"), "") != "ProjectInternal":
+        return ""
+    if "inner_path" in info:
+        return stored_text(info["inner_path"])
+    return f"Input Data/local_data/{stored_text(info['datasetId'])}" if "datasetId" in info else ""

@@ -3,11 +3,12 @@
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from objclass.compute.hdf5_file import Hdf5File
 from objclass.errors import ProjectError
@@ -42,11 +43,11 @@ def write_project(path: str, project: Project) -> None:
             file["time"] = os.environ["SOURCE_DATE_EPOCH"].encode()
         _write_inputs(file.create_group("Input Data"), project)
         if project.role == "prediction_maps":
-            _write_threshold(_storage(file, "ThresholdTwoLevels"), project.threshold)
-        extraction = _storage(file, "ObjectExtraction")
+            _write_threshold(storage(file, "ThresholdTwoLevels"), project.threshold)
+        extraction = storage(file, "ObjectExtraction")
         _write_features(extraction.create_group("Features"), project.computed, project.margin)
-        _write_classification(_storage(file, "ObjectClassification"), project)
-        _write_export(_storage(file, "Object Information Export"), project.export.over(EXPORT_DEFAULTS))
+        _write_classification(storage(file, "ObjectClassification"), project)
+        write_export(storage(file, "Object Information Export"), project.export.over(EXPORT_DEFAULTS))
 
 
 def extend_project(source: str, target: str, project: Project) -> None:
@@ -109,16 +110,11 @@ def _cut_maximum_size(group: h5py.Group, path: str) -> None:
         )
 
 
-def _storage(file: h5py.File, name: str) -> h5py.Group:
+def storage(file: h5py.File, name: str) -> h5py.Group:
     """A group with the ``StorageVersion`` without which ilastik passes it over."""
     group = file.create_group(name)
     group["StorageVersion"] = b"0.1"
     return group
-
-
-def _write_list(group: h5py.Group, name: str, values: Any) -> None:
-    group[name] = values
-    group[name].attrs["isEmpty"] = np.bool_(False)
 
 
 def _write_inputs(group: h5py.Group, project: Project) -> None:
@@ -134,13 +130,16 @@ def _write_lanes(group: h5py.Group, project: Project, first: int) -> None:
         for role in ("raw_data", project.role, "atlas"):
             info = group.create_group(f"infos/lane{number:04d}/{ROLE_NAMES[role]}")
             if role in lane:
-                _write_info(info, lane[role])
+                write_info(info, lane[role])
 
 
-def _write_info(info: h5py.Group, given: TrainingInput) -> None:
-    info["__class__"] = b"RelativeFilesystemDatasetInfo"
+def write_info(info: h5py.Group, given: TrainingInput) -> None:
+    """What the project says of an image that it was trained on."""
+    info["__class__"] = b"ProjectInternalDatasetInfo" if given.inside else b"RelativeFilesystemDatasetInfo"
     info["filePath"] = given.path.encode()
-    info["location"] = b"FileSystem"
+    info["location"] = b"ProjectInternal" if given.inside else b"FileSystem"
+    if given.inside:
+        info["inner_path"] = given.inside.encode()
     info["nickname"] = given.nickname.encode()
     info["axistags"] = axistags(given.axes).encode()
     info["shape"] = np.array(given.shape, np.int64)
@@ -162,7 +161,8 @@ def _write_threshold(group: h5py.Group, threshold: ProjectThreshold) -> None:
         group[f"SmootherSigma/{axis}"] = float(sigma)
 
 
-def _write_export(group: h5py.Group, export: ExportSettings) -> None:
+def write_export(group: h5py.Group, export: ExportSettings) -> None:
+    """Settings of result images."""
     texts = {
         "OutputFilenameFormat": export.output_filename_format,
         "OutputFormat": export.output_format,
@@ -188,14 +188,19 @@ def _write_features(group: h5py.Group, keys: tuple[Key, ...], margin: tuple[int,
             leaf["margin"] = np.array(margin, np.int64)
 
 
-def _write_classes(group: h5py.Group, project: Project) -> None:
-    """Names and colours, in place of those that are there."""
-    names = np.array([name.encode() for name in project.classes], dtype=h5py.string_dtype())
-    colors = np.array(project.colors, np.int64).reshape(-1, 3)
-    for name, values in (("LabelNames", names), ("LabelColors", colors), ("PmapColors", colors)):
+def write_names(group: h5py.Group, classes: Sequence[str], colors: Sequence[tuple[int, int, int]]) -> None:
+    """Names and colours of the classes, in place of those that are there."""
+    names = np.array([name.encode() for name in classes], dtype=h5py.string_dtype())
+    rows = np.array(colors, np.int64).reshape(-1, 3)
+    for name, values in (("LabelNames", names), ("LabelColors", rows), ("PmapColors", rows)):
         if name in group:
             del group[name]
-        _write_list(group, name, values)
+        group[name] = values
+        group[name].attrs["isEmpty"] = np.bool_(False)
+
+
+def _write_classes(group: h5py.Group, project: Project) -> None:
+    write_names(group, project.classes, project.colors)
     group["MaxNumObj"] = len(project.classes) - 1
 
 
@@ -214,14 +219,20 @@ def _write_labels(group: h5py.Group, project: Project) -> None:
         for t, classes in steps.items():
             group[f"LabelInputs/{lane:04d}/{t}"] = np.asarray(classes, np.float64)
     if project.forest is not None:
-        _write_forest(group.create_group("ClassifierForests"), project.forest)
+        known = range(1, project.forest.classes + 1)
+        write_forests(group.create_group("ClassifierForests"), (project.forest,), known)
 
 
-def _write_forest(group: h5py.Group, forest: Forest) -> None:
-    labels = np.arange(1, forest.classes + 1, dtype=np.uint32)
+def write_forests(group: h5py.Group, forests: Sequence[Forest], known: Sequence[int]) -> None:
+    """The forests of a classifier, and the numbers of the classes that they know."""
+    labels = np.array(known, np.uint32)
     group["known_labels"] = labels
     group["pickled_type"] = FOREST_CLASS
-    root = group.create_group("Forest0000")
+    for number, forest in enumerate(forests):
+        _write_forest(group.create_group(f"Forest{number:04d}"), forest, labels)
+
+
+def _write_forest(root: h5py.Group, forest: Forest, labels: NDArray[np.uint32]) -> None:
     root.attrs["vigra_random_forest_version"] = 0.1
     options = {"tree_count_": forest.trees, "predict_weighted_": float(forest.weighted)}
     stated = {"column_count_": forest.columns, "class_count_": forest.classes}

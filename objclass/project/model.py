@@ -32,6 +32,7 @@ ROLE_NAMES = {
     "prediction_maps": "Prediction Maps",
     "label_image": "Label Image",
     "atlas": "Atlas",
+    "prediction_mask": "Prediction Mask",
 }
 
 COORD_MAXIMUM = ("Standard Object Features", "Coord<Maximum>")
@@ -54,6 +55,8 @@ class TrainingInput:
     axes: str
     shape: tuple[int, ...] = ()
     nickname: str = ""
+    inside: str = ""
+    """Name of the dataset, if the image is stored in the project itself."""
 
 
 @dataclass(frozen=True)
