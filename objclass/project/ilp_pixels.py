@@ -85,9 +85,9 @@ def _features(group: h5py.Group, lanes: tuple[Any, ...]) -> PixelFeatures:
 
 
 def _depth(given: TrainingInput | None) -> int:
-    """Planes of a training image; 1 where the project does not say."""
+    """Planes of a training image; 0 where the project does not say: then the image that is looked at decides."""
     if given is None or len(given.axes) != len(given.shape):
-        return 1
+        return 0
     return dict(zip(given.axes, given.shape, strict=True)).get("z", 1)
 
 

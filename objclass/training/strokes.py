@@ -17,7 +17,6 @@ from objclass.project.ilp_values import MAXIMUM_BYTES
 from objclass.project.model import MAXIMUM_CLASSES
 from objclass.project.pixel_model import Strokes
 from objclass.registry import image_format
-from objclass.segmentation.labelling import integral
 
 PLANE_TILE, VOLUME_TILE = (1, 1, 256, 256, 1), (1, 64, 64, 64, 1)
 """Lengths along t, z, y, x, c of the blocks in which labels are stored, of planes and of volumes."""
@@ -108,7 +107,7 @@ def painted_strokes(
     for t in range(steps):
         for slab in context.limits.slabs(shape):
             z, y, x = slab.within(shape)
-            values = integral(image.read((slice(t, t + 1), z, y, x, slice(0, 1))), image.name)
+            values = _whole(image.read((slice(t, t + 1), z, y, x, slice(0, 1))), image.name)
             if not values.any():
                 continue
             labels = _classes(values, mapping, image.name)
@@ -116,6 +115,19 @@ def painted_strokes(
             moved = (slice(p.start + offset.get(a, 0), p.stop + offset.get(a, 0)) for a, p in parts)
             region: Region = tuple(moved)  # type: ignore[assignment]
             yield Strokes(region, labels)
+
+
+def _whole(values: AnyArray, name: str) -> AnyArray:
+    """The same values as integers."""
+    if values.dtype.kind == "f":
+        fractions = values[~np.isfinite(values) | (values != np.rint(values))]
+        if fractions.size:
+            message = (
+                f"labels {name}: {fractions[0]:g} among its values: expected whole numbers, 0 for unlabelled"
+            )
+            raise InputError(message)
+        return values.astype(np.int64)
+    return values
 
 
 def _classes(values: AnyArray, mapping: Mapping[int, int] | None, name: str) -> NDArray[np.uint8]:
