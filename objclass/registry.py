@@ -317,7 +317,11 @@ PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
 """Suffix of a project -> the function that writes it."""
 
 KERNELS = (
+    "objclass.pixels.filters:passes",
     "objclass.forest:kernel",
+    "objclass.pixels.pointwise:eigenvalues_of_three",
+    "objclass.pixels.pointwise:eigenvalues_of_two",
+    "objclass.pixels.pointwise:magnitudes",
     "objclass.segmentation.growing:flooding",
     "objclass.features.statistics.folding:kernel",
     "objclass.segmentation.labeller:labelling",

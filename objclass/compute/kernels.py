@@ -8,7 +8,7 @@ switches it off, a damaged file) leaves the formulation that needs no compiler, 
 
 A kernel takes flat arrays, numbers and named tuples of these, returns nothing and writes into its arrays;
 it makes no lists and no arrays, and raises nothing. The functions that it calls are marked with `kernel`,
-in whichever module they are. The GIL is released while a compiled kernel runs.
+in whichever module they are, or with `instruction`. The GIL is released while a compiled kernel runs.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ INNER = ("no_cpython_wrapper", "no_cfunc_wrapper")
 SYMBOL = "objclass_kernel"
 """What a kernel is called in its machine code."""
 
-PRESENT = {"pow", "sqrt", "memset", "memcpy", "memmove"}
+PRESENT = {"pow", "sqrt", "fmaf", "memset", "memcpy", "memmove"}
 """Functions of the C library that are in every process."""
 
 NUMBERS = {int: "int64", float: "float64"}
@@ -51,6 +51,22 @@ def kernel(function: Function) -> Function:
     """Mark a function as one that kernels may call; it stays as it is."""
     function.__dict__["is_kernel"] = True
     return function
+
+
+def instruction(build: Callable[[], Any]) -> Callable[[Function], Function]:
+    """Mark a function in whose place compiled kernels use an instruction of the processor.
+
+    Parameters
+    ----------
+    build
+        Returns the instruction as an intrinsic of numba's.
+    """
+
+    def mark(function: Function) -> Function:
+        function.__dict__["instruction"] = build
+        return kernel(function)
+
+    return mark
 
 
 class Kernel:
@@ -314,6 +330,11 @@ def functions_of(entry: FunctionType) -> list[FunctionType]:
     return [*ordered, entry]
 
 
+def _instruction(function: FunctionType) -> FunctionType | None:
+    """What builds the instruction that stands for a function, if there is one."""
+    return getattr(function, "instruction", None)
+
+
 def dependencies(entry: FunctionType) -> Iterator[str]:
     """All that the machine code depends on, as text."""
     yield from (_release("numba"), _release("llvmlite"), *_processor())
@@ -323,6 +344,8 @@ def dependencies(entry: FunctionType) -> Iterator[str]:
         yield f"{name} {annotation}" if name == "return" else repr(list(_leaves(name, annotation)))
     for function in functions_of(entry):
         yield _code_text(function.__code__)
+        if build := _instruction(function):
+            yield _code_text(build.__code__)
         for name, value in _used(function).items():
             yield f"{name} {_value_text(function, value)}"
 
@@ -366,6 +389,9 @@ def machine_code(entry: FunctionType) -> bytes:
     kinds = [_numba_type(kind) for name, kind in entry.__annotations__.items() if name != "return"]
     copies: dict[FunctionType, Any] = {}
     for function in functions_of(entry):
+        if build := _instruction(function):
+            copies[function] = build()
+            continue
         # copies that find compiled functions under the names that they call
         names = {
             n: copies[f] for n, f in _used(function).items() if isinstance(f, FunctionType) and f in copies

@@ -123,7 +123,7 @@ def uncertainty(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return 1 - (top[..., 1] - top[..., 0])
 
 
-def interleaved(channels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def interleaved(channels: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Channels of a box (z, y, x) as rows, one for each pixel in C order."""
     rows = np.empty((channels[0].size, len(channels)), np.float32)
     for number, channel in enumerate(channels):

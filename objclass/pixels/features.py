@@ -6,16 +6,18 @@ Classification".
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.core import AnyArray
+from objclass.compute.buffers import Buffers
+from objclass.compute.slabs import Box
 from objclass.errors import ProjectError
-from objclass.pixels.filters import Cube, Pixels, correlate, radius_of, taps
+from objclass.pixels.filters import Cube, Pixels, around, correlate, radius_of, taps
+from objclass.pixels.pointwise import eigenvalues, magnitude
 
 PRESMOOTHING = 3.5
 """Radius of the first smoothing in sigmas."""
@@ -29,172 +31,139 @@ LARGEST_SIGMA = 1.0
 NARROW = 0.66
 """Part of its sigma with which the difference of Gaussians is taken."""
 
-ROOT_OF_ZERO = math.sqrt(0.75)
-"""cos 30°."""
-
-NEWTON_STEPS = 5
-"""The start is off by 0.01 at most, and each step squares that."""
-
 GRADIENT = 0.5
 """Part of its sigma at which the structure tensor takes its gradients: ilastik's two scales are swapped."""
 
+Orders = tuple[int, ...]
+"""Order of the derivative along each axis that is filtered, in the order of the passes; 0: smoothed."""
 
-class Derivatives:
-    """Gaussian derivatives of one smoothed channel; passes that several of them begin with are made once.
+
+def derivatives(
+    cube: Cube, axes: Sequence[int], sigma: float, wanted: Collection[Orders], box: Box, buffers: Buffers
+) -> dict[Orders, Pixels]:
+    """Gaussian derivatives in a box; passes that several of them begin with are made once.
 
     Parameters
     ----------
     cube
-        The smoothed channel.
+        Has the box and the radius of the taps around it, as far as the image goes.
     axes
         The axes along which is filtered, in the order of the passes.
+    wanted
+        Orders of the derivatives along these axes.
+    buffers
+        Where the memory of the result is taken from.
     """
-
-    def __init__(self, cube: Cube, axes: Sequence[int]) -> None:
-        self.axes = tuple(axes)
-        self._made: dict[tuple[float, tuple[int, ...]], Cube] = {}
-        self._cube = cube
-
-    def __call__(self, sigma: float, *along: int) -> Cube:
-        """The derivative along each of the axes given, an axis twice for the second derivative."""
-        return self._passes(sigma, tuple(along.count(axis) for axis in self.axes))
-
-    def _passes(self, sigma: float, orders: tuple[int, ...]) -> Cube:
-        if not orders:
-            return self._cube
-        key = sigma, orders
-        if key not in self._made:
-            before = self._passes(sigma, orders[:-1])
-            axis, order = self.axes[len(orders) - 1], orders[-1]
-            self._made[key] = correlate(before, taps(sigma, order, WINDOW), order, axis)
-        return self._made[key]
+    axis, *others = axes
+    part = around(box, {other: radius_of(sigma, WINDOW) for other in others}, cube.size)
+    found: dict[Orders, Pixels] = {}
+    for order in sorted({orders[0] for orders in wanted}):
+        passed = correlate(cube, taps(sigma, order, WINDOW), order, axis, part, buffers)
+        if not others:
+            found[(order,)] = passed.pixels
+            continue
+        following = [orders[1:] for orders in wanted if orders[0] == order]
+        for orders, pixels in derivatives(passed, others, sigma, following, box, buffers).items():
+            found[(order, *orders)] = pixels
+        buffers.give(passed.pixels)
+    return found
 
 
-Filter = Callable[[Derivatives, float, tuple[slice, slice, slice]], list[Pixels]]
-"""Derivatives of a channel, sigma, box (z, y, x) of the image -> its channels there."""
+def along(axes: int, *given: int) -> Orders:
+    """Orders of a derivative along axes that are given by their numbers in the order of the passes."""
+    return tuple(given.count(axis) for axis in range(axes))
 
 
-def gaussian_smoothing(of: Derivatives, sigma: float, box: tuple[slice, slice, slice]) -> list[Pixels]:
-    """The image smoothed once more: scales up to 1 are smoothed twice."""
-    return [of(sigma).cut(box)]
+def _pairs(axes: int) -> Iterator[tuple[int, int]]:
+    """The upper triangle of a symmetric matrix, row by row."""
+    return ((i, j) for i in range(axes) for j in range(i, axes))
 
 
-def laplacian_of_gaussian(of: Derivatives, sigma: float, box: tuple[slice, slice, slice]) -> list[Pixels]:
-    """Sum of the second derivatives along the axes."""
-    return [_sum(of(sigma, axis, axis).cut(box) for axis in of.axes)]
-
-
-def gaussian_gradient_magnitude(
-    of: Derivatives, sigma: float, box: tuple[slice, slice, slice]
+def products_of_gradients(
+    cube: Cube, axes: Sequence[int], sigma: float, box: Box, buffers: Buffers
 ) -> list[Pixels]:
-    """Length of the gradient."""
-    return [np.sqrt(_sum(np.square(of(sigma, axis).cut(box)) for axis in of.axes))]
-
-
-def difference_of_gaussians(of: Derivatives, sigma: float, box: tuple[slice, slice, slice]) -> list[Pixels]:
-    """The image smoothed, less the image smoothed by 0.66 times the sigma."""
-    return [of(sigma).cut(box) - of(sigma * NARROW).cut(box)]
-
-
-def structure_tensor_eigenvalues(
-    of: Derivatives, sigma: float, box: tuple[slice, slice, slice]
-) -> list[Pixels]:
-    """Eigenvalues of the smoothed products of gradients, the largest first.
+    """Entries of the structure tensor: products of the components of the gradient, smoothed.
 
     As in ilastik, gradients are taken at half the sigma, and their products are smoothed by the whole.
     """
-    gradient = {axis: of(sigma * GRADIENT, axis) for axis in of.axes}
-    entries = []
-    for i, a in enumerate(of.axes):
-        for b in of.axes[i:]:
-            low = tuple(max(p, q) for p, q in zip(gradient[a].origin, gradient[b].origin, strict=True))
-            high = tuple(min(p, q) for p, q in zip(gradient[a].stop, gradient[b].stop, strict=True))
-            z, y, x = (slice(start, stop) for start, stop in zip(low, high, strict=True))
-            product = gradient[a].cut((z, y, x)) * gradient[b].cut((z, y, x))
-            cube = Cube(product, (z.start, y.start, x.start), gradient[a].size)
-            entries.append(Derivatives(cube, of.axes)(sigma).cut(box))
-    return eigenvalues(entries)
+    d = len(axes)
+    wide = around(box, dict.fromkeys(axes, radius_of(sigma, WINDOW)), cube.size)
+    gradient = derivatives(cube, axes, sigma * GRADIENT, [along(d, i) for i in range(d)], wide, buffers)
+    z, y, x = (part.start for part in wide)
+    product = Cube(buffers.take(gradient[along(d, 0)].shape), (z, y, x), cube.size)
+    entries: list[Pixels] = []
+    for i, j in _pairs(d):
+        np.multiply(gradient[along(d, i)], gradient[along(d, j)], out=product.pixels)
+        entries += derivatives(product, axes, sigma, [along(d)], box, buffers).values()
+    buffers.give(product.pixels, *gradient.values())
+    return entries
 
 
-def hessian_of_gaussian_eigenvalues(
-    of: Derivatives, sigma: float, box: tuple[slice, slice, slice]
-) -> list[Pixels]:
-    """Eigenvalues of the second derivatives, the largest first, with their signs."""
-    pairs = ((a, b) for i, a in enumerate(of.axes) for b in of.axes[i:])
-    return eigenvalues([of(sigma, a, b).cut(box) for a, b in pairs])
-
-
-FILTERS: dict[str, Filter] = {
-    "GaussianSmoothing": gaussian_smoothing,
-    "LaplacianOfGaussian": laplacian_of_gaussian,
-    "GaussianGradientMagnitude": gaussian_gradient_magnitude,
-    "DifferenceOfGaussians": difference_of_gaussians,
-    "StructureTensorEigenvalues": structure_tensor_eigenvalues,
-    "HessianOfGaussianEigenvalues": hessian_of_gaussian_eigenvalues,
-}
-"""ilastik's identifier of a filter -> the filter, in the order of its dialog."""
-
-TENSORS = ("StructureTensorEigenvalues", "HessianOfGaussianEigenvalues")
-"""Filters with a channel for each axis."""
-
-DEFAULT_SCALES = (0.3, 0.7, 1.0, 1.6, 3.5, 5.0, 10.0)
-"""The scales that ilastik's dialog begins with."""
-
-
-def _sum(parts: Iterator[Pixels]) -> Pixels:
-    """One after the other, in float32."""
-    total = next(parts)
-    for part in parts:
-        total = total + part
-    return total
-
-
-def eigenvalues(entries: Sequence[Pixels]) -> list[Pixels]:
-    """Eigenvalues of symmetric matrices, the largest first.
+@dataclass(frozen=True)
+class Filter:
+    """How a filter makes channels.
 
     Parameters
     ----------
-    entries
-        The upper triangle row by row: 3 entries of 2 × 2 matrices, or 6 of 3 × 3 matrices; float32.
+    title
+        Its name in ilastik's dialog.
+    needs
+        Number of axes -> the derivatives that it combines: the part of its sigma at which each is taken, and its orders.
+        None: it combines `products_of_gradients`.
+    combine
+        Takes these and the number of pixels of the image, and writes the channels, an array (k, z, y, x).
+    channels
+        Number of axes -> number of channels.
     """
-    if len(entries) == 3:
-        xx, xy, yy = entries
-        half, quarter = np.float32(0.5), np.float32(0.25)
-        middle = (xx + yy) * half
-        distance = np.sqrt(np.square(xx - yy) * quarter + xy * xy)
-        return [middle + distance, middle - distance]
-    return _of_three_by_three([entry.astype(np.float64) for entry in entries])
+
+    title: str
+    needs: Callable[[int], list[tuple[float, Orders]]] | None
+    combine: Callable[[Sequence[Pixels], int, Pixels], None]
+    channels: Callable[[int], int] = lambda _: 1
 
 
-def _of_three_by_three(entries: Sequence[AnyArray]) -> list[Pixels]:
-    """By the trigonometric formula (Smith 1961) in float64, the cosine by Newton's method.
-
-    ilastik uses the same formula in float32 with approximations; both agree to about 1e-5 of the largest eigenvalue.
-    Only operations that every processor rounds alike are used.
-    """
-    xx, xy, xz, yy, yz, zz = entries
-    middle = (xx + yy + zz) / 3
-    a, b, c = xx - middle, yy - middle, zz - middle
-    off = xy * xy + xz * xz + yz * yz
-    spread = np.sqrt((a * a + b * b + c * c + 2 * off) / 6)
-    scale = np.where(spread > 0, spread, 1.0)
-    a, b, c, d, e, f = (entry / scale for entry in (a, b, c, xy, xz, yz))
-    half = (a * (b * c - f * f) - d * (d * c - f * e) + e * (d * f - b * e)) / 2
-    sign = np.where(half < 0, -1.0, 1.0)
-    far = _far_root(np.minimum(np.abs(half), 1.0))  # the root that stands alone; the other two may be equal
-    gap = np.sqrt(np.maximum(3 - 3 * far * far, 0.0))
-    near, other = (gap - far) / 2, -(gap + far) / 2
-    largest, smallest = np.where(half < 0, -other, far), np.where(half < 0, -far, other)
-    return [(middle + 2 * spread * value).astype(np.float32) for value in (largest, sign * near, smallest)]
+def _copy(parts: Sequence[Pixels], _: int, out: Pixels) -> None:
+    out[0] = parts[0]
 
 
-def _far_root(cosine: AnyArray) -> AnyArray:
-    """The root of 4 t³ - 3 t = cos φ between cos 30° and 1, for cos φ from 0 to 1, by Newton's method."""
-    root = ROOT_OF_ZERO + (1 - ROOT_OF_ZERO) * cosine
-    for _ in range(NEWTON_STEPS):
-        square = root * root
-        root = root - ((4 * square - 3) * root - cosine) / (12 * square - 3)
-    return root
+def _difference(parts: Sequence[Pixels], _: int, out: Pixels) -> None:
+    np.subtract(parts[0], parts[1], out=out[0])
+
+
+def _sum(parts: Sequence[Pixels], _: int, out: Pixels) -> None:
+    np.add(parts[0], parts[1], out=out[0])
+    for part in parts[2:]:
+        out[0] += part
+
+
+def _length(parts: Sequence[Pixels], work: int, out: Pixels) -> None:
+    magnitude(parts, work, out[0])
+
+
+FILTERS: dict[str, Filter] = {
+    # scales up to 1 are smoothed twice
+    "GaussianSmoothing": Filter("Gaussian Smoothing", lambda d: [(1, along(d))], _copy),
+    "LaplacianOfGaussian": Filter(
+        "Laplacian of Gaussian", lambda d: [(1, along(d, i, i)) for i in range(d)], _sum
+    ),
+    "GaussianGradientMagnitude": Filter(
+        "Gaussian Gradient Magnitude", lambda d: [(1, along(d, i)) for i in range(d)], _length
+    ),
+    "DifferenceOfGaussians": Filter(
+        "Difference of Gaussians", lambda d: [(1, along(d)), (NARROW, along(d))], _difference
+    ),
+    "StructureTensorEigenvalues": Filter("Structure Tensor Eigenvalues", None, eigenvalues, lambda d: d),
+    "HessianOfGaussianEigenvalues": Filter(
+        "Hessian of Gaussian Eigenvalues",
+        lambda d: [(1, along(d, i, j)) for i, j in _pairs(d)],
+        eigenvalues,
+        lambda d: d,
+    ),
+}
+"""ilastik's identifier of a filter -> the filter, in the order of its dialog."""
+
+DEFAULT_SCALES = (0.3, 0.7, 1.0, 1.6, 3.5, 5.0, 10.0)
+"""The scales that ilastik's dialog begins with."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +237,7 @@ class PixelFeatures:
         found = []
         for name, scale, width in self._columns(depth):
             where = " in 2D" if self.in_planes[scale] else ""
-            title = f"{TITLES[name]} (σ={self.scales[scale]}){where}"
+            title = f"{FILTERS[name].title} (σ={self.scales[scale]}){where}"
             found += [f"{title} [{k}]" for k in range(width * channels)] if width * channels > 1 else [title]
         return found
 
@@ -276,23 +245,28 @@ class PixelFeatures:
         """Filter, index of the scale, and number of channels, in order."""
         for row, name in enumerate(self.filters):
             for scale in np.flatnonzero(self.selected[row]).tolist():
-                yield name, scale, len(self.filter_axes(scale, depth)) if name in TENSORS else 1
+                yield name, scale, FILTERS[name].channels(len(self.filter_axes(scale, depth)))
 
     def halo(self, depth: int) -> tuple[int, int, int]:
         """Pixels along z, y, x around a box that its channels depend on."""
-        reach = [0, 0, 0]
+        reaches = []
         for scale in self.used:
-            first = radius_of(self.first_sigma(scale), PRESMOOTHING)
-            sigma = self.sigma(scale)
-            second = radius_of(sigma, WINDOW) + radius_of(sigma * GRADIENT, WINDOW)
-            for axis in range(3):
-                here = first * (axis in self.axes(scale, depth)) + second * (
-                    axis in self.filter_axes(scale, depth)
-                )
-                reach[axis] = max(reach[axis], here)
-        return reach[0], reach[1], reach[2]
+            reach = dict.fromkeys(self.filter_axes(scale, depth), self._filter_reach(scale))
+            for axis in self.axes(scale, depth):
+                reach[axis] = reach.get(axis, 0) + radius_of(self.first_sigma(scale), PRESMOOTHING)
+            reaches.append([reach.get(axis, 0) for axis in range(3)])
+        z, y, x = (max(reach) for reach in zip(*reaches, strict=True))
+        return z, y, x
 
-    def compute(self, cubes: Sequence[Cube], box: tuple[slice, slice, slice]) -> list[Pixels]:
+    def _filter_reach(self, scale: int) -> int:
+        """Pixels around a box that the filters of a scale depend on."""
+        sigma = self.sigma(scale)
+        smoothed_gradients = any(
+            FILTERS[name].needs is None for name, at, _ in self._columns(1) if at == scale
+        )
+        return radius_of(sigma, WINDOW) + smoothed_gradients * radius_of(sigma * GRADIENT, WINDOW)
+
+    def compute(self, cubes: Sequence[Cube], box: Box, buffers: Buffers | None = None) -> Pixels:
         """The channels of a box.
 
         Parameters
@@ -301,37 +275,64 @@ class PixelFeatures:
             The box and its `halo` (as far as the image goes) of each channel of the image.
         box
             Slices z, y, x of the image.
+        buffers
+            Where memory is taken from, that of the channels too, which can be given back.
 
         Returns
         -------
-        list
-            An array (z, y, x) for each channel, in ilastik's order: by filter, scale, channel of the image, eigenvalue.
+        numpy.ndarray
+            float32, shape (channels, z, y, x), in ilastik's order: by filter, scale, channel of the image, eigenvalue.
         """
         depth = cubes[0].size[0]
-        derivatives = {
-            (scale, c): Derivatives(self._smoothed(cube, scale, depth), self.filter_axes(scale, depth))
-            for scale in self.used
-            for c, cube in enumerate(cubes)
-        }
-        return [
-            channel
-            for name, scale, _ in self._columns(depth)
-            for c in range(len(cubes))
-            for channel in FILTERS[name](derivatives[scale, c], self.sigma(scale), box)
-        ]
+        buffers = buffers or Buffers()
+        shape = [part.stop - part.start for part in box]
+        found = buffers.take((self.count(depth, len(cubes)), *shape))
+        places: dict[int, list[tuple[Filter, Pixels]]] = {scale: [] for scale in self.used}
+        start = 0
+        for name, scale, width in self._columns(depth):
+            stop = start + width * len(cubes)
+            places[scale].append((FILTERS[name], found[start:stop].reshape(len(cubes), width, *shape)))
+            start = stop
+        for scale, filters in places.items():
+            for c, cube in enumerate(cubes):
+                outs = [(filter_, out[c]) for filter_, out in filters]
+                smoothed = self._smoothed(cube, scale, box, buffers)
+                self._apply(smoothed, scale, box, outs, buffers)
+                buffers.give(smoothed.pixels)
+        return found
 
-    def _smoothed(self, cube: Cube, scale: int, depth: int) -> Cube:
-        for axis in self.axes(scale, depth):
-            cube = correlate(cube, taps(self.first_sigma(scale), 0, PRESMOOTHING), 0, axis)
+    def _smoothed(self, cube: Cube, scale: int, box: Box, buffers: Buffers) -> Cube:
+        """A channel after the first smoothing: the box and what the filters need around it."""
+        depth, sigma = cube.size[0], self.first_sigma(scale)
+        reach = dict.fromkeys(self.filter_axes(scale, depth), self._filter_reach(scale))
+        axes = self.axes(scale, depth)
+        radius = radius_of(sigma, PRESMOOTHING)
+        for number, axis in enumerate(axes):
+            rest = {a: reach.get(a, 0) + radius * (a in axes[number + 1 :]) for a in range(3)}
+            part = around(box, rest, cube.size)
+            passed = correlate(cube, taps(sigma, 0, PRESMOOTHING), 0, axis, part, buffers)
+            if number:
+                buffers.give(cube.pixels)
+            cube = passed
         return cube
 
-
-TITLES = {
-    "GaussianSmoothing": "Gaussian Smoothing",
-    "LaplacianOfGaussian": "Laplacian of Gaussian",
-    "GaussianGradientMagnitude": "Gaussian Gradient Magnitude",
-    "DifferenceOfGaussians": "Difference of Gaussians",
-    "StructureTensorEigenvalues": "Structure Tensor Eigenvalues",
-    "HessianOfGaussianEigenvalues": "Hessian of Gaussian Eigenvalues",
-}
-"""ilastik's identifier of a filter -> its name in the dialog."""
+    def _apply(
+        self, cube: Cube, scale: int, box: Box, filters: Sequence[tuple[Filter, Pixels]], buffers: Buffers
+    ) -> None:
+        """Write the channels of a scale's filters."""
+        axes, sigma, work = self.filter_axes(scale, cube.size[0]), self.sigma(scale), math.prod(cube.size)
+        needs = [(filter_, out, filter_.needs(len(axes))) for filter_, out in filters if filter_.needs]
+        wanted = {need for *_, given in needs for need in given}
+        made: dict[tuple[float, Orders], Pixels] = {}
+        for part in {part for part, _ in wanted}:
+            orders = [orders for at, orders in wanted if at == part]
+            for key, pixels in derivatives(cube, axes, part * sigma, orders, box, buffers).items():
+                made[part, key] = pixels
+        for filter_, out, given in needs:
+            filter_.combine([made[need] for need in given], work, out)
+        buffers.give(*made.values())
+        for filter_, out in filters:
+            if filter_.needs is None:
+                entries = products_of_gradients(cube, axes, sigma, box, buffers)
+                filter_.combine(entries, work, out)
+                buffers.give(*entries)

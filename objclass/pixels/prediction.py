@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.compute.buffers import Buffers
 from objclass.compute.context import Context
 from objclass.compute.slabs import Box
 from objclass.core import AXES, Image
@@ -82,6 +83,7 @@ class PredictedPixels:
     context: Context = field(default_factory=Context)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False, default=np.dtype(np.float32))
+    _buffers: Buffers = field(init=False, repr=False, default_factory=Buffers)
 
     def __post_init__(self) -> None:
         self.classifier.check(self.image.shape[1], self.image.shape[4], self.image.name)
@@ -125,9 +127,11 @@ class PredictedPixels:
 
     def predict(self, t: int, box: Box) -> NDArray[np.float32]:
         """Probabilities of a box (z, y, x) of a time step, by one thread; axes z, y, x, classes."""
-        channels = self.classifier.features.compute(read_cubes(self.image, t, box, self.halo), box)
-        shape = channels[0].shape
-        return self.classifier.predict(interleaved(channels)).reshape(*shape, -1)
+        cubes = read_cubes(self.image, t, box, self.halo)
+        channels = self.classifier.features.compute(cubes, box, self._buffers)
+        found = self.classifier.predict(interleaved(channels)).reshape(*channels.shape[1:], -1)
+        self._buffers.give(channels)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +152,7 @@ class ComputedFeatures:
         t, z, y, x, channels = region
         halo = self.features.halo(self.image.shape[1])
         found = [
-            np.stack(self.features.compute(read_cubes(self.image, k, (z, y, x), halo), (z, y, x)), axis=-1)
+            np.moveaxis(self.features.compute(read_cubes(self.image, k, (z, y, x), halo), (z, y, x)), 0, -1)
             for k in range(t.start, t.stop)
         ]
         return np.stack(found)[..., channels]
