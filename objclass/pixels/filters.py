@@ -33,8 +33,10 @@ LANES = 8
 STRIDE = 32
 """Along x, the last pixels that are summed by fused multiply-add end at a multiple of it."""
 
-PIECE = 512
-"""Pixels of a line that are summed at once: those of all taps stay in the nearest caches."""
+PIECE, LINES = 512, 8
+"""Pixels of a line that are summed at once, and lines of a plane that go through all planes together: the pixels of
+all taps stay in the nearest caches.
+"""
 
 
 @cache
@@ -281,15 +283,16 @@ def correlate_lines(
         correlate_rows(pixels, source, line, sums, taps, geometry)
         return
     planes, rows, columns, first, plane, row, axis, _, _ = geometry
-    # all places along the axis after each other: most of their pixels are the same
-    others, length = (planes, rows) if axis == 1 else (rows, planes)
-    for other in range(others):
+    # all places along the axis after each other, a few lines at a time: most of their pixels are the same
+    others, length, few = (planes, rows, 1) if axis == 1 else (rows, planes, LINES)
+    for start in range(0, others, few):
         for x in range(0, columns, PIECE):
             for at in range(length):
-                z, y = (other, at) if axis == 1 else (at, other)
-                begin = first + x + (z * plane if axis == 1 else y * row)
-                n, to = min(PIECE, columns - x), (z * rows + y) * columns + x
-                sum_lines(pixels, begin, source, at, n, taps, sums, to, True)
+                for other in range(start, min(start + few, others)):
+                    z, y = (other, at) if axis == 1 else (at, other)
+                    begin = first + x + (z * plane if axis == 1 else y * row)
+                    n, to = min(PIECE, columns - x), (z * rows + y) * columns + x
+                    sum_lines(pixels, begin, source, at, n, taps, sums, to, True)  # noqa: FBT003
 
 
 @kernel

@@ -200,8 +200,7 @@ def solve(n: int, space: NDArray[np.float32]) -> None:
         scale = spread if spread > 0 else 1.0
         a, b, c, d, e, f = a / scale, b / scale, c / scale, d / scale, e / scale, f / scale
         half = (a * (b * c - f * f) - d * (d * c - f * e) + e * (d * f - b * e)) / 2.0
-        cosine = abs(half)
-        cosine = min(cosine, 1.0)
+        cosine = min(abs(half), 1.0)
         far = ROOT_OF_ZERO + (1.0 - ROOT_OF_ZERO) * cosine
         for _ in range(NEWTON_STEPS):
             square = far * far
