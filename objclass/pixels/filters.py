@@ -292,7 +292,7 @@ def correlate_lines(
                     z, y = (other, at) if axis == 1 else (at, other)
                     begin = first + x + (z * plane if axis == 1 else y * row)
                     n, to = min(PIECE, columns - x), (z * rows + y) * columns + x
-                    sum_lines(pixels, begin, source, at, n, taps, sums, to, True)  # noqa: FBT003
+                    sum_lines(pixels, begin, source, at, n, taps, sums, to, True)
 
 
 @kernel
