@@ -75,13 +75,13 @@ def test_the_first_of_equals_is_the_class_and_a_tie_is_uncertain():
 
 
 def test_every_order_of_axes_gives_the_same_objects(samples):
-    """Of a small time series of volumes with channels, by all 120 orders."""
+    """Of a small time series of volumes with channels, by every fourth of the 120 orders."""
     import objclass
 
     rng = np.random.default_rng(0)
     raw, labels = rng.random((2, 3, 7, 8, 2)), rng.integers(0, 4, (2, 3, 7, 8, 1))
     expected = objclass.measure(labels, raw, features=["regionprops"], intensity_axes="tzyxc", axes="tzyxc")
-    for order in permutations("tzyxc"):
+    for order in list(permutations("tzyxc"))[1::4]:
         axes = "".join(order)
         place = ["tzyxc".index(a) for a in axes]
         turned = objclass.measure(

@@ -99,6 +99,7 @@ def test_links_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 def test_the_sample_data_are_what_the_script_makes(tmp_path, monkeypatch):
     """Images and labels to the last byte; projects depend on the version of scikit-learn."""
     samples = ROOT / "sample_data"

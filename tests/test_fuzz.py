@@ -22,7 +22,7 @@ def fuzz(script, *arguments):
 
 @linux
 def test_a_few_damaged_projects():
-    fuzz("fuzz_projects.py", "--count", "20", *SAMPLES)
+    fuzz("fuzz_projects.py", "--count", "10", *SAMPLES)
 
 
 @linux
@@ -47,7 +47,7 @@ FEW = [
 
 @linux
 def test_a_few_damaged_images():
-    fuzz("fuzz_images.py", "--count", "90", *FEW)
+    fuzz("fuzz_images.py", "--count", "36", *FEW)
 
 
 @linux

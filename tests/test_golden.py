@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from objclass.cli import main
+from tests.conftest import COMPARED
 
 SYNTHETIC = {
     "blobs2d": "segmentation_image",
@@ -41,8 +42,10 @@ IMAGES = {
 }
 
 
-REPORT = []
-"""Case, objects, columns, and what differs most: printed at the end (`pytest -k golden`)."""
+@pytest.fixture
+def report(record_property):
+    """Takes case, objects, columns, what differs most and voxels: printed when all tests are done."""
+    return lambda *line: record_property(COMPARED, line)
 
 
 CORNERS = (
@@ -63,7 +66,7 @@ def run(project, inputs, folder, *options):
     return folder
 
 
-def compare(case, expected, prefix, folder):
+def compare(report, case, expected, prefix, folder):
     """Measure first, then insist: the table of a failing case is the one that is wanted."""
     voxels = compare_images(expected, prefix, folder, insist=False)
     table = expected / f"{prefix}table.csv"
@@ -71,7 +74,7 @@ def compare(case, expected, prefix, folder):
     worst = ("-", 0.0)
     if table.exists():
         objects, columns, worst = compare_tables(table, folder / "table.csv", insist=False)
-    REPORT.append((case, objects, columns, *worst, voxels))
+    report(case, objects, columns, *worst, voxels)
     compare_images(expected, prefix, folder)
     if table.exists():
         compare_tables(table, folder / "table.csv")
@@ -126,34 +129,34 @@ def compare_tables(theirs, ours, *, insist=True):
 
 @pytest.mark.parametrize("part", ["test", "train"])
 @pytest.mark.parametrize("case", SYNTHETIC)
-def test_synthetic_case(shared, tmp_path, case, part):
+def test_synthetic_case(shared, tmp_path, report, case, part):
     folder, role = shared / "golden" / case, SYNTHETIC[case]
     inputs = {"raw_data": folder / f"{part}_raw.h5", role: folder / f"{part}_{role}.h5"}
     run(folder / f"{case}.ilp", inputs, tmp_path)
-    compare(f"{case} {part}", folder / "expected", f"{part}_", tmp_path)
+    compare(report, f"{case} {part}", folder / "expected", f"{part}_", tmp_path)
 
 
-def test_uint8_prediction_map(shared, tmp_path):
+def test_uint8_prediction_map(shared, tmp_path, report):
     folder = shared / "golden/pred3d"
     inputs = {
         "raw_data": folder / "test_raw.h5",
         "prediction_maps": folder / "test_prediction_maps_uint8.h5",
     }
     run(folder / "pred3d.ilp", inputs, tmp_path)
-    compare("pred3d uint8", folder / "expected", "test_u8_", tmp_path)
+    compare(report, "pred3d uint8", folder / "expected", "test_u8_", tmp_path)
 
 
 @pytest.mark.parametrize("case", REAL)
-def test_real_case(shared, tmp_path, case):
+def test_real_case(shared, tmp_path, report, case):
     real = shared / "golden/real"
     given = json.loads((real / case / "inputs.json").read_text())
     run(real / case / f"{case}.ilp", {role: real / path for role, path in given.items()}, tmp_path)
-    compare(case, real / case / "expected", "", tmp_path)
+    compare(report, case, real / case / "expected", "", tmp_path)
 
 
 @pytest.mark.parametrize("block", [None, "2"])
 @pytest.mark.parametrize("case", CORNERS)
-def test_corner(shared, tmp_path, case, block):
+def test_corner(shared, tmp_path, report, case, block):
     folder = shared / "golden/corners" / case
     objects = next(
         path for path in (folder / "prediction_maps.h5", folder / "segmentation_image.h5") if path.exists()
@@ -167,7 +170,7 @@ def test_corner(shared, tmp_path, case, block):
     ):
         theirs, ours = a["exported_data"], b["exported_data"]
         if block is None:
-            REPORT.append((f"corner {case}", rows, columns, *worst, int((theirs[()] != ours[()]).sum())))
+            report(f"corner {case}", rows, columns, *worst, int((theirs[()] != ours[()]).sum()))
         assert np.array_equal(theirs[()], ours[()])
         assert stated_range(theirs) == stated_range(ours)
     compare_tables(folder / "ilastik_table.csv", tmp_path / "table.csv")

@@ -356,7 +356,7 @@ COMMON = settings(
 )
 
 
-@settings(COMMON, max_examples=15)
+@settings(COMMON, max_examples=6)
 @given(case=cases, others=st.tuples(ways, ways))
 def test_blocks_change_nothing(tmp_path_factory, case, others):
     holds(case, others, tmp_path_factory)

@@ -27,7 +27,7 @@ samples = sys.argv[1]
 result = objclass.predict(samples + "/cells.ilp", samples + "/cells.tif", segmentation=samples + "/cells_segmentation.tif")
 print(hashlib.sha256(result.table.to_csv().encode()).hexdigest())
 rng = np.random.default_rng(0)
-for shape in (1, 90, 110), (12, 40, 50):
+for shape in (1, 70, 80), (8, 24, 30):
     d = 2 if shape[0] == 1 else 3
     pixels = rng.random(shape).astype(np.float32)
     for sigma in (0.7, 1.1, 2.3, 3.9):

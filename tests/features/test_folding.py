@@ -76,7 +76,7 @@ def assert_equal(found, expected):
             assert np.array_equal(np.signbit(a) & (a == 0), np.signbit(b) & (b == 0)), (s, field.name)
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=150)
 @given(scenes(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([1, 64, 1 << 17]))
 def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
     labels, raw = scene

@@ -102,7 +102,7 @@ def test_mean_of_cells(dtype: Any) -> None:
     assert mean_of_cells(pixels).dtype == dtype
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_same_image_makes_the_same_files_whatever_the_blocks(tmp_path_factory: Any, data: Any) -> None:
     folder = tmp_path_factory.mktemp("w")

@@ -85,7 +85,7 @@ def test_swapping_y_and_x_swaps_the_channels(name):
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_box_has_the_bytes_of_the_whole(data):
     shape = data.draw(st.sampled_from([(1, 70, 90, 2), (1, 50, 200, 1), (20, 30, 34, 1), (6, 40, 36, 1)]))
     in_planes = data.draw(st.booleans())

@@ -39,7 +39,7 @@ def expected(values):
     return labels.reshape(values.shape), count
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(scenes, st.sampled_from([1, 3, 8, 17]))
 def test_the_ids_are_those_of_cc3d(values, stretch):
     values = values.repeat(stretch, axis=2)  # runs longer than eight voxels

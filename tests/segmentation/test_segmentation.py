@@ -284,7 +284,7 @@ def test_every_thresholding_of_ilastik(shared):
         assert np.array_equal(found.labels.ravel(), theirs.ravel()), path.stem
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     hnp.arrays(
         np.float64,
