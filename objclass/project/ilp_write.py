@@ -141,8 +141,10 @@ def write_info(info: h5py.Group, given: TrainingInput) -> None:
     if given.inside:
         info["inner_path"] = given.inside.encode()
     info["nickname"] = given.nickname.encode()
-    info["axistags"] = axistags(given.axes).encode()
-    info["shape"] = np.array(given.shape, np.int64)
+    if given.axes:  # old projects say neither
+        info["axistags"] = axistags(given.axes).encode()
+    if given.shape:
+        info["shape"] = np.array(given.shape, np.int64)
     info["allowLabels"] = np.bool_(True)
     info["normalizeDisplay"] = np.bool_(False)
     info["display_mode"] = b"default"

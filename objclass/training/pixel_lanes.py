@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from objclass import images
@@ -32,11 +32,19 @@ class PixelLane:
         None if it is not looked at, for want of labels.
     strokes
         Its labels; of two of a pixel, the later one counts.
+    others
+        Role -> what else a project has in the lane.
     """
 
     given: TrainingInput
     image: Image | None
     strokes: tuple[Strokes, ...] = ()
+    others: Mapping[str, TrainingInput] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, TrainingInput]:
+        """What the project is to say of the lane."""
+        return {"raw_data": self.given, **self.others}
 
     @property
     def opened(self) -> Image:
@@ -87,7 +95,12 @@ def project_lanes(
                 )
                 raise ProjectError(message)
             image = stored_image(source, number, context) if strokes else None
-            lane = lanes.get(key) or PixelLane(_moved(source, raw, image, target), image)
+            others = {
+                role: _moved(source, given, None, target)
+                for role, given in entry.items()
+                if role != "raw_data" and source is base
+            }
+            lane = lanes.get(key) or PixelLane(_moved(source, raw, image, target), image, (), others)
             own = renumbered(strokes, numbers, source.path)
             lanes[key] = dataclasses.replace(lane, image=lane.image or image, strokes=(*lane.strokes, *own))
     return lanes

@@ -275,6 +275,12 @@ def _stored_samples(
             both = JoinedChannels((raw, probability_image(earlier.classifier, image, context)))
             image = Image(raw.name, both, AXES, "pixel prediction")
         found.append(_sample(stage.features, image, joined(strokes, image), context))
+    widths = sorted({rows.shape[1] for rows, _ in found})
+    if len(widths) > 1:
+        message = (
+            f"{project.path}: its images give {widths} channels: one forest learns from images of one kind"
+        )
+        raise ProjectError(message)
     used = np.unique(_all(found)[1])
     if used[-1] > len(stage.classes):
         message = f"{project.path}: labels of class {used[-1]}: there are {len(stage.classes)} classes"
@@ -512,8 +518,9 @@ def _project(
     strokes = {number: lane.strokes for number, lane in enumerate(lanes)}
     stage = PixelStage(classifier.features, classifier.classes, classifier.colors, classifier, strokes)
     first = base or PixelProject("", "Pixel Classification", "", ())
-    described = tuple({"raw_data": lane.given} for lane in lanes)
-    return dataclasses.replace(first, path=lesson.target, stages=(stage,), lanes=described)
+    return dataclasses.replace(
+        first, path=lesson.target, stages=(stage,), lanes=tuple(lane.inputs for lane in lanes)
+    )
 
 
 def _write(

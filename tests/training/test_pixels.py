@@ -223,6 +223,25 @@ def test_labels_are_added_to_a_project(here):
     assert same_forest(forest_of("sub/added.ilp"), forest_of("at_once.ilp"))
 
 
+def test_lanes_without_labels_and_prediction_masks_stay(here):
+    """Also where a project of an old version says nothing of their shape."""
+    assert train(raws="ab") == 0
+    with h5py.File("new.ilp", "a") as file:
+        del file["PixelClassification/LabelSets/labels001"]
+        second = file["Input Data/infos/lane0001"]
+        del second["Raw Data/shape"], second["Raw Data/axistags"]
+        second.copy("Raw Data", second["Prediction Mask"].parent, name="Prediction Mask 2")
+        del second["Prediction Mask"]
+        second.move("Prediction Mask 2", "Prediction Mask")
+    os.mkdir("sub")
+    assert train("--output", "sub/added.ilp", "--trees", "10", small=False) == 0
+    project = read_pixel_project("sub/added.ilp")
+    assert {role: given.path for role, given in project.lanes[1].items()} == {
+        "raw_data": "../b.tif", "prediction_mask": "../b.tif",
+    }  # fmt: skip
+    assert list(project.stages[0].strokes[1]) == []
+
+
 def test_images_that_lie_inside_of_the_project(here):
     """They are trained on, and go along into what is added to."""
     assert train() == 0
@@ -480,6 +499,25 @@ def test_as_right_as_the_forest_of_ilastik(shared, case, columns):
         right.append((found == truth[part[:4]]).mean())
     assert right[1] > right[0] - 0.02
     assert right[1] > 0.8
+
+
+@pytest.mark.parametrize(
+    "name", ["PixelClassification2d", "PixelClassification3d1c", "PixelClassification5t3d2c"]
+)
+def test_projects_of_ilastik_12_are_trained_again(shared, tmp_path, name):
+    """Their labels do not say their axes, nor they the shape of their images."""
+    shutil.copytree(shared / "golden/real/inputdata", tmp_path / "inputdata")
+    shutil.copy(shared / f"golden/real/{name}/{name}.ilp", tmp_path)
+    project = read_pixel_project(f"{tmp_path}/{name}.ilp")
+    (before,), (after,) = project.classifiers(), retrained_pixels(_bare(project.path)).classifiers()
+    assert (after.columns, after.known) == (before.columns, before.known)
+    image = images.open_image(f"{tmp_path}/{project.lanes[0]['raw_data'].path}")
+    part = (
+        *(slice(0, min(n, most)) for n, most in zip(image.shape, (1, 4, 40, 40), strict=False)),
+        slice(0, 2),
+    )
+    found = [segmentation(probability_image(trained, image).read(part)) for trained in (before, after)]
+    assert (found[0] == found[1]).mean() > 0.9
 
 
 def test_names_of_all_filters():
