@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from objclass.compute.buffers import Buffers
 from objclass.compute.context import Context
 from objclass.compute.slabs import Box
-from objclass.core import AXES, Image
+from objclass.core import Image
 from objclass.pixels.classifier import PixelClassifier, interleaved
 from objclass.pixels.features import PixelFeatures
 from objclass.pixels.filters import Cube, Pixels
@@ -107,7 +107,7 @@ class PredictedPixels:
         """Probabilities of a region."""
         t, z, y, x, classes = region
         found = np.empty([part.stop - part.start for part in region], np.float32)
-        cubes = [(k, box) for k in range(t.start, t.stop) for box in self.cut((z, y, x))]
+        cubes = [(k, box) for k in range(t.start, t.stop) for box in cut((z, y, x), self.chunks[1:4])]
         for (k, box), values in zip(
             cubes, self.context.ordered(lambda at: self.predict(*at), cubes), strict=True
         ):
@@ -116,14 +116,6 @@ class PredictedPixels:
             )
             found[(k - t.start, *inside)] = values[..., classes]
         return found
-
-    def cut(self, box: Box) -> Iterator[Box]:
-        """The parts of a box that lie in one cube each."""
-        parts = []
-        for part, side in zip(box, self.chunks[1:4], strict=True):
-            bounds = [part.start, *range((part.start // side + 1) * side, part.stop, side), part.stop]
-            parts.append([slice(a, b) for a, b in pairwise(bounds)])
-        yield from product(*parts)
 
     def predict(self, t: int, box: Box) -> NDArray[np.float32]:
         """Probabilities of a box (z, y, x) of a time step, by one thread; axes z, y, x, classes."""
@@ -177,9 +169,16 @@ class JoinedChannels:
         return np.concatenate(parts, axis=-1)[..., channels]
 
 
-def probability_image(classifier: PixelClassifier, image: Image, context: Context | None = None) -> Image:
-    """The probabilities of an image as a lazy image with the axes tzyxc and a range of 0 to 1."""
-    return Image(
-        image.name, PredictedPixels(classifier, image, context or Context()), AXES, "pixel prediction", (0.0, 1.0), image.pixel_size,
-        image.files,
-    )  # fmt: skip
+def full(extents: tuple[int, ...]) -> Box:
+    """The box of a whole time step."""
+    z, y, x = (slice(0, n) for n in extents[:3])
+    return z, y, x
+
+
+def cut(box: Box, sides: tuple[int, ...]) -> Iterator[Box]:
+    """The parts of a box that lie in one piece each, where an image is cut into pieces of so many pixels."""
+    parts = []
+    for part, side in zip(box, sides, strict=True):
+        bounds = [part.start, *range((part.start // side + 1) * side, part.stop, side), part.stop]
+        parts.append([slice(a, b) for a, b in pairwise(bounds)])
+    yield from product(*parts)

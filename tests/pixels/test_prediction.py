@@ -12,9 +12,10 @@ from objclass.compute.limits import Limits
 from objclass.core import from_canonical
 from objclass.errors import ProjectError
 from objclass.forest import fit
+from objclass.pixels.chain import PixelChain, kept
 from objclass.pixels.classifier import PixelClassifier, segmentation, uncertainty
 from objclass.pixels.features import FILTERS, PixelFeatures
-from objclass.pixels.prediction import ComputedFeatures, PredictedPixels, cube_shape, probability_image
+from objclass.pixels.prediction import ComputedFeatures, PredictedPixels, cube_shape
 from objclass.project.ilp_pixels import read_pixel_project
 
 RNG = np.random.default_rng(5)
@@ -40,7 +41,7 @@ def image(shape):
 def test_any_region_in_any_cutting(shape):
     pixels = image(shape)
     trained = classifier(shape[1], shape[4])
-    whole = probability_image(trained, pixels).read()
+    whole = PixelChain((trained,), "").probabilities(pixels).read()
     assert whole.shape == (*shape[:4], 3)
     assert whole.sum(axis=-1) == pytest.approx(1, abs=1e-6)
     for memory, jobs in ((20_000_000, 1), (4_000_000, 3), (1, 2)):
@@ -58,7 +59,7 @@ def test_cubes_are_as_small_as_the_memory_wants():
 
 
 def test_a_class_that_is_unknown_to_the_forests():
-    found = probability_image(classifier(1, 1, known=(1, 3)), image((1, 1, 20, 20, 1))).read()
+    found = PixelChain((classifier(1, 1, known=(1, 3)),), "").probabilities(image((1, 1, 20, 20, 1))).read()
     assert (found[..., 1] == 0).all()
     assert found[..., 2].max() > 0
 
@@ -72,7 +73,7 @@ def test_channels_are_computed_by_region():
 
 def test_an_image_of_other_channels_is_refused():
     with pytest.raises(ProjectError, match="2 channels in 2D give .* feature channels, .* trained on"):
-        probability_image(classifier(1, 1), image((1, 1, 20, 20, 2)))
+        PixelChain((classifier(1, 1),), "").probabilities(image((1, 1, 20, 20, 2)))
 
 
 @pytest.mark.parametrize("case", ["pixel2d", "pixel2d_rgb", "pixel2dt", "pixel3d", "pixel3d_2dmix"])
@@ -81,8 +82,9 @@ def test_answers_of_ilastik(shared, case):
     folder = shared / "golden" / case
     project = read_pixel_project(str(folder / f"{case}.ilp"))
     raw = images.open_image(f"{folder}/test_raw.h5/data", axes=project.lanes[0]["raw_data"].axes)
-    (trained,) = project.classifiers()
-    found = probability_image(trained, raw, Context(Limits(jobs=2))).read()
+    chain = PixelChain(project.classifiers(), project.path)
+    context = Context(Limits(jobs=2))
+    found = kept(chain.probabilities(raw, context), context).read()
     expected = {}
     for name in ("probabilities", "simple_segmentation", "uncertainty"):
         with h5py.File(folder / f"expected/test_{name}.h5") as file:
@@ -98,3 +100,34 @@ def test_answers_of_ilastik(shared, case):
         assert np.array_equal(from_canonical(uncertainty(found)[..., None], axes), expected["uncertainty"])
     assert differ.mean() < 1e-3
     assert (argmax == expected["simple_segmentation"]).mean() >= 0.99999
+
+
+@pytest.mark.parametrize("memory", [None, 500_000])
+def test_a_time_step_is_computed_once(memory, monkeypatch):
+    """Whatever is read of it, in memory or from scratch."""
+    computed = []
+    original = PredictedPixels.predict
+    monkeypatch.setattr(
+        PredictedPixels,
+        "predict",
+        lambda self, t, box: computed.append((t, str(box))) or original(self, t, box),
+    )
+    pixels, context = image((2, 1, 60, 50, 1)), Context(Limits(memory, None, 2))
+    lazy = PixelChain((classifier(1, 1),), "").probabilities(pixels, context)
+    image_of_run = kept(lazy, context)
+    whole = slice(0, 1), slice(0, 60), slice(0, 50), slice(0, 3)
+    steps = [image_of_run.read((slice(t, t + 1), *whole)) for t in (0, 0, 1)]
+    part = image_of_run.read((slice(1, 2), slice(0, 1), slice(11, 47), slice(3, 50), slice(1, 2)))
+    assert len(computed) == len(set(computed))
+    assert np.array_equal(part[0], steps[2][0][:, 11:47, 3:50, 1:2])
+    assert np.array_equal(steps[0], steps[1])
+    assert np.array_equal(np.concatenate(steps[1:]), lazy.read())
+
+
+def test_masked_pixels_have_no_probability():
+    pixels = image((1, 1, 30, 30, 1))
+    mask = images.from_array(np.indices((30, 30)).sum(axis=0) % 2, "yx")
+    found = PixelChain((classifier(1, 1),), "").probabilities(pixels, mask=mask).read()[0, 0]
+    inside = mask.read()[0, 0, ..., 0] != 0
+    assert (found[~inside] == 0).all()
+    assert found[inside].sum(axis=-1) == pytest.approx(1, abs=1e-6)

@@ -1,0 +1,161 @@
+"""From raw data to probabilities: one pixel classifier, or the two stages of autocontext."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from objclass.compute.context import Context
+from objclass.core import AXES, AnyArray, Image, from_canonical
+from objclass.pixels.classifier import PixelClassifier
+from objclass.pixels.filters import Pixels
+from objclass.pixels.prediction import ComputedFeatures, JoinedChannels, PredictedPixels
+from objclass.pixels.time_step import KeptTimeStep
+
+COMPUTED = "raw data"
+"""Where the axes of computed images come from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """An array whose pixels are 0 where a mask is: t, z, y, x, channels; the mask has one channel."""
+
+    stored: Any
+    mask: Image
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(self.stored.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return np.dtype(self.stored.dtype)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of the pieces that are computed together."""
+        return tuple(self.stored.chunks)
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of a region."""
+        t, z, y, x, _ = region
+        inside = self.mask.read((t, z, y, x, slice(0, 1))) != 0
+        return np.where(inside, self.stored.read(region), self.stored.dtype.type(0))
+
+
+@dataclass(frozen=True, eq=False)
+class AsPixels:
+    """Probabilities as the second stage of autocontext sees them: 0 to 255, whole numbers if raw data are."""
+
+    stored: Any
+    is_whole: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(self.stored.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return np.dtype(np.float32)
+
+    def read(self, region: tuple[slice, ...]) -> Pixels:
+        """Pixels of a region."""
+        pixels: Pixels = self.stored.read(region) * np.float32(255)
+        return np.floor(pixels) if self.is_whole else pixels
+
+
+@dataclass(frozen=True, eq=False)
+class InAxes:
+    """An array with the axes t, z, y, x, c in another order; axes of length 1 may be left out."""
+
+    stored: Any
+    axes: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        lengths = dict(zip(AXES, self.stored.shape, strict=True))
+        return tuple(int(lengths[axis]) for axis in self.axes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return np.dtype(self.stored.dtype)
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of a region, in its axes."""
+        given = dict(zip(self.axes, region, strict=True))
+        return from_canonical(
+            self.stored.read(tuple(given.get(axis, slice(0, 1)) for axis in AXES)), self.axes
+        )
+
+
+@dataclass(frozen=True)
+class PixelChain:
+    """Pixel classifiers that follow each other: one, or the two stages of autocontext.
+
+    Parameters
+    ----------
+    classifiers
+        The first looks at raw data; another one at raw data and the probabilities of the one before.
+    path
+        The project that they come from.
+    """
+
+    classifiers: tuple[PixelClassifier, ...]
+    path: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the last one."""
+        return self.classifiers[-1].classes
+
+    def inputs(self, raw: Image, context: Context) -> Image:
+        """What the last classifier looks at."""
+        image = raw
+        for classifier in self.classifiers[:-1]:
+            first = KeptTimeStep(PredictedPixels(classifier, image, context), context)
+            seen = Image(raw.name, AsPixels(first, raw.dtype.kind in "biu"), AXES, COMPUTED)
+            image = Image(raw.name, JoinedChannels((raw, seen)), AXES, COMPUTED, raw.drange, raw.pixel_size)
+        return image
+
+    def probabilities(self, raw: Image, context: Context | None = None, mask: Image | None = None) -> Image:
+        """The probabilities of raw data as a lazy image: axes of raw data with the channel last if they had none.
+
+        Parameters
+        ----------
+        raw
+            Raw data.
+        context
+            Memory and threads.
+        mask
+            Where it is 0, probabilities are 0.
+
+        Raises
+        ------
+        ProjectError
+            If raw data have other channels than those that were trained on.
+        """
+        context = context or Context()
+        stored: Any = PredictedPixels(self.classifiers[-1], self.inputs(raw, context), context)
+        return _computed(raw, stored if mask is None else Masked(stored, mask), (0.0, 1.0))
+
+    def features(self, raw: Image, context: Context | None = None) -> Image:
+        """The feature channels that the last classifier looks at, as a lazy image likewise."""
+        image = self.inputs(raw, context or Context())
+        return _computed(raw, ComputedFeatures(self.classifiers[-1].features, image), raw.drange)
+
+
+def kept(image: Image, context: Context) -> Image:
+    """The same computed image, each of its time steps computed once while it is read."""
+    assert isinstance(image.stored, InAxes)
+    return replace(image, stored=InAxes(KeptTimeStep(image.stored.stored, context), image.axes))
+
+
+def _computed(raw: Image, stored: Any, drange: tuple[float, float] | None) -> Image:
+    axes = raw.axes if "c" in raw.axes else f"{raw.axes}c"
+    return Image(raw.name, InAxes(stored, axes), axes, COMPUTED, drange, raw.pixel_size)
