@@ -12,6 +12,9 @@ from objclass.errors import ImageError
 AXES = "tzyxc"
 """The order of axes everywhere inside: time, z, y, x, channel."""
 
+COMPUTED_AXES = "the raw data"
+"""Where the axes of an image come from that is computed from raw data."""
+
 TRAINING_AXES = "the training lane"
 """Where the axes of an image come from, if from the project."""
 
@@ -157,12 +160,17 @@ def from_canonical(pixels: AnyArray, axes: str) -> AnyArray:
     return pixels.squeeze(dropped).transpose([kept.index(axis) for axis in axes])
 
 
+PIXEL_ROLE = "pixel_probabilities"
+"""Role of probabilities that are the result, not where objects are found."""
+
+
 @dataclass(frozen=True)
 class Lane:
     """What to look at: raw data and the image that says where the objects are.
 
     ``role`` is the ilastik role of ``objects``: ``segmentation_image``, ``prediction_maps`` or
-    ``label_image``. ``raw`` may be absent where nothing of it is measured. ``atlas``, if given, says which
+    ``label_image``; `PIXEL_ROLE` where pixels alone are classified: then ``objects`` are their probabilities.
+    ``mask``, if given, says where pixels have probabilities. ``raw`` may be absent where nothing of it is measured. ``atlas``, if given, says which
     region of it the centre of each object lies in.
     """
 
@@ -172,6 +180,7 @@ class Lane:
     nickname: str
     directory: str
     atlas: Image | None = None
+    mask: Image | None = None
 
     def __post_init__(self) -> None:
         for image in self.images:
@@ -186,15 +195,21 @@ class Lane:
     @property
     def images(self) -> list[Image]:
         """All that were given."""
-        return [image for image in (self.raw, self.objects, self.atlas) if image is not None]
+        objects = None if self.is_computed else self.objects
+        return [image for image in (self.raw, objects, self.atlas, self.mask) if image is not None]
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether ``objects`` are pixel predictions that are computed from raw data."""
+        return self.objects.axes_from == COMPUTED_AXES
 
     @property
     def _has_training_axes(self) -> bool:
         return any(image.axes_from == TRAINING_AXES for image in self.images)
 
     def _described(self) -> list[str]:
-        roles = ("raw data", self.role.replace("_", " "), "atlas")
-        given = zip(roles, (self.raw, self.objects, self.atlas), strict=True)
+        roles = ("raw data", self.role.replace("_", " "), "atlas", "prediction mask")
+        given = zip(roles, (self.raw, self.objects, self.atlas, self.mask), strict=True)
         return [
             f"{role} {image.name} {image.stored.shape} with axes {image.axes} from {image.axes_from}"
             for role, image in given

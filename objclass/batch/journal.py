@@ -40,7 +40,7 @@ class RunReport:
         self._path = Path(first).parent / RUN_FILE if first else None
         self._plan = plan
         self._waiting = {id(task): task for task in tasks}
-        project = plan.project
+        project, pixels = plan.trained, plan.pixels
         self._file_entry = cache(_file_entry)  # one file may stand for many lanes
         self._content: dict[str, Any] = {
             "objclass": __version__,
@@ -50,6 +50,7 @@ class RunReport:
             "numpy": np.__version__,
             "arguments": list(request.arguments),
             "project": self._file_entry(project.path) if project else None,
+            "pixel_project": self._file_entry(pixels.path) if pixels is not None else None,
             "jobs": limits.jobs,
             "memory": limits.memory,
             "threshold": _plain(plan.threshold),

@@ -7,31 +7,40 @@ from functools import partial
 from pathlib import Path
 
 from objclass.batch.request import DEFAULT_FEATURES, Request
-from objclass.core import Lane, PixelSize
+from objclass.core import PIXEL_ROLE, Lane, PixelSize
 from objclass.errors import OutputError, UsageError
 from objclass.export.checks import check_collisions, check_columns_agree, check_sinks, check_tables
 from objclass.export.colors import PICTURES
-from objclass.export.images import SOURCES
+from objclass.export.images import PIXEL_PROBABILITIES, PIXEL_SOURCES, SOURCES
 from objclass.export.naming import Output, Task, check_stored, picture_paths, plan_output, table_path
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
+from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
+from objclass.project.pixel_model import PixelProject
 from objclass.settings import EXPORT_DEFAULTS
 
 log = logging.getLogger("objclass")
 
 
-def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) -> Plan:
-    """What to measure, and whether it fits all lanes.
+def make_plan(
+    request: Request,
+    lanes: Sequence[Lane],
+    project: Project | PixelProject | None,
+    pixels: PixelChain | None = None,
+) -> Plan:
+    """What to measure, and whether it fits all lanes; ``pixels`` makes the prediction maps, if anything does.
 
     Raises
     ------
     ObjclassError
         If a lane does not fit, or would give other columns than the first.
     """
+    if isinstance(project, PixelProject):
+        return Plan((), (), pixel_size=request.pixel_size, pixels=pixels, pixel_project=project)
     if project is not None:
-        plan = plan_for(project, lanes, request.pixel_size)
+        plan = replace(plan_for(project, lanes, request.pixel_size), pixels=pixels)
         if isinstance(request.pixel_size, PixelSize):
             log.info("--pixel_size goes into the images only: a project measures in pixels")
     else:
@@ -47,6 +56,7 @@ def make_plan(request: Request, lanes: Sequence[Lane], project: Project | None) 
             margin,
             None,
             request.pixel_size,
+            pixels,
         )
     for lane in lanes:
         check_lane(lane, plan)
@@ -63,7 +73,7 @@ def _check_one_unit(lanes: Sequence[Lane], plan: Plan) -> None:
         raise UsageError(message)
 
 
-def _may_be_stored(outputs: Sequence[Output], project: Project, lane: Lane) -> bool:
+def _may_be_stored(outputs: Sequence[Output], project: Project | PixelProject, lane: Lane) -> bool:
     """Whether images may go where the project says; else it is said why not."""
     try:
         for path in [path for output in outputs for path in output.files]:
@@ -78,6 +88,39 @@ def _may_be_stored(outputs: Sequence[Output], project: Project, lane: Lane) -> b
     return True
 
 
+def result_images(request: Request, plan: Plan) -> tuple[str, ...]:
+    """The result images that are asked for, or those that are usual.
+
+    Raises
+    ------
+    UsageError
+        If there are no such images in this workflow.
+    """
+    if plan.pixel_project is not None:
+        if request.table_only or request.table is not None:
+            message = (
+                f"{plan.pixel_project.path} classifies pixels, and finds no objects for a table: give it as "
+                "--pixel_project, with --threshold or the --project of an object classification"
+            )
+            raise UsageError(message)
+        known: tuple[str, ...] = PIXEL_SOURCES
+    else:
+        known = SOURCES if plan.project is not None else ("Object Identities",)
+        if plan.pixels is not None:
+            known = (*known, PIXEL_PROBABILITIES, "Simple Segmentation")
+    pixel_image = (PIXEL_PROBABILITIES,) if request.pixel_image and PIXEL_PROBABILITIES in known else ()
+    if request.pixel_image and not pixel_image:
+        log.warning("--export_pixel_probability_img is ignored: only projects of pixels and objects have it")
+    sources = () if request.table_only else (request.sources or pixel_image or known[:1])
+    sources = tuple(dict.fromkeys([*sources, *pixel_image]))
+    wrong = next((source for source in sources if source not in known), None)
+    if wrong is not None:
+        why = "" if plan.trained is not None else "without --project there are no classes: "
+        message = f"{wrong}: {why}expected {', '.join(known)}"
+        raise UsageError(message)
+    return sources
+
+
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
     """Work out all files of all lanes.
 
@@ -86,21 +129,16 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     ObjclassError
         If two outputs are one file, one would overwrite an input, or a folder cannot be written.
     """
-    project = plan.project
+    project = plan.trained
     settings = EXPORT_DEFAULTS
     if project is not None:
         settings = project.export.over(settings)
     settings = request.export.over(settings)
     named = request.export.output_filename_format
     is_stored = named is None and settings.output_filename_format != EXPORT_DEFAULTS.output_filename_format
-    sources = () if request.table_only else request.sources
-    if not sources and not request.table_only:
-        sources = (SOURCES[0],) if project else ("Object Identities",)
-    if project is None and set(sources) - {"Object Identities"}:
-        message = f"{sources[0]}: without --project there are no classes: expected Object Identities"
-        raise UsageError(message)
-    if request.export_colors and project is None:
-        message = "--export_colors: without --project there are no classes"
+    sources = result_images(request, plan)
+    if request.export_colors and plan.project is None:
+        message = "--export_colors: without an object classification (--project) objects have no classes"
         raise UsageError(message)
     base = Path.cwd()
     if project is not None and request.export.output_filename_format is None:
@@ -108,7 +146,7 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     names = distinct_names(lanes)
     crop_margin = None
     if request.table_images:
-        crop_margin = project.table.margin if project is not None and project.table is not None else 0
+        crop_margin = plan.project.table.margin if plan.project and plan.project.table else 0
     tasks = []
     for lane, name in zip(lanes, names, strict=True):
         place = partial(plan_output, lane=lane, plan=plan, base=base, ilastik_names=request.ilastik_names)
@@ -116,9 +154,11 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         usual = replace(settings, output_filename_format=EXPORT_DEFAULTS.output_filename_format)
         if is_stored and project is not None and not _may_be_stored(outputs, project, lane):
             outputs = tuple(place(source, settings=usual) for source in sources)
-        path = table_path(
-            request.table, plan, lane, needed=request.table_only, ilastik_names=request.ilastik_names
-        )
+        path = None
+        if lane.role != PIXEL_ROLE:
+            path = table_path(
+                request.table, plan, lane, needed=request.table_only, ilastik_names=request.ilastik_names
+            )
         pictures: tuple[str, ...] = ()
         if request.export_colors:  # where a project would have them is none of their business
             pictures = picture_paths(PICTURES, lane, usual if is_stored else settings, base)
@@ -126,5 +166,5 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     check_tables(tasks, request.table)
     check_sinks(tasks, plan)
     check_columns_agree(tasks, plan)
-    check_collisions(tasks, [request.project] if request.project else [])
+    check_collisions(tasks, [path for path in (request.project, request.pixel_project) if path])
     return tasks

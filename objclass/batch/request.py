@@ -17,8 +17,11 @@ class Request:
 
     inputs: Inputs
     project: str | None = None
+    pixel_project: str | None = None
     export: ExportSettings = field(default_factory=ExportSettings)
     sources: tuple[str, ...] = ()
+    pixel_image: bool = False
+    """Whether the probabilities of pixels are written besides, where they are computed."""
     table: str | None = None
     table_only: bool = False
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)

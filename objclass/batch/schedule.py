@@ -21,13 +21,16 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits, limits_for
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PixelSize, Progress
-from objclass.errors import LaneError, ObjclassError, Stop
+from objclass.errors import LaneError, ObjclassError, Stop, UsageError
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
 from objclass.images.paths import listed
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
 from objclass.pipeline.plan import Plan
-from objclass.project.open import open_project
+from objclass.pixels.chain import PixelChain
+from objclass.project.model import Project
+from objclass.project.open import open_any, open_pixel_project
+from objclass.project.pixel_model import PixelProject
 from objclass.training.retrain import retrained
 
 log = logging.getLogger("objclass")
@@ -49,20 +52,21 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
         stop or Stop(),
         follow_links=request.inputs.follow_links,
     )
-    project = open_project(request.project) if request.project else None
-    if project is not None and (request.retrain or project.forest is None):
+    project = open_any(request.project) if request.project else None
+    if isinstance(project, Project) and (request.retrain or project.forest is None):
         project = retrained(project, context)
-    if project is not None and project.inclusive_maximum:
+    if isinstance(project, Project) and project.inclusive_maximum:
         log.info(
             "%s is of ilastik %s: its classifier gets the last coordinate as Bounding Box Maximum, as it was "
             "trained; the table has the one after it, as ilastik has since",
             project.path,
             project.version,
         )
-    lanes = open_lanes(request.inputs, project, context)
+    pixels = _pixel_chain(request, project)
+    lanes = open_lanes(request.inputs, project, context, pixels)
     if not isinstance(request.pixel_size, PixelSize):
         warn_of_pixel_sizes(lanes)
-    plan = make_plan(request, lanes, project)
+    plan = make_plan(request, lanes, project, pixels)
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks, context.limits)
     files = RunFiles(tasks)
@@ -72,6 +76,27 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     finally:
         is_written = _finish(files, report, perf_counter() - started)
     return code if is_written else max(code, 1)
+
+
+def _pixel_chain(request: Request, project: Project | PixelProject | None) -> PixelChain | None:
+    """What classifies pixels in this run, if anything does.
+
+    Raises
+    ------
+    ObjclassError
+        If the projects do not fit each other.
+    """
+    if isinstance(project, PixelProject):
+        if request.pixel_project:
+            message = f"--project {project.path}: expected an object classification beside --pixel_project"
+            raise UsageError(message)
+        return project.chain()
+    if not request.pixel_project:
+        return project.pixels if project is not None else None
+    if project is not None and (project.role != "prediction_maps" or project.pixels is not None):
+        message = f"--pixel_project: {project.path} is of the workflow '{project.workflow}': expected from prediction image"
+        raise UsageError(message)
+    return open_pixel_project(request.pixel_project).chain()
 
 
 def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:

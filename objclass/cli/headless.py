@@ -16,6 +16,11 @@ from objclass.settings import ExportSettings, ResourceSettings, ThresholdSetting
 log = logging.getLogger("objclass")
 
 SOURCES = {
+    "probabilities": "Probabilities",
+    "pixel probabilities": "Pixel Probabilities",
+    "simple segmentation": "Simple Segmentation",
+    "uncertainty": "Uncertainty",
+    "features": "Features",
     "object predictions": "Object Predictions",
     "object probabilities": "Object Probabilities",
     "object identities": "Object Identities",
@@ -43,7 +48,7 @@ OTHER_WORKFLOWS = {
     **dict.fromkeys(("nn_device", "tiktorch_executable"), "Neural Network Classification"),
     **dict.fromkeys(
         (
-            "generate_random_labels", "label_proportion", "label_search_value", "prediction_mask",
+            "generate_random_labels", "label_proportion", "label_search_value",
             "print_labels_by_slice", "random_label_count", "random_label_value", "tree_count",
             "variable_importance_path",
         ),
@@ -78,6 +83,11 @@ class ProjectOptions:
         None, "trained project; without one, objects are measured, not classified", metavar="P.ilp",
         type=expand_home,
     )  # fmt: skip
+    pixel_project: Optional[str] = knob(
+        None,
+        "trained pixel classification: makes the prediction maps from raw data, for --project or --threshold",
+        metavar="P.ilp", type=expand_home,
+    )  # fmt: skip
     retrain: bool = knob(False, "train the project's classifier again, on its own labels")
     features: Optional[list[str]] = knob(
         None, "what to measure without a project: sets or set:feature (default: regionprops)",
@@ -93,7 +103,9 @@ class ImageOptions(ExportSettings):
     export_object_prediction_img: bool = knob(False, "write the class image (default)")
     export_object_probability_img: bool = knob(False, "write the probability image")
     export_object_identities_img: bool = knob(False, "write the label image")
-    export_pixel_probability_img: bool = knob(False, "not supported yet")
+    export_pixel_probability_img: bool = knob(
+        False, "write the probabilities of pixels, where they are computed"
+    )
     export_source: Optional[list[str]] = knob(
         None, "write this result image; may be repeated", repeat=True, type=str, metavar="NAME"
     )
@@ -184,7 +196,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     if options.project is not None:  # a wrong workflow explains whatever else is wrong
         from objclass.project.open import check_workflow
 
-        check_workflow(options.project)
+        for path in filter(None, (options.project, options.pixel_project)):
+            check_workflow(path)
     if "--" not in arguments:  # argparse takes what has a space in it for a name, such as --optoin="a b"
         unknown += [name for name in options.inputs or () if name.startswith("--")]
     _refuse_other_workflows(unknown)
@@ -247,7 +260,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     """The options as the batch takes them."""
     from objclass import batch
 
-    check_thresholds(options, needed=bool(options.prediction_maps))
+    check_thresholds(options, needed=bool(options.prediction_maps or options.pixel_project))
     if options.project is not None:
         check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
         for name in ("features", "margin"):
@@ -258,8 +271,10 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     return batch.Request(
         inputs=read_inputs(options, ignore_training_axes=options.ignore_training_axistags),
         project=options.project,
+        pixel_project=options.pixel_project,
         export=ExportSettings(**{f.name: getattr(options, f.name) for f in fields(ExportSettings)}),
         sources=_sources(options),
+        pixel_image=options.export_pixel_probability_img,
         table=options.table_filename,
         table_only=options.table_only,
         threshold=threshold,
@@ -277,8 +292,6 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
 
 def _sources(options: HeadlessOptions) -> tuple[str, ...]:
     """The result images that were asked for, each once."""
-    if options.export_pixel_probability_img:
-        log.warning("--export_pixel_probability_img is ignored: only Pixel + Object projects have one")
     names = []
     if options.export_object_prediction_img:
         names.append("Object Predictions")

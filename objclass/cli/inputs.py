@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from objclass.pipeline.inputs import Inputs
     from objclass.pipeline.plan import FromFile
 
-ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas")
+ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas", "prediction_mask")
 
 
 UNITS = {
@@ -41,6 +41,7 @@ class InputOptions(CommandOptions):
     prediction_maps: Optional[list[str]] = many("pixel probabilities, to be thresholded")
     label_image: Optional[list[str]] = many("label images: each value is an object")
     atlas: Optional[list[str]] = many("images whose value at an object's centre goes into the table")
+    prediction_mask: Optional[list[str]] = many("where this is 0, pixels are not classified: probability 0")
     input_axes: Optional[str] = knob(
         None, "axes of the roles in order, such as yxc or zyx,zyxc; None leaves a role to its file",
         metavar="AXES",

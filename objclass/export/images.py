@@ -10,7 +10,7 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.compute.slabs import Slab
-from objclass.core import AXES, AnyArray, Image, PixelSize, Region, from_canonical
+from objclass.core import AXES, AnyArray, Image, Lane, PixelSize, Region, from_canonical
 from objclass.errors import OutputError, UsageError
 from objclass.export.paint import Paint
 from objclass.images.sequence import writer_of
@@ -22,6 +22,12 @@ log = logging.getLogger("objclass")
 SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 """The result images, by ilastik's names."""
 
+PIXEL_SOURCES = ("Probabilities", "Simple Segmentation", "Uncertainty", "Features")
+"""The result images of a pixel classification, by ilastik's names."""
+
+PIXEL_PROBABILITIES = "Pixel Probabilities"
+"""Name of the probabilities of pixels where objects are classified as well."""
+
 SLOT_AXES = "txyzc"
 """The order in which ilastik counts 5D subregions."""
 
@@ -31,9 +37,9 @@ PAINTED_BYTES = 1 << 24
 
 def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
     """Type of the pixels of a result image before any conversion."""
-    if source == "Object Predictions":
+    if source in ("Object Predictions", "Simple Segmentation"):
         return np.dtype(np.uint8)
-    if source == "Object Probabilities":
+    if source != "Object Identities":
         return np.dtype(np.float32)
     if role == "label_image" and objects.dtype in (np.uint8, np.uint64):
         return objects.dtype  # as ilastik does; all others become 32 bits
@@ -159,15 +165,19 @@ def cast_pixels(pixels: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
     return pixels.astype(dtype, copy=False)
 
 
+def is_of_pixels(source: str) -> bool:
+    """Whether a result image shows classified pixels, not objects."""
+    return source in (*PIXEL_SOURCES, PIXEL_PROBABILITIES)
+
+
 def plan_export(
     source: str,
-    objects: Image,
-    role: str,
-    classes: int,
+    lane: Lane,
+    channels: int,
     settings: ExportSettings,
     pixel_size: PixelSize | None,
 ) -> tuple[Export, bool]:
-    """Work out how a result image is written; True if a subregion had to be clipped.
+    """Work out how a result image of so many channels is written; True if a subregion had to be clipped.
 
     Raises
     ------
@@ -176,7 +186,7 @@ def plan_export(
     OutputError
         If the format cannot hold the image.
     """
-    channels = classes if source == "Object Probabilities" else 1
+    objects, role = lane.objects, lane.role
     full = dict(zip(AXES, (*objects.shape[:4], channels), strict=True))
     axes = _output_axes(objects.axes, settings.output_axis_order)
     region, clipped = _subregion(full, axes, settings.cutout_subregion)
@@ -186,7 +196,7 @@ def plan_export(
         message = f"export dtype '{settings.export_dtype}': expected one of {', '.join(DTYPES)}"
         raise UsageError(message)
     dtype = np.dtype(settings.export_dtype or dtype_of(source, objects, role))
-    drange = settings.export_drange or _inherited_range(objects, role)
+    drange = settings.export_drange or _inherited_range(source, lane)
     image = OutputImage(
         axes,
         tuple(lengths[a] for a in axes),
@@ -195,7 +205,7 @@ def plan_export(
         drange,
         pixel_size,
         origin=tuple(region[AXES.index(axis)].start for axis in axes),
-        labels=source != "Object Probabilities",
+        labels=source in ("Object Predictions", "Object Identities", "Simple Segmentation"),
     )
     name = str(settings.output_format)
     refusal = writer_of(name).refusal(image)
@@ -206,14 +216,16 @@ def plan_export(
     return export, clipped
 
 
-def _inherited_range(objects: Image, role: str) -> tuple[float, float] | None:
+def _inherited_range(source: str, lane: Lane) -> tuple[float, float] | None:
     """What ilastik writes as ``drange`` of every result image, probabilities too: that of the objects' image.
 
-    Maps whose range is known were brought to 0 … 1.
+    Maps whose range is known were brought to 0 … 1. Features of pixels have the range of raw data.
     """
-    if role != "prediction_maps":
-        return objects.drange
-    return (0.0, 1.0) if objects.drange is not None else None
+    if source == "Features" and lane.raw is not None:
+        return lane.raw.drange
+    if lane.role != "prediction_maps":
+        return lane.objects.drange
+    return (0.0, 1.0) if lane.objects.drange is not None else None
 
 
 def _output_axes(axes: str, wanted: str | None) -> str:

@@ -12,12 +12,13 @@ from typing import Any, Self
 from objclass.core import AXES, Lane
 from objclass.errors import ObjclassError, OutputError, UsageError
 from objclass.export.atomic import check_writable
-from objclass.export.images import SLOT_AXES, Export, plan_export
+from objclass.export.images import PIXEL_PROBABILITIES, SLOT_AXES, Export, is_of_pixels, plan_export
 from objclass.export.tables import writer_for
 from objclass.images import sequence
 from objclass.images.sequence import writer_of
 from objclass.pipeline.plan import Plan
 from objclass.project.model import Project
+from objclass.project.pixel_model import PixelProject
 from objclass.registry import OutputFormat, image_format, output_format, table_format
 from objclass.settings import ExportSettings
 
@@ -94,9 +95,7 @@ def plan_output(
     ObjclassError
         If the format cannot hold it, or placeholders or subregion are off.
     """
-    classes = len(plan.project.classes) if plan.project else 1
-    size = plan.carried_size(lane)
-    export, clipped = plan_export(source, lane.objects, lane.role, classes, settings, size)
+    export, clipped = plan_export(source, lane, _channels(source, plan), settings, plan.carried_size(lane))
     export = _with_classes(export, plan)
     if clipped:
         log.warning("%s: the subregion is clipped to the image", lane.nickname)
@@ -137,6 +136,22 @@ def picture_paths(names: Sequence[str], lane: Lane, settings: ExportSettings, ba
     return tuple(
         with_suffix(str(base / expand(template, fields | {"result_type": name})), ".png") for name in names
     )
+
+
+def _channels(source: str, plan: Plan) -> int:
+    """Number of channels of a result image."""
+    if source == "Features" and plan.pixels is not None:
+        return plan.pixels.classifiers[-1].columns
+    if source in ("Object Probabilities", "Probabilities", PIXEL_PROBABILITIES):
+        return len(_classes(source, plan))
+    return 1
+
+
+def _classes(source: str, plan: Plan) -> tuple[str, ...]:
+    """Names of the classes that a result image shows."""
+    if is_of_pixels(source):
+        return plan.pixels.classes if plan.pixels is not None and source != "Features" else ()
+    return plan.project.classes if plan.project is not None and source != "Object Identities" else ()
 
 
 def _internal_path(template: str, fields: Mapping[str, Any]) -> str:
@@ -195,10 +210,13 @@ def _check_slices(paths: Sequence[str], template: str, name: str) -> None:
 
 def _with_classes(export: Export, plan: Plan) -> Export:
     """The same, the names and colors of the classes known to the writer."""
-    if plan.project is None or export.source == "Object Identities":
+    classes = _classes(export.source, plan)
+    if not classes:
         return export
+    trained = plan.pixels.classifiers[-1] if is_of_pixels(export.source) and plan.pixels else plan.project
+    assert trained is not None
     shown = slice(None) if export.image.labels else export.region[AXES.index("c")]
-    names, colors = plan.project.classes[shown], plan.project.colors[shown]
+    names, colors = classes[shown], trained.colors[shown]
     return replace(export, image=replace(export.image, names=names, colors=colors))
 
 
@@ -285,7 +303,7 @@ def with_suffix(path: str, suffix: str) -> str:
     return f"{path.removesuffix(ending) if is_known else path}{suffix}"
 
 
-def check_stored(path: str, project: Project, lane: Lane) -> None:
+def check_stored(path: str, project: Project | PixelProject, lane: Lane) -> None:
     """Refuse a path that a project has stored, and nobody on the command line has named.
 
     Raises
@@ -333,7 +351,7 @@ def table_path(
             log.warning("no table: %s (set up in the project; --table_filename says where)", fault)
             return None
         return stored
-    if template is None and plan.project is None:
+    if template is None and plan.trained is None:
         template = "{dataset_dir}/{nickname}_table.csv"
     if template is None:
         if needed:

@@ -1,14 +1,18 @@
 """The outputs of a lane: result images, the table, the pictures of its objects."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from math import prod
 
 from objclass.compute.context import Context
-from objclass.core import FeatureTable, Predictions
+from objclass.compute.slabs import Box
+from objclass.core import AnyArray, FeatureTable, Image, Predictions
 from objclass.export.colors import ColorSink
 from objclass.export.columns import Columns, ilastik_columns
 from objclass.export.files import LaneFiles
+from objclass.export.images import is_of_pixels
 from objclass.export.naming import Output, Task
 from objclass.export.paint import painter
 from objclass.export.sink import Header, Sink
@@ -18,11 +22,15 @@ from objclass.images.writer import Writer
 from objclass.pipeline.crops import ObjectImage, object_images
 from objclass.pipeline.lane import Step, collect
 from objclass.pipeline.plan import Plan
+from objclass.pixels.classifier import segmentation, uncertainty
 
 
 def sinks_of(task: Task, plan: Plan) -> list[Sink]:
     """Everything that is written of a lane."""
-    sinks: list[Sink] = [ImageSink(output) for output in task.outputs]
+    sinks: list[Sink] = [
+        PixelSink(output, task, plan) if is_of_pixels(output.export.source) else ImageSink(output)
+        for output in task.outputs
+    ]
     if task.pictures and plan.project is not None:
         sinks.append(ColorSink(task.lane, plan.project, task.pictures))
     if task.table is not None:
@@ -88,6 +96,53 @@ class ImageSink:
             with suppress(Exception):
                 self._writer.abort()
             self._writer = None
+
+
+class PixelSink(ImageSink):
+    """A result image of classified pixels, read time step by time step."""
+
+    duty = "pixels"
+
+    def __init__(self, output: Output, task: Task, plan: Plan) -> None:
+        super().__init__(output)
+        self._lane, self._plan = task.lane, plan
+
+    def step(self, step: Step) -> None:
+        """Compute the pixels."""
+        assert self._writer is not None
+        export = self._output.export
+        image = self._lane.objects
+        if export.source == "Features":
+            assert self._plan.pixels is not None
+            assert self._lane.raw is not None
+            image = self._plan.pixels.features(self._lane.raw, self._context)
+        export.write(self._writer, step.t, Boxes(image, step.t), PAINTERS[export.source], self._context)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A time step of an image, read by box (z, y, x); channels last."""
+
+    image: Image
+    t: int
+
+    def __getitem__(self, box: Box) -> AnyArray:
+        z, y, x = box
+        return self.image.read((slice(self.t, self.t + 1), z, y, x, slice(0, self.image.shape[4])))[0]
+
+
+def _as_they_are(pixels: AnyArray) -> AnyArray:
+    return pixels
+
+
+PAINTERS: dict[str, Callable[[AnyArray], AnyArray]] = {
+    "Probabilities": _as_they_are,
+    "Pixel Probabilities": _as_they_are,
+    "Features": _as_they_are,
+    "Simple Segmentation": lambda pixels: segmentation(pixels)[..., None],
+    "Uncertainty": lambda pixels: uncertainty(pixels)[..., None],
+}
+"""Name of a result image -> what is made of the probabilities (or features) of its pixels."""
 
 
 class TableSink:

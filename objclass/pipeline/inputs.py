@@ -10,9 +10,11 @@ from pathlib import Path
 
 from objclass import images
 from objclass.compute.context import Context
-from objclass.core import TRAINING_AXES, Image, Lane, PixelSize
+from objclass.core import PIXEL_ROLE, TRAINING_AXES, Image, Lane, PixelSize
 from objclass.errors import ImageError, UsageError
-from objclass.project.model import Project
+from objclass.pixels.chain import PixelChain, kept
+from objclass.project.model import PIXEL_AND_OBJECT, Project
+from objclass.project.pixel_model import PixelProject
 
 log = logging.getLogger("objclass")
 
@@ -21,6 +23,9 @@ OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
 
 MAXIMUM_ROLES = 3
 """Raw data, objects, atlas."""
+
+Trained = Project | PixelProject | None
+"""What was trained, if anything."""
 
 _ROUNDING = 1e-4
 """Part by which pixel sizes differ that formats have rounded."""
@@ -59,9 +64,20 @@ class Inputs:
         return self.axes[place] if place < len(self.axes) else None
 
 
-def open_lanes(inputs: Inputs, project: Project | None, context: Context | None = None) -> list[Lane]:
-    """Open the headers of all images, to be read in a context, and pair them to lanes."""
+def open_lanes(
+    inputs: Inputs,
+    project: Trained,
+    context: Context | None = None,
+    chain: PixelChain | None = None,
+) -> list[Lane]:
+    """Open the headers of all images, to be read in a context, and pair them to lanes.
+
+    With a ``chain``, the prediction maps are computed from raw data; with a pixel project alone they are the result.
+    """
     context = context or Context()
+    if chain is not None:
+        return _pixel_lanes(inputs, project, context, chain)
+    assert not isinstance(project, PixelProject)
     role = object_role(inputs, project)
     if len(inputs.axes) > MAXIMUM_ROLES:
         message = f"--input_axes of {len(inputs.axes)} entries: more entries than roles"
@@ -84,6 +100,41 @@ def open_lanes(inputs: Inputs, project: Project | None, context: Context | None 
         nickname, directory = images.dataset_name(raws[number] if raws else path)
         opened = _open(path, role, inputs, project, context)
         lanes.append(Lane(raw, opened, role, nickname, directory, atlas))
+    return lanes
+
+
+def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: PixelChain) -> list[Lane]:
+    """Lanes whose pixels are classified."""
+    given = [role for role in OBJECT_ROLES if inputs.paths.get(role)]
+    if given:
+        message = (
+            f"--{given[0]}: the pixel classifier of {chain.path} makes it from raw data: give --raw_data"
+        )
+        raise UsageError(message)
+    raws = inputs.paths.get("raw_data", ())
+    others = {role: inputs.paths.get(role, ()) for role in ("atlas", "prediction_mask")}
+    for role, paths in others.items():
+        if len(paths) not in (0, len(raws)):
+            message = f"{len(paths)} for --{role} and {len(raws)} for --raw_data: expected as many, or none"
+            raise UsageError(message)
+    is_result = isinstance(project, PixelProject)
+    lanes = []
+    for number, path in enumerate(raws):
+        raw = _open(path, "raw_data", inputs, project, context)
+        atlas, mask = (
+            _open(paths[number], role, inputs, project, context) if paths else None
+            for role, paths in others.items()
+        )
+        # ilastik masks the pixels of its combined workflow by the atlas
+        inside = (
+            mask
+            if mask is not None or not (project is not None and project.workflow == PIXEL_AND_OBJECT)
+            else atlas
+        )
+        probabilities = kept(chain.probabilities(raw, context, inside), context)
+        nickname, directory = images.dataset_name(path)
+        role = PIXEL_ROLE if is_result else "prediction_maps"
+        lanes.append(Lane(raw, probabilities, role, nickname, directory, atlas, mask))
     return lanes
 
 
@@ -139,7 +190,7 @@ def object_role(inputs: Inputs, project: Project | None) -> str:
     return given[0]
 
 
-def _open(path: str, role: str, inputs: Inputs, project: Project | None, context: Context) -> Image:
+def _open(path: str, role: str, inputs: Inputs, project: Trained, context: Context) -> Image:
     """Open an image with the axes that win: forced, else of the training lane, else of the file."""
     stack = inputs.stack_along
     if inputs.axes:
@@ -150,7 +201,7 @@ def _open(path: str, role: str, inputs: Inputs, project: Project | None, context
     return with_training_axes(own, role, project)
 
 
-def with_training_axes(own: Image, role: str, project: Project) -> Image:
+def with_training_axes(own: Image, role: str, project: Project | PixelProject) -> Image:
     """The same image with the axes of the project's last training lane, where they fit its shape.
 
     Raises

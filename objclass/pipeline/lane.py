@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import AnyArray, FeatureTable, FloatArray, Image, Lane, Objects, Predictions, concatenate
+from objclass.core import (
+    PIXEL_ROLE,
+    AnyArray,
+    FeatureTable,
+    FloatArray,
+    Image,
+    Lane,
+    Objects,
+    Predictions,
+    concatenate,
+)
 from objclass.errors import LaneError
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
@@ -43,6 +53,9 @@ def run_lane(
 ) -> Iterator[Step]:
     """Walk a lane, time step by time step; the clock counts where the time goes."""
     context, clock = context or Context(), clock or Clock()
+    if lane.role == PIXEL_ROLE:
+        yield from (_without_objects(lane, t) for t in range(lane.objects.shape[0]))
+        return
     lane = replace(
         lane,
         objects=timed(lane.objects, context.timings),
@@ -85,6 +98,13 @@ def _why(lane: Lane, threshold: ThresholdSettings) -> str:
         f" (channel {threshold.channel} is cut at {threshold.threshold:g}{part}{cores}; objects of "
         f"{threshold.min_size} pixels on{'' if threshold.max_size is None else f', up to {threshold.max_size}'})"
     )
+
+
+def _without_objects(lane: Lane, t: int) -> Step:
+    """A time step whose pixels alone are classified."""
+    nothing = np.zeros(0, int)
+    labels = np.broadcast_to(np.uint32(0), lane.objects.shape[1:4])
+    return Step(t, Objects(labels, 0), FeatureTable(nothing, nothing, {}), None)
 
 
 def check_count(count: int, plan: Plan, context: Context) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from objclass.core import PIXELS, Lane, PixelSize
+from objclass.core import PIXEL_ROLE, PIXELS, Lane, PixelSize
 from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features.contract import Feature, feature_set
 from objclass.pipeline.looks import doubt
+from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
+from objclass.project.pixel_model import PixelProject
 from objclass.segmentation.labelling import check_first_block
 from objclass.settings import ThresholdSettings
 
@@ -38,6 +40,10 @@ class Plan:
         Classifies; None only measures.
     pixel_size
         As the user gave it, in place of what the images say; `FROM_FILE` for what they say.
+    pixels
+        Classifies the pixels of raw data, whose probabilities are the prediction maps.
+    pixel_project
+        Where pixels alone are classified: their project.
     """
 
     features: tuple[Feature, ...]
@@ -46,6 +52,13 @@ class Plan:
     margin: tuple[int, ...] = ()
     project: Project | None = None
     pixel_size: PixelSize | FromFile | None = None
+    pixels: PixelChain | None = None
+    pixel_project: PixelProject | None = None
+
+    @property
+    def trained(self) -> Project | PixelProject | None:
+        """The project whose stored settings of the outputs count."""
+        return self.project or self.pixel_project
 
     def measured_size(self, lane: Lane) -> PixelSize:
         """Extents of a pixel that features see: `PIXELS` unless the user asks for others.
@@ -86,6 +99,7 @@ def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | Fr
         project.margin,
         project,
         pixel_size,
+        project.pixels,
     )
 
 
@@ -97,6 +111,8 @@ def check_lane(lane: Lane, plan: Plan) -> None:
     ImageError, ProjectError, UsageError
         With what does not fit.
     """
+    if lane.role == PIXEL_ROLE:
+        return
     if lane.role == "prediction_maps":
         _check_channels(lane, plan.threshold)
     else:

@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import AXES, AnyArray, Image, from_canonical
+from objclass.core import AXES, COMPUTED_AXES, AnyArray, Image, from_canonical
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.filters import Pixels
 from objclass.pixels.prediction import ComputedFeatures, JoinedChannels, PredictedPixels
 from objclass.pixels.time_step import KeptTimeStep
-
-COMPUTED = "raw data"
-"""Where the axes of computed images come from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +116,10 @@ class PixelChain:
         image = raw
         for classifier in self.classifiers[:-1]:
             first = KeptTimeStep(PredictedPixels(classifier, image, context), context)
-            seen = Image(raw.name, AsPixels(first, raw.dtype.kind in "biu"), AXES, COMPUTED)
-            image = Image(raw.name, JoinedChannels((raw, seen)), AXES, COMPUTED, raw.drange, raw.pixel_size)
+            seen = Image(raw.name, AsPixels(first, raw.dtype.kind in "biu"), AXES, COMPUTED_AXES)
+            image = Image(
+                raw.name, JoinedChannels((raw, seen)), AXES, COMPUTED_AXES, raw.drange, raw.pixel_size
+            )
         return image
 
     def probabilities(self, raw: Image, context: Context | None = None, mask: Image | None = None) -> Image:
@@ -158,4 +157,4 @@ def kept(image: Image, context: Context) -> Image:
 
 def _computed(raw: Image, stored: Any, drange: tuple[float, float] | None) -> Image:
     axes = raw.axes if "c" in raw.axes else f"{raw.axes}c"
-    return Image(raw.name, InAxes(stored, axes), axes, COMPUTED, drange, raw.pixel_size)
+    return Image(raw.name, InAxes(stored, axes), axes, COMPUTED_AXES, drange, raw.pixel_size)

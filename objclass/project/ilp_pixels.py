@@ -10,6 +10,7 @@ import numpy as np
 
 from objclass.core import AXES, to_canonical
 from objclass.errors import ProjectError
+from objclass.pixels.chain import PixelChain
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
 from objclass.project.ilp_read import (
@@ -58,6 +59,24 @@ def read_pixel_project(path: str) -> PixelProject:
             export=read_export(file.get("Prediction Export")),
             lanes=lanes,
         )
+
+
+def read_chain(path: str) -> PixelChain:
+    """The pixel classifier of a project that classifies pixels and objects.
+
+    Raises
+    ------
+    ProjectError
+        If it is damaged, or holds none.
+    """
+    with opened(path) as file:
+        stage = read_stage(file, "", read_lanes(file.get("Input Data")))
+    if stage.classifier is None:
+        message = (
+            f"{path} holds no trained pixel classifier: open it in ilastik, turn on Live Update and save it"
+        )
+        raise ProjectError(message)
+    return PixelChain((stage.classifier,), path)
 
 
 def read_stage(file: h5py.File, suffix: str, lanes: tuple[Any, ...]) -> PixelStage:

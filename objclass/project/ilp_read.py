@@ -36,6 +36,7 @@ from objclass.project.model import (
     TableSettings,
     TrainingInput,
 )
+from objclass.project.pixel_model import PIXEL_WORKFLOWS
 from objclass.project.plain import read_plain
 from objclass.settings import ExportSettings, ProjectThreshold
 
@@ -43,9 +44,6 @@ log = logging.getLogger("objclass")
 
 MAXIMUM_NAMES = 10_000
 """Same of a list of names."""
-
-
-PIXEL_AND_OBJECT = WORKFLOW_CLASSES["ObjectClassificationWorkflowPixel"]
 
 
 def read_project(path: str) -> Project:
@@ -57,6 +55,11 @@ def read_project(path: str) -> Project:
         If it is missing, damaged, of another workflow, or has what cannot be read without running it.
     """
     workflow = workflow_of(path)
+    if workflow not in WORKFLOWS:
+        message = (
+            f"{path} is of the workflow '{workflow}', which finds no objects: expected {', '.join(WORKFLOWS)}"
+        )
+        raise ProjectError(message)
     with opened(path) as file:
         role = WORKFLOWS[workflow]
         classification = stored_group(file, "ObjectClassification")
@@ -102,7 +105,7 @@ def workflow_of(path: str) -> str:
     with opened(path) as file:
         stored = stored_text(file.get("workflowName"), "")
     workflow = WORKFLOW_CLASSES.get(stored, stored)
-    if workflow not in WORKFLOWS:
+    if workflow not in (*WORKFLOWS, *PIXEL_WORKFLOWS):
         raise ProjectError(other_workflow(path, workflow))
     return workflow
 
@@ -111,14 +114,7 @@ def other_workflow(path: str, workflow: str) -> str:
     """What to do about a project of a workflow that we do not run."""
     if not workflow:
         return f"{path} does not name its workflow: is it an ilastik project?"
-    if workflow == PIXEL_AND_OBJECT:
-        remedy = (
-            "not supported yet: export its pixel probabilities, and train an object classification "
-            "from prediction image"
-        )
-    else:
-        remedy = f"expected {', '.join(WORKFLOWS)}"
-    return f"{path} is of the workflow '{workflow}': {remedy}"
+    return f"{path} is of the workflow '{workflow}': expected {', '.join((*WORKFLOWS, *PIXEL_WORKFLOWS))}"
 
 
 def read_names(dataset: Any) -> tuple[str, ...]:

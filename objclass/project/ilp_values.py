@@ -26,6 +26,8 @@ WORKFLOW_CLASSES = {
     "ObjectClassificationWorkflowPixel": "Object Classification (from pixel classification)",
     "PixelClassificationWorkflow": "Pixel Classification",
     "AutocontextTwoStage": "Autocontext (2-stage)",
+    "Pixel Classification + Object Classification (deprecated)": "Object Classification (from pixel classification)",
+    "Pixel Classification + Object Classification": "Object Classification (from pixel classification)",
 }
 
 THRESHOLD_METHODS = {0: "simple", 1: "hysteresis", 2: "graph cut", 3: "ipht"}

@@ -16,6 +16,7 @@ from objclass.door import door
 from objclass.errors import ProjectError, UsageError, listed
 from objclass.features.contract import Feature, Key, feature_set
 from objclass.forest import Forest
+from objclass.pixels.chain import PixelChain
 from objclass.registry import PROJECT_WRITERS, resolve
 from objclass.settings import ExportSettings, ProjectThreshold
 
@@ -23,8 +24,12 @@ WORKFLOWS = {
     "Object Classification (from binary image)": "segmentation_image",
     "Object Classification (from prediction image)": "prediction_maps",
     "Object Classification (from label image)": "label_image",
+    "Object Classification (from pixel classification)": "prediction_maps",
 }
-"""Name of a workflow -> the role of its second input."""
+"""Name of a workflow -> the role of its second input; where pixels are classified as well, that is computed."""
+
+PIXEL_AND_OBJECT = "Object Classification (from pixel classification)"
+"""Name of the workflow that classifies pixels and objects."""
 
 ROLE_NAMES = {
     "raw_data": "Raw Data",
@@ -57,6 +62,13 @@ class TrainingInput:
     nickname: str = ""
     inside: str = ""
     """Name of the dataset, if the image is stored in the project itself."""
+
+
+def last_axes(lanes: Sequence[Mapping[str, TrainingInput]], role: str) -> str | None:
+    """Axes of a role in the last of the training lanes; None where they are not known."""
+    if not lanes or role not in lanes[-1]:
+        return None
+    return lanes[-1][role].axes or None
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,8 @@ class Project:
         Stored settings of result images and table.
     lanes
         What it was trained on: for each lane, role -> input.
+    pixels
+        Makes the prediction maps from raw data, in projects that classify pixels and objects.
     """
 
     path: str
@@ -117,6 +131,7 @@ class Project:
     export: ExportSettings = field(default_factory=ExportSettings)
     table: TableSettings | None = None
     lanes: tuple[Mapping[str, TrainingInput], ...] = ()
+    pixels: PixelChain | None = field(default=None, repr=False)
 
     @door()
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -147,9 +162,7 @@ class Project:
 
     def training_axes(self, role: str) -> str | None:
         """Axes of a role in the last lane that the project was trained on."""
-        if not self.lanes or role not in self.lanes[-1]:
-            return None
-        return self.lanes[-1][role].axes or None
+        return last_axes(self.lanes, role)
 
     def features(self) -> list[Feature]:
         """All features to measure: those of the forest, then what else the table shows.

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from objclass.core import Region
 from objclass.errors import ProjectError
+from objclass.pixels.chain import PixelChain
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
-from objclass.project.model import TrainingInput
+from objclass.project.model import TrainingInput, last_axes
 from objclass.settings import ExportSettings
 
 PIXEL_WORKFLOWS = {"Pixel Classification": 1, "Autocontext (2-stage)": 2}
@@ -85,6 +86,25 @@ class PixelProject:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes of the last stage, which are those of the results."""
         return self.stages[-1].classes
+
+    def training_axes(self, role: str) -> str | None:
+        """Axes of a role in the last lane that the project was trained on."""
+        return last_axes(self.lanes, role)
+
+    @property
+    def colors(self) -> tuple[tuple[int, int, int], ...]:
+        """Red, green, blue of the classes of the last stage."""
+        return self.stages[-1].colors
+
+    def chain(self) -> PixelChain:
+        """The classifiers of the stages.
+
+        Raises
+        ------
+        ProjectError
+            If one is missing.
+        """
+        return PixelChain(self.classifiers(), self.path)
 
     def classifiers(self) -> tuple[PixelClassifier, ...]:
         """The classifier of each stage.
