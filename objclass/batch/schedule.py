@@ -20,7 +20,7 @@ from objclass.batch.task import LaneResult, keep, run_task, written
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits, limits_for
 from objclass.compute.slabs import VOXEL_BYTES
-from objclass.core import PixelSize, Progress
+from objclass.core import PIXEL_ROLE, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, UsageError
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
@@ -143,7 +143,8 @@ def _run_tasks(
                 log.debug("", exc_info=True)
                 return 1 if done else LaneError.exit_code
             done += 1
-            log.info("%s: %d objects in %.2f s", label, result.counts["objects"], sum(seconds.values()))
+            found = "" if result.task.lane.role == PIXEL_ROLE else f"{result.counts['objects']} objects in "
+            log.info("%s: %s%.2f s", label, found, sum(seconds.values()))
             log.info("  %s", ", ".join(written(result.task)))
             log.debug("  %s", _described(seconds))
             log.debug("  within these, summed over threads: %s", _described(result.context.timings))

@@ -22,6 +22,7 @@ from objclass.images.paths import split_stack
 from objclass.pipeline.inputs import with_training_axes
 from objclass.pipeline.lane import measure_step
 from objclass.pipeline.plan import check_features, plan_for
+from objclass.pixels.chain import kept
 from objclass.project.model import Project
 from objclass.segmentation.find import find_objects
 
@@ -157,7 +158,7 @@ def _training_lane(project: Project, number: int, context: Context) -> Lane:
     given = project.lanes[number] if number < len(project.lanes) else {}
     folder = Path(project.path).resolve().parent
     found = {}
-    for role in ("raw_data", project.role):
+    for role in ("raw_data", *(() if project.pixels is not None else (project.role,))):
         if role not in given:
             message = f"{project.path} does not name the {role.replace('_', ' ')} of lane {number}"
             raise ProjectError(message)
@@ -172,4 +173,6 @@ def _training_lane(project: Project, number: int, context: Context) -> Lane:
             )
             raise ProjectError(message) from None
     nickname, directory = dataset_name(given["raw_data"].path)
+    if project.pixels is not None:
+        found[project.role] = kept(project.pixels.probabilities(found["raw_data"], context), context)
     return Lane(found["raw_data"], found[project.role], project.role, nickname, directory)
