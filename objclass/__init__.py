@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from objclass.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from objclass.api import Result, learn, list_features, measure, open_image, open_project, predict
+    from objclass.api import (
+        Result,
+        learn,
+        list_features,
+        measure,
+        open_image,
+        open_project,
+        predict,
+        predict_pixels,
+    )
     from objclass.core import PixelSize
     from objclass.errors import ObjclassError
     from objclass.images.lazy import LazyImage
@@ -31,6 +40,7 @@ _ROOMS = {
     "open_image": "objclass.api",
     "open_project": "objclass.api",
     "predict": "objclass.api",
+    "predict_pixels": "objclass.api",
 }
 """Public name -> where it is defined."""
 
@@ -47,6 +57,7 @@ __all__ = [
     "open_image",
     "open_project",
     "predict",
+    "predict_pixels",
 ]
 
 

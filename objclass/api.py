@@ -23,8 +23,11 @@ from objclass.images.source import axes_by_shape
 from objclass.pipeline.inputs import OBJECT_ROLES, with_training_axes
 from objclass.pipeline.lane import collect, run_lane
 from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
+from objclass.pixels.chain import kept
 from objclass.project.model import Project
+from objclass.project.open import open_any
 from objclass.project.open import open_project as read_project
+from objclass.project.pixel_model import PixelProject
 from objclass.settings import parse_size
 from objclass.training.measurement import Measurement
 from objclass.training.retrain import retrained
@@ -131,6 +134,73 @@ def open_image(
     return LazyImage(found)
 
 
+@door(
+    input_axes="axes=",
+    raw_data="raw=",
+    prediction_mask="mask=",
+    ignore_training_axistags="ignore_training_axes=",
+)
+def predict_pixels(
+    project: Project | PixelProject | str | os.PathLike[str],
+    raw: Any,
+    *,
+    mask: Any = None,
+    axes: str | None = None,
+    ignore_training_axes: bool = False,
+    n_jobs: int | None = None,
+    max_memory: int | str | None = None,
+) -> LazyImage:
+    """Classify the pixels of an image.
+
+    Parameters
+    ----------
+    project
+        A pixel classification (autocontext too), or a project that classifies pixels and objects; or its path.
+    raw
+        Raw data: an array (numpy, dask, zarr, h5py, xarray: read by region), an image of `open_image`, or a
+        path as on the command line.
+    mask
+        An image of the same shape: where it is 0, probabilities are 0.
+    axes
+        Axes of raw data, such as ``"zyxc"``. By default those that the project was trained with, where they fit.
+    ignore_training_axes
+        Whether the image says its axes itself, rather than the project.
+    n_jobs
+        Threads: None for one, -1 for all cores. Results do not depend on it.
+    max_memory
+        Bytes to work with, or a text such as ``"4GB"``; by default half of what is free.
+
+    Returns
+    -------
+    LazyImage
+        Probabilities, float32, in the axes of raw data with the classes as channels. They are computed for the
+        region that is asked for: ``image[10:20]``; ``np.asarray(image)`` computes all.
+
+    Raises
+    ------
+    ObjclassError
+        With what does not fit.
+
+    Examples
+    --------
+    >>> probabilities = predict_pixels("Pixel.ilp", raw)  # doctest: +SKIP
+    >>> segmentation = np.asarray(probabilities).argmax(axis=-1) + 1  # doctest: +SKIP
+    """
+    project = project if isinstance(project, Project | PixelProject) else open_any(os.fspath(project))
+    chain = project.chain() if isinstance(project, PixelProject) else project.pixels
+    if chain is None:
+        message = f"{project.path} is of the workflow '{project.workflow}', which classifies no pixels"
+        raise UsageError(message)
+    with _context(n_jobs, max_memory, None) as context:
+        trained = None if ignore_training_axes else project
+        image = _image(raw, axes, "raw", "raw_data", trained, context)
+        inside = _image(mask, None, "mask", "segmentation_image", None, context) if mask is not None else None
+        if inside is not None and inside.shape[:4] != image.shape[:4]:
+            message = f"mask of shape {inside.stored.shape}: expected that of raw, {image.stored.shape}, without channels"
+            raise UsageError(message)
+        return LazyImage(chain.probabilities(image, context, inside))
+
+
 def list_features() -> "DataFrame":
     """Every feature: set, name, column in tables, unit, dims, channels and definition.
 
@@ -179,7 +249,8 @@ def predict(
         Raw data: an array (numpy, dask, zarr, h5py, xarray: read by region), an image of `open_image`, or a
         path as on the command line.
     segmentation, prediction_maps, label_image
-        The second input of the project's workflow, likewise: one of them.
+        The second input of the project's workflow, likewise: one of them; none for a project that classifies
+        pixels and objects.
     images
         What to paint: any of ``"labels"``, ``"classes"``, ``"probabilities"``; ``()`` for the table alone.
     raw_axes, axes
@@ -216,6 +287,10 @@ def predict(
     images = _wanted_images(images)
     given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
     roles = [role for role, image in given.items() if image is not None]
+    if project.pixels is not None and not roles:
+        return _predict_from_raw(
+            project, raw, images, raw_axes, ignore_training_axes, name, (n_jobs, max_memory, progress)
+        )
     if roles != [project.role]:
         told = ", ".join(f"--{role}" for role in roles) or "none"
         message = f"{project.path}: expected --{project.role} (and --raw_data), got {told}"
@@ -228,6 +303,30 @@ def predict(
         objects = _image(given[project.role], axes, given_as, project.role, trained, context)
         raw_image = _raw(raw, raw_axes, "raw", objects, trained, context)
         lane = Lane(raw_image, objects, project.role, name or "", "")
+        plan = plan_for(project, [lane])
+        check_lane(lane, plan)
+        table, painted = _run(lane, plan, images, context)
+    return Result(table, **painted, class_names=project.classes)
+
+
+def _predict_from_raw(
+    project: Project,
+    raw: Any,
+    images: Sequence[str],
+    raw_axes: str | None,
+    ignore_training_axes: bool,  # noqa: FBT001
+    name: str | None,
+    resources: tuple[int | None, int | str | None, Progress],
+) -> Result:
+    """`predict` of a project that classifies pixels and objects."""
+    assert project.pixels is not None
+    with _context(*resources) as context:
+        trained = None if ignore_training_axes else project
+        image = _image(raw, raw_axes, "raw", "raw_data", trained, context)
+        maps = kept(project.pixels.probabilities(image, context), context)
+        if project.forest is None:
+            project = retrained(project, context)
+        lane = Lane(image, maps, project.role, name or "", "")
         plan = plan_for(project, [lane])
         check_lane(lane, plan)
         table, painted = _run(lane, plan, images, context)
@@ -359,7 +458,7 @@ def _image(
     axes: str | None,
     name: str,
     role: str,
-    project: Project | None = None,
+    project: Project | PixelProject | None = None,
     context: Context | None = None,
     *,
     stack_along: str = "z",

@@ -24,8 +24,9 @@ def main(arguments: Sequence[str], _: Stop) -> int:
         FeaturesOptions, "objclass features", "Every feature: set, name, unit, dimensions, definition."
     ).parse_args(list(arguments))
     from objclass.features.contract import feature_rows
+    from objclass.pixels.features import filter_rows
 
-    rows = feature_rows()
+    rows = [*feature_rows(), *filter_rows()]
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         return 0

@@ -49,11 +49,15 @@ def main(arguments: Sequence[str], _: Stop) -> int:
 
 def _runnable(path: str) -> tuple[bool, str]:
     """Whether a run would take it, else why not."""
-    from objclass.project.open import open_project
+    from objclass.project.open import open_any
+    from objclass.project.pixel_model import PixelProject
     from objclass.training.retrain import check_retrainable
 
     try:
-        project = open_project(path)
+        project = open_any(path)
+        if isinstance(project, PixelProject):
+            project.chain()
+            return True, ""
         project.features()
         if project.forest is None:
             check_retrainable(project)
@@ -72,6 +76,7 @@ def _lines(told: dict[str, Any], most: int) -> Iterator[str]:
     yield f"runnable    {'yes' if told['runnable'] else 'no'}{why}"
     for name, write in (
         ("classes", _class_lines),
+        ("pixels", _pixel_lines),
         ("threshold", _threshold_lines),
         ("features", _feature_lines),
         ("forest", _forest_lines),
@@ -88,6 +93,15 @@ def _lines(told: dict[str, Any], most: int) -> Iterator[str]:
         elif part:
             for number, line in enumerate(write(part, most)):
                 yield f"{name if number == 0 else '':<12}{line}"
+
+
+def _pixel_lines(stages: list[dict[str, Any]], _: int) -> Iterator[str]:
+    for number, stage in enumerate(stages, 1):
+        of = f" of stage {number}" if len(stages) > 1 else ""
+        forest = f"{stage['trees']} trees, {stage['columns']} channels" if stage["trees"] else "not trained"
+        yield f"classes{of}: {', '.join(stage['classes'])} ({forest})"
+        for name, scales in stage["filters"].items():
+            yield f"{name}: sigma {', '.join(scales)}"
 
 
 def _class_lines(classes: list[dict[str, Any]], most: int) -> Iterator[str]:

@@ -78,6 +78,9 @@ def open_lanes(
     if chain is not None:
         return _pixel_lanes(inputs, project, context, chain)
     assert not isinstance(project, PixelProject)
+    if inputs.paths.get("prediction_mask"):
+        message = "--prediction_mask: is an option of Pixel Classification: pixels are not classified here"
+        raise UsageError(message)
     role = object_role(inputs, project)
     if len(inputs.axes) > MAXIMUM_ROLES:
         message = f"--input_axes of {len(inputs.axes)} entries: more entries than roles"

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +106,8 @@ class Filter:
 
     Parameters
     ----------
-    title
-        Its name in ilastik's dialog.
+    title, definition
+        Its name in ilastik's dialog, and what its channels are.
     needs
         Number of axes -> the derivatives that it combines: the part of its sigma at which each is taken, and its orders.
         None: it combines `products_of_gradients`.
@@ -117,6 +118,7 @@ class Filter:
     """
 
     title: str
+    definition: str
     needs: Callable[[int], list[tuple[float, Orders]]] | None
     combine: Callable[[Sequence[Pixels], int, Pixels], None]
     channels: Callable[[int], int] = lambda _: 1
@@ -142,19 +144,19 @@ def _length(parts: Sequence[Pixels], work: int, out: Pixels) -> None:
 
 FILTERS: dict[str, Filter] = {
     # scales up to 1 are smoothed twice
-    "GaussianSmoothing": Filter("Gaussian Smoothing", lambda d: [(1, along(d))], _copy),
+    "GaussianSmoothing": Filter("Gaussian Smoothing", "The image smoothed by a Gaussian; by scales up to 1 it is smoothed twice.", lambda d: [(1, along(d))], _copy),
     "LaplacianOfGaussian": Filter(
-        "Laplacian of Gaussian", lambda d: [(1, along(d, i, i)) for i in range(d)], _sum
+        "Laplacian of Gaussian", "Sum of the second derivatives along the axes.", lambda d: [(1, along(d, i, i)) for i in range(d)], _sum
     ),
     "GaussianGradientMagnitude": Filter(
-        "Gaussian Gradient Magnitude", lambda d: [(1, along(d, i)) for i in range(d)], _length
+        "Gaussian Gradient Magnitude", "Length of the gradient.", lambda d: [(1, along(d, i)) for i in range(d)], _length
     ),
     "DifferenceOfGaussians": Filter(
-        "Difference of Gaussians", lambda d: [(1, along(d)), (NARROW, along(d))], _difference
+        "Difference of Gaussians", "The image smoothed, less the image smoothed by 0.66 times the sigma.", lambda d: [(1, along(d)), (NARROW, along(d))], _difference
     ),
-    "StructureTensorEigenvalues": Filter("Structure Tensor Eigenvalues", None, eigenvalues, lambda d: d),
+    "StructureTensorEigenvalues": Filter("Structure Tensor Eigenvalues", "Eigenvalues of the smoothed products of gradients, the largest first; as in ilastik, gradients are taken at half the sigma.", None, eigenvalues, lambda d: d),
     "HessianOfGaussianEigenvalues": Filter(
-        "Hessian of Gaussian Eigenvalues",
+        "Hessian of Gaussian Eigenvalues", "Eigenvalues of the matrix of second derivatives, the largest first, with their signs.",
         lambda d: [(1, along(d, i, j)) for i, j in _pairs(d)],
         eigenvalues,
         lambda d: d,
@@ -336,3 +338,19 @@ class PixelFeatures:
                 entries = products_of_gradients(cube, axes, sigma, box, buffers)
                 filter_.combine(entries, work, out)
                 buffers.give(*entries)
+
+
+def filter_rows() -> list[dict[str, Any]]:
+    """Set, name, column title, unit, dimensions, channels and definition of every filter of pixels."""
+    return [
+        {
+            "set": "pixels",
+            "name": name,
+            "column": filter_.title,
+            "unit": "",
+            "dims": [2, 3],
+            "channels": "any",
+            "definition": filter_.definition,
+        }
+        for name, filter_ in FILTERS.items()
+    ]

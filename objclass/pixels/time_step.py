@@ -64,7 +64,10 @@ class KeptTimeStep:
             def put(box: Box, pixels: AnyArray) -> None:
                 held[box] = pixels
         else:
-            held, scratch = None, Scratch(self._context.limits.share(CACHED_TILE_BYTES))
+            held, scratch = (
+                None,
+                Scratch(self._context.limits.share(CACHED_TILE_BYTES), self._context.scratch),
+            )
             self._scratch = scratch
 
             def put(box: Box, pixels: AnyArray) -> None:

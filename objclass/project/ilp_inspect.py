@@ -13,6 +13,8 @@ import numpy as np
 from objclass.errors import ProjectError, UsageError
 from objclass.features.contract import Key
 from objclass.images.paths import split_stack
+from objclass.pixels.features import FILTERS
+from objclass.project.ilp_pixels import STAGES, read_stage
 from objclass.project.ilp_read import (
     read_colors,
     read_export,
@@ -36,6 +38,7 @@ from objclass.project.ilp_values import (
     stored_value,
 )
 from objclass.project.model import WORKFLOWS
+from objclass.project.pixel_model import PixelStage
 
 
 def inspect_project(path: str) -> dict[str, Any]:
@@ -193,7 +196,32 @@ def _file_part(path: str) -> str:
     return re.sub(r"(\.(?:h5|hdf5|ilp|n5|npz))/.*", r"\1", first)
 
 
+def _report_pixels(file: h5py.File, _: str) -> list[dict[str, Any]]:
+    """Filters with their scales, classes and forests of each stage that classifies pixels."""
+    lanes = read_lanes(file.get("Input Data"))
+    suffixes = [suffix for suffix in STAGES if f"FeatureSelections{suffix}" in file]
+    return [_report_stage(read_stage(file, suffix, lanes)) for suffix in suffixes]
+
+
+def _report_stage(stage: PixelStage) -> dict[str, Any]:
+    chosen = stage.features
+    scales = [f"{s:g}{' in 2D' * flat}" for s, flat in zip(chosen.scales, chosen.in_planes, strict=True)]
+    filters = {
+        FILTERS[name].title: [scales[k] for k in np.flatnonzero(row)]
+        for name, row in zip(chosen.filters, chosen.selected, strict=True)
+        if row.any()
+    }
+    forests = stage.classifier.forests if stage.classifier is not None else ()
+    return {
+        "classes": list(stage.classes),
+        "filters": filters,
+        "trees": sum(forest.trees for forest in forests),
+        "columns": forests[0].columns if forests else 0,
+    }
+
+
 _PARTS: dict[str, Callable[[h5py.File, str], Any]] = {
+    "pixels": _report_pixels,
     "classes": _report_classes,
     "threshold": _report_threshold,
     "features": _report_features,

@@ -49,9 +49,6 @@ def inputs(tmp_path_factory):
         tifffile.imwrite(folder / f"reg/o{channel}.tiff", raw[CROP])
     for store, pixels in (("img.zarr", raw[CROP]), ("seg.zarr", mask[CROP])):
         zarr.create_group(folder / store, zarr_format=2).create_array("0", data=pixels)
-    for name, workflow in (("pixel", "Pixel Classification"), ("po", "ObjectClassificationWorkflowPixel")):
-        with h5py.File(folder / f"{name}.ilp", "w") as file:
-            file["workflowName"] = workflow.encode()
     train(folder / "pred.ilp", SAMPLES / "cells_train.tif", "prediction_maps", "probabilities.h5")
     two = np.stack([tifffile.imread(SAMPLES / "cells_train.tif")] * 2)
     tifffile.imwrite(folder / "two.tif", two, metadata={"axes": "CYX"})
@@ -345,13 +342,6 @@ WORKING = {
 }
 
 REFUSED = {
-    "Hello World": (
-        (
-            "--headless --project=po.ilp --table_filename=o/x.csv '--export_source=Object Predictions' "
-            "--raw_data a.tif b.tif"
-        ),
-        "'Object Classification (from pixel classification)'",
-    ),
     "SpotApp, 2D": (
         f"{PRED} --table_filename=o/{{nickname}}.csv --output_format=hdf5 --input_axes=tzyxc {MAPS}",
         "tzyxc",
@@ -366,32 +356,7 @@ REFUSED = {
     ),
     "potato blight, older": (
         f"--headless --output_format=hdf5 --project=pred.ilp --export_source=Probabilities {MAPS}",
-        "--export_source 'Probabilities'",
-    ),
-    "nf-core": (
-        (
-            "--headless --readonly 1 --project=pixel.ilp --output_filename_format=o/p.tiff "
-            "--export_source=Probabilities a.tif"
-        ),
-        "'Pixel Classification'",
-    ),
-    "pytcherplants": (
-        (
-            "--headless --project=pixel.ilp --output_format=tiff "
-            "--output_filename_format=o/{nickname}_segmented.tiff '--export_source=Simple Segmentation' a.tif"
-        ),
-        "'Pixel Classification'",
-    ),
-    "NucleiTracking": (
-        "--headless --project=pixel.ilp --stack_along=t --output_filename_format=o/{nickname}_probabilities.h5 a.tif",
-        "'Pixel Classification'",
-    ),
-    "heiserlab": (
-        (
-            "--headless --readonly=True --project=pixel.ilp --raw_data=a.tif --prediction_maps=a_Probabilities.h5 "
-            "--export_source=Plugin --export_plugin=CSV-Table"
-        ),
-        "'Pixel Classification'",
+        "Probabilities: expected Object Predictions",
     ),
     "mousebrainmicro": (
         (
@@ -401,13 +366,6 @@ REFUSED = {
         "subregion of 4 axes",
     ),
     "old ilastik4ij": (f"{BIN} --raw_data=a.tif --binary_image=a_binseg.tiff", "--binary_image", "Tracking"),
-    "snakemake nucleoli": (
-        (
-            "--headless --project=po.ilp '--output_format=multipage tiff' '--export_source=Object Predictions' "
-            "--export_dtype=uint8 --output_filename_format=o/{nickname}.tiff a.tif b.tif"
-        ),
-        "'Object Classification (from pixel classification)'",
-    ),
     "neural network": (f"{BIN} {MASK} --tiktorch_executable /opt/tiktorch", "Neural Network Classification"),
     "prediction mask": (f"{BIN} {MASK} --prediction_mask a_binseg.tiff", "Pixel Classification"),
     "export plugin": (

@@ -221,9 +221,10 @@ def prediction_maps_with(SmootherSigma):  # noqa: N803
 
 TREE = "ObjectClassification/ClassifierForests/Forest0000/Tree_07/topology"
 PROJECTS = {
-    "other workflow": (replace("workflowName", b"Pixel Classification"), "Pixel Classification"),
+    "other workflow": (replace("workflowName", b"Carving"), "Carving", "expected Object Classification"),
+    "no pixel features": (replace("workflowName", b"Pixel Classification"), "has no /PixelClassification"),
     "pixel and object": (
-        replace("workflowName", b"Object Classification (from pixel classification)"), "not supported yet",
+        replace("workflowName", b"Object Classification (from pixel classification)"), "has no thresholds",
     ),
     "no workflow": (lambda f: f.__delitem__("workflowName"), "workflow"),
     "no forest": (lambda f: f.__delitem__("ObjectClassification/ClassifierForests"), "no trained classifier",

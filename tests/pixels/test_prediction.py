@@ -131,3 +131,24 @@ def test_masked_pixels_have_no_probability():
     inside = mask.read()[0, 0, ..., 0] != 0
     assert (found[~inside] == 0).all()
     assert found[inside].sum(axis=-1) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_door_for_python(shared):
+    """Lazy probabilities, and a project of pixels and objects from raw data alone."""
+    import objclass
+
+    folder = shared / "golden/po2d"
+    with h5py.File(folder / "test_raw.h5") as file:
+        raw = file["data"][()]
+    lazy = objclass.predict_pixels(folder / "po2d.ilp", raw)
+    assert (lazy.shape, lazy.axes) == ((*raw.shape, 2), "yxc")
+    assert np.array_equal(lazy[30:50, 100:110], np.asarray(lazy)[30:50, 100:110])
+    result = objclass.predict(folder / "po2d.ilp", raw, images=["labels", "classes"])
+    with h5py.File(folder / "expected/test_identities.h5") as file:
+        assert np.array_equal(result.labels, file["exported_data"][..., 0])
+    with h5py.File(folder / "expected/test_predictions.h5") as file:
+        assert np.array_equal(result.classes, file["exported_data"][..., 0])
+    with pytest.raises(objclass.ObjclassError, match="mask of shape"):
+        objclass.predict_pixels(folder / "po2d.ilp", raw, mask=raw[:5])
+    with pytest.raises(objclass.ObjclassError, match="classifies no pixels"):
+        objclass.predict_pixels(shared / "golden/blobs2d/blobs2d.ilp", raw)
