@@ -31,6 +31,7 @@ from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.open import open_any, open_pixel_project
 from objclass.project.pixel_model import PixelProject
+from objclass.training.pixels import retrained_pixels
 from objclass.training.retrain import retrained
 
 log = logging.getLogger("objclass")
@@ -53,6 +54,8 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
         follow_links=request.inputs.follow_links,
     )
     project = open_any(request.project) if request.project else None
+    if isinstance(project, PixelProject) and any(stage.classifier is None for stage in project.stages):
+        project = retrained_pixels(project, context)
     if isinstance(project, Project) and (request.retrain or project.forest is None):
         project = retrained(project, context)
     if isinstance(project, Project) and project.inclusive_maximum:

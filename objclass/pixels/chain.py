@@ -1,5 +1,6 @@
 """From raw data to probabilities: one pixel classifier, or the two stages of autocontext."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,6 +92,18 @@ class InAxes:
         )
 
 
+def stage_input(raw: Image, earlier: Sequence[PixelClassifier], context: Context) -> Image:
+    """What a stage looks at: raw data; after an ``earlier`` stage, raw data and its probabilities."""
+    image = raw
+    for classifier in earlier:
+        first = KeptTimeStep(PredictedPixels(classifier, image, context), context)
+        seen = Image(raw.name, AsPixels(first, raw.dtype.kind in "biu"), AXES, COMPUTED_AXES)
+        image = Image(
+            raw.name, JoinedChannels((raw, seen)), AXES, COMPUTED_AXES, raw.drange, raw.pixel_size, raw.files
+        )
+    return image
+
+
 @dataclass(frozen=True)
 class PixelChain:
     """Pixel classifiers that follow each other: one, or the two stages of autocontext.
@@ -111,17 +124,6 @@ class PixelChain:
         """Names of the classes of the last one."""
         return self.classifiers[-1].classes
 
-    def inputs(self, raw: Image, context: Context) -> Image:
-        """What the last classifier looks at."""
-        image = raw
-        for classifier in self.classifiers[:-1]:
-            first = KeptTimeStep(PredictedPixels(classifier, image, context), context)
-            seen = Image(raw.name, AsPixels(first, raw.dtype.kind in "biu"), AXES, COMPUTED_AXES)
-            image = Image(
-                raw.name, JoinedChannels((raw, seen)), AXES, COMPUTED_AXES, raw.drange, raw.pixel_size
-            )
-        return image
-
     def probabilities(self, raw: Image, context: Context | None = None, mask: Image | None = None) -> Image:
         """The probabilities of raw data as a lazy image: axes of raw data with the channel last if they had none.
 
@@ -140,12 +142,14 @@ class PixelChain:
             If raw data have other channels than those that were trained on.
         """
         context = context or Context()
-        stored: Any = PredictedPixels(self.classifiers[-1], self.inputs(raw, context), context)
+        stored: Any = PredictedPixels(
+            self.classifiers[-1], stage_input(raw, self.classifiers[:-1], context), context
+        )
         return _computed(raw, stored if mask is None else Masked(stored, mask), (0.0, 1.0))
 
     def features(self, raw: Image, context: Context | None = None) -> Image:
         """The feature channels that the last classifier looks at, as a lazy image likewise."""
-        image = self.inputs(raw, context or Context())
+        image = stage_input(raw, self.classifiers[:-1], context or Context())
         return _computed(raw, ComputedFeatures(self.classifiers[-1].features, image), raw.drange)
 
 

@@ -144,19 +144,40 @@ def _length(parts: Sequence[Pixels], work: int, out: Pixels) -> None:
 
 FILTERS: dict[str, Filter] = {
     # scales up to 1 are smoothed twice
-    "GaussianSmoothing": Filter("Gaussian Smoothing", "The image smoothed by a Gaussian; by scales up to 1 it is smoothed twice.", lambda d: [(1, along(d))], _copy),
+    "GaussianSmoothing": Filter(
+        "Gaussian Smoothing",
+        "The image smoothed by a Gaussian; by scales up to 1 it is smoothed twice.",
+        lambda d: [(1, along(d))],
+        _copy,
+    ),
     "LaplacianOfGaussian": Filter(
-        "Laplacian of Gaussian", "Sum of the second derivatives along the axes.", lambda d: [(1, along(d, i, i)) for i in range(d)], _sum
+        "Laplacian of Gaussian",
+        "Sum of the second derivatives along the axes.",
+        lambda d: [(1, along(d, i, i)) for i in range(d)],
+        _sum,
     ),
     "GaussianGradientMagnitude": Filter(
-        "Gaussian Gradient Magnitude", "Length of the gradient.", lambda d: [(1, along(d, i)) for i in range(d)], _length
+        "Gaussian Gradient Magnitude",
+        "Length of the gradient.",
+        lambda d: [(1, along(d, i)) for i in range(d)],
+        _length,
     ),
     "DifferenceOfGaussians": Filter(
-        "Difference of Gaussians", "The image smoothed, less the image smoothed by 0.66 times the sigma.", lambda d: [(1, along(d)), (NARROW, along(d))], _difference
+        "Difference of Gaussians",
+        "The image smoothed, less the image smoothed by 0.66 times the sigma.",
+        lambda d: [(1, along(d)), (NARROW, along(d))],
+        _difference,
     ),
-    "StructureTensorEigenvalues": Filter("Structure Tensor Eigenvalues", "Eigenvalues of the smoothed products of gradients, the largest first; as in ilastik, gradients are taken at half the sigma.", None, eigenvalues, lambda d: d),
+    "StructureTensorEigenvalues": Filter(
+        "Structure Tensor Eigenvalues",
+        "Eigenvalues of the smoothed products of gradients, the largest first; as in ilastik, gradients are taken at half the sigma.",
+        None,
+        eigenvalues,
+        lambda d: d,
+    ),
     "HessianOfGaussianEigenvalues": Filter(
-        "Hessian of Gaussian Eigenvalues", "Eigenvalues of the matrix of second derivatives, the largest first, with their signs.",
+        "Hessian of Gaussian Eigenvalues",
+        "Eigenvalues of the matrix of second derivatives, the largest first, with their signs.",
         lambda d: [(1, along(d, i, j)) for i, j in _pairs(d)],
         eigenvalues,
         lambda d: d,

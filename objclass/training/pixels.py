@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import AXES, Image
+from objclass.core import Image
 from objclass.errors import InputError, OutputError, ProjectError, UsageError
 from objclass.export.atomic import Pending, check_writable
 from objclass.forest import fit
 from objclass.pipeline.inputs import Inputs
+from objclass.pixels.chain import stage_input
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
-from objclass.pixels.prediction import JoinedChannels, probability_image
 from objclass.pixels.samples import Labels, labelled_rows
 from objclass.pixels.selection import named, pixel_features, too_large, usual, without
 from objclass.project.ilp_pixels import read_pixel_project
@@ -269,11 +269,8 @@ def _stored_samples(
     for number, strokes in sorted(stage.strokes.items()):
         if not counts(strokes)[1:].any():
             continue
-        raw = image = stored_image(project, number, context)
-        for earlier in before:  # autocontext looks at the raw channels and at the probabilities
-            assert earlier.classifier is not None
-            both = JoinedChannels((raw, probability_image(earlier.classifier, image, context)))
-            image = Image(raw.name, both, AXES, "pixel prediction")
+        earlier = [one.classifier for one in before if one.classifier is not None]
+        image = stage_input(stored_image(project, number, context), earlier, context)
         found.append(_sample(stage.features, image, joined(strokes, image), context))
     widths = sorted({rows.shape[1] for rows, _ in found})
     if len(widths) > 1:

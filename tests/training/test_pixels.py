@@ -17,9 +17,10 @@ from objclass.compute.limits import Limits
 from objclass.errors import InputError, ProjectError
 from objclass.forest import encode
 from objclass.pipeline.inputs import Inputs
+from objclass.pixels.chain import PixelChain
 from objclass.pixels.classifier import segmentation, uncertainty
 from objclass.pixels.features import FILTERS
-from objclass.pixels.prediction import ComputedFeatures, probability_image
+from objclass.pixels.prediction import ComputedFeatures
 from objclass.pixels.samples import labelled_rows
 from objclass.pixels.selection import named, pixel_features, too_large, usual
 from objclass.project.ilp_pixels import read_pixel_project
@@ -101,7 +102,7 @@ def test_from_two_images_to_a_project_that_predicts(here, capsys):
     assert np.array_equal(painted(project, 0), brush())
     assert np.array_equal(painted(project, 1), brush()[::-1])
     (trained,) = project.classifiers()
-    found = segmentation(probability_image(trained, images.open_image("b.tif")).read())[0, 0]
+    found = segmentation(PixelChain((trained,), "").probabilities(images.open_image("b.tif")).read())[0, 0]
     assert (found == TRUTH).mean() > 0.85
 
 
@@ -312,7 +313,7 @@ def test_the_second_stage_of_autocontext_looks_at_probabilities(here):
 def test_uncertainty_shows_where_to_paint(here):
     assert train("--suggest", "out/{nickname}_unsure.tif", raws="ab") == 0
     (trained,) = read_pixel_project("new.ilp").classifiers()
-    expected = uncertainty(probability_image(trained, images.open_image("b.tif")).read())[0, 0]
+    expected = uncertainty(PixelChain((trained,), "").probabilities(images.open_image("b.tif")).read())[0, 0]
     assert np.array_equal(tifffile.imread("out/b_unsure.tif").squeeze(), expected)
     assert train("--suggest", "one.h5", "--overwrite") == 0
     with h5py.File("one.h5") as file:
@@ -495,7 +496,7 @@ def test_as_right_as_the_forest_of_ilastik(shared, case, columns):
     again = retrained_pixels(_bare(str(folder / f"{case}.ilp")), Context(Limits(jobs=2)))
     right = []
     for trained in (project, again):
-        found = segmentation(probability_image(trained.classifiers()[0], raw).read(part))
+        found = segmentation(PixelChain(trained.classifiers(), "").probabilities(raw).read(part))
         right.append((found == truth[part[:4]]).mean())
     assert right[1] > right[0] - 0.02
     assert right[1] > 0.8
