@@ -517,7 +517,10 @@ def test_projects_of_ilastik_12_are_trained_again(shared, tmp_path, name):
         *(slice(0, min(n, most)) for n, most in zip(image.shape, (1, 4, 40, 40), strict=False)),
         slice(0, 2),
     )
-    found = [segmentation(probability_image(trained, image).read(part)) for trained in (before, after)]
+    found = [
+        segmentation(PixelChain((trained,), "").probabilities(image).read(part))
+        for trained in (before, after)
+    ]
     assert (found[0] == found[1]).mean() > 0.9
 
 
