@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -27,6 +27,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar, get_args, get_origin
 
 import numpy as np
+
+from objclass.compute.threads import interruptible
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -142,7 +144,7 @@ class Kernel:
             if self._compiled is None:
                 code = self._kept
                 if code is None:
-                    code = machine_code(self.entry)
+                    code = interruptible(partial(machine_code, self.entry))  # takes seconds
                     if self._keep(code) is None:
                         _say_unkept()
                 self._compiled = CompiledKernel(self, code)

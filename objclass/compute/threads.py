@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
-from threading import Lock
+from threading import Lock, Thread, current_thread, main_thread
 from typing import Generic, TypeVar
 
 from objclass.errors import Stop
@@ -61,6 +61,19 @@ class Task(Generic[Result]):
             return self._future.exception(patience)
         except TimeoutError as fault:
             return fault
+
+
+def interruptible(work: Callable[[], Result]) -> Result:
+    """What ``work`` returns; done by a thread of its own where the main thread asks for it.
+
+    Signals wait for the end of a call of C, and libraries swallow what they raise amid Python's: waiting for
+    another thread has neither. A thread that is waited for no longer goes on to its end.
+    """
+    if current_thread() is not main_thread():
+        return work()
+    task = Task(work)
+    Thread(target=task.run).start()
+    return task.result(helps=False)
 
 
 class Threads:

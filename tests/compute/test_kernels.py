@@ -2,9 +2,11 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
-from threading import Barrier, Thread
+from hashlib import pbkdf2_hmac
+from threading import Barrier, Event, Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from objclass.compute import kernels
 from objclass.compute.kernels import Kernel, dependencies, kernel
+from objclass.errors import TerminatedError
 
 HALF = 0.5
 TABLE = np.array([0.0, 1, 2, 3])
@@ -350,3 +353,29 @@ def test_what_is_kept_needs_no_numba():
     for _ in range(2):  # the first may compile it
         run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout == "True False\n"
+
+
+def test_a_signal_does_not_wait_for_the_compiler(monkeypatch, tmp_path):
+    """It comes while C is at work, which no signal interrupts."""
+    monkeypatch.setenv(kernels.CACHE_FOLDER, str(tmp_path))
+    begun, ended = Event(), Event()
+
+    def slowly(_):
+        begun.set()
+        pbkdf2_hmac("sha256", b"", b"", 1_500_000)
+        ended.set()
+        return b""
+
+    def end(number, _):
+        raise TerminatedError(number)
+
+    monkeypatch.setattr(kernels, "machine_code", slowly)
+    before = signal.signal(signal.SIGTERM, end)
+    Thread(target=lambda: begun.wait(10) and os.kill(os.getpid(), signal.SIGTERM)).start()
+    try:
+        with pytest.raises(TerminatedError):
+            Kernel(roots, repays_loading=1, repays_compiling=1).choose(9)
+        assert not ended.is_set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.wait(30)

@@ -204,7 +204,9 @@ def test_a_signal_ends_a_run_within_a_second(here, sent):
     big[:, ::7, ::5] = 1
     np.save(here / "seg0.npy", big)
     process = start(here, [*options("compressed hdf5", "t.csv", lanes=[0]), "--features", "regionprops"])
-    time.sleep(4)
+    end = time.monotonic() + 60
+    while not list((here / "out").glob(".objclass*")) and time.monotonic() < end:
+        time.sleep(0.01)
     assert process.poll() is None
     process.send_signal(sent)
     began = time.monotonic()
