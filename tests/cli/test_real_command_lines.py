@@ -50,6 +50,7 @@ def inputs(tmp_path_factory):
     for store, pixels in (("img.zarr", raw[CROP]), ("seg.zarr", mask[CROP])):
         zarr.create_group(folder / store, zarr_format=2).create_array("0", data=pixels)
     train(folder / "pred.ilp", SAMPLES / "cells_train.tif", "prediction_maps", "probabilities.h5")
+    paint(folder)
     two = np.stack([tifffile.imread(SAMPLES / "cells_train.tif")] * 2)
     tifffile.imwrite(folder / "two.tif", two, metadata={"axes": "CYX"})
     train(folder / "bin2c.ilp", folder / "two.tif", "segmentation_image", "segmentation.tif")
@@ -67,6 +68,34 @@ def train(project, raw, role, objects):
         )
         == 0
     )
+
+
+def paint(folder):
+    """A pixel project, learned from stripes across the sample, and one of pixels and objects."""
+    mask = tifffile.imread(SAMPLES / "cells_train_segmentation.tif")
+    strokes = np.zeros(mask.shape, np.uint8)
+    strokes[::16] = np.where(mask[::16] > 0, 1, 2)
+    tifffile.imwrite(folder / "strokes.tif", strokes)
+    raw = ["--raw_data", str(SAMPLES / "cells_train.tif"), "--labels", str(folder / "strokes.tif")]
+    features = ["--pixel_features", "gaussian:0.7,1.6", "gradient:1.0"]
+    arguments = [
+        "train",
+        "--pixels",
+        "--quiet",
+        "--project",
+        str(folder / "pixel.ilp"),
+        *raw,
+        *features,
+        "--trees",
+        "5",
+    ]
+    assert main(arguments) == 0
+    (folder / "strokes.tif").unlink()
+    shutil.copy(folder / "pred.ilp", folder / "po.ilp")
+    with h5py.File(folder / "po.ilp", "r+") as file, h5py.File(folder / "pixel.ilp") as pixels:
+        file["workflowName"][()] = b"Object Classification (from pixel classification)"
+        for group in ("FeatureSelections", "PixelClassification"):
+            pixels.copy(group, file)
 
 
 @pytest.fixture
@@ -92,6 +121,38 @@ MAPS = "--raw_data a.tif --prediction_maps a_Probabilities.h5"
 MASK = "--raw_data=a.tif --segmentation_image=a_binseg.tiff"
 
 WORKING = {
+    "Hello World": (
+        (
+            "--headless --project=po.ilp --table_filename=o/x.csv '--export_source=Object Predictions' "
+            "--raw_data a.tif b.tif"
+        ),
+        {"a_Object Predictions.h5", "b_Object Predictions.h5", "o/x_table.csv"},
+    ),
+    "snakemake nucleoli": (
+        (
+            "--headless --project=po.ilp '--output_format=multipage tiff' '--export_source=Object Predictions' "
+            "--export_dtype=uint8 --output_filename_format=o/{nickname}.tiff a.tif b.tif"
+        ),
+        {"o/a.tiff", "o/b.tiff"},
+    ),
+    "nf-core": (
+        (
+            "--headless --readonly 1 --project=pixel.ilp --output_filename_format=o/p.tiff "
+            "--export_source=Probabilities a.tif"
+        ),
+        {"o/p.h5"},
+    ),
+    "pytcherplants": (
+        (
+            "--headless --project=pixel.ilp --output_format=tiff "
+            "--output_filename_format=o/{nickname}_segmented.tiff '--export_source=Simple Segmentation' a.tif"
+        ),
+        {"o/a_segmented.tiff"},
+    ),
+    "NucleiTracking": (
+        "--headless --project=pixel.ilp --stack_along=t --output_filename_format=o/{nickname}_probabilities.h5 a.tif",
+        {"o/a_probabilities.h5"},
+    ),
     "merquaco": (
         (
             f"{PRED} --export_source 'Object Predictions' --prediction_maps a_Probabilities.h5 --raw_data a.tif "
@@ -342,6 +403,14 @@ WORKING = {
 }
 
 REFUSED = {
+    "heiserlab": (
+        (
+            "--headless --readonly=True --project=pixel.ilp --raw_data=a.tif --prediction_maps=a_Probabilities.h5 "
+            "--export_source=Plugin --export_plugin=CSV-Table"
+        ),
+        "--export_plugin",
+        "Tracking",
+    ),
     "SpotApp, 2D": (
         f"{PRED} --table_filename=o/{{nickname}}.csv --output_format=hdf5 --input_axes=tzyxc {MAPS}",
         "tzyxc",
