@@ -388,12 +388,7 @@ def _encode_tree(forest: Forest, root: int) -> tuple[NDArray[np.int32], FloatArr
 
 
 def fit(
-    rows: NDArray[np.float32],
-    labels: NDArray[np.integer[Any]],
-    classes: int,
-    trees: int,
-    seed: int,
-    jobs: int = 1,
+    rows: NDArray[np.float32], labels: NDArray[np.integer[Any]], classes: int, trees: int, seed: int
 ) -> tuple[Forest, float]:
     """Train scikit-learn's random forest; returns it in vigra's terms, and its out-of-bag accuracy.
 
@@ -407,12 +402,10 @@ def fit(
         Number of classes of the project; those that no row has get probability 0.
     trees, seed
         Number of trees, random state.
-    jobs
-        Threads; the forest does not depend on them.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    model = RandomForestClassifier(trees, random_state=seed, bootstrap=True, n_jobs=jobs)
+    model = RandomForestClassifier(trees, random_state=seed, bootstrap=True)
     model.fit(rows, labels)
     known = model.classes_.astype(int) - 1
     parts = [_from_sklearn(estimator.tree_, known, classes) for estimator in model.estimators_]

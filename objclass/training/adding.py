@@ -12,6 +12,7 @@ from objclass.compute.context import Context
 from objclass.core import FeatureTable, Lane, concatenate
 from objclass.errors import InputError, UsageError
 from objclass.project.model import Project
+from objclass.project.pixel_model import PixelProject
 from objclass.training.labels import Annotation
 from objclass.training.retrain import labelled_features
 
@@ -44,7 +45,7 @@ def _real(path: str, folder: Path) -> str:
     return os.pathsep.join(os.path.realpath(folder / part) for part in path.split(os.pathsep))
 
 
-def check_class_names(project: Project, names: Sequence[str]) -> None:
+def check_class_names(project: Project | PixelProject, names: Sequence[str]) -> None:
     """Refuse other names than those of the project, with new ones behind: its labels count on them.
 
     Raises

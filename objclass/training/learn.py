@@ -235,19 +235,40 @@ def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane], context: Context
 
 
 def _check_output(lesson: TrainingRequest, lanes: Sequence[Lane]) -> None:
-    """Refuse to write the project over what it is made of, or where nothing can be written."""
-    target = lesson.target
+    given = [f for lane in lanes for i in lane.images for f in i.files]
+    is_added = lesson.output is not None
+    check_target(lesson.target, [*given, *lesson.labels], overwrite=lesson.overwrite, is_added=is_added)
+
+
+def check_target(target: str, inputs: Sequence[str], *, overwrite: bool, is_added: bool) -> None:
+    """Refuse to write a project over what it is made of, or where nothing can be written.
+
+    Parameters
+    ----------
+    target
+        The file to write.
+    inputs
+        What is read.
+    overwrite
+        Whether a project may be replaced.
+    is_added
+        Whether labels are added to another project.
+
+    Raises
+    ------
+    ObjclassError
+        With what is in the way.
+    """
     if Path(target).suffix.lower() != ".ilp":
         message = f"project {target}: expected a name that ends in .ilp"
         raise UsageError(message)
-    given = [f for lane in lanes for i in lane.images for f in i.files]
-    if os.path.realpath(target) in {os.path.realpath(path) for path in [*given, *lesson.labels]}:
+    if os.path.realpath(target) in {os.path.realpath(path) for path in inputs}:
         message = f"project {target} would overwrite an input: give another name"
         raise OutputError(message)
-    if os.path.exists(target) and not lesson.overwrite:
+    if os.path.exists(target) and not overwrite:
         message = (
             f"project {target} is there already: --overwrite replaces it"
-            f"{'' if lesson.output else ', --output NEW.ilp adds the labels to those that it holds'}"
+            f"{'' if is_added else ', --output NEW.ilp adds the labels to those that it holds'}"
         )
         raise OutputError(message)
     check_writable(target)

@@ -25,8 +25,9 @@ from objclass.project.ilp_pixels import read_pixel_project
 from objclass.project.ilp_pixels_write import write_pixel_project
 from objclass.project.model import MAXIMUM_CLASSES
 from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
+from objclass.training.adding import check_class_names
 from objclass.training.labels import check_names
-from objclass.training.learn import COLORS
+from objclass.training.learn import COLORS, check_target
 from objclass.training.pixel_lanes import Key, PixelLane, given_lanes, project_lanes, stored_image
 from objclass.training.retrain import SEED, TREES
 from objclass.training.strokes import counts, joined, open_painted, painted_strokes
@@ -155,7 +156,8 @@ def train_pixels(lesson: PixelTrainingRequest, context: Context | None = None) -
     given = given_lanes(lesson.inputs, lanes, lesson.target, context)
     lanes |= given
     marks = _open_painted(lesson, given, context)
-    _check_output(lesson, list(lanes.values()))
+    inputs = _inputs(lesson, list(lanes.values()))
+    check_target(lesson.target, inputs, overwrite=lesson.overwrite, is_added=base is not None)
     features = _features(lesson, base, list(lanes.values()))
     suggestions = _suggestions(lesson, list(given.values()))
 
@@ -166,10 +168,8 @@ def train_pixels(lesson: PixelTrainingRequest, context: Context | None = None) -
     classes, number = _all_classes(lesson, names, labelled)
     colors = _colors(lesson, base, classes)
     samples = _samples(features, labelled, context)
-    classifier, out_of_bag = learned(
-        features, classes, colors, samples, lesson.trees, lesson.seed, context.limits.jobs
-    )
-    by_image, recalls = cross_validated(samples, lesson.trees, lesson.seed, context.limits.jobs)
+    classifier, out_of_bag = learned(features, classes, colors, samples, lesson.trees, lesson.seed)
+    by_image, recalls = cross_validated(samples, lesson.trees, lesson.seed)
     _write(lesson, _project(lesson, base, labelled, classifier), classifier, suggestions, context)
     return PixelTrainingResult(
         dict(zip(classes, number, strict=True)),
@@ -195,16 +195,8 @@ def retrained_pixels(project: PixelProject, context: Context | None = None) -> P
         if stage.classifier is not None:
             stages.append(stage)
             continue
-        if not any(counts(strokes)[1:].any() for strokes in stage.strokes.values()):
-            message = (
-                f"{project.path} holds no trained pixel classifier and no labels to train one: paint in ilastik, "
-                "turn on Live Update and save it"
-            )
-            raise ProjectError(message)
         samples = _stored_samples(project, stage, stages, context)
-        trained, _ = learned(
-            stage.features, stage.classes, stage.colors, samples, TREES, SEED, context.limits.jobs
-        )
+        trained, _ = learned(stage.features, stage.classes, stage.colors, samples, TREES, SEED)
         log.warning(
             "%s: the pixel classifier is trained again on %d labelled pixels of the images that they were painted "
             "on; ilastik's own training is random, so probabilities differ a little",
@@ -215,6 +207,38 @@ def retrained_pixels(project: PixelProject, context: Context | None = None) -> P
     return dataclasses.replace(project, stages=tuple(stages))
 
 
+def check_retrainable_pixels(project: PixelProject) -> None:
+    """Refuse a project that could not be trained again, without doing it.
+
+    Raises
+    ------
+    ProjectError
+        With what is missing: labels, or the images that were painted.
+    """
+    for stage in project.stages:
+        if stage.classifier is None:
+            for number in _painted_lanes(project, stage):
+                stored_image(project, number, Context())
+
+
+def _painted_lanes(project: PixelProject, stage: PixelStage) -> list[int]:
+    """Numbers of the lanes with labels.
+
+    Raises
+    ------
+    ProjectError
+        If there are none.
+    """
+    found = [number for number, strokes in sorted(stage.strokes.items()) if counts(strokes)[1:].any()]
+    if not found:
+        message = (
+            f"{project.path} holds no trained pixel classifier and no labels to train one: paint in ilastik, "
+            "turn on Live Update and save it"
+        )
+        raise ProjectError(message)
+    return found
+
+
 def learned(
     features: PixelFeatures,
     classes: tuple[str, ...],
@@ -222,18 +246,17 @@ def learned(
     samples: Sequence[Sample],
     trees: int,
     seed: int,
-    jobs: int,
 ) -> tuple[PixelClassifier, float]:
     """A classifier, and its out-of-bag accuracy; it knows the classes that have labels."""
     rows, given = _all(samples)
     known = np.unique(given)
     numbers = np.searchsorted(known, given) + 1
-    forest, accuracy = fit(rows, numbers, len(known), trees, seed, jobs)
+    forest, accuracy = fit(rows, numbers, len(known), trees, seed)
     return PixelClassifier(features, classes, (forest,), tuple(known.tolist()), colors), accuracy
 
 
 def cross_validated(
-    samples: Sequence[Sample], trees: int, seed: int, jobs: int
+    samples: Sequence[Sample], trees: int, seed: int
 ) -> tuple[float | None, dict[int, float]]:
     """Part of the labelled pixels that forests find which saw nothing of their images, of all and of each class.
 
@@ -246,7 +269,7 @@ def cross_validated(
     for fold in range(folds):
         rows, classes = _all([sample for k, sample in enumerate(samples) if k % folds != fold])
         known = np.unique(classes)
-        forest, _ = fit(rows, np.searchsorted(known, classes) + 1, len(known), trees, seed, jobs)
+        forest, _ = fit(rows, np.searchsorted(known, classes) + 1, len(known), trees, seed)
         for hidden, truth in samples[fold::folds]:
             given.append(truth)
             found.append(known[forest.predict(hidden).classes - 1])
@@ -266,12 +289,10 @@ def _stored_samples(
 ) -> list[Sample]:
     """Of the labels of a stage of a project; the stages before it are trained."""
     found = []
-    for number, strokes in sorted(stage.strokes.items()):
-        if not counts(strokes)[1:].any():
-            continue
-        earlier = [one.classifier for one in before if one.classifier is not None]
+    earlier = [one.classifier for one in before if one.classifier is not None]
+    for number in _painted_lanes(project, stage):
         image = stage_input(stored_image(project, number, context), earlier, context)
-        found.append(_sample(stage.features, image, joined(strokes, image), context))
+        found.append(_sample(stage.features, image, joined(stage.strokes[number], image), context))
     widths = sorted({rows.shape[1] for rows, _ in found})
     if len(widths) > 1:
         message = (
@@ -321,12 +342,7 @@ def _base(lesson: PixelTrainingRequest) -> PixelProject | None:
     if lesson.output is None:
         return None
     base = _read_labels(lesson.project)
-    if lesson.class_names and lesson.class_names[: len(base.classes)] != base.classes:
-        message = (
-            f"--class_names {' '.join(lesson.class_names)}: {base.path} has the classes {', '.join(base.classes)}; "
-            "new ones come behind these"
-        )
-        raise UsageError(message)
+    check_class_names(base, lesson.class_names)
     return base
 
 
@@ -375,29 +391,10 @@ def _open_painted(
     }
 
 
-def _check_output(lesson: PixelTrainingRequest, lanes: Sequence[PixelLane]) -> None:
-    """Refuse to write the project over what it is made of, or where nothing can be written."""
-    target = lesson.target
-    if not _is_project(target):
-        message = f"project {target}: expected a name that ends in .ilp"
-        raise UsageError(message)
-    if os.path.realpath(target) in _inputs(lesson, lanes):
-        message = f"project {target} would overwrite an input: give another name"
-        raise OutputError(message)
-    if os.path.exists(target) and not lesson.overwrite:
-        message = (
-            f"project {target} is there already: --overwrite replaces it"
-            f"{'' if lesson.output else ', --output NEW.ilp adds the labels to those that it holds'}"
-        )
-        raise OutputError(message)
-    check_writable(target)
-
-
-def _inputs(lesson: PixelTrainingRequest, lanes: Sequence[PixelLane]) -> set[str]:
-    """Real paths of what is read; the project that is added to may be replaced."""
-    outside = [lane for lane in lanes if lane.image is not None and not lane.given.inside]
-    files = [file for lane in outside for file in lane.opened.files]
-    return {os.path.realpath(path) for path in [*files, *lesson.labels]}
+def _inputs(lesson: PixelTrainingRequest, lanes: Sequence[PixelLane]) -> list[str]:
+    """The files that are read; the project that is added to may be replaced."""
+    outside = [lane.opened for lane in lanes if lane.image is not None and not lane.given.inside]
+    return [*(file for image in outside for file in image.files), *lesson.labels]
 
 
 def _features(
@@ -455,7 +452,7 @@ def _suggestions(lesson: PixelTrainingRequest, given: Sequence[PixelLane]) -> li
         raise UsageError(message)
     names = [lesson.suggest.replace("{nickname}", lane.given.nickname) for lane in given]
     files = [SuggestionFile(name, lane.opened) for name, lane in zip(names, given, strict=True)]
-    taken = _inputs(lesson, given) | {os.path.realpath(lesson.project)}
+    taken = {os.path.realpath(path) for path in [*_inputs(lesson, given), lesson.project, lesson.target]}
     for name in names:
         if names.count(name) > 1 or os.path.realpath(name) in taken:
             message = f"--suggest {name} would overwrite an input or another image: give another name"

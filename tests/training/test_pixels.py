@@ -27,7 +27,12 @@ from objclass.project.ilp_pixels import read_pixel_project
 from objclass.project.ilp_pixels_write import write_pixel_project
 from objclass.project.pixel_model import Strokes
 from objclass.training import strokes as strokes_module
-from objclass.training.pixels import PixelTrainingRequest, retrained_pixels, train_pixels
+from objclass.training.pixels import (
+    PixelTrainingRequest,
+    check_retrainable_pixels,
+    retrained_pixels,
+    train_pixels,
+)
 from objclass.training.strokes import joined
 
 SHAPE = (40, 48)
@@ -295,9 +300,11 @@ def test_a_project_without_a_forest_is_trained_again(here, capsys):
     assert retrained_pixels(again) is not again
     assert retrained_pixels(again).stages == again.stages
 
+    check_retrainable_pixels(project)
     os.remove("b.tif")
-    with pytest.raises(ProjectError, match="takes the images that they were painted on: no such file"):
-        retrained_pixels(project)
+    for refuse in (retrained_pixels, check_retrainable_pixels):
+        with pytest.raises(ProjectError, match="takes the images that they were painted on: no such file"):
+            refuse(project)
     nothing = dataclasses.replace(project.stages[0], strokes={0: []})
     with pytest.raises(ProjectError, match="no trained pixel classifier and no labels"):
         retrained_pixels(dataclasses.replace(project, stages=(nothing,)))
