@@ -20,6 +20,7 @@ from objclass.cli.train import TrainOptions
 from objclass.features.contract import feature_rows
 from objclass.project.open import open_project
 from objclass.settings import help_of
+from objclass.training.learn import COLORS
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "sample_data"
@@ -117,15 +118,72 @@ def picture() -> bytes:
         arguments = ["--headless", "--quiet", "--project", project.path, "--raw_data", f"{SAMPLES}/cells.tif"]
         arguments += ["--segmentation_image", f"{SAMPLES}/cells_segmentation.tif", "--output_format", "numpy"]
         arguments += ["--table_filename", f"{folder}/table.csv"]
-        if main([*arguments, "--output_filename_format", f"{folder}/classes"]) != 0:
-            raise SystemExit(1)
+        run([*arguments, "--output_filename_format", f"{folder}/classes"])
         classes = np.load(f"{folder}/classes.npy")[..., 0]
     grey = np.repeat(raw[..., None], 3, axis=-1)
     lut = np.array([(0, 0, 0), *project.colors], np.uint8)
     return bytes(imagecodecs.png_encode(np.hstack([grey, np.full_like(grey[:, :8], 255), lut[classes]])))
 
 
+def pixels() -> bytes:
+    """The strokes of the page on pixels, another image, its probabilities and its objects, as PNG."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [
+            "train",
+            "--pixels",
+            "--quiet",
+            "--project",
+            f"{folder}/p.ilp",
+            "--raw_data",
+            f"{SAMPLES}/cells_train.tif",
+        ]
+        run(
+            [
+                *arguments,
+                "--labels",
+                f"{SAMPLES}/cells_train_strokes.png",
+                "--class_names",
+                "background",
+                "cell",
+            ]
+        )
+        arguments = [
+            "--headless",
+            "--quiet",
+            "--pixel_project",
+            f"{folder}/p.ilp",
+            "--raw_data",
+            f"{SAMPLES}/cells.tif",
+        ]
+        arguments += ["--threshold", "0.5", "--channel", "1", "--min_size", "30", "--output_format", "numpy"]
+        arguments += [
+            "--export_object_identities_img",
+            "--export_pixel_probability_img",
+            "--table_filename",
+            f"{folder}/t.csv",
+        ]
+        run([*arguments, "--output_filename_format", f"{folder}/{{result_type}}"])
+        objects = np.load(f"{folder}/Object Identities.npy")[..., 0]
+        cell = np.load(f"{folder}/Pixel Probabilities.npy")[..., 1]
+    train, other = (tifffile.imread(SAMPLES / f"{name}.tif") for name in ("cells_train", "cells"))
+    strokes = imagecodecs.png_decode((SAMPLES / "cells_train_strokes.png").read_bytes())
+    painted = np.repeat(train[..., None], 3, axis=-1)
+    painted[strokes == 1], painted[strokes == 2] = COLORS[2], COLORS[3]
+    lut = np.array([(0, 0, 0), *COLORS], np.uint8)
+    found = lut[np.where(objects > 0, (objects - 1) % len(COLORS) + 1, 0)]
+    greys = [np.repeat(image[..., None], 3, axis=-1) for image in (other, (cell * 255).astype(np.uint8))]
+    gap = np.full_like(painted[:, :8], 255)
+    return bytes(imagecodecs.png_encode(np.hstack([painted, gap, greys[0], gap, greys[1], gap, found])))
+
+
+def run(arguments: list[str]) -> None:
+    """A command of objclass that must succeed."""
+    if main(arguments) != 0:
+        raise SystemExit(1)
+
+
 if __name__ == "__main__":
     (HERE / "reference.md").write_text(reference(), encoding="utf-8")
     (HERE / "images").mkdir(exist_ok=True)
     (HERE / "images" / "cells.png").write_bytes(picture())
+    (HERE / "images" / "pixels.png").write_bytes(pixels())

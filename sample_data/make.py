@@ -6,6 +6,7 @@
   image, a segmentation, and a prediction map (two channels: cell, background) as pixel classification
   would give it.
 - ``cells_train_labels.csv``: the class of 12 cells of each kind in ``cells_train``.
+- ``cells_train_strokes.png``: three brush strokes on ``cells_train``: 1 is background, 2 is cell.
 - ``spots3d_train``, ``spots3d``: small stacks of two kinds of objects (ball, rod); the labels are painted.
 - ``cells.ilp``, ``spots3d.ilp``: projects trained on them by ``objclass train``.
 - ``cells_expected.csv``: the table of the README's first command.
@@ -17,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import h5py
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -135,9 +137,20 @@ def run(*arguments: str) -> None:
         raise SystemExit(1)
 
 
+def paint_strokes() -> None:
+    """Three strokes of a brush: below the cells, through a round one, and along an elongated one."""
+    strokes = np.zeros((320, 320), np.uint8)
+    strokes[297:300, 12:120] = 1
+    strokes[78:81, 182:195] = 2
+    for step in range(20):
+        strokes[37 + step // 5 : 39 + step // 5, 157 + step] = 2
+    (HERE / "cells_train_strokes.png").write_bytes(imagecodecs.png_encode(strokes))
+
+
 def make_images() -> None:
     """Images and labels."""
     write_labels(*make_cells("cells_train", 60, 1))
+    paint_strokes()
     make_cells("cells", 60, 7)
     for name, seed in (("spots3d_train", 3), ("spots3d", 4)):
         raw, objects, kinds = stack(24, seed)

@@ -7,6 +7,8 @@ import shutil
 import tomllib
 
 import pytest
+import tifffile
+from scipy import ndimage
 
 from objclass.cli import main
 from objclass.version import __version__
@@ -68,6 +70,17 @@ def test_all_commands_of_the_tutorial(tmp_path, monkeypatch):
     assert len(found) >= 5
     for command in found:
         assert main(command) == 0, command
+
+
+def test_from_three_brush_strokes_to_a_table(tmp_path, monkeypatch):
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    train, run, *_ = commands((ROOT / "docs/pixels.md").read_text(encoding="utf-8"))
+    assert main(train) == 0
+    assert main(run) == 0
+    truth = ndimage.label(tifffile.imread("sample_data/cells_segmentation.tif"))[1]
+    rows = (tmp_path / "pixels/cells.csv").read_text().splitlines()
+    assert len(rows) - 1 == truth - 1  # as the page says
 
 
 def test_the_page_for_python(tmp_path, monkeypatch):
