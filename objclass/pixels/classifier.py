@@ -86,21 +86,29 @@ class PixelClassifier:
         found[:, [number - 1 for number in self.known]] = total
         return found
 
-    def check(self, depth: int, channels: int, described: str) -> None:
-        """Refuse an image whose channels are not those that the forests were trained on.
+    def check(self, shape: tuple[int, int, int], channels: int, described: str) -> None:
+        """Refuse an image that is smaller than a filter, or whose channels are not those of the forests.
 
         Parameters
         ----------
-        depth, channels
-            Planes and channels of the image.
+        shape, channels
+            Lengths z, y, x and number of channels of the image.
         described
             How the message names the image.
 
         Raises
         ------
         ProjectError
-            With both numbers of channels.
+            With what does not fit.
         """
+        depth = shape[0]
+        wide = self.features.beyond(shape)
+        if wide:
+            message = (
+                f"{described}: {' × '.join(map(str, shape))} pixels along z, y, x are fewer than the filters of sigma "
+                f"{', '.join(f'{sigma:g}' for sigma in wide)} reach"
+            )
+            raise ProjectError(message)
         width = self.features.count(depth, channels)
         if width != self.columns:
             message = (

@@ -270,6 +270,15 @@ class PixelFeatures:
             for scale in np.flatnonzero(self.selected[row]).tolist():
                 yield name, scale, FILTERS[name].channels(len(self.filter_axes(scale, depth)))
 
+    def beyond(self, shape: tuple[int, int, int]) -> list[float]:
+        """Scales whose smoothing reaches across an image of these lengths z, y, x: pixels cannot be mirrored then."""
+        return [
+            self.scales[scale]
+            for scale in self.used
+            if min(shape[axis] for axis in self.axes(scale, shape[0]))
+            <= radius_of(self.first_sigma(scale), PRESMOOTHING)
+        ]
+
     def halo(self, depth: int) -> tuple[int, int, int]:
         """Pixels along z, y, x around a box that its channels depend on."""
         reaches = []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,11 @@ from objclass.pixels.filters import Cube, Pixels
 CHANNEL_BYTES = 12
 """Working memory for a pixel of a cube (with its halo) and a feature channel."""
 
-CUBE_PIXELS = 1 << 20
-"""Pixels of a cube where the memory allows more."""
+CUBE_PIXELS = 1 << 22
+"""Pixels of a cube with its halo where the memory allows more: in smaller ones of a volume most is halo."""
+
+SMALLEST_CUBE = 1 << 18
+"""Images are not cut smaller than this to give each thread some cubes."""
 
 
 def cube_shape(shape: tuple[int, int, int], halo: tuple[int, int, int], pixels: int) -> tuple[int, int, int]:
@@ -86,7 +90,7 @@ class PredictedPixels:
     _buffers: Buffers = field(init=False, repr=False, default_factory=Buffers)
 
     def __post_init__(self) -> None:
-        self.classifier.check(self.image.shape[1], self.image.shape[4], self.image.name)
+        self.classifier.check(self.image.shape[1:4], self.image.shape[4], self.image.name)
         object.__setattr__(self, "shape", (*self.image.shape[:4], len(self.classifier.classes)))
 
     @cached_property
@@ -97,11 +101,12 @@ class PredictedPixels:
     @cached_property
     def chunks(self) -> tuple[int, ...]:
         """Lengths of the cubes along t, z, y, x, classes: regions made of them are computed without waste."""
-        pixels = CUBE_PIXELS
-        if self.context.limits.memory is not None:
-            each = CHANNEL_BYTES * self.classifier.columns * (self.context.limits.jobs + 1)
-            pixels = min(pixels, max(self.context.limits.memory // (2 * each), 1))
-        return (1, *cube_shape(self.image.shape[1:4], self.halo, pixels), self.shape[4])
+        limits, extents = self.context.limits, self.image.shape[1:4]
+        pixels = min(CUBE_PIXELS, max(prod(extents) // (2 * limits.jobs), SMALLEST_CUBE))
+        if limits.memory is not None:
+            each = CHANNEL_BYTES * self.classifier.columns * (limits.jobs + 1)
+            pixels = min(pixels, max(limits.memory // (2 * each), 1))
+        return (1, *cube_shape(extents, self.halo, pixels), self.shape[4])
 
     def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
         """Probabilities of a region."""

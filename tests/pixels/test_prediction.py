@@ -152,3 +152,10 @@ def test_the_door_for_python(shared):
         objclass.predict_pixels(folder / "po2d.ilp", raw, mask=raw[:5])
     with pytest.raises(objclass.ObjclassError, match="classifies no pixels"):
         objclass.predict_pixels(shared / "golden/blobs2d/blobs2d.ilp", raw)
+
+
+def test_an_image_smaller_than_a_filter_is_refused():
+    with pytest.raises(
+        ProjectError, match="1 × 4 × 20 pixels along z, y, x are fewer than the filters of sigma 1.6 reach"
+    ):
+        PixelChain((classifier(1, 1),), "").probabilities(image((1, 1, 4, 20, 1)))
