@@ -5,6 +5,7 @@ anything is written. Outputs are written under temporary names and renamed when 
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -151,6 +152,11 @@ def _run_tasks(
             log.info("  %s", ", ".join(written(result.task)))
             log.debug("  %s", _described(seconds))
             log.debug("  within these, summed over threads: %s", _described(result.context.timings))
+    gone = [path for task in tasks for path in task.paths if not os.path.exists(path)]
+    if gone:
+        report.lost(f"removed by somebody since it was written: {listed(gone)}")
+        log.error("removed by somebody since it was written: %s", listed(gone))
+        return 1
     return 0
 
 

@@ -77,6 +77,12 @@ class Task:
     """Pixels around the pictures of objects in the table; None for no pictures."""
 
     @property
+    def paths(self) -> list[str]:
+        """All that is there when the lane is done."""
+        images = [path for o in self.outputs if not o.is_url for path in o.slices or (o.path,)]
+        return [*images, *self.pictures, *([self.table] if self.table is not None else [])]
+
+    @property
     def shared(self) -> set[str]:
         """Files that other lanes may write to as well."""
         containers = {output.path for output in self.outputs if output.is_shared}

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from objclass.batch import journal
+from objclass.batch import journal, task
 from objclass.cli import main
 from objclass.compute import lock
 from objclass.compute.hdf5_file import Hdf5File
@@ -45,8 +45,6 @@ def run(*more, table="out/t.csv", lanes=range(LANES)):
 
 def fail_at(monkeypatch, number):
     """The n-th lane fails while its pixels are read."""
-    from objclass.batch import task
-
     run_lane = task.run_lane
 
     def failing(lane, *more):
@@ -109,6 +107,22 @@ def test_a_record_is_of_the_files_as_the_run_found_them(here):
         assert run(lanes=[0]) == 0
     digests = [record["lanes"][0]["inputs"][0]["files"][0]["sha256"] for record in records(here / "out")]
     assert len(set(digests)) == 2
+
+
+def test_what_was_removed_while_the_run_went_on_is_not_called_done(here, monkeypatch, capsys):
+    run_lane, begun = task.run_lane, []
+
+    def removing(*given, **more):
+        begun.append(1)
+        if len(begun) == 3:
+            Path("out/seg0.npy").unlink()
+        return run_lane(*given, **more)
+
+    monkeypatch.setattr(task, "run_lane", removing)
+    assert run() == 1
+    assert f"removed by somebody since it was written: {here / 'out/seg0.npy'}" in capsys.readouterr().err
+    (record,) = records(here / "out")
+    assert "out/seg0.npy" in record["error"]
 
 
 def test_digests_read_no_more_than_the_head(here):
