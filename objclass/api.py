@@ -24,12 +24,13 @@ from objclass.pipeline.inputs import OBJECT_ROLES, with_training_axes
 from objclass.pipeline.lane import collect, run_lane
 from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
 from objclass.pixels.chain import kept
-from objclass.project.model import Project
+from objclass.project.model import PIXEL_AND_OBJECT, Project
 from objclass.project.open import open_any
 from objclass.project.open import open_project as read_project
 from objclass.project.pixel_model import PixelProject
 from objclass.settings import parse_size
 from objclass.training.measurement import Measurement
+from objclass.training.pixels import retrained_pixels, with_pixels
 from objclass.training.retrain import retrained
 
 if TYPE_CHECKING:
@@ -187,11 +188,16 @@ def predict_pixels(
     >>> segmentation = np.asarray(probabilities).argmax(axis=-1) + 1  # doctest: +SKIP
     """
     project = project if isinstance(project, Project | PixelProject) else open_any(os.fspath(project))
-    chain = project.chain() if isinstance(project, PixelProject) else project.pixels
-    if chain is None:
+    if isinstance(project, Project) and project.workflow != PIXEL_AND_OBJECT:
         message = f"{project.path} is of the workflow '{project.workflow}', which classifies no pixels"
         raise UsageError(message)
     with _context(n_jobs, max_memory, None) as context:
+        chain = (
+            retrained_pixels(project, context).chain()
+            if isinstance(project, PixelProject)
+            else with_pixels(project, context).pixels
+        )
+        assert chain is not None
         trained = None if ignore_training_axes else project
         image = _image(raw, axes, "raw", "raw_data", trained, context)
         inside = _image(mask, None, "mask", "segmentation_image", None, context) if mask is not None else None
@@ -287,7 +293,7 @@ def predict(
     images = _wanted_images(images)
     given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
     roles = [role for role, image in given.items() if image is not None]
-    if project.pixels is not None and not roles:
+    if project.workflow == PIXEL_AND_OBJECT and not roles:
         return _predict_from_raw(
             project, raw, images, raw_axes, ignore_training_axes, name, (n_jobs, max_memory, progress)
         )
@@ -319,8 +325,9 @@ def _predict_from_raw(
     resources: tuple[int | None, int | str | None, Progress],
 ) -> Result:
     """`predict` of a project that classifies pixels and objects."""
-    assert project.pixels is not None
     with _context(*resources) as context:
+        project = with_pixels(project, context)
+        assert project.pixels is not None
         trained = None if ignore_training_axes else project
         image = _image(raw, raw_axes, "raw", "raw_data", trained, context)
         maps = kept(project.pixels.probabilities(image, context), context)

@@ -32,7 +32,7 @@ from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.open import open_any, open_pixel_project
 from objclass.project.pixel_model import PixelProject
-from objclass.training.pixels import retrained_pixels
+from objclass.training.pixels import retrained_pixels, with_pixels
 from objclass.training.retrain import retrained
 
 log = logging.getLogger("objclass")
@@ -55,10 +55,12 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
         follow_links=request.inputs.follow_links,
     )
     project = open_any(request.project) if request.project else None
-    if isinstance(project, PixelProject) and any(stage.classifier is None for stage in project.stages):
-        project = retrained_pixels(project, context)
-    if isinstance(project, Project) and (request.retrain or project.forest is None):
-        project = retrained(project, context)
+    if isinstance(project, PixelProject):
+        project = retrained_pixels(project, context, anew=request.retrain)
+    elif project is not None:
+        project = with_pixels(project, context)
+        if request.retrain or project.forest is None:
+            project = retrained(project, context)
     if isinstance(project, Project) and project.inclusive_maximum:
         log.info(
             "%s is of ilastik %s: its classifier gets the last coordinate as Bounding Box Maximum, as it was "
@@ -66,7 +68,7 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
             project.path,
             project.version,
         )
-    pixels = _pixel_chain(request, project)
+    pixels = _pixel_chain(request, project, context)
     lanes = open_lanes(request.inputs, project, context, pixels)
     if not isinstance(request.pixel_size, PixelSize):
         warn_of_pixel_sizes(lanes)
@@ -82,7 +84,9 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     return code if is_written else max(code, 1)
 
 
-def _pixel_chain(request: Request, project: Project | PixelProject | None) -> PixelChain | None:
+def _pixel_chain(
+    request: Request, project: Project | PixelProject | None, context: Context
+) -> PixelChain | None:
     """What classifies pixels in this run, if anything does.
 
     Raises
@@ -100,7 +104,7 @@ def _pixel_chain(request: Request, project: Project | PixelProject | None) -> Pi
     if project is not None and (project.role != "prediction_maps" or project.pixels is not None):
         message = f"--pixel_project: {project.path} is of the workflow '{project.workflow}': expected from prediction image"
         raise UsageError(message)
-    return open_pixel_project(request.pixel_project).chain()
+    return retrained_pixels(open_pixel_project(request.pixel_project), context).chain()
 
 
 def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:

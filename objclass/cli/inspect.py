@@ -49,15 +49,19 @@ def main(arguments: Sequence[str], _: Stop) -> int:
 
 def _runnable(path: str) -> tuple[bool, str]:
     """Whether a run would take it, else why not."""
+    from objclass.project.ilp_pixels import read_pixel_part
     from objclass.project.open import open_any
     from objclass.project.pixel_model import PixelProject
+    from objclass.training.pixels import check_retrainable_pixels
     from objclass.training.retrain import check_retrainable
 
     try:
         project = open_any(path)
+        pixels = project if isinstance(project, PixelProject) else read_pixel_part(path)
+        check_retrainable_pixels(pixels)
+        told = "" if pixels.is_trained else "its pixel classifier is missing: it will be trained again"
         if isinstance(project, PixelProject):
-            project.chain()
-            return True, ""
+            return True, told
         project.features()
         if project.forest is None:
             check_retrainable(project)
@@ -65,7 +69,7 @@ def _runnable(path: str) -> tuple[bool, str]:
         project.check_trained_lanes()
     except ObjclassError as fault:
         return False, str(fault)
-    return True, ""
+    return True, told
 
 
 def _lines(told: dict[str, Any], most: int) -> Iterator[str]:

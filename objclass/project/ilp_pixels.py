@@ -44,39 +44,48 @@ def read_pixel_project(path: str) -> PixelProject:
     ProjectError
         If it is missing, damaged, of another workflow, or has what cannot be read without running it.
     """
+    project = read_pixel_part(path)
+    if project.workflow not in PIXEL_WORKFLOWS:
+        message = f"{path} is of the workflow '{project.workflow}': expected {' or '.join(PIXEL_WORKFLOWS)}"
+        raise ProjectError(message)
+    return project
+
+
+def read_pixel_part(path: str) -> PixelProject:
+    """Read what a project of any workflow says of the classification of pixels.
+
+    Raises
+    ------
+    ProjectError
+        If it is missing or damaged, or has what cannot be read without running it.
+    """
     with opened(path) as file:
         workflow = stored_text(file.get("workflowName"), "")
         workflow = WORKFLOW_CLASSES.get(workflow, workflow)
-        if workflow not in PIXEL_WORKFLOWS:
-            message = f"{path} is of the workflow '{workflow}': expected {' or '.join(PIXEL_WORKFLOWS)}"
-            raise ProjectError(message)
         lanes = read_lanes(file.get("Input Data"))
+        suffixes = STAGES[: PIXEL_WORKFLOWS.get(workflow, 1)] if "PixelClassification" in file else ()
+        if not suffixes and workflow in PIXEL_WORKFLOWS:
+            stored_group(file, "PixelClassification")  # says what is missing
         return PixelProject(
             path=path,
             workflow=workflow,
             version=stored_text(file.get("ilastikVersion"), ""),
-            stages=tuple(read_stage(file, suffix, lanes) for suffix in STAGES[: PIXEL_WORKFLOWS[workflow]]),
+            stages=tuple(read_stage(file, suffix, lanes) for suffix in suffixes),
             export=read_export(file.get("Prediction Export")),
             lanes=lanes,
         )
 
 
-def read_chain(path: str) -> PixelChain:
-    """The pixel classifier of a project that classifies pixels and objects.
+def read_chain(path: str) -> PixelChain | None:
+    """The pixel classifier of a project that classifies pixels and objects; None if it was saved without one.
 
     Raises
     ------
     ProjectError
-        If it is damaged, or holds none.
+        If it is damaged.
     """
-    with opened(path) as file:
-        stage = read_stage(file, "", read_lanes(file.get("Input Data")))
-    if stage.classifier is None:
-        message = (
-            f"{path} holds no trained pixel classifier: open it in ilastik, turn on Live Update and save it"
-        )
-        raise ProjectError(message)
-    return PixelChain((stage.classifier,), path)
+    part = read_pixel_part(path)
+    return part.chain() if part.is_trained else None
 
 
 def read_stage(file: h5py.File, suffix: str, lanes: tuple[Any, ...]) -> PixelStage:

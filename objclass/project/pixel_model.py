@@ -96,6 +96,11 @@ class PixelProject:
         """Red, green, blue of the classes of the last stage."""
         return self.stages[-1].colors
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether every stage has a classifier."""
+        return all(stage.classifier is not None for stage in self.stages)
+
     def chain(self) -> PixelChain:
         """The classifiers of the stages.
 

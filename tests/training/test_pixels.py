@@ -533,3 +533,65 @@ def test_projects_of_ilastik_12_are_trained_again(shared, tmp_path, name):
 
 def test_names_of_all_filters():
     assert list(named(["all:1.6"])) == list(FILTERS)
+
+
+def _without_pixel_forest(path):
+    with h5py.File(path, "a") as file:
+        del file["PixelClassification/ClassifierForests"]
+
+
+def test_runs_of_projects_without_a_pixel_forest(here, capsys):
+    """From the command line, alone and in a chain, and from Python: as before the forest was lost."""
+    import objclass
+
+    assert train("--trees", "100") == 0
+
+    def run(*arguments):
+        assert main(["--headless", "--output_format", "numpy", "--output_filename_format", "{nickname}", *arguments,
+                     "b.tif"]) == 0  # fmt: skip
+        return np.load("b.npy")
+
+    chained = ("--pixel_project", "new.ilp", "--threshold", "0.5", "--export_source", "Object Identities")
+    before = run("--project", "new.ilp"), run(*chained)
+    _without_pixel_forest("new.ilp")
+    capsys.readouterr()
+    assert np.array_equal(run("--project", "new.ilp"), before[0])
+    assert "trained again on 123 labelled pixels" in capsys.readouterr().err
+    assert np.array_equal(run(*chained), before[1])
+    assert np.array_equal(np.asarray(objclass.predict_pixels("new.ilp", "b.tif")), before[0])
+    capsys.readouterr()
+    assert main(["inspect", "new.ilp"]) == 0
+    assert (
+        "runnable    yes: its pixel classifier is missing: it will be trained again"
+        in capsys.readouterr().out
+    )
+    os.remove("a.tif")
+    assert main(["inspect", "new.ilp"]) == 0
+    assert "runnable    no: new.ilp: to train on its labels takes the images" in capsys.readouterr().out
+
+
+def test_retraining_on_request(here, capsys):
+    assert train() == 0
+    capsys.readouterr()
+    assert main(["--headless", "--project", "new.ilp", "--retrain", "b.tif"]) == 0
+    assert "trained again on 123 labelled pixels" in capsys.readouterr().err
+
+
+def test_a_combined_project_without_a_pixel_forest(shared, tmp_path, capsys):
+    """Pixels are classified anew; the forest of the objects stays."""
+    for name in ("po2d.ilp", "train_raw.h5", "test_raw.h5"):
+        shutil.copy(shared / "golden/po2d" / name, tmp_path)
+        os.chmod(tmp_path / name, 0o644)
+    _without_pixel_forest(tmp_path / "po2d.ilp")
+    arguments = [
+        "--headless",
+        "--project",
+        f"{tmp_path}/po2d.ilp",
+        "--raw_data",
+        f"{tmp_path}/test_raw.h5/data",
+    ]
+    arguments += ["--export_source", "Simple Segmentation", "--output_format", "numpy"]
+    assert main([*arguments, "--output_filename_format", f"{tmp_path}/pixels"]) == 0
+    assert "the pixel classifier is trained again" in capsys.readouterr().err
+    with h5py.File(shared / "golden/po2d/expected/test_simple_segmentation.h5") as file:
+        assert (np.load(tmp_path / "pixels.npy") == file["exported_data"][()]).mean() > 0.95
