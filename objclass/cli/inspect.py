@@ -50,6 +50,7 @@ def main(arguments: Sequence[str], _: Stop) -> int:
 def _runnable(path: str) -> tuple[bool, str]:
     """Whether a run would take it, else why not."""
     from objclass.project.ilp_pixels import read_pixel_part
+    from objclass.project.model import PIXEL_AND_OBJECT, Project
     from objclass.project.open import open_any
     from objclass.project.pixel_model import PixelProject
     from objclass.training.pixels import check_retrainable_pixels
@@ -57,9 +58,13 @@ def _runnable(path: str) -> tuple[bool, str]:
 
     try:
         project = open_any(path)
-        pixels = project if isinstance(project, PixelProject) else read_pixel_part(path)
-        check_retrainable_pixels(pixels)
-        told = "" if pixels.is_trained else "its pixel classifier is missing: it will be trained again"
+        pixels = project if isinstance(project, PixelProject) else None
+        if isinstance(project, Project) and project.workflow == PIXEL_AND_OBJECT and project.pixels is None:
+            pixels = read_pixel_part(path)
+        told = ""
+        if pixels is not None and not pixels.is_trained:
+            check_retrainable_pixels(pixels)
+            told = "its pixel classifier is missing: it will be trained again"
         if isinstance(project, PixelProject):
             return True, told
         project.features()
