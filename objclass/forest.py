@@ -9,14 +9,14 @@ probabilities of a leaf. A row goes to child0 where ``row[column] < threshold``.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.compute.kernels import Kernel
 from objclass.core import AnyArray, FloatArray, Predictions
+from objclass.descent import ROWS, Layout, Shape, Trees, descents, lay_out, space
 from objclass.errors import ProjectError
 
 LEAF = 0x40000000
@@ -26,9 +26,6 @@ MAXIMUM_SPLITS = 10_000
 FEW, MOST = 8, 1 << 20
 """Up to so many visits (rows × trees) per node, and in all, the trees walk together, level by level; above,
 rows are split node by node."""
-
-GROUP, BLOCK = 16, 512
-"""Rows that go down a tree together, and rows for which a tree is kept at hand."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +94,13 @@ class Forest:
         if rows.ndim != 2 or rows.shape[1] != self.columns:
             message = f"{rows.shape[-1]} feature columns: the forest was trained on {self.columns}"
             raise ProjectError(message)
-        rows = np.ascontiguousarray(rows, np.float32)
+        rows = np.asarray(rows, np.float32)
         work = len(rows) * self.trees * (context.limits.images if context else 1)
-        compiled = kernel.choose(work) if len(rows) >= GROUP else None
-        votes, total = self._descend(compiled, rows, context or Context()) if compiled else self._count(rows)
+        compiled = descents.choose(work)
+        if compiled and self._layout:
+            votes, total = self._descend(compiled, self._layout, rows, context or Context())
+        else:
+            votes, total = self._count(rows)
         with np.errstate(invalid="ignore", divide="ignore"):
             votes /= total.astype(np.float32)[:, None]
         votes[np.isnan(rows).any(axis=1)] = 0
@@ -122,20 +122,26 @@ class Forest:
         votes = self.leaf * self.weight[:, None] if self.weighted else self.leaf
         return votes.astype(np.float32), votes.sum(axis=1)
 
+    @cached_property
+    def _layout(self) -> Layout | None:
+        """The forest for compiled code."""
+        vote, share = self._votes
+        return lay_out(Trees(self.roots, self.column, self._cut, self.child, vote, share, self.weight))
+
     def _descend(
-        self, compiled: Any, rows: NDArray[np.float32], context: Context
+        self, compiled: Any, layout: Layout, rows: NDArray[np.float32], context: Context
     ) -> tuple[NDArray[np.float32], FloatArray]:
         """Votes (n, classes) and their total (n), compiled."""
         votes, total = np.zeros((len(rows), self.classes), np.float32), np.zeros(len(rows))
-        vote, share = self._votes
-        roots, column, child = (a.astype(np.int32) for a in (self.roots, self.column, self.child.ravel()))
-        nodes = Nodes(roots, column, child, self._cut, vote.ravel(), share)
-        lengths = len(rows), self.columns, self.trees, self.classes
-        part = max(-(-len(rows) // context.limits.jobs), BLOCK)
+        by_column = rows.T.flags.c_contiguous
+        steps = (1, len(rows)) if by_column else (self.columns, 1)
+        values = (rows.T if by_column else np.ascontiguousarray(rows)).reshape(-1).view(np.int32)
+        shape = Shape(self.columns, self.trees, self.classes, *steps)
+        part = max(-(-len(rows) // context.limits.jobs), ROWS)
 
         def add(start: int) -> None:
-            stop, node = min(start + part, len(rows)), np.zeros(GROUP, np.int32)
-            compiled(rows.ravel(), nodes, node, votes.ravel(), total, start, stop, *lengths)
+            stop = min(start + part, len(rows))
+            compiled(values, layout, space(self.columns), votes.reshape(-1), total, start, stop, shape)
 
         for _ in context.ordered(add, range(0, len(rows), part)):
             pass
@@ -183,79 +189,6 @@ class Forest:
             below = columns[self.column[node]].take(here) < self._cut[node]
             todo += [(left, here.compress(below)), (right, here.compress(~below))]
         return reached
-
-
-class Nodes(NamedTuple):
-    """A forest as `descend` takes it: the node k has its children at 2k and 2k + 1; a leaf has itself there."""
-
-    roots: NDArray[np.int32]
-    column: NDArray[np.int32]
-    child: NDArray[np.int32]
-    cut: NDArray[np.float32]
-    vote: NDArray[np.float32]
-    share: NDArray[np.float64]
-
-
-def descend(
-    rows: NDArray[np.float32],
-    nodes: Nodes,
-    node: NDArray[np.int32],
-    votes: NDArray[np.float32],
-    total: NDArray[np.float64],
-    start: int,
-    stop: int,
-    count: int,
-    columns: int,
-    trees: int,
-    classes: int,
-) -> None:
-    """Add what the leaves say of the rows from ``start`` to ``stop``, tree after tree; arrays are flat.
-
-    A group of rows goes down a tree together (``node``: where each of them is) until all are in leaves:
-    while one waits for memory, the others go on. There must be a whole group of rows: the last one overlaps the one before it, but
-    is added once.
-    """
-    roots, column, child, cut, vote, share = nodes
-    for block in range(start, stop, BLOCK):
-        for tree in range(trees):
-            for first in range(block, min(block + BLOCK, stop), GROUP):
-                base = min(first, count - GROUP)
-                for i in range(GROUP):
-                    node[i] = roots[tree]
-                moved = 1
-                while moved:
-                    moved = 0
-                    for i in range(GROUP):
-                        k = node[i]
-                        above = rows[(base + i) * columns + column[k]] >= cut[k]
-                        following = child[2 * k + above]
-                        moved |= following ^ k
-                        node[i] = following
-                for r in range(first, min(first + GROUP, stop)):
-                    k = node[r - base]
-                    total[r] += share[k]
-                    for c in range(classes):
-                        votes[r * classes + c] += vote[k * classes + c]
-
-
-def _lengths(_: Any, nodes: Nodes, *given: Any) -> dict[str, int]:
-    *_, count, columns, trees, classes = given
-    size = len(nodes.column)
-    return {
-        "rows": count * columns,
-        "roots": trees,
-        "child": 2 * size,
-        "cut": size,
-        "vote": size * classes,
-        "share": size,
-        "node": GROUP,
-        "votes": count * classes,
-        "total": count,
-    }
-
-
-kernel = Kernel(descend, repays_loading=250_000, repays_compiling=8_000_000, lengths=_lengths)
-"""Work is counted in rows × trees."""
 
 
 def decode(

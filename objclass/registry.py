@@ -318,7 +318,7 @@ PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
 
 KERNELS = (
     "objclass.pixels.filters:passes",
-    "objclass.forest:kernel",
+    "objclass.descent:descents",
     "objclass.pixels.pointwise:eigenvalues_of_three",
     "objclass.pixels.pointwise:eigenvalues_of_two",
     "objclass.pixels.pointwise:magnitudes",

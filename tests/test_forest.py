@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from objclass import forest as module
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
+from objclass.descent import descents
 from objclass.errors import ProjectError
 from objclass.forest import LEAF, Forest, decode, encode, fit
 
@@ -67,8 +68,8 @@ WAYS = ("level by level", "node by node", "plain kernel", "compiled")
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch):
     """Each of the ways in which rows go down, whatever their number."""
-    kernels = {"plain kernel": module.descend, "compiled": module.kernel.compiled}
-    monkeypatch.setattr(module.kernel, "choose", lambda _: kernels.get(request.param))
+    kernels = {"plain kernel": descents.entry, "compiled": descents.compiled}
+    monkeypatch.setattr(descents, "choose", lambda _: kernels.get(request.param))
     monkeypatch.setattr(module, "FEW", 0 if request.param == "node by node" else 10**9)
     return request.param
 
@@ -105,10 +106,63 @@ def test_nothing_is_below_a_threshold_that_is_no_number(way):
 def test_threads_change_nothing(trained, monkeypatch):
     rows, _, forest = trained
     expected = forest.predict(rows[:161]).probabilities
-    monkeypatch.setattr(module.kernel, "choose", lambda _: module.kernel.compiled)
-    monkeypatch.setattr(module, "BLOCK", 16)  # of a part: that of the kernel is compiled in
+    monkeypatch.setattr(descents, "choose", lambda _: descents.compiled)
+    monkeypatch.setattr(module, "ROWS", 16)  # of a part: that of the kernel is compiled in
     for jobs in (1, 2, 3, 10, 50):
         assert np.array_equal(forest.predict(rows[:161], Context(Limits(jobs=jobs))).probabilities, expected)
+
+
+@given(st.integers(0, 99), st.integers(1, 300), st.integers(2, 40))
+@settings(max_examples=25, deadline=None)
+def test_compiled_descents_are_those_of_numpy(seed, count, height):
+    """Trees of any form: chains as deep as the splits near the root and deeper, values equal to cuts, NaN, infinities."""
+    rng = np.random.default_rng(seed)
+    trees = [grown(rng, height) for _ in range(5)]
+    forest = decode(trees, 3, 2)
+    values = np.float32([0, -0.0, 1, -1, 0.5, 2, 1e-45, -1e-45, np.inf, -np.inf, np.nan])
+    rows = rng.choice(values, (count, 3), p=[*[0.098] * 10, 0.02])
+    expected = divided(forest._count(rows))
+    for given_rows in (rows, np.asfortranarray(rows)):
+        votes = divided(forest._descend(descents.compiled, forest._layout, given_rows, Context()))
+        known = ~np.isnan(rows).any(axis=1)
+        assert np.array_equal(votes[known], expected[known])
+
+
+def divided(counted):
+    votes, total = counted
+    return votes / total[:, None]
+
+
+def grown(rng, height):
+    """A tree of so many splits, of which each hangs at any leaf of the others."""
+    cuts = [0.0, -0.0, 1.0, -1.0, 0.3, 1e-300, np.inf, -np.inf]
+    child, leaves = {}, [0]
+    for number in range(height):
+        at = leaves.pop(int(rng.integers(max(len(leaves) - 2, 0), len(leaves))))  # deep ones
+        child[at] = 2 * number + 1, 2 * number + 2
+        leaves += child[at]
+    topology, parameters, place = [3, 2], [], {}
+    for node in range(2 * height + 1):
+        place[node] = len(topology)
+        topology += [0, 0, 0, 0, 0] if node in child else [LEAF, 0]
+    for node, at in place.items():
+        topology[at + 1] = len(parameters)
+        if node in child:
+            topology[at + 2 : at + 5] = *(place[c] for c in child[node]), int(rng.integers(3))
+            parameters += [float(rng.integers(50)), float(rng.choice(cuts))]
+        else:
+            parameters += [1.0, *rng.random(2)]
+    return np.array(topology, np.int32), np.array(parameters)
+
+
+def test_a_forest_that_is_too_large_to_pack_goes_down_uncompiled(trained, monkeypatch):
+    rows, _, forest = trained
+    expected = forest.predict(rows).probabilities
+    monkeypatch.setattr(descents, "choose", lambda _: descents.compiled)
+    monkeypatch.setattr("objclass.descent.NODES", 100)
+    again = decode(encode(forest), 6, 4)
+    assert again._layout is None
+    assert np.array_equal(again.predict(rows).probabilities, expected)
 
 
 def test_rows_in_any_layout(trained, way):

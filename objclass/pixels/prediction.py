@@ -18,7 +18,7 @@ from objclass.compute.buffers import Buffers
 from objclass.compute.context import Context
 from objclass.compute.slabs import Box
 from objclass.core import Image
-from objclass.pixels.classifier import PixelClassifier, interleaved
+from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
 from objclass.pixels.filters import Cube, Pixels
 
@@ -126,7 +126,8 @@ class PredictedPixels:
         """Probabilities of a box (z, y, x) of a time step, by one thread; axes z, y, x, classes."""
         cubes = read_cubes(self.image, t, box, self.halo)
         channels = self.classifier.features.compute(cubes, box, self._buffers)
-        found = self.classifier.predict(interleaved(channels)).reshape(*channels.shape[1:], -1)
+        rows = channels.reshape(len(channels), -1).T
+        found = self.classifier.predict(rows).reshape(*channels.shape[1:], -1)
         self._buffers.give(channels)
         return found
 
