@@ -1,5 +1,6 @@
 """Locks between processes: on a file, gone with the process that holds them."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,8 +15,18 @@ WAIT = 0.05
 """Seconds between two attempts: short enough for a signal to be seen at once."""
 
 
+HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+"""What systems say of a file that another process has locked; anything else is a fault of the file system."""
+
+
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file; False if another process holds it."""
+    """Lock an open file; False if another process holds it.
+
+    Raises
+    ------
+    OSError
+        If the file system has no locks, as some of clusters.
+    """
     try:
         if fcntl is None:
             import msvcrt
@@ -23,9 +34,19 @@ def try_lock(descriptor: int) -> bool:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as fault:
+        if fault.errno not in HELD:
+            raise
         return False
     return True
+
+
+def lock_if_possible(descriptor: int) -> bool:
+    """The same; True as well where the file system has no locks: what is written there must still be written."""
+    try:
+        return try_lock(descriptor)
+    except OSError:
+        return True
 
 
 def is_same(descriptor: int, path: str) -> bool:
@@ -41,7 +62,7 @@ def _locked(path: str) -> int | None:
     """The open and locked file; None if another process holds it."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        is_free = try_lock(descriptor)
+        is_free = lock_if_possible(descriptor)
         if is_free and is_same(descriptor, path):
             return descriptor
         let_go(descriptor)

@@ -219,7 +219,7 @@ class Workspace:
             self._path = Path(mkdtemp(_SUFFIX, f".objclass-{_host()}-{os.getpid()}-", folder))
             self._lock = str(self._path / _LOCK)
             self._descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            if lock.try_lock(self._descriptor) and lock.is_same(self._descriptor, self._lock):
+            if lock.lock_if_possible(self._descriptor) and lock.is_same(self._descriptor, self._lock):
                 break
             lock.let_go(self._descriptor)  # taken for a leftover before it was locked
         self._numbers = count(1)

@@ -1,5 +1,6 @@
 """What is left where: partial tables, leftovers of killed runs, modes, locks, rollback."""
 
+import errno
 import json
 import os
 import stat
@@ -229,6 +230,22 @@ def test_a_table_that_another_run_writes_is_refused(here, capsys):
     assert "out/t.csv: another run is writing it" in capsys.readouterr().err
     assert os.listdir("out") == []
     assert run() == 0
+
+
+def test_a_file_system_without_locks_is_written_to(here, monkeypatch):
+    """As Lustre without its option ``flock``: no endless loop, and nothing of others is taken for a leftover."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    pending = Pending()
+    part = Path(pending.add("out/other.csv"))
+    part.write_text("of a run that goes on")
+    assert run() == 0
+    assert part.read_text() == "of a run that goes on"
+    pending.discard()
+    assert sorted(os.listdir("out")) == ["objclass_run.json", "seg0.npy", "seg1.npy", "seg2.npy", "t.csv"]
 
 
 def test_a_lock_that_a_dead_process_left_is_no_hindrance(here):
