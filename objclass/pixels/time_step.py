@@ -32,6 +32,7 @@ class KeptTimeStep:
     def __init__(self, stored: Any, context: Context) -> None:
         self._stored, self._context, self._lock = stored, context, Lock()
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
+        self._key = object()  # of its tiles in the cache: the id of an array that is gone may come again
         self._t = -1
         self._held: AnyArray | None = None
         self._scratch: Scratch | None = None
@@ -91,7 +92,7 @@ class KeptTimeStep:
                 min(side, n - c) for side, n, c in zip(sides, self.shape[1:4], corner, strict=True)
             )
             tile = self._context.chunks.get(
-                (id(self), t, corner), partial(scratch.get, corner, (*lengths, self.shape[4]), self.dtype)
+                (self._key, t, corner), partial(scratch.get, corner, (*lengths, self.shape[4]), self.dtype)
             )
             inside = tuple(slice(p.start - c, p.stop - c) for p, c in zip(piece, corner, strict=True))
             place = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(piece, box, strict=True))

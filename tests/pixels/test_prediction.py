@@ -9,10 +9,10 @@ import pytest
 from objclass import images
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
-from objclass.core import from_canonical
+from objclass.core import AXES, Image, from_canonical
 from objclass.errors import ProjectError
 from objclass.forest import fit
-from objclass.pixels.chain import PixelChain, kept
+from objclass.pixels.chain import InAxes, PixelChain, kept
 from objclass.pixels.classifier import PixelClassifier, segmentation, uncertainty
 from objclass.pixels.features import FILTERS, PixelFeatures
 from objclass.pixels.prediction import ComputedFeatures, PredictedPixels, cube_shape
@@ -122,6 +122,26 @@ def test_a_time_step_is_computed_once(memory, monkeypatch):
     assert np.array_equal(part[0], steps[2][0][:, 11:47, 3:50, 1:2])
     assert np.array_equal(steps[0], steps[1])
     assert np.array_equal(np.concatenate(steps[1:]), lazy.read())
+
+
+def test_tiles_of_an_image_that_is_gone_are_not_those_of_the_next():
+    """Python gives its address, and so its id, to the next one."""
+    context = Context(Limits(500_000))
+    corner = (slice(0, 1), slice(0, 1), slice(0, 9), slice(0, 9), slice(0, 3))
+    for value in range(20):
+        assert (kept(Image("", InAxes(Constant(value), AXES), AXES, ""), context).read(corner) == value).all()
+
+
+class Constant:
+    """An array of one value, in pieces, too large for the memory."""
+
+    shape, chunks, dtype = (1, 1, 200, 200, 3), (1, 1, 50, 50, 3), np.dtype(np.float32)
+
+    def __init__(self, value):
+        self.value = value
+
+    def read(self, region):
+        return np.full([part.stop - part.start for part in region], self.value, np.float32)
 
 
 def test_masked_pixels_have_no_probability():
