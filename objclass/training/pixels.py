@@ -3,8 +3,9 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -161,10 +162,10 @@ def train_pixels(lesson: PixelTrainingRequest, context: Context | None = None) -
     features = _features(lesson, base, list(lanes.values()))
     suggestions = _suggestions(lesson, list(given.values()))
 
-    for key, mark in marks.items():
-        paint = painted_strokes(mark, lesson.offset, lesson.mapping, context)
-        lanes[key] = dataclasses.replace(lanes[key], strokes=(*lanes[key].strokes, *paint))
-    labelled = [_joined(lane) for lane in lanes.values()]
+    paint = {
+        key: painted_strokes(mark, lesson.offset, lesson.mapping, context) for key, mark in marks.items()
+    }
+    labelled = [_joined(lane, paint.get(key, ())) for key, lane in lanes.items()]
     classes, number = _all_classes(lesson, names, labelled)
     colors = _colors(lesson, base, classes)
     samples = _samples(features, labelled, context)
@@ -477,9 +478,11 @@ def _suggestions(lesson: PixelTrainingRequest, given: Sequence[PixelLane]) -> li
     return files
 
 
-def _joined(lane: PixelLane) -> PixelLane:
-    """The lane with its labels in blocks that do not overlap."""
-    return dataclasses.replace(lane, strokes=joined(lane.strokes, lane.opened)) if lane.strokes else lane
+def _joined(lane: PixelLane, paint: Iterable[Strokes]) -> PixelLane:
+    """The lane with its labels and what is painted over them, which is read now, in blocks that do not overlap."""
+    if lane.image is None:
+        return lane
+    return dataclasses.replace(lane, strokes=joined(chain(lane.strokes, paint), lane.image))
 
 
 def _all_classes(

@@ -178,6 +178,16 @@ def test_reads_only_what_is_near_the_labels(rng):
     assert np.max(seen) < 50
 
 
+def test_paint_is_read_in_slabs(rng):
+    """Whatever the slabs, the same blocks, of which none is larger than what is painted in it."""
+    paint = np.zeros((1, 1, 300, 20, 1), np.uint8)
+    paint[0, 0, 40:44, 3:5], paint[0, 0, 250:260, 7] = 1, 2
+    image = images.from_array(paint, "tzyxc")
+    for limits in (Limits(), Limits(None, (1, 7))):
+        blocks = joined(strokes_module.painted_strokes(image, {}, None, Context(limits)), image)
+        assert [part.labels.shape for part in blocks] == [(1, 1, 216, 5, 1), (1, 1, 4, 1, 1)]
+
+
 def test_labels_of_another_size_and_with_other_values(here):
     assert train() == 0
     cut = brush()[3:32, 5:46].astype(np.uint16)
