@@ -219,8 +219,9 @@ def decode(
     while len(place):
         depth += 1
         _check(depth <= MAXIMUM_SPLITS, f"more than {MAXIMUM_SPLITS} splits one after the other")
-        _check((number[place] < 0).all() and len(np.unique(place)) == len(place), "a circle")
-        number[place] = count + np.arange(len(place))
+        _check((number[place] < 0).all(), "a circle")
+        number[place] = here = count + np.arange(len(place))
+        _check((number[place] == here).all(), "a circle")  # a node met twice keeps one of its numbers
         count += len(place)
         is_leaf = topology[place] == LEAF
         _check((is_leaf | (topology[place] == 0)).all(), "a node that is neither split nor leaf")

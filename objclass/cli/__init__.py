@@ -36,6 +36,10 @@ COMMANDS = {
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """What ends a run in an orderly way, with the exit code 128 + number (130, 143, 129)."""
 
+ONE_BLAS_THREAD = "OPENBLAS_NUM_THREADS", "1"
+"""numpy's library of linear algebra, which has next to nothing to do here, would start a thread on every core as soon
+as it is loaded, and each of them waits for work by turning round and round for a while."""
+
 USAGE = """\
 usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE …
        objclass --headless --help      all options of the run
@@ -220,7 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    if arguments is None:
+    if arguments is None:  # a process of our own
+        os.environ.setdefault(*ONE_BLAS_THREAD)
         open_closed_streams()
     set_up_log()
     try:

@@ -129,7 +129,7 @@ class Voxels:
         result = np.empty(len(values))
         # A matrix row for each object, objects of like size together: accumulate restarts by row.
         size_class = np.frexp(self.sizes.astype(float))[1]
-        for power in np.unique(size_class):
+        for power in np.flatnonzero(np.bincount(size_class)):
             chosen = np.flatnonzero(size_class == power)
             steps = np.arange(self.sizes[chosen].max())
             inside = steps < self.sizes[chosen][:, None]

@@ -54,13 +54,13 @@ def read_project(path: str) -> Project:
     ProjectError
         If it is missing, damaged, of another workflow, or has what cannot be read without running it.
     """
-    workflow = workflow_of(path)
-    if workflow not in WORKFLOWS:
-        message = (
-            f"{path} is of the workflow '{workflow}', which finds no objects: expected {', '.join(WORKFLOWS)}"
-        )
-        raise ProjectError(message)
     with opened(path) as file:
+        workflow = _workflow(path, file)
+        if workflow not in WORKFLOWS:
+            message = (
+                f"{path} is of the workflow '{workflow}', which finds no objects: expected {', '.join(WORKFLOWS)}"
+            )
+            raise ProjectError(message)
         role = WORKFLOWS[workflow]
         classification = stored_group(file, "ObjectClassification")
         computed, margin = read_features(stored_group(file, "ObjectExtraction/Features"))
@@ -103,7 +103,11 @@ def workflow_of(path: str) -> str:
         If it is none that is run here, or no project.
     """
     with opened(path) as file:
-        stored = stored_text(file.get("workflowName"), "")
+        return _workflow(path, file)
+
+
+def _workflow(path: str, file: h5py.File) -> str:
+    stored = stored_text(file.get("workflowName"), "")
     workflow = WORKFLOW_CLASSES.get(stored, stored)
     if workflow not in (*WORKFLOWS, *PIXEL_WORKFLOWS):
         raise ProjectError(other_workflow(path, workflow))
@@ -207,14 +211,10 @@ def _read_trees(forest: h5py.Group) -> Trees:
     if not 0 < count <= len(trees):
         message = f"its forest claims {count} trees and holds {len(trees)}"
         raise ProjectError(message)
-    check_size([forest[tree][part] for tree in trees[:count] for part in ("topology", "parameters")])
-    arrays = [
-        (
-            stored_value(forest[t]["topology"], MAXIMUM_BYTES),
-            stored_value(forest[t]["parameters"], MAXIMUM_BYTES),
-        )
-        for t in trees[:count]
-    ]
+    groups = [stored_group(forest, tree) for tree in trees[:count]]
+    stored = [(group["topology"], group["parameters"]) for group in groups]  # once: to find one takes h5py long
+    check_size([dataset for pair in stored for dataset in pair])
+    arrays = [(stored_value(a, MAXIMUM_BYTES), stored_value(b, MAXIMUM_BYTES)) for a, b in stored]
     if any(a.ndim != 1 or b.ndim != 1 or a.dtype.kind not in "iu" or b.dtype.kind != "f"
            for a, b in arrays):  # fmt: skip
         message = "its forest is damaged: trees of other types than integers and floats"
