@@ -325,6 +325,7 @@ KERNELS = (
     "objclass.segmentation.growing:flooding",
     "objclass.features.statistics.folding:kernel",
     "objclass.segmentation.labeller:labelling",
+    "objclass.segmentation.labeller:wide_labelling",
     "objclass.features.neighbourhood:around",
     "objclass.features.sets.ilastik_hull:defects",
     "objclass.features.sets.skeleton:skeletons",

@@ -14,7 +14,7 @@ from objclass.compute.scratch import Scratch
 from objclass.compute.slabs import Box
 from objclass.compute.tiles import TILE_VOXELS, Tiles
 from objclass.compute.timings import Timings
-from objclass.core import AnyArray, Image, Stored
+from objclass.core import AXES, AnyArray, Image, Stored
 
 Made = TypeVar("Made")
 
@@ -46,6 +46,11 @@ class TimedArray:
     def chunks(self) -> tuple[int, ...] | None:
         """Lengths of the pieces that are packed together, if there are such."""
         return getattr(self.stored, "chunks", None)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether slabs are quick to read."""
+        return getattr(self.stored, "is_plain", False)
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""
@@ -115,14 +120,21 @@ def _packed_again(
 
 
 def box_reader(image: Image, t: int, context: Context) -> Read:
-    """Reads boxes around objects of a time step, and slabs: of one that may be held, all at once, only once."""
+    """Reads boxes around objects of a time step, and slabs: of one that may be held, all at once, only once.
+
+    Slabs of what is stored as it is are read straight: to hold it for them would take memory that the system has
+    to clear first, which takes longer than to read it in each pass.
+    """
     _, *lengths, channels = image.shape
     shape = image.shape[1:4]
     whole = tuple(slice(0, n) for n in lengths)
     read = slab_reader(image, t, slice(0, channels), context)
     if context.limits.holds(prod(image.shape[1:]) * image.dtype.itemsize):
         held = _once(lambda: read((whole[0], whole[1], whole[2])))
-        return lambda box: held()[box]
+        is_quick = getattr(image.stored, "is_plain", False) and image.axes == "".join(
+            sorted(image.axes, key=AXES.index)
+        )
+        return lambda box: read(box) if is_quick and box[2] == whole[2] else held()[box]
     planes, rows = _chunk(image)
     planes = min(planes, shape[0]) if planes > 1 else min(PLANES, shape[0])
     step = planes, max(TILE_VOXELS // (planes * shape[2]), rows)

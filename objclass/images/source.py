@@ -109,6 +109,11 @@ class ValidatedArray:
         """Lengths of the pieces that are packed together, if there are such."""
         return getattr(self.stored, "chunks", None)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether slabs are quick to read."""
+        return getattr(self.stored, "is_plain", False)
+
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""
         try:

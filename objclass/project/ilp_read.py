@@ -212,7 +212,9 @@ def _read_trees(forest: h5py.Group) -> Trees:
         message = f"its forest claims {count} trees and holds {len(trees)}"
         raise ProjectError(message)
     groups = [stored_group(forest, tree) for tree in trees[:count]]
-    stored = [(group["topology"], group["parameters"]) for group in groups]  # once: to find one takes h5py long
+    stored = [
+        (group["topology"], group["parameters"]) for group in groups
+    ]  # once: to find one takes h5py long
     check_size([dataset for pair in stored for dataset in pair])
     arrays = [(stored_value(a, MAXIMUM_BYTES), stored_value(b, MAXIMUM_BYTES)) for a, b in stored]
     if any(a.ndim != 1 or b.ndim != 1 or a.dtype.kind not in "iu" or b.dtype.kind != "f"

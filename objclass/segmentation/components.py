@@ -5,7 +5,6 @@ union-find, and a table for each slab says what its ids become.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,31 +40,30 @@ class Components:
         """Components so far; those in several slabs count in each."""
         return self._starts[-1]
 
-    def add(self, labels: NDArray[np.uint32], count: int, values: Any = 1) -> None:
-        """The next slab: its labels 1 … ``count``; ``values``, of the same shape, or one for all of them."""
+    def add(self, labels: NDArray[np.uint32], count: int, values: AnyArray | None = None) -> None:
+        """The next slab: its labels 1 … ``count``; the value of each label, from 0 on, unless all have the same."""
+        values = np.ones(count + 1, np.uint8) if values is None else values
         number = len(self._starts) - 1
         slab = self._cut[number]
         if slab.y > 0:  # rows of one plane
-            self._join(number - 1, self._last_of(number - 1)[:, -1], labels[:, 0], _face(values, 1))
+            self._join(number - 1, self._last_of(number - 1)[:, -1], labels[:, 0], values)
         if slab.z > 0:
             above = next(i for i in range(number - 1, -1, -1) if self._cut[i].y == slab.y)
-            self._join(above, self._last_of(above)[-1], labels[0], _face(values, 0))
+            self._join(above, self._last_of(above)[-1], labels[0], values)
         self._starts.append(self.count + count)
         self._last = labels
-        values = np.asarray(values)
-        by_label = np.full(count + 1, values if values.ndim == 0 else 0, values.dtype)
-        if values.ndim:
-            by_label[labels.ravel()] = values.ravel()
-        self._values.append(by_label)
+        self._values.append(values)
 
     def _last_of(self, number: int) -> NDArray[np.uint32]:
         if number == len(self._starts) - 2 and self._last is not None:
             return self._last
         return self._labels.plain(number)
 
-    def _join(self, above: int, before: NDArray[np.uint32], after: NDArray[np.uint32], values: Any) -> None:
+    def _join(
+        self, above: int, before: NDArray[np.uint32], after: NDArray[np.uint32], values: AnyArray
+    ) -> None:
         """Remember which components of a slab ``above`` touch which of the present one."""
-        touch = (before > 0) & (after > 0) & (self._values[above][before] == values)
+        touch = (before > 0) & (after > 0) & (self._values[above][before] == values[after])
         if not touch.any():
             return
         pairs = np.unique(before[touch].astype(np.uint64) << np.uint64(32) | after[touch])
@@ -82,11 +80,6 @@ class Components:
         zero = np.zeros(1, np.uint32)
         ends = zip(self._starts[:-1], self._starts[1:], strict=True)
         return [np.concatenate([zero, ids[start:stop]]) for start, stop in ends]
-
-
-def _face(values: Any, axis: int) -> Any:
-    """The first layer along an axis, if there is more than one value."""
-    return values.take(0, axis) if np.ndim(values) else values
 
 
 def roots(count: int, pairs: IntArray) -> IntArray:

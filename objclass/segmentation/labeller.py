@@ -16,7 +16,11 @@ from objclass.core import AnyArray
 
 Indices = NDArray[np.int64]
 
-EVERY_BYTE = 0x0101010101010101
+Values = NDArray[np.unsignedinteger[Any]]
+
+BYTES, EVERY_BYTE = 3, 0x0101010101010101
+PAIRS, EVERY_PAIR = 1, 0x0000000100000001
+"""A word of 64 bits holds two to this power of the values; and what makes a word of one of them."""
 
 VOXELS_OF_RUN = 8
 """Room is made for runs of so many voxels on average: more would be memory that is taken from the system anew."""
@@ -37,15 +41,16 @@ def labelled(compiled: CompiledKernel, values: AnyArray, labels: NDArray[np.uint
     Parameters
     ----------
     compiled
-        `labelling`, compiled.
+        That of `labellings` for the size of the values, compiled.
     values
-        (z, y, x), of one byte each.
+        (z, y, x), of one or four bytes each.
     labels
         Of the same shape, contiguous: written.
     """
     depth, height, width = values.shape
-    flat = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
-    words = flat[: flat.size // 8 * 8].view(np.uint64)
+    flat = np.ascontiguousarray(values).view(f"u{values.itemsize}").reshape(-1)
+    eights = 8 // flat.itemsize
+    words = flat[: flat.size // eights * eights].view(np.uint64)
     count = np.zeros(1, np.int64)
     for room in (flat.size // VOXELS_OF_RUN + width, flat.size):
         starts, stops, parents = (np.empty(room, np.int64) for _ in range(3))
@@ -71,13 +76,46 @@ def label_runs(
 
     The ``count`` is -1 if there is no ``room`` for the runs of a row.
     """
+    label_rows(values, words, BYTES, EVERY_BYTE, labels, runs, room, depth, height, width, count)
+
+
+def label_wide_runs(
+    values: NDArray[np.uint32],
+    words: NDArray[np.uint64],
+    labels: NDArray[np.uint32],
+    runs: Runs,
+    room: int,
+    depth: int,
+    height: int,
+    width: int,
+    count: Indices,
+) -> None:
+    """The same of values of 32 bits; ``words`` are two of them each."""
+    label_rows(values, words, PAIRS, EVERY_PAIR, labels, runs, room, depth, height, width, count)
+
+
+@kernel
+def label_rows(
+    values: Values,
+    words: NDArray[np.uint64],
+    power: int,
+    every: int,
+    labels: NDArray[np.uint32],
+    runs: Runs,
+    room: int,
+    depth: int,
+    height: int,
+    width: int,
+    count: Indices,
+) -> None:
+    """Label flat values, of which a word holds two to a ``power``."""
     found = 0
     for row in range(depth * height):
         if found + width > room:
             count[0] = -1
             return
         runs.rows[row] = found
-        found = find_runs(values, words, runs, row * width, (row + 1) * width, found)
+        found = find_runs(values, words, power, every, runs, row * width, (row + 1) * width, found)
         if row % height > 0:
             join_rows(values, runs, runs.rows[row], found, runs.rows[row - 1], runs.rows[row], width)
         if row >= height:
@@ -89,16 +127,23 @@ def label_runs(
 
 @kernel
 def find_runs(
-    values: NDArray[np.uint8], words: NDArray[np.uint64], runs: Runs, start: int, stop: int, found: int
+    values: Values,
+    words: NDArray[np.uint64],
+    power: int,
+    every: int,
+    runs: Runs,
+    start: int,
+    stop: int,
+    found: int,
 ) -> int:
     """Add the runs of a row to those found; returns how many there are now."""
-    p = start
+    p, each = start, 1 << power
     while p < stop:
         value = values[p]
-        eight = np.uint64(value) * np.uint64(EVERY_BYTE)
+        word = np.uint64(value) * np.uint64(every)
         begin = p
         while p < stop and values[p] == value:
-            p += 8 if p % 8 == 0 and p + 8 <= stop and words[p // 8] == eight else 1
+            p += each if p & (each - 1) == 0 and p + each <= stop and words[p >> power] == word else 1
         if value != 0:
             runs.starts[found], runs.stops[found], runs.parents[found] = begin, p, found
             found += 1
@@ -107,7 +152,7 @@ def find_runs(
 
 @kernel
 def join_rows(
-    values: NDArray[np.uint8], runs: Runs, here: int, end: int, above: int, end_above: int, shift: int
+    values: Values, runs: Runs, here: int, end: int, above: int, end_above: int, shift: int
 ) -> None:
     """Join the runs of a row with those of equal value in a row that lies ``shift`` voxels before it."""
     while here < end and above < end_above:
@@ -168,12 +213,18 @@ def paint(labels: NDArray[np.uint32], runs: Runs, found: int, size: int) -> None
         labels[p] = 0
 
 
-def _lengths(*given: Any) -> dict[str, int]:
-    room, depth, height, width = given[4:8]
+def _lengths(values: AnyArray, *given: Any) -> dict[str, int]:
+    room, depth, height, width = given[3:7]
     size = depth * height * width
     runs = {"starts": room, "stops": room, "parents": room, "rows": depth * height}
-    return runs | {"values": size, "words": size // 8, "labels": size, "count": 1}
+    return runs | {"values": size, "words": size * values.itemsize // 8, "labels": size, "count": 1}
 
 
 labelling = Kernel(label_runs, repays_loading=20_000_000, repays_compiling=100_000_000, lengths=_lengths)
-"""Work is counted in voxels."""
+
+wide_labelling = Kernel(
+    label_wide_runs, repays_loading=20_000_000, repays_compiling=100_000_000, lengths=_lengths
+)
+
+labellings = {1: labelling, 4: wide_labelling}
+"""By the size of a value in bytes. Work is counted in voxels."""

@@ -10,7 +10,7 @@ from objclass.core import AnyArray, Image, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.images.blockwise import slab_reader
 from objclass.segmentation.label_store import label_image
-from objclass.segmentation.labeller import labelled, labelling
+from objclass.segmentation.labeller import labelled, labellings
 from objclass.segmentation.sized import SizedComponents
 
 
@@ -24,14 +24,22 @@ def segmented(image: Image, t: int, context: Context) -> Objects:
         with context.timings.on("label"):
             part = label(values, found.work, found.labels.room(number))
         found.labels.write(number, part.labels)
-        top = values.max()
-        is_single = np.count_nonzero(values == top) == np.count_nonzero(values)
-        return part, top if is_single else values
+        return part, values_of(part, values)
 
     for part, values in context.ordered(cut, range(len(found.cut))):
         found.add(part, values)
     root = found.components.roots()
     return found.objects(root, np.ones(len(root), bool))
+
+
+def values_of(part: Objects, values: AnyArray) -> AnyArray:
+    """The value of each label of a slab, from 0 on."""
+    top = values.max()
+    if np.count_nonzero(values == top) == np.count_nonzero(values):
+        return np.full(part.count + 1, top)
+    found = np.empty(part.count + 1, values.dtype)
+    found[part.labels.ravel()] = values.ravel()
+    return found
 
 
 def integral(values: AnyArray, name: str) -> AnyArray:
@@ -81,16 +89,14 @@ def label(values: AnyArray, work: int = 0, room: NDArray[np.uint32] | None = Non
     room
         Where the label image may be put, contiguous; None: it is made.
     """
-    compiled = labelling.choose(max(work, values.size)) if values.dtype.itemsize == 1 else None
+    values = _in_32_bits(values)
+    compiled = labellings[values.itemsize].choose(max(work, values.size))
     if compiled:
         labels = np.empty(values.shape, np.uint32) if room is None else room
         return Objects(labels, labelled(compiled, values, labels))
     import cc3d
 
     flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values)
-    if flat.dtype.itemsize == 8:  # cc3d tells 32 bits apart; ranks are as good as values
-        kinds, ranks = np.unique(flat, return_inverse=True)
-        flat = ((ranks + 1) * (kinds != 0)[ranks]).astype(np.uint32).reshape(flat.shape)
     if not flat.flags.writeable:  # cc3d takes no others
         flat = flat.copy()
     found: Any = cc3d.connected_components(
@@ -98,6 +104,14 @@ def label(values: AnyArray, work: int = 0, room: NDArray[np.uint32] | None = Non
     )
     labels, count = found
     return Objects(labels.reshape(values.shape), int(count))
+
+
+def _in_32_bits(values: AnyArray) -> AnyArray:
+    """What is as good as the values for telling them apart, in one or four bytes each."""
+    if values.itemsize == 8 and (values.min() < 0 or values.max() >= 1 << 32):
+        kinds, ranks = np.unique(values, return_inverse=True)
+        return ((ranks + 1) * (kinds != 0)[ranks]).astype(np.uint32).reshape(values.shape)
+    return values if values.itemsize in labellings else values.astype(np.uint32)
 
 
 def renumbered(image: Image, t: int, context: Context) -> Objects:

@@ -1,13 +1,12 @@
 """The components of one time step with their sizes."""
 
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import IntArray, Objects
+from objclass.core import AnyArray, IntArray, Objects
 from objclass.segmentation.components import Components, numbered
 from objclass.segmentation.label_store import label_image
 from objclass.settings import ThresholdSettings
@@ -25,7 +24,7 @@ class SizedComponents:
         self.components = Components(self.labels, self.cut)
         self._sizes: list[IntArray] = []
 
-    def add(self, part: Objects, values: Any = 1, sizes: IntArray | None = None) -> None:
+    def add(self, part: Objects, values: AnyArray | None = None, sizes: IntArray | None = None) -> None:
         """The next slab, whose labels are written already."""
         self.components.add(part.labels, part.count, values)
         if sizes is not None:

@@ -4,13 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
+from objclass.compute.timings import Timings
 from objclass.core import Image
-from objclass.images.blockwise import box_reader, slab_reader
+from objclass.images import open_image
+from objclass.images.blockwise import box_reader, slab_reader, timed
 
 
 class Chunks:
@@ -74,3 +77,26 @@ def test_what_is_held_is_read_once_by_many_threads():
         found = list(pool.map(lambda _: read(box), range(50)))
     assert all(np.array_equal(one, array[box]) for one in found)
     assert len(image.stored.read_boxes) == 1
+
+
+def test_slabs_of_plain_pixels_are_not_held():
+    image, array = image_of((4, 5, 6, 1), (1, 1, 1, 1))
+    image.stored.is_plain = True
+    image = timed(image, Timings())
+    read = box_reader(image, 0, Context())
+    for z in range(4):
+        box = slice(z, z + 1), slice(0, 5), slice(0, 6)
+        assert np.array_equal(read(box), array[box])
+    assert [box[0] for box in image.stored.stored.read_boxes] == [slice(z, z + 1) for z in range(4)]
+    around = slice(1, 3), slice(0, 5), slice(2, 4)
+    for _ in range(2):
+        assert np.array_equal(read(around), array[around])
+    assert len(image.stored.stored.read_boxes) == 4 + 1
+
+
+def test_files_without_packing_are_plain(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((6, 4, 5), np.uint16))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((6, 4, 5), np.uint16), imagej=True)
+    tifffile.imwrite(tmp_path / "packed.tif", np.zeros((6, 4, 5), np.uint16), compression="zlib")
+    plain = {p.name for p in tmp_path.iterdir() if getattr(open_image(str(p)).stored, "is_plain", False)}
+    assert plain == {"a.npy", "a.tif"}

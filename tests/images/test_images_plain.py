@@ -1,5 +1,7 @@
 """Pixels as they are in a file: stretches, and what is none."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,3 +44,19 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         sink.write((slice(0, 300), slice(0, 300)), np.zeros((300, 300), np.uint8))
     sink.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="there is no such advice")
+@pytest.mark.parametrize("large", [False, True])
+def test_the_system_lets_go_of_large_files(tmp_path, monkeypatch, large):
+    advice = []
+    monkeypatch.setattr("objclass.images.formats.plain.LARGE_BYTES", 100 if large else 1000)
+    monkeypatch.setattr(os, "posix_fadvise", lambda *given: advice.append(given[-1]))
+    path = tmp_path / "a"
+    path.write_bytes(bytes(200))
+    sink = PlainFile(str(path), 0, (2, 100), np.dtype("u1"))
+    for row in range(2):
+        sink.write((slice(row, row + 1), slice(0, 100)), np.full((1, 100), row + 1, np.uint8))
+    sink.close()
+    assert advice == [os.POSIX_FADV_DONTNEED] * (2 if large else 0)
+    assert path.read_bytes() == b"\1" * 100 + b"\2" * 100

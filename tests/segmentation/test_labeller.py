@@ -13,7 +13,7 @@ from objclass.compute.limits import Limits
 from objclass.core import Image, Lane
 from objclass.images import from_array
 from objclass.segmentation.find import find_objects
-from objclass.segmentation.labeller import Runs, label_runs, labelled, labelling
+from objclass.segmentation.labeller import Runs, label_runs, labelled, labelling, labellings
 from objclass.segmentation.labelling import label
 from objclass.settings import ThresholdSettings
 
@@ -25,6 +25,8 @@ scenes = st.one_of(
         for dtype, values in (
             (np.uint8, st.sampled_from([0, 0, 1, 1, 2, 255])),
             (np.int8, st.sampled_from([0, 1, -1])),
+            (np.uint32, st.sampled_from([0, 0, 1, 256, 1 << 16, (1 << 32) - 1])),
+            (np.int32, st.sampled_from([0, 1, -1])),
             (bool, st.booleans()),
         )
     )
@@ -32,7 +34,7 @@ scenes = st.one_of(
 
 
 def expected(values):
-    flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values).view(np.uint8)
+    flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values).view(f"u{values.itemsize}")
     labels, count = cc3d.connected_components(
         flat, connectivity=4 if flat.ndim == 2 else 6, return_N=True, out_dtype=np.uint32
     )
@@ -44,7 +46,7 @@ def expected(values):
 def test_the_ids_are_those_of_cc3d(values, stretch):
     values = values.repeat(stretch, axis=2)  # runs longer than eight voxels
     labels = np.full(values.shape, 7, np.uint32)
-    count = labelled(labelling.compiled, values, labels)
+    count = labelled(labellings[values.itemsize].compiled, values, labels)
     theirs, their_count = expected(values)
     assert count == their_count
     assert np.array_equal(labels, theirs)
@@ -85,9 +87,39 @@ def test_objects_are_the_same_compiled(rng, monkeypatch, role, limits):
     assert np.array_equal(found[True].labels[whole], found[False].labels[whole])
 
 
-def test_wider_values_are_left_to_cc3d(monkeypatch):
-    monkeypatch.setattr(Kernel, "choose", lambda *_: pytest.fail("it takes bytes"))
-    assert label(np.array([[[1, 256, 256]]], np.uint16)).labels.tolist() == [[[1, 2, 2]]]
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("u2", [1, 256, 256, 0]),
+        (">i2", [1, -256, -256, 0]),
+        ("i8", [1, 1 << 31, 1 << 31, 0]),
+        ("u8", [1, 1 << 32, 1 << 32, 0]),
+        ("i8", [1, -(1 << 32), -(1 << 32), 0]),
+    ],
+)
+def test_wider_values_keep_apart(monkeypatch, dtype, values, compiled):
+    monkeypatch.setattr(Kernel, "choose", lambda self, _: self.compiled if compiled else None)
+    found = label(np.array([[values]], dtype))
+    assert found.labels.tolist() == [[[1, 2, 2, 0]]]
+    assert found.count == 2
+
+
+def test_threads_share_segmentations_of_any_type(monkeypatch):
+    monkeypatch.setattr(cc3d, "connected_components", lambda *_, **__: pytest.fail("it holds the lock"))
+    monkeypatch.setattr(Kernel, "choose", lambda self, _: self.compiled)
+    for dtype in (bool, "u1", "u2", "i4", "i8", "f4"):
+        lane = Lane(None, from_array(np.ones((4, 5, 6), dtype), "zyx"), "segmentation_image", "", "")
+        assert find_objects(lane, 0, ThresholdSettings(), Context(Limits(None, (2, 5), 2))).count == 1
+
+
+def test_values_of_several_slabs_are_told_apart(rng):
+    values = rng.integers(0, 4, (6, 20, 30)).astype(np.uint16) * 300
+    lane = Lane(None, from_array(values, "zyx"), "segmentation_image", "", "")
+    found = find_objects(lane, 0, ThresholdSettings(), Context(Limits(None, (1, 7), 2)))
+    labels, count = cc3d.connected_components(values, connectivity=6, return_N=True, out_dtype=np.uint32)
+    assert found.count == count
+    assert np.array_equal(found.labels, labels)
 
 
 def test_read_only_arrays_are_labelled():

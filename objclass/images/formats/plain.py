@@ -17,6 +17,9 @@ import numpy as np
 
 from objclass.core import AnyArray
 
+LARGE_BYTES = 1 << 26
+"""The system keeps files up to this size in memory, to be read again soon; of larger ones it is asked to let go."""
+
 
 @dataclass(frozen=True)
 class PlainStore:
@@ -27,6 +30,11 @@ class PlainStore:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     order: Literal["C", "F"] = "C"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether slabs are quick to read."""
+        return self.order == "C"
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only their part of the file is touched."""
@@ -53,6 +61,7 @@ class PlainFile:
     def __init__(self, path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._offset, self._shape, self._dtype = offset, shape, dtype
         self._lock = Lock()
+        self._is_large = prod(shape) * dtype.itemsize > LARGE_BYTES
         self._file = open(path, "r+b", buffering=0)  # noqa: SIM115 (closed by close)
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
@@ -62,6 +71,18 @@ class PlainFile:
         stretches = np.ascontiguousarray(block, self._dtype).reshape(prod(extents[:axis]), -1)
         for start, pixels in zip(_starts(region, self._shape, axis), stretches, strict=True):
             self._write_at(self._offset + start * self._dtype.itemsize, pixels)
+        if self._is_large:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Have what was written go to the disk, and its memory serve what is written next.
+
+        New memory costs the system more time than all else about a large file, and the commit waits for the disk
+        in any case.
+        """
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError):  # it is advice
+                os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _write_at(self, place: int, pixels: AnyArray) -> None:
         left = pixels.data.cast("B")
