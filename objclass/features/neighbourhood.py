@@ -11,7 +11,7 @@ are integers, so that its squared distances are, too: it compares those.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,12 +96,27 @@ def neighbourhoods(
         yield from _gathered(frame, low, high, needed)
         return
 
-    def fold(rows: range) -> tuple[int, dict[str, Done]]:
-        return len(rows), {scope: folded(function, frame, extent, rows, scope) for scope in needed}
+    def fold(runs: Sequence[range]) -> tuple[int, dict[str, Done]]:
+        count = sum(map(len, runs))
+        return count, {scope: folded(function, frame, extent, runs, scope) for scope in needed}
 
     # as much as one batch takes is shared by those that threads work on
     voxels = SLAB // frame.channels // frame.context.limits.jobs
-    yield from frame.context.ordered(fold, batches(low, high, voxels))
+    yield from frame.context.ordered(fold, _grouped(batches(low, high, voxels), low, high, voxels))
+
+
+def _grouped(runs: Iterable[range], low: IntArray, high: IntArray, voxels: int) -> Iterator[list[range]]:
+    """Runs of objects that a thread takes at once: the features of one object take as long as those of many."""
+    volumes = np.prod(high - low, axis=1)
+    group, held = list[range](), 0
+    for run in runs:
+        group.append(run)
+        held += int(volumes[run.start : run.stop].sum())
+        if held >= voxels:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
 def _crops(frame: "Frame", low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
@@ -184,7 +199,7 @@ def _side_by_side(
 # ---------------------------------------------------------------------------- folded by a kernel
 
 
-def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: str) -> Done:
+def folded(function: Any, frame: "Frame", extent: Extent, runs: Sequence[range], scope: str) -> Done:
     """The statistics `FOLDED` of the neighbourhoods of some objects.
 
     Parameters
@@ -193,11 +208,26 @@ def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: st
         `measure_around`, compiled.
     frame, extent
         The objects and where they are.
-    rows
-        Consecutive objects; what is around them is read at once.
+    runs
+        Consecutive objects; what is around those of a run is read at once.
     scope
         ``"context"`` or ``"both"``.
     """
+    parts = [_sums(function, frame, extent, rows, scope) for rows in runs]
+    count, moments, bins, matrix = map(np.concatenate, zip(*parts, strict=True))
+    total, least, largest, m2, m3, m4 = np.ascontiguousarray(moments.transpose(1, 2, 0))
+    intensity = Intensity(count, total, least, largest)
+    return {
+        Intensity: intensity,
+        Spread: Spread(count, total, m2),
+        Central: Central(m3, m4),
+        Histogram: Histogram(bins, *histogram_range(intensity, common=False)),
+        ChannelScatter: ChannelScatter(count, total.T, matrix),
+    }
+
+
+def _sums(function: Any, frame: "Frame", extent: Extent, rows: range, scope: str) -> tuple[AnyArray, ...]:
+    """The fields of `Sums` for a run of objects, each with the objects along its first axis."""
     n, c = len(rows), frame.channels
     own_low, own_high = extent.low[rows], extent.high[rows]
     low, high = _crops(frame, own_low, own_high)
@@ -227,16 +257,7 @@ def folded(function: Any, frame: "Frame", extent: Extent, rows: range, scope: st
         *(labels, raw, labels.shape[1], labels.shape[2], c, np.ascontiguousarray(bounds), n, rows.start + 1),
         *(int(scope == "both"), greys, Metric(reach * reach, *(1, *pitch[::-1].tolist())[-3:]), room, found),
     )
-    count, bins, matrix = found.pixels, found.bins, found.matrix
-    total, least, largest, m2, m3, m4 = found.moments
-    intensity = Intensity(count, total, least, largest)
-    return {
-        Intensity: intensity,
-        Spread: Spread(count, total, m2),
-        Central: Central(m3, m4),
-        Histogram: Histogram(bins, *histogram_range(intensity, common=False)),
-        ChannelScatter: ChannelScatter(count, total.T, matrix),
-    }
+    return found.pixels, found.moments.transpose(2, 0, 1), found.bins, found.matrix
 
 
 class Crop(NamedTuple):

@@ -140,12 +140,23 @@ def test_an_object_that_is_the_whole_image(monkeypatch):
 
 def test_what_is_read_together_does_not_matter():
     frame, extent = scene(5, 3)
-    whole = folded(compiled, frame, extent, range(frame.objects.count), "context")
+    whole = folded(compiled, frame, extent, [range(frame.objects.count)], "context")
     for row in range(frame.objects.count):
-        one = fields(folded(compiled, frame, extent, range(row, row + 1), "context"), 1)
+        one = fields(folded(compiled, frame, extent, [range(row, row + 1)], "context"), 1)
         for key, values in fields(whole, 1).items():
             part = values[row : row + 1] if key[0] == "Histogram" else values[..., row : row + 1]
             assert np.array_equal(part, one[key], equal_nan=True), key
+
+
+def test_few_objects_are_no_batch_of_their_own(monkeypatch):
+    frame, extent = scene(5, 3)
+    monkeypatch.setattr(neighbourhood, "batches", lambda low, *_: (range(i, i + 1) for i in range(len(low))))
+    whole = fields(folded(compiled, frame, extent, [range(frame.objects.count)], "both"), 1)
+    monkeypatch.setattr(type(neighbourhood.around), "choose", lambda *_: compiled)
+    ((count, found),) = neighbourhoods(frame, extent, {"both": tuple(FOLDED)})
+    assert count == frame.objects.count > 1
+    for key, values in fields(found["both"], 1).items():
+        assert np.array_equal(values, whole[key], equal_nan=True), key
 
 
 def test_the_threads_of_a_run_change_no_bit(monkeypatch):
@@ -164,7 +175,7 @@ def test_the_threads_of_a_run_change_no_bit(monkeypatch):
 
 def test_threads_answer_the_same():
     frame, extent = scene(6, 2, margin=(9, 9))
-    rows = [range(i, i + 1) for i in range(frame.objects.count)]
+    rows = [[range(i, i + 1)] for i in range(frame.objects.count)]
     fold = partial(folded, compiled, frame, extent, scope="both")
     with ThreadPoolExecutor(4) as pool:
         threads = list(pool.map(fold, rows))
@@ -175,7 +186,7 @@ def test_threads_answer_the_same():
 
 def test_the_kernel_runs_plain():
     frame, extent = scene(7, 2, margin=(4, 8))
-    rows = range(frame.objects.count)
+    rows = [range(frame.objects.count)]
 
     def flat(given):
         if isinstance(given, tuple):
