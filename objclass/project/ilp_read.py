@@ -57,9 +57,7 @@ def read_project(path: str) -> Project:
     with opened(path) as file:
         workflow = _workflow(path, file)
         if workflow not in WORKFLOWS:
-            message = (
-                f"{path} is of the workflow '{workflow}', which finds no objects: expected {', '.join(WORKFLOWS)}"
-            )
+            message = f"{path} is of the workflow '{workflow}', which finds no objects: expected {', '.join(WORKFLOWS)}"
             raise ProjectError(message)
         role = WORKFLOWS[workflow]
         classification = stored_group(file, "ObjectClassification")
