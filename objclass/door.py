@@ -1,4 +1,4 @@
-"""The door for Python: errors and log lines name parameters, where the command line has options.
+"""Messages for Python: errors and log lines name parameters, where those of the command line name options.
 
 Messages are written once, and name an option as the command line spells it: ``--name``. Within a public
 function of Python the same option is called by the name of its parameter.
@@ -17,14 +17,17 @@ from objclass.errors import ObjclassError
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 _OPTION = re.compile(r"--(\w+)(?:=| (?=[-+.\d'\"]))?")
-"""An option in a message, with what stands between it and a value."""
+"""An option in a message, with the separator between it and its value."""
 
 _names: ContextVar[Mapping[str, str] | None] = ContextVar("names", default=None)
-"""Name of an option -> how to call it, while a public function of Python runs."""
+"""Name of an option -> the name to use instead, while a public function of Python runs."""
 
 
 def door(**names: str) -> Callable[[Call], Call]:
-    """A public function of Python; ``names`` are what it calls options that have another name there."""
+    """Decorate a public function of Python, whose messages then name its parameters.
+
+    ``names``: name of an option -> the name to use instead, where it differs from the option's.
+    """
 
     def decorate(function: Call) -> Call:
         @functools.wraps(function)
@@ -38,14 +41,14 @@ def door(**names: str) -> Callable[[Call], Call]:
 
 
 def with_parameters(text: str, names: Mapping[str, str]) -> str:
-    """A message that names parameters.
+    """The message with parameters in place of options.
 
     Parameters
     ----------
     text
-        It names options.
+        A message that names options.
     names
-        Name of an option -> how to call it; without one, it is a parameter of that name.
+        Name of an option -> the name to use instead; by default the parameter of the option's name.
 
     Examples
     --------
@@ -59,7 +62,7 @@ def with_parameters(text: str, names: Mapping[str, str]) -> str:
 
 @contextmanager
 def _naming(names: Mapping[str, str]) -> Iterator[None]:
-    if _names.get() is not None:  # one public function uses another: the outer one knows the user's words
+    if _names.get() is not None:  # one public function calls another: the names are those of the outer one
         yield
         return
     token = _names.set(names)
@@ -74,7 +77,7 @@ def _naming(names: Mapping[str, str]) -> Iterator[None]:
 
 class _ParameterNames(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep all lines; those of a public function name parameters."""
+        """Keep all lines; name parameters within a public function."""
         names = _names.get()
         if names is not None:
             record.msg, record.args = with_parameters(record.getMessage(), names), ()

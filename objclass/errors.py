@@ -1,11 +1,11 @@
 """Everything that objclass raises on purpose, on one page.
 
     ObjclassError
-    ├── UsageError      the command line or the arguments of a call are off
-    ├── InputError      what was given cannot be used: file, image, project, pairing
+    ├── UsageError      the command line or the arguments of a call are wrong
+    ├── InputError      an input cannot be used: a file, an image, a project, images that do not match
     │   ├── ImageError    an image file: missing, unreadable, wrong axes or dtype
     │   └── ProjectError  a project file: damaged, of another workflow, unsupported
-    ├── OutputError     what was asked for cannot be written there, or not in that format
+    ├── OutputError     an output cannot be written there, or not in that format
     ├── PluginError     an installed plug-in cannot be loaded, or is not what it should be
     └── LaneError       a fault that only the pixels could show
 
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 class ObjclassError(Exception):
     """Base of all; ``exit_code`` is what the command line returns for it.
 
-    Its message is one line, whatever names from files stand in it.
+    Its message is one line; control characters in names from files are escaped.
     """
 
     exit_code = 2
@@ -29,7 +29,7 @@ class ObjclassError(Exception):
 
 
 class UsageError(ObjclassError, ValueError):
-    """The options contradict each other or one of them is off."""
+    """The options contradict each other, or one of them is wrong."""
 
 
 class InputError(ObjclassError, ValueError):
@@ -41,7 +41,7 @@ class ImageError(InputError):
 
 
 class ProjectError(InputError):
-    """A project file is damaged, of another workflow, or needs what we do not have."""
+    """A project file is damaged, of another workflow, or needs something that is not supported."""
 
 
 class OutputError(ObjclassError, OSError):
@@ -59,7 +59,7 @@ class LaneError(ObjclassError, RuntimeError):
 
 
 class TerminatedError(BaseException):
-    """A signal to end; its argument is the number of the signal."""
+    """A signal asked the process to end; the argument is the number of the signal."""
 
 
 class Stop:
@@ -86,8 +86,8 @@ class Stop:
             raise TerminatedError(self._number)
 
 
-def listed(names: Iterable[str], most: int = 5) -> str:
-    """Names for a message, which a person is to read: the first few, and how many more there are.
+def listed(names: Iterable[str], maximum: int = 5) -> str:
+    """Names for a message: the first ones, at most ``maximum``, and the number of the others.
 
     Examples
     --------
@@ -95,5 +95,5 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     ('a, b, c, d, e and 2 more', 'a, b')
     """
     every = list(names)
-    rest = len(every) - most
-    return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(every) - maximum
+    return ", ".join(every[:maximum]) + (f" and {rest} more" if rest > 0 else "")

@@ -21,7 +21,7 @@ from objclass.errors import ProjectError
 
 LEAF = 0x40000000
 MAXIMUM_SPLITS = 10_000
-"""Deeper trees than this are damage (or an attack on the time of its reader)."""
+"""Deeper trees are taken for damage (or for an attack that costs the reader time)."""
 
 FEW, MOST = 8, 1 << 20
 """Up to so many visits (rows × trees) per node, and in all, the trees walk together, level by level; above,
@@ -84,7 +84,7 @@ class Forest:
         rows
             Features, float32.
         context
-            Of the run: its threads share the rows where there are enough; the result does not depend on it.
+            The context of the run. Its threads share large numbers of rows; the result does not depend on it.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Forest:
 
     @cached_property
     def _cut(self) -> NDArray[np.float32]:
-        """The least float32 from each threshold on: a float32 is below both or below neither."""
+        """The smallest float32 not below each threshold: a float32 is below both or below neither."""
         with np.errstate(over="ignore", invalid="ignore"):
             cut = self.threshold.astype(np.float32)
             low = cut < self.threshold
@@ -324,7 +324,7 @@ def _encode_tree(forest: Forest, root: int) -> tuple[NDArray[np.int32], FloatArr
 def fit(
     rows: NDArray[np.float32], labels: NDArray[np.integer[Any]], classes: int, trees: int, seed: int
 ) -> tuple[Forest, float]:
-    """Train scikit-learn's random forest; returns it in vigra's terms, and its out-of-bag accuracy.
+    """Train scikit-learn's random forest; return it as a `Forest`, with its out-of-bag accuracy.
 
     Parameters
     ----------
@@ -384,7 +384,7 @@ def out_of_bag_accuracy(
     rows: NDArray[np.float32],
     labels: NDArray[np.integer[Any]],
 ) -> float:
-    """Share of rows that the trees which did not see them classify rightly (NaN if none)."""
+    """Fraction of rows that are classified correctly by the trees that were not trained on them (NaN if none)."""
     votes = np.zeros((len(rows), forest.classes))
     for root, seen in zip(forest.roots, samples, strict=True):
         unseen = np.setdiff1d(np.arange(len(rows)), seen)

@@ -1,6 +1,6 @@
-"""What there is by name, resolved on use: knowing that a thing exists imports nothing.
+"""Tables of formats, features and kernels by name. Entries are imported on use: listing them imports nothing.
 
-A format, a kind of table and a feature set are one entry each, with all that is known of it. Installed
+An image format, a table format and a feature set are one entry each, which holds all that is known of it. Installed
 packages add entries of the same types through entry points (`IMAGE_PLUGINS`, `TABLE_PLUGINS`,
 `FEATURE_PLUGINS`); those of objclass come first. Standard library only.
 """
@@ -30,7 +30,7 @@ class Capacity:
     Parameters
     ----------
     dtypes
-        Names of numpy's types that come back as they were.
+        Names of numpy's types that are stored without loss.
     channels
         Numbers of channels; empty for any.
     side
@@ -52,9 +52,9 @@ class OutputFormat:
     Parameters
     ----------
     name
-        What it is called.
+        Its name.
     suffix
-        Of its files; empty if it goes to a URL.
+        Suffix of its files; empty if it is written to a URL.
     writer
         ``"module:name"`` of an `objclass.images.writer.Writer`, or the class itself.
     capacity
@@ -63,9 +63,9 @@ class OutputFormat:
         How many axes each file of a sequence of such files has, channels not counted; 0: there is no
         sequence.
     lossy
-        Whether classes and ids do not come back as they were.
+        Whether pixel values change, so that classes and ids would be wrong.
     part
-        Of a sequence, the name of the format of its files.
+        For a sequence: the name of the format of its files.
     """
 
     name: str
@@ -89,20 +89,20 @@ class ImageFormat:
     Parameters
     ----------
     name
-        What it is called.
+        Its name.
     suffixes
-        Of its files, lower case, with the dot.
+        Suffixes of its files, lower case, with the dot.
     reader
         ``"module:name"`` of a function ``(path, internal, context) -> Source``, or the function; None if such
         files are only written.
     arrays
-        Of files that hold several arrays, the function ``(path) -> names`` that lists them.
+        For files that hold several arrays: the function ``(path) -> names`` that lists them.
     folder
         Whether it is a folder of files.
     shared
-        Whether several datasets are written into one, each with a name: what is there is kept.
+        Whether one file holds several datasets, each with a name; writing one keeps the others.
     outputs
-        How it is written.
+        The values of ``--output_format`` that write it.
     """
 
     name: str
@@ -121,7 +121,7 @@ class TableFormat:
     Parameters
     ----------
     suffix
-        Of its files, lower case, with the dot.
+        Suffix of its files, lower case, with the dot.
     writer
         ``"module:name"`` of an `objclass.export.tables.TableWriter`, or the class itself.
     pictures
@@ -293,14 +293,14 @@ IMAGE_FORMATS = (
         outputs=_planes("viff:XvWriter", Capacity(("uint8", "int16", "int32", *_FLOATS)), "xv"),
     ),
 )
-"""Every kind of image file. ``docs/formats.md`` tells more of each."""
+"""All image formats of objclass. ``docs/formats.md`` describes each."""
 
 TABLE_FORMATS = (
     TableFormat(".csv", "objclass.export.tables:CsvWriter"),
     TableFormat(".tsv", "objclass.export.tables:TsvWriter"),
     TableFormat(".h5", "objclass.export.tables:Hdf5TableWriter", pictures=True),
 )
-"""Every kind of table."""
+"""All table formats of objclass."""
 
 FEATURE_SETS = {
     "2D Convex Hull Features": "objclass.features.sets.ilastik_hull:PLANE",
@@ -337,14 +337,14 @@ KERNELS = (
 
 
 def image_formats(*, plugins: bool = False) -> Iterator[ImageFormat]:
-    """Every kind of image file; those of plug-ins last."""
+    """All image formats; those of plug-ins last."""
     yield from IMAGE_FORMATS
     if plugins:
         yield from _entries(IMAGE_PLUGINS, ImageFormat)
 
 
 def image_format(suffix: str) -> ImageFormat | None:
-    """The kind of image file with this suffix, None if there is none."""
+    """The image format with this suffix, None if there is none."""
     return _first(image_formats, lambda entry: suffix in entry.suffixes)
 
 
@@ -361,14 +361,14 @@ def output_format(name: str) -> OutputFormat | None:
 
 
 def table_formats(*, plugins: bool = False) -> Iterator[TableFormat]:
-    """Every kind of table; those of plug-ins last."""
+    """All table formats; those of plug-ins last."""
     yield from TABLE_FORMATS
     if plugins:
         yield from _entries(TABLE_PLUGINS, TableFormat)
 
 
 def table_format(suffix: str) -> TableFormat | None:
-    """The kind of table with this suffix, None if there is none."""
+    """The table format with this suffix, None if there is none."""
     return _first(table_formats, lambda entry: entry.suffix == suffix)
 
 
@@ -385,7 +385,7 @@ def feature_set(name: str) -> Any:
 
 
 def resolve(target: Any) -> Any:
-    """Import what ``"module:name"`` names; anything else is what is meant itself."""
+    """Import what ``"module:name"`` names; anything else is returned as it is."""
     if not isinstance(target, str):
         return target
     module, _, name = target.partition(":")

@@ -1,4 +1,4 @@
-"""The knobs, each stated once: name, default, help, range. Command line, project and docs follow.
+"""All settings, each defined once: name, default, help, range. Command line, project and docs derive from them.
 
 A field made with `knob` carries in its metadata what argparse needs (help, choices, number of values);
 `check` raises for a value out of range. Standard library only.
@@ -25,11 +25,11 @@ def knob(
     maximum: float | None = None,
     **metadata: Any,
 ) -> Any:
-    """A dataclass field with its help text, its range and what else argparse should know."""
-    stated = {"help": text, "minimum": minimum, "maximum": maximum, **metadata}
+    """A dataclass field with its help text, its range and further metadata for argparse."""
+    described = {"help": text, "minimum": minimum, "maximum": maximum, **metadata}
     if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=stated)
-    return field(default=default, metadata=stated)
+        return field(default_factory=lambda: list(default), metadata=described)
+    return field(default=default, metadata=described)
 
 
 def check(settings: Any) -> None:
@@ -46,7 +46,7 @@ def check(settings: Any) -> None:
             message = f"--{knob_.name} {value}: expected a finite number"
             raise UsageError(message)
         if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
-            told = " and ".join(
+            expected = " and ".join(
                 part
                 for part in (
                     f"at least {minimum}" if minimum is not None else "",
@@ -54,45 +54,50 @@ def check(settings: Any) -> None:
                 )
                 if part
             )
-            message = f"--{knob_.name} {value}: expected {told}"
+            message = f"--{knob_.name} {value}: expected {expected}"
             raise UsageError(message)
 
 
 def default_of(settings: type[Any], name: str) -> Any:
     """The default of a knob."""
-    return next(stated.default for stated in fields(settings) if stated.name == name)
+    return next(field_.default for field_ in fields(settings) if field_.name == name)
 
 
-def help_of(stated: Field[Any]) -> str:
+def help_of(field_: Field[Any]) -> str:
     """The help text of a knob, with its default."""
-    text = str(stated.metadata["help"])
-    if stated.default is None or stated.default is MISSING or isinstance(stated.default, bool):
+    text = str(field_.metadata["help"])
+    if field_.default is None or field_.default is MISSING or isinstance(field_.default, bool):
         return text
-    return f"{text} (default: {stated.default})"
+    return f"{text} (default: {field_.default})"
 
 
 MAXIMUM_SIGMA = 1000
 METHODS = ("simple", "hysteresis", "ipht")
 STORED_METHODS = (*METHODS, "graph cut")
-"""What projects know besides; it is not offered for new ones, since ilastik is giving it up."""
+"""Methods that a project can store; graph cut is not offered for new projects, since ilastik drops it."""
 
 
 @dataclass(frozen=True)
 class ThresholdSettings:
-    """How prediction maps are cut into objects (ilastik's "Threshold and Size Filter")."""
+    """Settings that turn prediction maps into objects (ilastik's "Threshold and Size Filter")."""
 
     group: ClassVar[str] = "thresholds"
 
-    threshold: float = knob(0.5, "objects are where the map is at least this")
-    core_threshold: float = knob(0.8, "hysteresis: objects must have a pixel of at least this")
+    threshold: float = knob(0.5, "pixels of at least this value belong to objects")
+    core_threshold: float = knob(0.8, "hysteresis: an object needs a pixel of at least this value")
     channel: int = knob(0, "channel of the map that shows the objects", minimum=0)
     core_channel: int = knob(0, "hysteresis: channel for the cores", minimum=0)
     smooth: float = knob(
-        0.0, "Gaussian smoothing of the map before: sigma in pixels", minimum=0, maximum=MAXIMUM_SIGMA
+        0.0,
+        "Gaussian smoothing of the map before thresholding: sigma in pixels",
+        minimum=0,
+        maximum=MAXIMUM_SIGMA,
     )
-    min_size: int = knob(1, "drop objects of fewer pixels", minimum=0)
-    max_size: Optional[int] = knob(None, "drop objects of more pixels (default: no limit)", minimum=0)
-    method: str = knob("simple", "how to threshold", choices=METHODS)
+    min_size: int = knob(1, "remove objects of fewer pixels", minimum=0)
+    max_size: Optional[int] = knob(None, "remove objects of more pixels (default: no limit)", minimum=0)
+    method: str = knob(
+        "simple", "method of thresholding; ipht: identity-preserving hysteresis", choices=METHODS
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -104,9 +109,9 @@ class ThresholdSettings:
             raise UsageError(message)
 
     def check_cores(self, given: Collection[str] = ()) -> None:
-        """Refuse settings for cores that mean nothing, or that no object could lack.
+        """Refuse settings for cores that have no effect, or that every object fulfils.
 
-        Not for stored settings, which ilastik would run all the same.
+        Settings stored in a project are not checked, since ilastik runs them too.
 
         Parameters
         ----------
@@ -116,7 +121,7 @@ class ThresholdSettings:
         Raises
         ------
         UsageError
-            With the option.
+            If an option is without effect; the message names it.
         """
         if self.method == "simple":
             for name in ("core_threshold", "core_channel"):
@@ -126,12 +131,12 @@ class ThresholdSettings:
         elif self.core_channel == self.channel and self.core_threshold < self.threshold:
             message = (
                 f"--core_threshold {self.core_threshold:g} is below --threshold {self.threshold:g}: cores are "
-                "where the map is surest"
+                "the pixels of the highest values"
             )
             raise UsageError(message)
 
     rescaled = False
-    """Whether maps are brought from their possible range to 0 … 1 first."""
+    """Whether maps are first rescaled from their possible range to 0 … 1."""
 
     @property
     def sigma_xyz(self) -> tuple[float, float, float]:
@@ -141,7 +146,7 @@ class ThresholdSettings:
 
 @dataclass(frozen=True)
 class ProjectThreshold(ThresholdSettings):
-    """The same as a project states it: maps are brought to 0 … 1, axes have sigmas of their own."""
+    """The settings as a project stores them: maps are rescaled to 0 … 1, each axis has its own sigma."""
 
     sigmas: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Smoothing along x, y, z."""
@@ -185,7 +190,7 @@ def parse_range(text: str) -> tuple[float, float]:
 
 
 def parse_subregion(text: str) -> tuple[tuple[Optional[int], ...], tuple[Optional[int], ...]]:
-    """``"[(0,0,0,0,0), (1,100,200,20,3)]"`` -> start and stop, None where nothing is said."""
+    """``"[(0,0,0,0,0), (1,100,200,20,3)]"`` -> start and stop, None where a bound is open."""
     try:
         start, stop = json.loads(text.replace("(", "[").replace(")", "]").replace("None", "null"))
         bounds = [tuple(None if n is None else operator.index(n) for n in bound) for bound in (start, stop)]
@@ -226,25 +231,25 @@ class ExportSettings:
     )
     cutout_subregion: Optional[tuple[Any, Any]] = knob(
         None,
-        'write only a part: "[(start), (stop)]", in t,x,y,z,c or in the axes of the output; None: to the end',
+        'write only this part: "[(start), (stop)]", in the order t,x,y,z,c or in that of the axes of the output; None: to the end',
         type=parse_subregion,
         metavar="REGION",
     )
     export_dtype: Optional[str] = knob(
-        None, "type of the pixels; what does not fit wraps around, fractions are cut off", choices=DTYPES
+        None, "type of the pixels; values that do not fit wrap around, fractions are cut off", choices=DTYPES
     )
     output_axis_order: Optional[str] = knob(
         None, "axes of the images, such as tzyxc (default: those of the input)", metavar="AXES"
     )
     pipeline_result_drange: Optional[tuple[float, float]] = knob(
         None,
-        'range of the results, "(0.0, 1.0)", to be brought to --export_drange',
+        'range of the results, such as "(0.0, 1.0)", which --export_drange rescales',
         type=parse_range,
         metavar="RANGE",
     )
     export_drange: Optional[tuple[float, float]] = knob(
         None,
-        'range to bring --pipeline_result_drange to, "(0, 255)"',
+        'rescale --pipeline_result_drange to this range, such as "(0, 255)"',
         type=parse_range,
         metavar="RANGE",
     )
@@ -274,7 +279,7 @@ EXPORT_DEFAULTS = ExportSettings(
 
 
 MINIMUM_MEMORY = 400_000_000
-"""What the program itself takes, and something to work with."""
+"""Bytes that the program itself needs, and some to work with."""
 
 SIZES = {"": 1, "B": 1} | {
     f"{prefix}{unit}": base**power
@@ -315,22 +320,22 @@ class ResourceSettings:
 
     jobs: Optional[int] = knob(
         None,
-        "threads (default: LAZYFLOW_THREADS, else the cores that this process may use)",
+        "number of threads (default: LAZYFLOW_THREADS, else the cores that this process may use)",
         minimum=1,
         maximum=1024,
         metavar="N",
     )
     max_memory: Optional[int] = knob(
         None,
-        "keep to about so much memory, such as 4GB (default: LAZYFLOW_TOTAL_RAM_MB, else half of what is free); "
-        "larger images are worked on in blocks",
+        "use about this much memory, such as 4GB (default: LAZYFLOW_TOTAL_RAM_MB, else half of the free memory); "
+        "larger images are processed in blocks",
         type=parse_size,
         metavar="SIZE",
     )
     block_shape: Optional[tuple[int, int]] = knob(
         None,
-        "size of the blocks, 256 or z=32,y=64,x=64, in place of what would be chosen; rows are never cut, "
-        "planes only where blocks have fewer rows",
+        "size of the blocks, 256 or z=32,y=64,x=64 (default: chosen by memory); rows are never cut, "
+        "planes only where a block has fewer rows",
         type=parse_block,
         metavar="SHAPE",
     )

@@ -1,4 +1,4 @@
-"""A run over many lanes: what is asked for, planned, done, and kept in the run file."""
+"""A run over many lanes: the request, the plan, the tasks and the run file."""
 
 from objclass.batch.request import Request
 from objclass.batch.schedule import run

@@ -1,4 +1,4 @@
-"""The run file: what was run, on what, with which result."""
+"""The run file: the arguments, inputs, outputs and results of a run."""
 
 import contextlib
 import hashlib
@@ -30,18 +30,18 @@ RUN_FILE = "objclass_run.json"
 
 
 class RunReport:
-    """``objclass_run.json``: what was run, on what, with which result."""
+    """``objclass_run.json``: the arguments, inputs, outputs and results of a run."""
 
     def __init__(self, request: Request, plan: Plan, tasks: Sequence[Task], limits: Limits) -> None:
         paths = [o.path for t in tasks for o in t.outputs]
         tables_ = [t.table for t in tasks if t.table]
-        # beside the table if it was asked for, not where a project once wanted it
+        # next to the table if it was given, not where the project stores it
         first = next(iter([*tables_, *paths] if request.table else [*paths, *tables_]), None)
         self._path = Path(first).parent / RUN_FILE if first else None
         self._plan = plan
         self._waiting = {id(task): task for task in tasks}
         project, pixels = plan.trained, plan.pixels
-        self._file_entry = cache(_file_entry)  # one file may stand for many lanes
+        self._file_entry = cache(_file_entry)  # many lanes may share a file
         self._content: dict[str, Any] = {
             "objclass": __version__,
             "run": token_hex(4),
@@ -67,17 +67,17 @@ class RunReport:
         seconds: Mapping[str, float],
         within: Mapping[str, float],
     ) -> None:
-        """A lane is complete; ``within`` are seconds of all threads in the parts of ``seconds``."""
+        """Record a complete lane: ``seconds`` of each part, ``within`` summed over threads."""
         rounded = {name: round(taken, 4) for name, taken in seconds.items()}
         threads = {name: round(taken, 4) for name, taken in within.items()}
         self._add(task, "done", counts=dict(counts), seconds=rounded, thread_seconds=threads)
 
     def failed(self, task: Task, fault: str) -> None:
-        """A lane failed."""
+        """Record a lane that failed."""
         self._add(task, "failed", error=fault)
 
     def ended(self, partial: Mapping[str, PartialFile]) -> list[str]:
-        """Nothing more is run: names of the lanes that were not."""
+        """Record that the run has ended; return the names of the lanes that were not run."""
         waiting = list(self._waiting.values())
         for task in waiting:
             self._add(task, "not run")
@@ -88,7 +88,7 @@ class RunReport:
         return [task.name for task in waiting]
 
     def lost(self, fault: str) -> None:
-        """What finished lanes share could not be written."""
+        """Record that files shared by finished lanes could not be written."""
         self._content["error"] = fault
 
     def _add(self, task: Task, status: str, **more: Any) -> None:
@@ -115,13 +115,13 @@ class RunReport:
         )
 
     def _units(self, task: Task) -> dict[str, Any]:
-        """The unit of lengths in the table, and the pixel size that the images carry."""
+        """The unit of lengths in the table, and the pixel size that is stored in the images."""
         size = self._plan.carried_size(task.lane)
         unit = self._plan.measured_size(task.lane).unit
         return {"unit": unit, "pixel_size": asdict(size) if size is not None else None}
 
     def write(self, seconds: float) -> None:
-        """Write the file beside the table, or beside the first image; that of an earlier run is kept.
+        """Write the file next to the table, or next to the first image; that of an earlier run is kept.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class RunReport:
 
 
 def _set_aside(path: Path) -> None:
-    """Keep the file of an earlier run under a name that tells when that was."""
+    """Keep the file of an earlier run under a name with its date."""
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
         started, run = datetime.fromisoformat(str(earlier["started"])), str(earlier["run"])
@@ -158,14 +158,14 @@ def _set_aside(path: Path) -> None:
 
 
 HEAD_BYTES = 1 << 16
-"""What the digest of a file is made of: data are not read a second time for it."""
+"""Number of leading bytes in the digest of a file: data are not read a second time for it."""
 
 _FOLDER_HEADERS = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "attributes.json")
-"""Files that say what is in a folder of chunks."""
+"""Header files of a folder of chunks."""
 
 
 def _file_entry(path: str) -> dict[str, Any]:
-    """A file: its size, when it was changed, and the digest of its first bytes; of a folder, of its headers."""
+    """Size, time of the last change, and digest of the first bytes of a file; of a folder, those of its headers."""
     entry: dict[str, Any] = {"path": path}
     with contextlib.suppress(OSError):
         found = Path(path)

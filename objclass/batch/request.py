@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""The request of a run: what the command line or the caller has given."""
 
 from dataclasses import dataclass, field
 
@@ -8,12 +8,12 @@ from objclass.pipeline.plan import FromFile
 from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings
 
 DEFAULT_FEATURES = ("regionprops",)
-"""What is measured without a project."""
+"""Features that are measured without a project."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked for."""
+    """The request of a run: what the command line or the caller has given."""
 
     inputs: Inputs
     project: str | None = None

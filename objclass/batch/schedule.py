@@ -1,6 +1,6 @@
 """The run: lane after lane, or several at once.
 
-Everything that headers can tell is checked for all lanes before the first pixel is read and before
+Everything that can be known from headers is checked for all lanes before the first pixel is read and before
 anything is written. Outputs are written under temporary names and renamed when a lane is complete.
 """
 
@@ -39,12 +39,12 @@ log = logging.getLogger("objclass")
 
 
 def run(request: Request, progress: Progress | None = None, stop: Stop | None = None) -> int:
-    """Run all lanes; returns the exit code.
+    """Run all lanes; return the exit code.
 
     Raises
     ------
     ObjclassError
-        For everything that is found before something is written.
+        If anything is wrong that can be known before writing.
     """
     started = perf_counter()
     np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
@@ -63,8 +63,8 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
             project = retrained(project, context)
     if isinstance(project, Project) and project.inclusive_maximum:
         log.info(
-            "%s is of ilastik %s: its classifier gets the last coordinate as Bounding Box Maximum, as it was "
-            "trained; the table has the one after it, as ilastik has since",
+            "%s was saved by ilastik %s: its classifier was trained with the last coordinate as Bounding Box Maximum, and "
+            "still gets it; the table has the coordinate after it, as in present ilastik",
             project.path,
             project.version,
         )
@@ -108,14 +108,14 @@ def _pixel_chain(
 
 
 def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:
-    """Put in place what finished lanes share, and write the run file; False if that fails."""
+    """Give the files that lanes share their final names, and write the run file; return False if that fails."""
     is_written = True
     try:
         files.close()
     except OSError as fault:
         is_written = False
         report.lost(str(fault))
-        log.error("what lanes share could not be written: %s", fault)  # noqa: TRY400
+        log.error("files that lanes share could not be written: %s", fault)  # noqa: TRY400
     left = report.ended(files.partial)
     if left:
         log.warning("not run: %s (all are named in the run file)", listed(left))
@@ -130,7 +130,7 @@ def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:
 def _run_tasks(
     tasks: Sequence[Task], plan: Plan, files: RunFiles, report: RunReport, context: Context
 ) -> int:
-    """Run the lanes, several at once where that pays; what they give is kept in their order."""
+    """Run the lanes, several at once where they are small; results are committed in the order of the lanes."""
     images = sum(task.lane.objects.shape[0] for task in tasks)
     at_once, limits = share_out(tasks, replace(context.limits, images=images))
     done = 0
@@ -169,10 +169,10 @@ def _described(seconds: Mapping[str, float]) -> str:
 
 
 def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
-    """How many lanes are run at once, and what each of them may use.
+    """The number of lanes that are run at once, and the limits of each.
 
-    Small lanes are run side by side, each by one thread; large ones one after the other, in blocks. So are
-    lanes that go to one file.
+    Small lanes are run in parallel, each by one thread; large ones one after the other, in blocks, as are
+    lanes that are written to one file.
     """
     files = [path for task in tasks for path in {output.path for output in task.outputs}]
     if limits.jobs == 1 or len(tasks) == 1 or len(set(files)) < len(files):
@@ -187,4 +187,4 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
 
 
 def _quiet(_: str, __: float) -> None:
-    """No progress."""
+    """Report no progress."""

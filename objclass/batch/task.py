@@ -18,7 +18,7 @@ from objclass.pipeline.plan import Plan
 
 @contextmanager
 def as_lane_error(task: Task, stop: Stop) -> Iterator[None]:
-    """Faults that only pixels show, as one line that names the lane."""
+    """Raise faults that only reading pixels reveals as a `LaneError`, one line that names the lane."""
     try:
         yield
     except ObjclassError:
@@ -30,7 +30,7 @@ def as_lane_error(task: Task, stop: Stop) -> Iterator[None]:
         message = f"{task.name}: {fault}"
         raise LaneError(message) from fault
     except Exception as fault:
-        stop.check()  # libraries may make something else of one
+        stop.check()  # libraries may turn it into another error
         message = f"{task.name}: unexpected {type(fault).__name__}: {fault} (a bug: --debug shows where)"
         raise LaneError(message) from fault
 
@@ -48,14 +48,14 @@ class LaneResult:
     fault: ObjclassError | None = None
 
     def discard(self) -> None:
-        """Remove what it wrote, unless it is kept already."""
+        """Remove its files, unless they are committed."""
         for sink in self.sinks:
             sink.abort()
         self.files.abort()
 
 
 def run_task(task: Task, plan: Plan, files: RunFiles, context: Context) -> LaneResult:
-    """Run one lane, and write what belongs to it alone under temporary names."""
+    """Run one lane, and write the files of this lane under temporary names."""
     result = LaneResult(task, context.within(context.limits), files.lane(), sinks_of(task, plan))
     try:
         with as_lane_error(task, context.stop):
@@ -91,12 +91,12 @@ def _walk(result: LaneResult, plan: Plan) -> None:
 
 
 def keep(result: LaneResult, kept: Callable[[], None]) -> None:
-    """Put the files of a lane in place, and its rows into the table; ``kept`` is called when they are.
+    """Commit a lane: its files get their final names, its rows go into the table; then call ``kept``.
 
     Raises
     ------
     ObjclassError
-        If the lane, or this, failed; nothing of it is left then.
+        If the lane or its commit failed; then none of its files is left.
     """
     if result.fault is not None:
         raise result.fault
@@ -116,5 +116,5 @@ def _note(clock: Clock, kept: Callable[[], None]) -> None:
 
 
 def written(task: Task) -> list[str]:
-    """The files of a lane."""
+    """The paths of all files of a lane."""
     return [o.path for o in task.outputs] + ([task.table] if task.table else [])

@@ -1,4 +1,4 @@
-"""The command line: one command per file; what they share is here. Standard library only."""
+"""The command line: one command per file; what the commands share is here. Standard library only."""
 
 import argparse
 import logging
@@ -31,7 +31,7 @@ COMMANDS = {
     "inspect": "objclass.cli.inspect:main",
     "features": "objclass.cli.features:main",
 }
-"""Name of a command -> its function of the arguments and a `Stop`; anything else is the run (`objclass.cli.headless`)."""
+"""Name of a command -> its function of the arguments and a `Stop`; any other argument starts the run (`objclass.cli.headless`)."""
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """What ends a run in an orderly way, with the exit code 128 + number (130, 143, 129)."""
@@ -44,9 +44,9 @@ USAGE = """\
 usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE …
        objclass --headless --help      all options of the run
        objclass train --help           train a project from labels
-       objclass inspect P.ilp          what is in a project
-       objclass features               every feature there is
-       objclass compile                compile all kernels ahead, as for a container image
+       objclass inspect P.ilp          print the contents of a project
+       objclass features               list all features
+       objclass compile                compile all kernels ahead of the first run
        objclass --version
 
 Object classification for microscopy images: objects from a segmentation, a label image or a
@@ -56,7 +56,7 @@ prediction map; their features; their classes by a trained project (ilastik's or
 
 @dataclass(frozen=True)
 class CommandOptions:
-    """What the options of all commands have in common."""
+    """Base of the options of all commands."""
 
     given: frozenset[str] = field(default=frozenset(), metadata={"hidden": True}, kw_only=True)
     """Names of the options that were given, whatever their values."""
@@ -112,13 +112,13 @@ class Parser(ArgumentParser[Any]):
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """The options, and the arguments that are none."""
+        """The options, and the arguments that are not options."""
         found, unknown = argparse.ArgumentParser.parse_known_args(self, args, namespace)
         values = {k: v for k, v in vars(found).items() if v is not MISSING and v is not None}
         return self._options_type(**values, given=frozenset(values)), unknown
 
     def refuse(self, unknown: Sequence[str]) -> None:
-        """Raise `UsageError` for the first argument that is no option, with the one that may be meant."""
+        """Raise `UsageError` for the first argument that is not an option; the message suggests similar options."""
         if not unknown:
             return
         from difflib import get_close_matches
@@ -152,11 +152,11 @@ def normalise(arguments: Sequence[str]) -> list[str]:
 
 
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""They turn the direction of writing, and so can show one text as another."""
+"""Characters that reverse the direction of writing, so that one text can look like another."""
 
 
 def printable(text: str) -> str:
-    r"""Text of a file as it may reach a terminal: what would steer it is spelt out.
+    r"""Text from a file, safe to print on a terminal: control characters are escaped.
 
     Examples
     --------
@@ -176,7 +176,7 @@ _STEERING = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 
 class _Printable(logging.Formatter):
-    """Messages on one line each, whatever text they bear."""
+    """Messages of one line each: control characters are escaped."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         """The message without what follows it, such as a traceback."""
@@ -195,7 +195,7 @@ class _OneLine(_Printable):
 
 
 def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None = None) -> None:
-    """Messages to stderr, and to a file if asked for."""
+    """Write messages to stderr, and to ``logfile`` if it is given."""
     for handler in log.handlers[:]:  # of an earlier run in this process
         log.removeHandler(handler)
         handler.close()
@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_log()
     try:
         with _Terminable() as stop, warnings.catch_warnings():
-            # what libraries find odd about a file, such as a damaged comment beside sound pixels
+            # warnings of libraries about files, such as a damaged comment next to intact pixels
             warnings.simplefilter("ignore", UserWarning)
             code = _run(given, stop)
             sys.stdout.flush()
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + number
     except SystemExit as end:  # argparse, after --help
         return int(end.code or 0)
-    except BrokenPipeError:  # whoever reads our output has seen enough, such as `| head`
+    except BrokenPipeError:  # the reader of our output has closed it, such as `| head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (at exit, the rest goes there)
         return 128 + 13
     except Exception as fault:  # noqa: BLE001 (each becomes one line and an exit code)
@@ -257,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explained(fault: Exception) -> str:
-    """One line: what is wrong, and whose fault it is."""
+    """One line that says what is wrong, and whether it is a bug in objclass."""
     text = " ".join(str(fault).split())
     if isinstance(fault, ObjclassError):
         return text
@@ -283,7 +283,7 @@ def _run(given: Sequence[str], stop: Stop) -> int:
 
 
 def open_closed_streams() -> None:
-    """Let what would go to a closed stdout or stderr go nowhere.
+    """Discard what would be written to a closed stdout or stderr.
 
     Without them, the next file that is opened would be taken for stdout or stderr by libraries.
     """

@@ -16,12 +16,12 @@ from objclass.settings import knob
 class CompileOptions(CommandOptions):
     """Options of the command."""
 
-    where: bool = knob(False, "only say where compiled code is kept")
-    debug: bool = knob(False, "show where an error came from")
+    where: bool = knob(False, "only print where compiled code is kept")
+    debug: bool = knob(False, "show the traceback of an error")
 
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
-    """Compile what is not kept yet, and print what was done and where it is.
+    """Compile the kernels that are not compiled yet, and print their names and the folder that holds them.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     options: CompileOptions = Parser(
         CompileOptions,
         "objclass compile",
-        "Compile all kernels for this processor, which runs would else do when it repays, and keep them.",
+        "Compile all kernels for this processor and keep them; otherwise the first large runs compile them.",
     ).parse_args(list(arguments))
     if not options.where:
         compile_all(stop)

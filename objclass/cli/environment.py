@@ -1,4 +1,4 @@
-"""What environment variables say where the command line says nothing."""
+"""Environment variables: defaults for options that are not given."""
 
 import os
 from argparse import ArgumentTypeError
@@ -8,17 +8,17 @@ from objclass.errors import UsageError
 from objclass.settings import ResourceSettings, parse_size
 
 THREADS, MEMORY = "LAZYFLOW_THREADS", "LAZYFLOW_TOTAL_RAM_MB"
-"""ilastik's variables, which many job scripts set; 0 of memory is no limit, 0 threads is one."""
+"""ilastik's variables, which many job scripts set; a memory of 0 means no limit, 0 threads mean one."""
 
 ILASTIK_NAMES = "OBJCLASS_ILASTIK_NAMES"
-"""Set to 1 where a program calls objclass in place of ilastik, with a command line that one cannot change."""
+"""Set to 1 where a program calls objclass in place of ilastik, with a command line that cannot be changed."""
 
 ADDRESSES = 1_500_000_000
-"""Bytes of addresses without which libraries end the process where nobody can catch it."""
+"""Bytes of address space below which libraries end the process without an error that could be caught."""
 
 
 def resources(options: ResourceSettings) -> ResourceSettings:
-    """Threads and memory: as given, else as ilastik's variables say.
+    """Threads and memory: as given, else from ilastik's variables.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``objclass features``: every feature that there is."""
+"""``objclass features``: a list of all features."""
 
 import json
 import sys
@@ -15,13 +15,13 @@ class FeaturesOptions(CommandOptions):
     """Options of the list."""
 
     json: bool = knob(False, "as JSON")
-    debug: bool = knob(False, "show where an error came from")
+    debug: bool = knob(False, "show the traceback of an error")
 
 
 def main(arguments: Sequence[str], _: Stop) -> int:
     """Print the list to stdout."""
     options: FeaturesOptions = Parser(
-        FeaturesOptions, "objclass features", "Every feature: set, name, unit, dimensions, definition."
+        FeaturesOptions, "objclass features", "List all features: set, name, unit, dimensions, definition."
     ).parse_args(list(arguments))
     from objclass.features.contract import feature_rows
     from objclass.pixels.features import filter_rows

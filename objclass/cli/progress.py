@@ -1,4 +1,4 @@
-"""The bar on the terminal."""
+"""The progress bar on the terminal."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ log = logging.getLogger("objclass")
 
 @contextmanager
 def progress_bar(lanes: int, *, quiet: bool) -> "Iterator[Progress | None]":
-    """What shows how much of so many lanes is done, messages above it; None where nobody would see it."""
+    """A progress bar for the given number of lanes, messages above it; None where there is no terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return

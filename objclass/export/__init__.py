@@ -1,1 +1,1 @@
-"""What leaves a run: images, tables, pictures of objects."""
+"""The outputs of a run: images, tables, pictures of objects."""

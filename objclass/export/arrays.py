@@ -26,7 +26,7 @@ class PaintedArray:
         One of `SOURCES`. Objects of a label image have their own ids in ``labels``, in the dtype of that
         image, others uint32; ``classes`` are uint8, ``probabilities`` float32 with the classes as last axis.
     lane
-        What is painted; the image has the axes of its objects, without their channel.
+        The lane; the image has the axes of its objects image, without the channel.
     classes
         Number of classes.
     """
@@ -49,7 +49,7 @@ class PaintedArray:
             self._pixels[(step.t, *box)] = paint(labels[box])
 
     def image(self) -> AnyArray:
-        """What was painted, in the user's axes."""
+        """The painted image, in the user's axes."""
         return from_canonical(self._pixels, self._axes)
 
     def _paint(self, step: Step) -> Paint:

@@ -32,7 +32,7 @@ def check_writable(path: str, kind: ImageFormat | None = None) -> None:
     Parameters
     ----------
     kind
-        What is to be there; None for a file, whatever it holds.
+        The format to be written; None for any file.
 
     Raises
     ------
@@ -83,26 +83,26 @@ def _check_folder(target: Path, *, shared: bool) -> None:
 
 
 class Pending:
-    """Files and folders that are written beside their final names: renamed by `commit`, else removed.
+    """Files and folders that are written under temporary names: renamed by `commit`, else removed.
 
-    They lie in a `Workspace` next to where they go. What stands in their place is replaced only when all
-    of them are on the disk, and comes back if one of them cannot get its name.
+    They are written to a `Workspace` in the folder of their final names. Older files of those names are
+    replaced only when all of the new ones are on the disk, and are restored if one cannot be renamed.
     """
 
     def __init__(self) -> None:
         self._parts: dict[str, str] = {}
         self._workspaces: dict[Path, Workspace] = {}
-        self._opening = Lock()  # lanes are begun side by side
+        self._opening = Lock()  # lanes are begun in parallel
         self._locks = ExitStack()
 
     def add(self, path: str) -> str:
-        """The temporary name for a file or a folder; the folder that it lies in is made."""
+        """The temporary name for a file or a folder; its parent folder is made."""
         if path not in self._parts:
             self._parts[path] = self._workspace(Path(path).parent).name_for(path)
         return self._parts[path]
 
     def add_slices(self, paths: Sequence[str]) -> str:
-        """The temporary folder of the files of a sequence, which lie in it by number."""
+        """The temporary folder of the files of a sequence, which are named by number in it."""
         folder = self._workspace(Path(paths[0]).parent).name_for("slices")
         for parent in {Path(path).parent for path in paths}:
             _make(parent)
@@ -110,11 +110,11 @@ class Pending:
         return folder
 
     def lock(self, path: str) -> None:
-        """Keep other processes from replacing a file until it has its name here, or is dropped."""
+        """Keep other processes from replacing a file until it is renamed here, or discarded."""
         self._locks.enter_context(lock.held(lock_file(path)))
 
     def unlock(self) -> None:
-        """Let others replace what was locked."""
+        """Release the locks."""
         self._locks.close()
 
     def commit(self) -> None:
@@ -135,7 +135,7 @@ class Pending:
         Raises
         ------
         OutputError, OSError
-            If one is not, or somebody has removed it.
+            If one could not be written, or was removed by another process.
         """
         for path in list(self._parts if paths is None else paths):
             sync(self._parts[path])
@@ -148,14 +148,14 @@ class Pending:
         Parameters
         ----------
         paths
-            As they were added.
+            Paths as given to `add`.
         names
-            Other final names than those.
+            Final names that differ from those given to `add`.
 
         Raises
         ------
         OSError
-            If one cannot get its name: none has it then, and what was there before is there again.
+            If one cannot be renamed; then none is renamed, and the older files are restored.
         """
         chosen = list(self._parts if paths is None else paths)
         with uninterrupted():
@@ -200,17 +200,17 @@ class Pending:
 
 
 def lock_file(path: str) -> str:
-    """The file that is locked by who is going to replace another one."""
+    """The lock file of an output: held by the process that is going to replace the output."""
     target = Path(path)
     # a digest, since the name itself may be as long as names can be
     return str(target.with_name(f".objclass-{sha256(os.fsencode(target.name)).hexdigest()[:12]}.lock"))
 
 
 class Workspace:
-    """A hidden folder for the parts of outputs, with a lock that is held as long as they are written.
+    """A hidden folder for unfinished outputs, with a lock that is held as long as they are written.
 
-    Its name is random, and says host and process. What processes that are gone have left of theirs in the
-    same place is removed.
+    Its name is random, and contains host and process. Workspaces of processes that no longer exist are
+    removed from the same place.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -225,16 +225,16 @@ class Workspace:
         self._numbers = count(1)
 
     def name_for(self, path: str) -> str:
-        """A name in it that is not taken, with the suffix of a path."""
+        """An unused name in it, with the suffix of a path."""
         return str(self._path / f"{next(self._numbers)}{Path(path).suffix}")
 
     def check(self) -> None:
-        """Refuse to go on if somebody has removed it.
+        """Check that it was not removed by another process.
 
         Raises
         ------
         OutputError
-            With the folder.
+            If it was removed; the message names its parent folder.
         """
         if not lock.is_same(self._descriptor, self._lock):
             message = f"{self._path.parent}: the folder was removed while outputs were written there"
@@ -252,7 +252,7 @@ _SUFFIX, _LOCK, _ASIDE, _NAMED = ".part", "lock", "aside-", ".name"
 _NAME = re.compile(r"\.objclass-(?P<host>.+)-(?P<process>\d+)-[^-]+\.part")
 
 FORGOTTEN = 24 * 3600
-"""Seconds without a change after which parts of another host are leftovers, if nobody holds their lock."""
+"""Seconds without a change after which an unlocked workspace of another host is a leftover."""
 
 NEW = 60
 """Seconds for which a workspace may lack its lock file."""
@@ -263,12 +263,16 @@ def _host() -> str:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove the parts that processes left that are gone; folders that had stepped aside come back."""
+    """Remove workspaces of processes that no longer exist; folders that they had moved aside are restored."""
     removed = [
         f"{found['host']} {found['process']}" for found in map(_left_by_the_dead, _hidden(folder)) if found
     ]
     if removed:
-        log.info("%s: removed what interrupted runs left (host and process: %s)", folder, ", ".join(removed))
+        log.info(
+            "%s: removed unfinished outputs of interrupted runs (host and process: %s)",
+            folder,
+            ", ".join(removed),
+        )
 
 
 def _hidden(folder: Path) -> list[Path]:
@@ -279,11 +283,11 @@ def _hidden(folder: Path) -> list[Path]:
 
 
 def _left_by_the_dead(workspace: Path) -> "re.Match[str] | None":
-    """Remove a workspace that nobody holds: whose it was; None if it stays."""
+    """Remove a workspace that no process holds; return its host and process, None if it stays."""
     found = _NAME.fullmatch(workspace.name)
     try:
         age = time() - workspace.lstat().st_mtime
-        # where hosts do not see the locks of each other, a lock that can be had says little
+        # hosts may not see the locks of each other, so a free lock proves little
         if found is None or workspace.is_symlink() or (found["host"] != _host() and age < FORGOTTEN):
             return None
         if not (workspace / _LOCK).exists():
@@ -303,13 +307,13 @@ def _clear(workspace: Path, found: "re.Match[str]") -> "re.Match[str]":
         final = workspace.parent / Path(named.read_text(encoding="utf-8")).name
         if aside.is_dir() and not os.path.lexists(final):
             aside.rename(final)
-            log.warning("%s: is back: an interrupted run had moved it aside", final)
+            log.warning("%s: restored: an interrupted run had moved it aside", final)
     _remove(str(workspace))
     return found
 
 
 class _Replacement:
-    """A part that takes the place of what has its name; until it is sealed it can be taken back."""
+    """The replacement of an older output by a new one; until it is sealed it can be taken back."""
 
     def __init__(self, temporary: str, final: str) -> None:
         self._temporary, self._final = temporary, final
@@ -317,7 +321,7 @@ class _Replacement:
         self._is_made = self._is_aside = False
 
     def make(self) -> None:
-        """Give the part its name."""
+        """Give the new output its final name."""
         if os.path.isdir(self._final):  # a folder cannot take the name of another one
             # the next run looks here if this one is killed before the new folder has the name
             Path(f"{self._aside}{_NAMED}").write_text(Path(self._final).name, encoding="utf-8")
@@ -329,7 +333,7 @@ class _Replacement:
         self._is_made = True
 
     def _keep_file(self) -> None:
-        """Keep the file under a second name, where the disk knows such; its mode and group go on."""
+        """Keep the older file under a second name, where the file system can; the new one gets its mode and group."""
         with suppress(OSError):
             before = os.stat(self._final)
             with suppress(OSError):  # a group that this user is not in
@@ -340,7 +344,7 @@ class _Replacement:
             self._is_aside = True
 
     def take_back(self) -> None:
-        """Put back what was there."""
+        """Restore the older output."""
         with suppress(OSError):
             if self._is_made:
                 os.replace(self._final, self._temporary)
@@ -348,19 +352,19 @@ class _Replacement:
                 os.replace(self._aside, self._final)
 
     def seal(self) -> None:
-        """Let go of what was there."""
+        """Remove the older output."""
         if self._is_aside:
             with suppress(OSError):
                 _remove(self._aside)
 
 
 def sync(path: str) -> None:
-    """Wait until a file, or all that is in a folder, is on the disk.
+    """Wait until a file, or everything in a folder, is on the disk.
 
     Raises
     ------
     OSError
-        If it is not there, or could not be written.
+        If it does not exist, or could not be written.
     """
     if os.path.isdir(path):
         for folder, _, files in os.walk(path, onerror=_raise):
@@ -384,7 +388,7 @@ def _sync_file(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Wait until the names in a folder are on the disk, where that can be had."""
+    """Wait until the names in a folder are on the disk, where the file system supports that."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)

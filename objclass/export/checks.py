@@ -1,4 +1,4 @@
-"""What can be refused before anything is written: outputs that collide, tables that do not fit."""
+"""Checks before anything is written: outputs that collide, tables that do not fit."""
 
 import os
 from collections import Counter
@@ -36,12 +36,12 @@ def table_header(task: Task, plan: Plan) -> list[str]:
 
 
 def check_sinks(tasks: Sequence[Task], plan: Plan) -> None:
-    """Refuse lanes that cannot be written as is asked for.
+    """Refuse lanes whose outputs cannot be written in the requested formats.
 
     Raises
     ------
     OutputError
-        With the output, why, and what can be done.
+        If there is one; the message says which output, why, and what to do.
     """
     for task in tasks:
         header = Header(task.lane, tuple(table_header(task, plan)))
@@ -52,12 +52,12 @@ def check_sinks(tasks: Sequence[Task], plan: Plan) -> None:
 
 
 def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
-    """Refuse lanes that would give other columns than the first one in the same table.
+    """Refuse lanes that would have other columns than the first one in the same table.
 
     Raises
     ------
     InputError
-        With both lanes and how they differ.
+        If there is one; the message names both lanes and the difference.
     """
     first: dict[str, tuple[Task, list[str]]] = {}
     for task in tasks:
@@ -67,8 +67,8 @@ def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
         other, expected = first.setdefault(task.table, (task, header))
         if header != expected:
             message = (
-                f"{task.table}: {_described(task.lane)} would give other columns than {_described(other.lane)}: "
-                "put {nickname} into --table_filename, or run them apart"
+                f"{task.table}: {_described(task.lane)} would have other columns than {_described(other.lane)}: "
+                "put {nickname} into --table_filename, or run them separately"
             )
             raise InputError(message)
 
@@ -78,12 +78,12 @@ def _described(lane: Lane) -> str:
 
 
 def check_tables(tasks: Sequence[Task], template: str | None) -> None:
-    """Refuse lanes of one name where each was to have a table of its own.
+    """Refuse lanes of the same name where each has a table of its own.
 
     Raises
     ------
     OutputError
-        With the table.
+        If there are such lanes; the message names the table.
     """
     if template is None or "{nickname" not in template:
         return
@@ -96,12 +96,12 @@ def check_tables(tasks: Sequence[Task], template: str | None) -> None:
 
 
 def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
-    """Refuse outputs that are one file, that are an input, or that cannot be written.
+    """Refuse outputs that are the same file, that are an input, or that cannot be written.
 
     Raises
     ------
     OutputError
-        With the file and what asks for it.
+        If there is one; the message names the file and the outputs.
     """
     files = {*inputs, *(path for task in tasks for image in task.lane.images for path in image.files)}
     sources = {same_file_key(os.path.realpath(path)) for path in files}
@@ -122,21 +122,21 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
             )
             raise OutputError(message)
         there[inside] = what
-        if "://" not in path:  # which no path has whose links are followed
+        if "://" not in path:  # no path contains it once its links are followed
             check_writable(path, kind)
 
 
 ALONE = "/"
-"""Stands for the whole file where a dataset would have a name."""
+"""In place of the name of a dataset: the whole file."""
 
 
 def _clash(name: str, other: str) -> bool:
-    """Whether two datasets of a file are one, or one would lie in the other."""
+    """Whether two datasets of a file have the same name, or one would be inside the other."""
     return ALONE in (name, other) or f"{name}/".startswith(f"{other}/") or f"{other}/".startswith(f"{name}/")
 
 
 def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str, ImageFormat | None]]:
-    """Real path, dataset in it, description, and kind of image of all that is written."""
+    """Real path, dataset in it, description and format of each output."""
     for task in tasks:
         for output in task.outputs:
             kind = image_format(output.format.suffix) if output.format.suffix else None

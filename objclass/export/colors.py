@@ -1,4 +1,4 @@
-"""Classes in their colors, for looking at: class images themselves look black."""
+"""Pictures of the classes in their colors, since class images look black in most viewers."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class ColorSink:
         return None
 
     def begin(self, files: LaneFiles, context: Context) -> None:
-        """Ask for the names."""
+        """Get the temporary names."""
         self._temporary = [files.add(path) for path in self._paths]
 
     def step(self, step: Step) -> None:
@@ -48,7 +48,7 @@ class ColorSink:
         self._pictures = colored, seen
 
     def _raw(self, t: int, z: int) -> AnyArray:
-        """The plane of the raw data, first channel, least value black and largest white."""
+        """The plane of the raw data, first channel, smallest value black and largest white."""
         _, _, height, width, _ = self._lane.objects.shape
         if self._lane.raw is None:
             return np.zeros((height, width, 3), np.uint8)
@@ -71,12 +71,12 @@ class ColorSink:
         """Nothing is shared between lanes."""
 
     def abort(self) -> None:
-        """Forget the pictures."""
+        """Discard the pictures."""
         self._pictures = None
 
 
 def outlines(plane: AnyArray) -> AnyArray:
-    """Pixels of objects that have a pixel of something else next to them, or the border.
+    """Pixels of objects next to a pixel of another object, of background, or at the border of the image.
 
     Examples
     --------

@@ -13,7 +13,7 @@ Columns = dict[str, NDArray[Any]]
 """Name of a column -> its values; all of one length."""
 
 UNLABELLED = "0"
-"""What ilastik writes for the user label of an object that has none."""
+"""User label of an object that has none, as ilastik writes it."""
 
 
 def ilastik_columns(
@@ -32,9 +32,9 @@ def ilastik_columns(
     table
         Measured objects; ``features`` says which of its values to show, in this order.
     lane, image
-        Where they come from, and what the table calls it.
+        The lane of the objects, and its name in the table.
     classes, predictions, user_labels
-        Names of the classes, what was predicted, and the class that a user gave each object (0: none).
+        Names of the classes, the predictions, and the class of each object that a user has labelled (0: none).
     """
     count = len(table)
     columns: Columns = {
@@ -48,7 +48,7 @@ def ilastik_columns(
         columns["User Label"] = names[given]
         columns["Predicted Class"] = names[predictions.classes]
         for k, name in enumerate(classes):
-            again = classes[:k].count(name)  # two classes of one name are two columns
+            again = classes[:k].count(name)  # two classes of the same name are two columns
             numbered = f"{name} ({again + 1})" if again else name
             columns[f"Probability of {numbered}"] = predictions.probabilities[:, k]
         columns["Uncertainty"] = predictions.uncertainty

@@ -1,4 +1,4 @@
-"""The files of a run: each gets its name when the last lane that writes to it is whole."""
+"""The files of a run: each gets its final name when the last lane that writes to it is complete."""
 
 import logging
 import os
@@ -21,27 +21,27 @@ log = logging.getLogger("objclass")
 
 
 class SharedFile(Protocol):
-    """A file that several lanes, or several outputs of a lane, are written to."""
+    """A file that is shared by several lanes, or by several outputs of a lane."""
 
     def flush(self) -> None:
-        """Write all that there is so far; raises what could not be written."""
+        """Write everything so far; raise an error if that fails."""
 
     def mark(self) -> None:
-        """Keep what was written by the last `flush`, whatever comes."""
+        """Mark the content that was written by the last `flush` as permanent."""
 
     def undo(self) -> None:
         """Go back to the last `mark`, or to an empty file, even from a file that is closed."""
 
     def close(self) -> None:
-        """Finish the file; raises what could not be written."""
+        """Finish the file; raise an error if it could not be written."""
 
     def abort(self) -> None:
-        """Let go of the file at once: it is thrown away."""
+        """Close the file at once, without finishing it: it is discarded."""
 
 
 @dataclass(frozen=True)
 class PartialFile:
-    """A file that lacks lanes: its name, how many lanes are in it, and of how many."""
+    """An incomplete file: its name, the number of lanes in it, and the number that it was to have."""
 
     path: str
     lanes: int
@@ -51,15 +51,15 @@ class PartialFile:
 class RunFiles:
     """All files of a run.
 
-    A lane is kept whole, all its files and its part of those that lanes share, or not at all. A file that
-    many lanes share is opened once and gets its name once: with its last lane, or when the run ends early.
-    It never replaces an older one while it lacks lanes.
+    A lane is kept completely, all its files and its part of shared files, or not at all. A file that
+    many lanes share is opened once and renamed once: with its last lane, or when the run ends early.
+    An incomplete file never replaces an older one.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.pending = Pending()
         self.partial: dict[str, PartialFile] = {}
-        """What ended early, by the name that it was to have."""
+        """Incomplete files, by their intended names."""
         self._lanes = Counter(path for task in tasks for path in {*task.shared})
         self._kept: Counter[str] = Counter()
         self._open: dict[str, SharedFile] = {}
@@ -90,18 +90,18 @@ class RunFiles:
         return LaneFiles(self)
 
     def open(self, path: str, make: Callable[[str], Any]) -> Any:
-        """The file that lanes share, made with its temporary name by the first of them."""
+        """The shared file of that path; the first lane makes it under its temporary name."""
         with self._opening:
             if path not in self._open:
                 self._open[path] = make(self.pending.add(path))
             return self._open[path]
 
     def has_last(self, path: str) -> bool:
-        """Whether one lane more makes a shared file whole."""
+        """Whether the next lane completes a shared file."""
         return self._kept[path] + 1 == self._lanes[path]
 
     def keep(self, own: Sequence[str], shared: Sequence[str]) -> None:
-        """Give the files of a lane their names, and those shared ones that it has made whole."""
+        """Give the files of a lane their final names, and the shared files that it completes."""
         whole = [path for path in shared if self.has_last(path)]
         self.pending.rename([*own, *whole])
         self._kept.update(shared)
@@ -112,7 +112,7 @@ class RunFiles:
                 self._open[path].mark()
 
     def undo(self, path: str) -> None:
-        """Take a lane out of a shared file."""
+        """Remove the last lane from a shared file."""
         file = self._open.get(path)
         if file is None:
             return
@@ -120,7 +120,7 @@ class RunFiles:
             if self._kept[path]:
                 file.undo()
                 return
-        except Exception as fault:  # noqa: BLE001  the lane's own fault is what is said
+        except Exception as fault:  # noqa: BLE001  the fault of the lane itself is reported
             log.error("%s: its finished lanes are lost: %s", path, fault)  # noqa: TRY400
             self._kept[path] = 0
         file.abort()
@@ -128,12 +128,12 @@ class RunFiles:
         self.pending.discard([path])
 
     def close(self) -> None:
-        """Give what lanes share its name as far as it has come, and remove everything else.
+        """Give shared files their names although they are incomplete, and remove everything else.
 
         Raises
         ------
         OSError
-            If it could not be written; no lane of it is kept then.
+            If one could not be written; then none of its lanes is kept.
         """
         try:
             if self._open:
@@ -152,7 +152,7 @@ class RunFiles:
             file.close()
             if path not in self._claimed:
                 self.pending.lock(path)
-            names[path] = _beside(path) if os.path.lexists(path) else path
+            names[path] = _partial_name(path) if os.path.lexists(path) else path
         self.pending.sync(names)
         with uninterrupted():
             self.pending.rename(names, names)
@@ -160,11 +160,13 @@ class RunFiles:
         for path, name in names.items():
             self.partial[path] = PartialFile(name, self._kept[path], self._lanes[path])
             earlier = f": {path} is of an earlier run and stays" if name != path else ""
-            log.warning("%s has %d of %d lanes%s", name, self._kept[path], self._lanes[path], earlier)
+            log.warning(
+                "%s is incomplete: %d of %d lanes%s", name, self._kept[path], self._lanes[path], earlier
+            )
 
 
-def _beside(path: str) -> str:
-    """A name for a file that lacks lanes, next to the one that it does not replace."""
+def _partial_name(path: str) -> str:
+    """A name for an incomplete file, next to the file that it does not replace."""
     target = Path(path)
     for number in count(1):
         found = target.with_name(f"{target.stem}.partial{number if number > 1 else ''}{target.suffix}")
@@ -174,7 +176,7 @@ def _beside(path: str) -> str:
 
 
 class LaneFiles:
-    """The files of one lane, and those that it shares with others."""
+    """The files of one lane, and those that it shares with other lanes."""
 
     def __init__(self, run: RunFiles) -> None:
         self._run = run
@@ -183,7 +185,7 @@ class LaneFiles:
         self._is_kept = False
 
     def add(self, path: str) -> str:
-        """The temporary name of a file of this lane alone."""
+        """The temporary name of a file that only this lane writes."""
         self._own.append(path)
         return self._run.pending.add(path)
 
@@ -193,14 +195,14 @@ class LaneFiles:
         return self._run.pending.add_slices(paths)
 
     def share(self, path: str, make: Callable[[str], Any], *, merge: bool = False) -> Any:
-        """A file that other lanes write to as well; with ``merge``, what is there under its name is kept."""
+        """A shared file; with ``merge``, the content of an existing file of its name is kept."""
         self._shared[path] = merge
         return self._run.open(path, make)
 
     def commit(self, kept: Callable[[], None]) -> None:
-        """Give the files of this lane their names, with those that it has made whole: all, or none.
+        """Give the files of this lane their final names, and the shared files that it completes: all, or none.
 
-        No signal comes between the last of them and ``kept``, which is called then.
+        ``kept`` is called after the last one; no signal is handled in between.
 
         Raises
         ------
@@ -208,7 +210,9 @@ class LaneFiles:
             If one of them could not be written.
         """
         try:
-            for path, merge in sorted(self._shared.items()):  # in one order for all: who waits, waits in turn
+            for path, merge in sorted(
+                self._shared.items()
+            ):  # always in the same order, so that no two processes wait for each other
                 self._finish(path, merge=merge)
             self._run.pending.sync([*self._own, *self._shared])
             with uninterrupted():
@@ -229,7 +233,7 @@ class LaneFiles:
             file.close()
 
     def abort(self) -> None:
-        """Throw away what was not committed."""
+        """Discard what was not committed."""
         if self._is_kept:
             return
         self._run.pending.discard(self._own)

@@ -1,4 +1,4 @@
-"""Values painted over label images."""
+"""Paint result images: the value of each object in all its pixels."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -11,26 +11,26 @@ from objclass.compute.slabs import Box
 from objclass.core import AXES, AnyArray, Predictions
 
 PIECE = 1 << 15
-"""Voxels that are painted together, in all channels."""
+"""Number of voxels that are painted together, in all channels."""
 
 Paint = Callable[[NDArray[np.uint32]], AnyArray]
 """Labels of a box (z, y, x) -> a result image of it (z, y, x, c)."""
 
 
 def painter(source: str, predictions: Predictions | None, axes: str = AXES, voxels: int = 0) -> Paint:
-    """What paints the boxes of a result image of one time step; background is 0.
+    """The function that paints boxes of a result image of one time step; background is 0.
 
     Parameters
     ----------
     source
         Name of the result image.
     predictions
-        Of all objects of the time step; may be None for identities.
+        The predictions of all objects of the time step; may be None for identities.
     axes
-        The order in which pixels are to lie in memory, such as that of the file: `from_canonical` then
-        has nothing to move.
+        The order of the axes in memory, such as that of the file: then `from_canonical` has
+        nothing to copy.
     voxels
-        How many are painted in all.
+        Number of voxels of the whole run, to choose the formulation.
     """
     if source == "Object Identities":
         return lambda labels: labels[..., None]
@@ -54,9 +54,9 @@ def paint(
     lut
         Value of each label in each channel, uint8 or float32, shape (channels, labels).
     axes
-        The order in which pixels are to lie in memory.
+        The order of the axes in memory.
     voxels
-        How many are painted in all, if these are not the only ones.
+        Number of voxels of the whole run, if these are not the only ones.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def paint(
     for box in _pieces(labels.shape):
         index = labels[box].astype(np.intp)  # once: every take would do it anew
         for c, values in enumerate(lut):
-            image[(*box, c)] = values.take(index)  # one channel at a time: rows are a trap
+            image[(*box, c)] = values.take(index)  # one channel at a time: whole rows are slower
     return image
 
 
 def _check_labels(labels: AnyArray, lut: AnyArray) -> None:
-    """Kernels do not look."""
+    """Check that all labels are in the table, since kernels do not."""
     greatest = labels.max(initial=0)
     if greatest >= lut.shape[1]:
         message = f"label {greatest} of {lut.shape[1] - 1} objects"
@@ -152,4 +152,4 @@ probabilities = Kernel(
 )
 
 kernels = {"uint8": classes, "float32": probabilities}
-"""By type of the values; work is counted in voxels × channels."""
+"""Kernel by type of the values; work is counted in voxels × channels."""

@@ -1,4 +1,4 @@
-"""A project becomes a file."""
+"""Write projects to files."""
 
 import os
 from dataclasses import replace
@@ -11,23 +11,23 @@ from objclass.project.model import Project, TrainingInput
 
 
 def save_project(path: str, project: Project, *, overwrite: bool = False, base: str | None = None) -> None:
-    """Write a project; it gets its name when it is complete.
+    """Write a project; the file gets its name when it is complete.
 
     Parameters
     ----------
     path
         The file to write.
     project
-        What it is to say.
+        Its content.
     overwrite
         Whether an existing file may be replaced.
     base
-        A project of which all else is kept that is in the file.
+        A project file whose other content is kept.
 
     Raises
     ------
     OutputError
-        If there is such a file, unless it may be replaced, or it cannot be written.
+        If the file exists and may not be replaced, or cannot be written.
     """
     from objclass.project.ilp_write import extend_project, write_project  # needs h5py
 
@@ -47,7 +47,7 @@ def save_project(path: str, project: Project, *, overwrite: bool = False, base: 
 
 
 def _moved(project: Project, path: str) -> Project:
-    """The same project, its images named relative to another place of it."""
+    """The project with image paths relative to another place of the file."""
     old, new = Path(project.path).absolute().parent, Path(path).absolute().parent
     if not project.path or old == new:
         return project

@@ -1,4 +1,4 @@
-"""What every kind of output of a run promises: images, tables, pictures of objects, and more to come."""
+"""The protocol of every kind of output of a run: images, tables, pictures of objects."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,12 +11,12 @@ from objclass.pipeline.lane import Step
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a lane before its pixels are read.
+    """The description of a lane before its pixels are read.
 
     Parameters
     ----------
     lane
-        Its images.
+        The images of the lane.
     columns
         Names of the columns of its table.
     """
@@ -26,28 +26,28 @@ class Header:
 
 
 class Sink(Protocol):
-    """One output of one lane. Lanes may be run side by side; they are committed in their order."""
+    """One output of one lane. Lanes may be run in parallel; they are committed in their order."""
 
     duty: str
-    """What its time is called in the run file."""
+    """The name under which the run file counts its time."""
 
     def refusal(self, header: Header) -> str | None:
-        """Why the lane cannot be written so, and what can be done; None if it can. Writes nothing."""
+        """The reason why the lane cannot be written, and what to do; None if it can. Writes nothing."""
 
     def begin(self, files: LaneFiles, context: Context) -> None:
-        """Get ready to write, under temporary names that ``files`` has; ``context`` is that of the run."""
+        """Prepare to write, under temporary names from ``files``; ``context`` is that of the run."""
 
     def step(self, step: Step) -> None:
-        """Write a time step, or keep what is needed of it."""
+        """Write a time step, or store what is needed of it."""
 
     def finish(self) -> None:
-        """All time steps have come: complete what belongs to this lane alone."""
+        """Complete the files of this lane; there are no more time steps."""
 
     def commit(self) -> None:
-        """Hand over what goes into files that lanes share, in the order of the lanes.
+        """Write to the files that lanes share; called in the order of the lanes.
 
-        The names of all files of a lane are given together, afterwards, by `LaneFiles.commit`.
+        Afterwards all files of a lane are renamed together, by `LaneFiles.commit`.
         """
 
     def abort(self) -> None:
-        """Let go of everything at once, nothing is finished; the files are removed by `LaneFiles.abort`."""
+        """Close everything at once, without finishing; `LaneFiles.abort` removes the files."""

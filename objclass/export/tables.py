@@ -1,4 +1,4 @@
-"""Table files: a writer for each kind."""
+"""Table files: a writer for each format."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,41 +20,42 @@ PICTURE_AXES = "xyzc"
 MAXIMUM_DESCRIBED = 64_000
 
 SMALL, VALUE_BYTES = 1_000_000, 10
-"""Up to so many bytes, at about so many a value, text is written without polars, which takes as long to load as a
-small run."""
+"""Tables of up to so many bytes, at about so many bytes a value, are written without polars, which takes as long to
+load as a small run.
+"""
 
 
 class TableWriter(Protocol):
-    """Writes rows, lane after lane; it is made with the path of a temporary file.
+    """Writes rows, lane after lane; constructed with the path of a temporary file.
 
-    One that takes pictures of objects as well has a method ``append_pictures``.
+    A writer that can store pictures of objects also has a method ``append_pictures``.
     """
 
     @classmethod
     def refusal(cls, header: Sequence[str]) -> str | None:
-        """Why it cannot hold these columns and what can, None if it can."""
+        """The reason why it cannot hold these columns, and a format that can; None if it can."""
 
     def append(self, columns: Columns) -> None:
-        """Write rows; the first call says which columns."""
+        """Write rows; the first call defines the columns."""
 
     def flush(self) -> None:
-        """Write all rows so far; raises what could not be written."""
+        """Write all rows so far; raise an error if that fails."""
 
     def mark(self) -> None:
-        """Keep what was written by the last `flush`, whatever comes."""
+        """Mark the rows that were written by the last `flush` as permanent."""
 
     def undo(self) -> None:
-        """Drop the rows since the last `mark`, even from a file that is closed."""
+        """Remove the rows since the last `mark`, even from a closed file."""
 
     def close(self) -> None:
-        """Finish the file; raises what could not be written."""
+        """Finish the file; raise an error if it could not be written."""
 
     def abort(self) -> None:
-        """Let go of the file at once: it is thrown away."""
+        """Close the file at once, without finishing it: it is discarded."""
 
 
 def format_of(path: str) -> registry.TableFormat:
-    """The kind of table that the suffix says.
+    """The table format of the suffix of a path.
 
     Raises
     ------
@@ -87,7 +88,7 @@ class CsvWriter:
 
     @classmethod
     def refusal(cls, _: Sequence[str]) -> str | None:
-        """Any columns will do."""
+        """None: CSV can hold any columns."""
         return None
 
     def __init__(self, path: str) -> None:
@@ -112,13 +113,13 @@ class CsvWriter:
         self._file.flush()
 
     def mark(self) -> None:
-        """Keep the rows so far."""
+        """Mark the rows so far as permanent."""
         self._marked = self._file.tell()
 
     def undo(self) -> None:
         """Cut off the rows since the last `mark`."""
         path = self._file.name
-        self.abort()  # what waits could not be written, or is not wanted
+        self.abort()  # buffered rows could not be written, or are discarded
         self._file = Path(path).open("r+b")  # noqa: SIM115 (closed by close)
         self._file.truncate(self._marked)
         self._file.seek(self._marked)
@@ -128,13 +129,13 @@ class CsvWriter:
         self._file.close()
 
     def abort(self) -> None:
-        """Let go of the file."""
+        """Close the file without finishing it."""
         with suppress(OSError):
             self._file.close()
 
 
 class TsvWriter(CsvWriter):
-    """The same with tabs between columns."""
+    """As CSV, with tabs between columns."""
 
     separator = "\t"
 
@@ -150,17 +151,17 @@ def _texts(values: NDArray[Any], separator: str) -> list[str]:
     if values.dtype.kind != "f":
         shown = np.char.lower(values.astype("U")) if values.dtype.kind == "b" else values  # true, false
         return [_quoted(str(value), separator) for value in shown.tolist()]
-    texts = values.astype("U").tolist()  # the shortest that gives the same number
+    texts = values.astype("U").tolist()  # the shortest text of the same number
     finite = np.isfinite(values).tolist()
-    least, most = (-6, 12) if values.dtype.itemsize == 4 else (-5, 15)
+    minimum, maximum = (-6, 12) if values.dtype.itemsize == 4 else (-5, 15)
     return [
-        (_positional(text, least, most) if "e" in text else text) if known else ""
+        (_positional(text, minimum, maximum) if "e" in text else text) if known else ""
         for text, known in zip(texts, finite, strict=True)
     ]
 
 
-def _positional(text: str, least: int, most: int) -> str:
-    """A number that numpy writes with an exponent, without one from ``least`` to ``most``.
+def _positional(text: str, minimum: int, maximum: int) -> str:
+    """A number without exponent, where its exponent is from ``minimum`` to ``maximum``.
 
     Examples
     --------
@@ -169,7 +170,7 @@ def _positional(text: str, least: int, most: int) -> str:
     """
     mantissa, _, shown = text.partition("e")
     exponent = int(shown)
-    if not least <= exponent <= most:
+    if not minimum <= exponent <= maximum:
         return f"{mantissa}e{exponent:+d}"
     sign, digits = text[: text[0] == "-"], mantissa.lstrip("-").replace(".", "")
     if exponent < 0:
@@ -179,7 +180,7 @@ def _positional(text: str, least: int, most: int) -> str:
 
 
 def _quoted(text: str, separator: str) -> str:
-    """In quotes where it is empty or something in it would be taken for the end of a field."""
+    """The text in quotes, where it is empty or contains a character that would end the field."""
     if text and not any(sign in text for sign in (separator, '"', "\n", "\r")):
         return text
     return '"{}"'.format(text.replace('"', '""'))
@@ -217,7 +218,7 @@ class Hdf5TableWriter:
         self._marked = 0, 0
 
     def append(self, columns: Columns) -> None:
-        """Keep rows: fields for text are as wide as the longest text of all rows."""
+        """Keep rows until the end: a text field is as wide as the longest text of all rows."""
         self._parts.append(columns)
 
     def append_pictures(self, pictures: Sequence[ObjectImage]) -> None:
@@ -245,12 +246,12 @@ class Hdf5TableWriter:
         self._file.flush()
 
     def mark(self) -> None:
-        """Keep the rows and pictures so far."""
+        """Mark the rows and pictures so far as permanent."""
         self._file.mark()
         self._marked = len(self._parts), self._pictures
 
     def undo(self) -> None:
-        """Drop the rows and pictures since the last `mark`."""
+        """Remove the rows and pictures since the last `mark`."""
         rows, self._pictures = self._marked
         del self._parts[rows:]
         self._file.undo()
@@ -267,7 +268,7 @@ class Hdf5TableWriter:
         self._file.close()
 
     def abort(self) -> None:
-        """Let go of the file."""
+        """Close the file without finishing it."""
         self._file.abort()
 
 

@@ -1,4 +1,4 @@
-"""Objects cut out of their images."""
+"""Crops: objects cut out of their images."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ from objclass.pipeline.lane import Step
 
 @dataclass(frozen=True)
 class ObjectImage:
-    """An object cut out: ``mask`` uint8, 1 on it, and ``raw``, both with axes t, z, y, x, c."""
+    """A crop of an object: ``mask`` (uint8, 1 on the object) and ``raw``, both with axes t, z, y, x, c."""
 
     mask: NDArray[np.uint8]
     raw: AnyArray | None
 
 
 def object_images(lane: Lane, step: Step, margin: int, context: Context) -> list[ObjectImage]:
-    """Each object of a time step cut out, with ``margin`` pixels around it as far as the image goes."""
+    """A crop of each object of a time step, with ``margin`` pixels around it, clipped to the image."""
     low, high = (step.table.values["Default features", f"Coord<{end}>"] for end in ("Minimum", "Maximum"))
     size = np.array(lane.objects.shape[3 : 3 - step.objects.ndim : -1])
     read = box_reader(lane.raw, step.t, context) if lane.raw is not None else None

@@ -33,7 +33,7 @@ from objclass.settings import ThresholdSettings
 log = logging.getLogger("objclass")
 
 OBJECT_BYTES, FEATURE_BYTES = 400, 16
-"""Memory for an object of a run, as measured, and for each of its features more."""
+"""Measured memory (bytes) for an object of a run, and for each of its features."""
 
 COUNT, CENTER = ("Default features", "Count"), ("Default features", "RegionCenter")
 
@@ -51,7 +51,7 @@ class Step:
 def run_lane(
     lane: Lane, plan: Plan, context: Context | None = None, clock: "Clock | None" = None
 ) -> Iterator[Step]:
-    """Walk a lane, time step by time step; the clock counts where the time goes."""
+    """Run a lane, time step by time step; the clock measures the time of each part."""
     context, clock = context or Context(), clock or Clock()
     if lane.role == PIXEL_ROLE:
         yield from (_without_objects(lane, t) for t in range(lane.objects.shape[0]))
@@ -61,11 +61,11 @@ def run_lane(
         objects=timed(lane.objects, context.timings),
         raw=timed(lane.raw, context.timings) if lane.raw is not None else None,
     )
-    threshold, told = plan.threshold, None
+    threshold, message = plan.threshold, None
     if lane.role == "prediction_maps":
-        threshold, told = in_range_of(lane.objects, plan.threshold)
-    if told:
-        log.info("%s", told)
+        threshold, message = in_range_of(lane.objects, plan.threshold)
+    if message:
+        log.info("%s", message)
     count = 0
     for t in range(lane.objects.shape[0]):
         clock.restart()
@@ -81,7 +81,10 @@ def run_lane(
             objects.labels.shape
         ):
             log.warning(
-                "%s, time step %d: all of it is one object%s", lane.objects.name, t, _why(lane, threshold)
+                "%s, time step %d: the whole image is one object%s",
+                lane.objects.name,
+                t,
+                _why(lane, threshold),
             )
         yield Step(t, objects, table, predictions)
     if count == 0:
@@ -89,14 +92,14 @@ def run_lane(
 
 
 def _why(lane: Lane, threshold: ThresholdSettings) -> str:
-    """What may be the matter with a map that is cut into nothing, or not at all."""
+    """The thresholds, to explain why they select no pixel or every pixel."""
     if lane.role != "prediction_maps":
         return ""
-    cores = "" if threshold.method == "simple" else f", cores from {threshold.core_threshold:g} on"
+    cores = "" if threshold.method == "simple" else f", core threshold {threshold.core_threshold:g}"
     part = " of its range" if threshold.rescaled else ""
     return (
-        f" (channel {threshold.channel} is cut at {threshold.threshold:g}{part}{cores}; objects of "
-        f"{threshold.min_size} pixels on{'' if threshold.max_size is None else f', up to {threshold.max_size}'})"
+        f" (channel {threshold.channel}, threshold {threshold.threshold:g}{part}{cores}; objects of at least "
+        f"{threshold.min_size} pixels{'' if threshold.max_size is None else f' and at most {threshold.max_size}'})"
     )
 
 
@@ -108,19 +111,19 @@ def _without_objects(lane: Lane, t: int) -> Step:
 
 
 def check_count(count: int, plan: Plan, context: Context) -> None:
-    """Refuse more objects than the memory holds the numbers of: they stay there until the lane is done.
+    """Refuse more objects than their features fit into memory, where they stay until the lane is done.
 
     Raises
     ------
     LaneError
-        With how many, and what they take.
+        If there are too many; the message says how many and how much memory they need.
     """
     memory = context.limits.memory
     needed = count * (OBJECT_BYTES + FEATURE_BYTES * len(plan.features))
     if memory is not None and needed > memory:
         message = (
-            f"{count} objects: their numbers take about {needed / 1e9:.2g} GB, {memory / 1e9:.2g} GB are left for "
-            "them: raise --max_memory, leave out features or small objects (is it noise?)"
+            f"{count} objects: their features need about {needed / 1e9:.2g} GB, {memory / 1e9:.2g} GB are left: "
+            "raise --max_memory, leave out features or small objects (is it noise?)"
         )
         raise LaneError(message)
 
@@ -128,7 +131,7 @@ def check_count(count: int, plan: Plan, context: Context) -> None:
 def measure_step(
     lane: Lane, plan: Plan, t: int, objects: Objects, context: Context | None = None
 ) -> FeatureTable:
-    """The table of one time step."""
+    """The feature table of one time step."""
     context = context or Context()
     frame = Frame(
         objects,
@@ -146,7 +149,7 @@ def measure_step(
 
 
 def given_columns(lane: Lane) -> list[str]:
-    """Columns that come with the objects of a lane."""
+    """Names of the columns of a lane that are not measured."""
     label_image = ["original_oid"] if lane.role == "label_image" else []
     return label_image + (_atlas_columns(lane.atlas) if lane.atlas is not None else [])
 
@@ -178,11 +181,11 @@ class Clock:
         self._last = perf_counter()
 
     def restart(self) -> None:
-        """What has passed since the last lap is counted nowhere."""
+        """Start anew: the time since the last lap is not counted."""
         self._last = perf_counter()
 
     def lap(self, name: str) -> None:
-        """What has passed since the last lap was spent on ``name``."""
+        """Count the time since the last lap as spent on ``name``."""
         now = perf_counter()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
         self._last = now

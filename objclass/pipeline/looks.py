@@ -1,4 +1,4 @@
-"""What an image looks like, where that is not what it was given as: one line before anything is measured."""
+"""Warnings before a run about images that look like something other than they were given as."""
 
 from dataclasses import dataclass, replace
 
@@ -10,24 +10,24 @@ from objclass.segmentation.labelling import integral, label
 from objclass.settings import ThresholdSettings
 
 SIDE = 512
-"""Rows and columns that are looked at, in the middle of the image."""
+"""Rows and columns of the part in the middle of the image that is examined."""
 
 MANY_VALUES = 16
-"""A segmentation of as many values is none of classes; a grey image has more."""
+"""A segmentation has fewer values than this, a grey image has more."""
 
 MANY_PIECES = 100
-"""Single pixels are grey values, not dirt, where there are as many objects."""
+"""Number of objects from which on single pixels are grey values rather than noise."""
 
 FEW_PIECES = 3
-"""A label image of one id in as many pieces is a mask."""
+"""A label image of one id in at least this many pieces is a mask."""
 
 RANGES = (1, 100, 255, 65535, 2**32 - 1)
-"""Largest values of maps of integers, as programs write them."""
+"""Maxima of the integer ranges in which programs write probability maps."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """The middle of an image: its number of values (0 apart), of pieces of equal value, and their median size."""
+    """The middle of an image: number of values except 0, number of connected pieces of equal value, their median size."""
 
     values: int
     pieces: int
@@ -40,7 +40,7 @@ class Look:
 
 
 def look_at(image: Image) -> Look | None:
-    """Look at the middle of the first channel; None where values are fractions."""
+    """Examine the middle of the first channel; None if the pixels are not integers."""
     t, z, y, x, _ = image.shape
     rows, columns = _middle(y), _middle(x)
     pixels = image.read((slice(t // 2, t // 2 + 1), slice(z // 2, z // 2 + 1), rows, columns, slice(0, 1)))
@@ -49,7 +49,7 @@ def look_at(image: Image) -> Look | None:
     except LaneError:
         return None
     values = int(np.count_nonzero(np.unique(plane)))
-    # a median of 1 takes so many single pixels: there is no need to label what has fewer
+    # with fewer single pixels the median size cannot be 1: no need to label
     if values != 1 and 2 * _singles(plane[0]) < MANY_PIECES:
         return Look(values, 0, np.inf)
     found = label(plane)
@@ -58,7 +58,7 @@ def look_at(image: Image) -> Look | None:
 
 
 def _singles(plane: AnyArray) -> int:
-    """Pixels (y, x), 0 apart, that differ from all their direct neighbours."""
+    """Pixels (y, x) other than 0 that differ from all their direct neighbours."""
     single = plane != 0
     for axis in (0, 1):
         here, found = np.moveaxis(plane, axis, 0), np.moveaxis(single, axis, 0)
@@ -74,7 +74,7 @@ def _middle(length: int) -> slice:
 
 
 def doubt(lane: Lane) -> str | None:
-    """One line where the objects of a lane look like something else than they were given as, else None."""
+    """A message if the objects of a lane look like something other than they were given as, else None."""
     if lane.role == "prediction_maps":
         return None
     name = f"{lane.role.replace('_', ' ')} {lane.objects.name}"
@@ -91,34 +91,34 @@ def doubt(lane: Lane) -> str | None:
         )
     if lane.role == "label_image" and seen.values == 1 and seen.pieces >= FEW_PIECES:
         return (
-            f"{name} looks like a mask: its {seen.pieces} pieces have one value, and so are one object; with "
-            "--segmentation_image each is an object"
+            f"{name} looks like a mask: its {seen.pieces} pieces have the same value, so they are one object; with "
+            "--segmentation_image each piece is an object"
         )
     return None
 
 
 def in_range_of(image: Image, settings: ThresholdSettings) -> tuple[ThresholdSettings, str | None]:
-    """Thresholds as values of a map of integers, and a line that says so if they were parts of its range.
+    """Thresholds in the units of the map, and a message if they were given as parts of its range.
 
-    Thresholds from 0 to 1 for integers that go beyond 1 are parts of the range of the map: what the file
-    states, else the least of 0 to 100, 255, 65535 that holds what is seen in three planes. Projects say
-    themselves what their thresholds are.
+    Thresholds from 0 to 1 for integers that go beyond 1 are parts of the range of the map: that of the
+    file, else the smallest of 0 to 100, 255, 65535 that contains the values of three planes. Thresholds of
+    projects are not changed.
     """
     cores = () if settings.method == "simple" else (settings.core_threshold,)
     is_part = all(0 < threshold <= 1 for threshold in (settings.threshold, *cores))
     if settings.rescaled or image.dtype.kind not in "iu" or not is_part:
         return settings, None
     largest = _largest(image)
-    is_stated = image.drange is not None and image.dtype != np.uint8  # of which the type alone says 255
-    top = (
-        image.drange[1] if is_stated and image.drange else next((n for n in RANGES if n >= largest), largest)
-    )
+    is_known = (
+        image.drange is not None and image.dtype != np.uint8
+    )  # whose range of 255 comes from the type alone
+    top = image.drange[1] if is_known and image.drange else next((n for n in RANGES if n >= largest), largest)
     if largest <= 1 or top <= 1:
         return settings, None
-    told = f"{image.name} holds integers, up to {largest:g} where it was looked at, taken for 0 to {top:g}: --threshold {settings.threshold:g} is {settings.threshold * top:g}"
+    message = f"{image.name} holds integers, up to {largest:g} in the planes examined, so its range is taken as 0 to {top:g}: --threshold {settings.threshold:g} is {settings.threshold * top:g}"
     return replace(
         settings, threshold=settings.threshold * top, core_threshold=settings.core_threshold * top
-    ), told
+    ), message
 
 
 def _largest(image: Image) -> float:

@@ -300,7 +300,7 @@ def test_lanes_before_a_fault_keep_their_outputs(here, capsys):
     assert main(arguments) == 1
     failed, partial = capsys.readouterr().err.strip().splitlines()
     assert failed.startswith("objclass: error: lane 2/2 bad failed: bad.h5/data: ")
-    assert partial == "objclass: warning: t.csv has 1 of 2 lanes"
+    assert partial == "objclass: warning: t.csv is incomplete: 1 of 2 lanes"
     assert {p.name for p in here.iterdir()} == NAMES[here]
     assert (here / "t.csv").read_text().count("\n") == 61
 

@@ -75,7 +75,7 @@ def test_a_part_of_a_table_does_not_replace_a_complete_one(here, monkeypatch, ca
         assert run(table=table) == 1
     assert Path(table).read_bytes() == complete
     assert (
-        f"out/t.partial.{suffix} has 2 of 3 lanes: {table} is of an earlier run and stays"
+        f"out/t.partial.{suffix} is incomplete: 2 of 3 lanes: {table} is of an earlier run and stays"
         in capsys.readouterr().err
     )
     first, second = (Path(f"out/t.partial{n}.{suffix}") for n in ("", "2"))

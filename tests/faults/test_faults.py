@@ -116,7 +116,7 @@ def check(folder, code, told, table="t.csv"):
     rows = lanes_in(out / table)
     whole = {f"seg{n}" for n in range(LANES)}
     # the disk takes nothing any more: no table at all, and it is said
-    if "what lanes share could not be written" in told or "its finished lanes are lost" in told:
+    if "files that lanes share could not be written" in told or "its finished lanes are lost" in told:
         assert code != 0
         assert rows == set()
     else:
@@ -235,7 +235,7 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(here):
     check(here, code, told)
     assert code == 0
     if before:
-        assert "removed what interrupted runs left" in told
+        assert "removed unfinished outputs of interrupted runs" in told
 
 
 @pytest.mark.slow

@@ -123,10 +123,10 @@ def test_thresholds_that_select_nothing_or_everything(run):
     pixels = np.full((30, 40), 0.6, np.float32)
     count, told = run(pixels, "--threshold", "128")
     assert count == 0
-    assert "warning: map.npy: no objects (channel 0 is cut at 128" in told
+    assert "warning: map.npy: no objects (channel 0, threshold 128" in told
     count, told = run(pixels)
     assert count == 1
-    assert "warning: map.npy, time step 0: all of it is one object (channel 0 is cut at 0.5" in told
+    assert "warning: map.npy, time step 0: the whole image is one object (channel 0, threshold 0.5" in told
     count, told = run(np.zeros((30, 40), np.uint8), role="segmentation_image")
     assert count == 0
     assert "warning: map.npy: no objects" in told
