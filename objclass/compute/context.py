@@ -1,4 +1,7 @@
-"""What a run may use, handed down to all that works for it: two runs in one process do not see each other."""
+"""The context of a run (limits, threads, caches, progress), passed to everything that works for it.
+
+Two runs in one process have separate contexts.
+"""
 
 import sys
 from collections.abc import Callable, Generator, Iterable
@@ -16,35 +19,35 @@ from objclass.settings import ResourceSettings
 
 
 def _quiet(_: str, __: float) -> None:
-    """No progress."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a run may use. Without arguments: all the memory that it takes, and one thread.
+    """The resources of a run. Without arguments: unlimited memory, and one thread.
 
     Parameters
     ----------
     limits
         Memory, blocks and threads.
     progress
-        Called with the name of a lane and the part of it that is done, from whichever thread did it.
+        Called with the name of a lane and its completed fraction, from any thread.
     stop
         Whether the run was asked to end.
     timings
-        Where the time of all threads goes.
+        Time of each part, summed over all threads.
     follow_links
-        Whether files may lead to others elsewhere (links, virtual datasets, companions): nothing is read
-        but what was named.
+        Whether files may refer to other files (links, virtual datasets, companions). Otherwise only the
+        named files are read.
 
     Attributes
     ----------
     threads
-        The pool of the run.
+        The pool of threads.
     chunks
-        Unpacked chunks of its images.
+        Cache of unpacked chunks.
     decoded
-        Images that can only be decoded whole.
+        Cache of images that can only be decoded whole.
     scratch
         Where temporary files go.
     """
@@ -63,7 +66,7 @@ class Context:
         memory = self.limits.memory
         object.__setattr__(self, "threads", Threads(self.limits.jobs, self.stop))
         object.__setattr__(self, "chunks", ByteLRU(self.limits.share(CACHED_CHUNK_BYTES)))
-        # two of the largest images that are let through: raw data and objects
+        # room for two of the largest images that are accepted: raw data and objects
         object.__setattr__(self, "decoded", ByteLRU(sys.maxsize if memory is None else memory // 3))
 
     @classmethod
@@ -77,22 +80,22 @@ class Context:
         stop: Stop | None = None,
         follow_links: bool = False,
     ) -> "Context":
-        """The context of a run in words of the user, who may leave all of it open.
+        """The context of a run from the user's options; each has a default.
 
         Parameters
         ----------
         jobs
             Threads; None: the cores that this process may use.
         memory
-            Bytes of the whole process; None: half of what is free.
+            Bytes of the whole process; None: half of the free memory.
         block
-            Planes and rows of a slab; None: as fits.
+            Planes and rows of a slab; None: chosen by memory.
         progress
-            Called with the name of a lane and the part of it that is done.
+            Called with the name of a lane and its completed fraction.
         stop
             Asks the run to end.
         follow_links
-            Whether files may lead to others elsewhere.
+            Whether files may refer to other files.
 
         Raises
         ------
@@ -103,7 +106,7 @@ class Context:
         return cls(limits, progress or _quiet, stop or Stop(), follow_links=follow_links)
 
     def within(self, limits: Limits) -> "Context":
-        """The same run for one of several lanes: with limits, and a thread, and timings of its own."""
+        """The context of one of several lanes of the run: with its own limits, thread and timings."""
         part = replace(self, limits=limits, timings=Timings())
         for shared in ("chunks", "decoded", "scratch"):
             object.__setattr__(part, shared, getattr(self, shared))
@@ -123,7 +126,7 @@ class Context:
         return self.threads.ordered(function, items, drop, helps=helps)
 
     def __reduce__(self) -> tuple[Any, tuple[Limits, bool]]:
-        """Another process has threads and caches of its own."""
+        """Pickle without threads and caches: another process has its own."""
         return _elsewhere, (self.limits, self.follow_links)
 
 

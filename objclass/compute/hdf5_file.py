@@ -1,8 +1,8 @@
-"""HDF5 files that say what could not be written, and that can go back to what was whole.
+"""HDF5 files that report write errors, and that can return to an earlier consistent state.
 
-HDF5 keeps data until a dataset is let go or the file is closed. What the disk refuses then is an error
-that Python swallows, or a crash when the process ends. So HDF5 writes through `Disk`: it never sees an
-error, the caller does.
+HDF5 buffers data until a dataset is released or the file is closed. A write error at that time is
+swallowed by Python, or crashes the process at its end. So HDF5 writes through `Disk`, which hides errors
+from HDF5 and reports them to the caller.
 """
 
 import io
@@ -13,16 +13,16 @@ from typing import Any
 
 
 class Disk(io.RawIOBase):
-    """A file as HDF5 sees it: the first fault is kept, and from then on nothing is written.
+    """The file object that HDF5 writes to: the first error is kept, and from then on nothing is written.
 
-    What is overwritten of the state at the last `mark` is remembered, so that `undo` can bring it back.
+    Content that is overwritten after the last `mark` is saved, so that `undo` can restore it.
 
     Parameters
     ----------
     path
-        Of the file, which is made if there is none.
+        Path of the file, which is made if it does not exist.
     before
-        The same file, closed by now, of which all is remembered.
+        The `Disk` of the same file, closed by now, whose saved content is taken over.
     """
 
     def __init__(self, path: str, before: "Disk | None" = None) -> None:
@@ -34,17 +34,17 @@ class Disk(io.RawIOBase):
         self._overwritten: list[tuple[int, bytes]] = [] if before is None else before._overwritten  # noqa: SLF001
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a place."""
+        """Set the position."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size()}[whence]
         self._at = start + offset
         return self._at
 
     def tell(self) -> int:
-        """The place."""
+        """Return the position."""
         return self._at
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read from the place on."""
+        """Read from the position on."""
         os.lseek(self._descriptor, self._at, os.SEEK_SET)
         count = os.readv(self._descriptor, [buffer]) if hasattr(os, "readv") else self._copied(buffer)
         self._at += count
@@ -56,7 +56,7 @@ class Disk(io.RawIOBase):
         return len(data)
 
     def write(self, data: Any, /) -> int:
-        """Write at the place, or keep the fault; HDF5 is told that it went well."""
+        """Write at the position, or keep the error; report success to HDF5 in any case."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         if not self.is_dropped:
@@ -81,15 +81,15 @@ class Disk(io.RawIOBase):
         return size
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: writes are not buffered."""
 
     def mark(self) -> None:
-        """Take the present content for whole."""
+        """Mark the present content as consistent."""
         self._marked = self._size()
         self._overwritten.clear()
 
     def undo(self) -> None:
-        """Bring back what was whole."""
+        """Restore the content at the last `mark`."""
         for offset, content in reversed(self._overwritten):
             os.lseek(self._descriptor, offset, os.SEEK_SET)
             rest = memoryview(content)
@@ -100,9 +100,9 @@ class Disk(io.RawIOBase):
         self._at, self.fault, self.is_dropped = 0, None, False
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if not self.closed:
-            with suppress(OSError):  # what was not written shows when the file is synced
+            with suppress(OSError):  # write errors show when the file is synced
                 os.close(self._descriptor)
         super().close()
 
@@ -119,12 +119,12 @@ class Disk(io.RawIOBase):
 class Hdf5File:
     """An HDF5 file that is written; ``h5`` is the open `h5py.File`.
 
-    As a context it is closed at the end, or dropped if the block raises.
+    As a context manager it is closed at the end, or aborted if the block raises.
 
     Parameters
     ----------
     path, mode
-        ``"w"``: a file of this name is replaced; ``"r+"``: it is changed.
+        ``"w"``: an existing file is replaced; ``"r+"``: it is changed.
     options
         As for `h5py.File`.
     """
@@ -151,16 +151,16 @@ class Hdf5File:
             return
         fault = self._disk.fault
         self.abort()
-        if fault is not None:  # what HDF5 made of it
+        if fault is not None:  # the error that HDF5 made of it
             raise fault
 
     def check(self) -> None:
-        """Raise what the disk has refused so far.
+        """Raise the first write error so far.
 
         Raises
         ------
         OSError
-            The first fault.
+            If anything could not be written.
         """
         if self._disk.fault is not None:
             raise self._disk.fault
@@ -177,11 +177,11 @@ class Hdf5File:
         self.check()
 
     def mark(self) -> None:
-        """Take the file for whole as it was at the last `flush`: `undo` comes back to here."""
+        """Mark the file as consistent as of the last `flush`: `undo` returns to this state."""
         self._disk.mark()
 
     def undo(self) -> None:
-        """Go back to the last `mark`, or to what was there first, even if the file is closed."""
+        """Return to the last `mark`, or to the initial content, even if the file is closed."""
         self.abort()
         self._disk = Disk(self._path, self._disk)
         self._disk.undo()
@@ -204,7 +204,7 @@ class Hdf5File:
             self.abort()
 
     def abort(self) -> None:
-        """Let go of the file as it is, which may be damaged."""
+        """Close the file as it is; it may be damaged."""
         self._disk.is_dropped = True
         self.h5.close()
         self._disk.close()

@@ -1,10 +1,10 @@
 """Kernels: loops that no array operation expresses, in plain functions on flat arrays and numbers.
 
-They run as they stand; where there is enough to do, the same functions run compiled by numba, so both
+They run as Python; where there is enough work, the same functions run compiled by numba, so both
 agree by construction. Compiling takes seconds, once for an installation: the machine code is kept, and
 later processes load it with llvmlite alone in a twentieth of a second, where numba's import and its own
-cache would take half a second. Whatever goes wrong with that (no numba, no llvmlite, an option that
-switches it off, a damaged file) leaves the formulation that needs no compiler, and a line for ``--debug``.
+cache would take half a second. If that fails for any reason (no numba, no llvmlite, an option that
+switches it off, a damaged file), the formulation without a compiler is used, and a debug message says so.
 
 A kernel takes flat arrays, numbers and named tuples of these, returns nothing and writes into its arrays;
 it makes no lists and no arrays, and raises nothing. The functions that it calls are marked with `kernel`,
@@ -38,10 +38,10 @@ INNER = ("no_cpython_wrapper", "no_cfunc_wrapper")
 """numba's options for functions that only compiled ones call."""
 
 SYMBOL = "objclass_kernel"
-"""What a kernel is called in its machine code."""
+"""Name of a kernel in its machine code."""
 
 PRESENT = {"pow", "sqrt", "fmaf", "memset", "memcpy", "memmove"}
-"""Functions of the C library that are in every process."""
+"""Functions of the C library, which is in every process."""
 
 NUMBERS = {int: "int64", float: "float64"}
 
@@ -50,7 +50,7 @@ CACHE_FOLDER = "OBJCLASS_CACHE_DIR"
 
 
 def kernel(function: Function) -> Function:
-    """Mark a function as one that kernels may call; it stays as it is."""
+    """Mark a function as one that kernels may call; the function is returned unchanged."""
     function.__dict__["is_kernel"] = True
     return function
 
@@ -77,13 +77,13 @@ class Kernel:
     Parameters
     ----------
     entry
-        The function. The annotations of its parameters say what it takes: ``int`` (64 bits), ``float``,
-        ``NDArray[np.uint32]`` and the like, or a named tuple of these. Of arrays kernels see where they
-        begin: they have one index and no length. ``NDArray[np.int64] | list[int]`` is taken for the array.
+        The function. Its parameters are annotated with ``int`` (64 bits), ``float``,
+        ``NDArray[np.uint32]`` and the like, or a named tuple of these. Kernels get the address of an
+        array: it has one index and no length. ``NDArray[np.int64] | list[int]`` is taken for the array.
     repays_loading, repays_compiling
-        As much work (pixels, say) takes about as long as loading what was once compiled, and as compiling.
+        The amounts of work (such as pixels) that take about as long as loading compiled code, and as compiling.
     lengths
-        Called like the entry, returns the least number of elements that arrays must have, by the name of the
+        Called like the entry; returns the minimum number of elements of each array, by the name of the
         parameter or of the field; checked before each call.
     """
 
@@ -115,30 +115,30 @@ class Kernel:
         Parameters
         ----------
         work
-            What is known to be done: all of the run, not only what comes next.
+            The work of the whole run, as far as known, not only of the next call.
         """
         if work < self._loading or self._failed:
             return None
         try:
             return self.compiled if work >= self._compiling or self.is_kept else None
-        except Exception as fault:  # noqa: BLE001 (whatever it is, there is another formulation)
+        except Exception as fault:  # noqa: BLE001 (for any error there is another formulation)
             self._failed = True
             log.debug("kernel %s runs uncompiled: %s: %s", self.name, type(fault).__name__, fault)
             return None
 
     @property
     def is_kept(self) -> bool:
-        """Whether machine code is at hand: in this process, or in a file."""
+        """Whether machine code exists: in this process, or in a file."""
         return self._compiled is not None or self._kept is not None
 
     @property
     def compiled(self) -> "CompiledKernel":
-        """The compiled function; compiles it if it never was.
+        """The compiled function; compile it if necessary.
 
         Raises
         ------
         Exception
-            Whatever goes wrong with numba, llvmlite or the kernel.
+            Any error of numba, llvmlite or the kernel.
         """
         with self._lock:  # one thread compiles
             if self._compiled is None:
@@ -146,23 +146,23 @@ class Kernel:
                 if code is None:
                     code = interruptible(partial(machine_code, self.entry))  # takes seconds
                     if self._keep(code) is None:
-                        _say_unkept()
+                        _warn_not_kept()
                 self._compiled = CompiledKernel(self, code)
             return self._compiled
 
     def compile(self) -> Path | None:
-        """Compile it, and return the file that keeps the machine code; None if there is nowhere to keep it."""
+        """Compile it, and return the file of the machine code; None if it cannot be kept anywhere."""
         return self._keep(machine_code(self.entry))
 
     @property
     def path(self) -> Path | None:
-        """The file that keeps the machine code, None if there is none that can be trusted."""
+        """The file of the machine code, None if there is no trusted one."""
         files = (folder / self.file_name for folder in folders())
         return next((file for file in files if _trusted_code(file) is not None), None)
 
     @cached_property
     def file_name(self) -> str:
-        """Name of the file that keeps the machine code: it holds a digest of all that the code depends on."""
+        """Name of the file of the machine code, with a digest of everything that the code depends on."""
         digest = hashlib.sha256("\n".join(dependencies(self.entry)).encode())
         return f"{self.name}.{digest.hexdigest()[:32]}.o"
 
@@ -183,7 +183,7 @@ class Kernel:
 
 
 class CompiledKernel:
-    """A kernel as machine code that is loaded.
+    """A kernel as loaded machine code.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ class CompiledKernel:
         self.bind(*given)()
 
     def bind(self, *given: Any) -> Callable[..., None]:
-        """The same with its first arguments given, for many calls: to look at an array takes a while."""
+        """The kernel with its first arguments bound, for many calls: checking an array takes a while."""
         first, sizes = self._checked(given, self._parameters)
         rest = self._parameters[len(given) :]
 
@@ -234,7 +234,7 @@ class CompiledKernel:
     def _checked(
         self, given: Sequence[Any], parameters: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     ) -> tuple[list[Any], dict[str, int]]:
-        """Addresses of arrays, and numbers; and how many elements arrays have, by name."""
+        """Addresses of arrays, and numbers; and the number of elements of each array, by name."""
         arguments: list[Any] = []
         sizes: dict[str, int] = {}
         for value, (_, leaves) in zip(given, parameters, strict=False):
@@ -262,9 +262,11 @@ class CompiledKernel:
     def _check_lengths(self, given: Sequence[Any], sizes: Mapping[str, int]) -> None:
         if self._kernel.lengths is None:
             return
-        for name, least in self._kernel.lengths(*given).items():
-            if sizes[name] < least:
-                message = f"{self._kernel.name}: {name} has {sizes[name]} elements: expected {least} or more"
+        for name, minimum in self._kernel.lengths(*given).items():
+            if sizes[name] < minimum:
+                message = (
+                    f"{self._kernel.name}: {name} has {sizes[name]} elements: expected {minimum} or more"
+                )
                 raise ValueError(message)
 
 
@@ -283,7 +285,7 @@ def _leaves(name: str, annotation: Any) -> Iterator[tuple[str, str]]:
 
 
 def _dtype(annotation: Any) -> np.dtype[Any]:
-    """Of ``NDArray[...]``, or of the one in ``NDArray[...] | list[...]``."""
+    """The dtype of ``NDArray[...]``, also in ``NDArray[...] | list[...]``."""
     for option in (annotation, *get_args(annotation)):
         if get_origin(option) is np.ndarray:
             return np.dtype(get_args(get_args(option)[1])[0])
@@ -314,11 +316,11 @@ def _numba_type(annotation: Any) -> Any:
     return types.CPointer(scalar) if kind.endswith("*") else scalar
 
 
-# ---------------------------------------------------------------------------- what belongs to a kernel
+# ---------------------------------------------------------------------------- dependencies of a kernel
 
 
 def _used(function: FunctionType) -> dict[str, Any]:
-    """What a function may use of its module, by name (attributes that are called the same, too)."""
+    """Names of its module that a function may use (attributes of the same name, too)."""
     names = function.__globals__
     return {name: names[name] for name in function.__code__.co_names if name in names}
 
@@ -353,7 +355,7 @@ def dependencies(entry: FunctionType) -> Iterator[str]:
 
 
 def _release(package: str) -> str:
-    """The version of a package that is not imported: `importlib.metadata` would take longer than all else."""
+    """The version of a package that is not imported: `importlib.metadata` would take longer than everything else."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         message = f"there is no {package}"
@@ -367,7 +369,7 @@ def _code_text(code: CodeType) -> str:
 
 
 def _value_text(function: FunctionType, value: Any) -> str:
-    """A constant, as text; nothing for what kernels cannot use."""
+    """A constant as text; an empty text for values that kernels cannot use."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape} {value.tobytes().hex()}"
     if isinstance(value, ModuleType) and value not in (math, np):
@@ -386,7 +388,7 @@ def machine_code(entry: FunctionType) -> bytes:
     import llvmlite.binding as llvm
     import numba
 
-    jit: Any = numba.njit  # its stubs do not know all options
+    jit: Any = numba.njit  # its type stubs lack some options
     options = {"nogil": True, "error_model": "numpy", **dict.fromkeys(INNER, True)}
     kinds = [_numba_type(kind) for name, kind in entry.__annotations__.items() if name != "return"]
     copies: dict[FunctionType, Any] = {}
@@ -413,7 +415,7 @@ def machine_code(entry: FunctionType) -> bytes:
 
 
 def _load(code: bytes) -> tuple[Any, int]:
-    """Load machine code; returns what must live as long as it is used, and its address."""
+    """Load machine code; return the object that must live as long as it is used, and its address."""
     import llvmlite.binding as llvm
 
     jit = llvm.create_lljit_compiler(_target_machine())
@@ -423,7 +425,7 @@ def _load(code: bytes) -> tuple[Any, int]:
 
 
 def _processor() -> tuple[str, str, str]:
-    """The kind of processor and of machine code, its name, and what it can do."""
+    """The target triple, and the name and features of the processor."""
     import llvmlite.binding as llvm
 
     triple = llvm.get_process_triple()
@@ -435,10 +437,10 @@ def _processor() -> tuple[str, str, str]:
 
 
 def _target_machine() -> Any:
-    """The processor at hand, with the options that numba takes."""
+    """The present processor, with numba's options."""
     import llvmlite.binding as llvm
 
-    with suppress(RuntimeError):  # newer versions need it no more, and say so
+    with suppress(RuntimeError):  # newer versions do not need it, and warn
         llvm.initialize()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -454,27 +456,27 @@ def _target_machine() -> Any:
 
 
 def folders() -> dict[Path, int]:
-    """Where machine code may be kept, the first choice first, and the mode of such a folder.
+    """Folders for machine code, the first choice first, and their mode.
 
-    Beside the package, for all its users (a container image, say), else in the user's own cache.
+    Next to the package, for all its users (such as in a container image), else in the user's own cache.
     """
     if named := os.environ.get(CACHE_FOLDER):
         return {Path(named): 0o755}
     found = {Path(__file__).parent / "__pycache__": 0o755}
-    with suppress(RuntimeError):  # there is no home
+    with suppress(RuntimeError):  # there is no home folder
         found[Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "objclass")] = 0o700
     return found
 
 
 def _is_trusted(status: os.stat_result) -> bool:
-    """Whether it belongs to this user or root, and nobody else can write it: machine code is run as it is."""
-    if not hasattr(os, "geteuid"):  # Windows: both folders are guarded by who owns them
+    """Whether a file belongs to this user or root, and no other user can write it: machine code is run unchecked."""
+    if not hasattr(os, "geteuid"):  # Windows: both folders are protected by their owners
         return True
     return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
 
 
 def _trusted_code(file: Path) -> bytes | None:
-    """The machine code in a file, None if there is none, it is damaged or others could have written it."""
+    """The machine code in a file, None if there is none, it is damaged, or other users could have written it."""
     with suppress(OSError):
         if _is_trusted(file.parent.stat()):
             with file.open("rb") as opened:
@@ -485,7 +487,7 @@ def _trusted_code(file: Path) -> bytes | None:
 
 
 def _write(file: Path, content: bytes, mode: int) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     import tempfile
 
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}.")
@@ -500,11 +502,11 @@ def _write(file: Path, content: bytes, mode: int) -> None:
 
 
 @cache
-def _say_unkept() -> None:
-    """Once is enough."""
+def _warn_not_kept() -> None:
+    """Warn, once in a process, that machine code could not be kept."""
     log.warning(
-        "compiled code could be kept in none of %s: every run compiles it again, which takes seconds; name a "
-        "folder that belongs to you alone with %s",
+        "compiled code could not be kept in %s: every run compiles it again, which takes seconds; set %s to a "
+        "folder that only you can write",
         ", ".join(map(str, folders())),
         CACHE_FOLDER,
     )

@@ -1,4 +1,4 @@
-"""How much memory a run may use, and how many threads."""
+"""Limits of a run: memory and threads."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,26 @@ from objclass.compute.slabs import VOXEL_BYTES, VOXELS, Slab, slabs
 from objclass.settings import MINIMUM_MEMORY, ResourceSettings
 
 OVERHEAD = 300_000_000
-"""Bytes that Python and the libraries take, whatever the images."""
+"""Bytes that Python and the libraries need, independent of the images."""
 
 CACHED_TILE_BYTES = CACHED_CHUNK_BYTES = 1 << 28
-"""Most bytes that are kept of unpacked tiles, and of unpacked chunks of inputs."""
+"""Maximum bytes of cached tiles, and of cached chunks of inputs."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may be held in memory and done at once.
+    """The memory and threads that a run may use.
 
     Parameters
     ----------
     memory
-        Bytes of pixels and of what is made of them; None: as many as it takes.
+        Bytes of pixels and results; None: unlimited.
     block
-        Planes and rows of a slab, in place of what would be chosen.
+        Planes and rows of a slab; None: chosen by memory.
     jobs
         Threads.
     images
-        How many images of this size the run has, a time step of a lane each: what is loaded for one serves all.
+        Number of images (time steps of lanes) of the run: loading code repays for all of them together.
     """
 
     memory: int | None = None
@@ -37,19 +37,19 @@ class Limits:
     def slabs(
         self, shape: tuple[int, int, int], unit: tuple[int, int] = (1, 1), voxels: int = VOXELS
     ) -> list[Slab]:
-        """How a time step (z, y, x) is cut: into slabs of at most so many voxels, made of pieces of
-        ``unit`` planes and rows where that is said.
+        """Cut a time step (z, y, x) into slabs of at maximum ``voxels`` voxels; their planes and rows are
+        multiples of ``unit`` if it is given.
         """
-        if self.memory is not None:  # as many slabs as there are threads, and one that is read ahead
+        if self.memory is not None:  # a slab for each thread, and one that is read ahead
             voxels = min(voxels, self.memory // (2 * VOXEL_BYTES * (self.jobs + 1)))
         return list(slabs(shape, max(voxels, 1), self.block, unit))
 
-    def share(self, most: int) -> int:
-        """Bytes, up to ``most``, for one of the things that stay in memory besides the slabs.
+    def share(self, maximum: int) -> int:
+        """Bytes, up to ``maximum``, for one of the parts that stay in memory besides the slabs.
 
         Slabs take half of the memory; labels, raw data and unpacked chunks a sixth each.
         """
-        return most if self.memory is None else min(most, self.memory // 6)
+        return maximum if self.memory is None else min(maximum, self.memory // 6)
 
     def holds(self, size: int) -> bool:
         """Whether so many bytes may stay in memory besides the slabs."""
@@ -61,7 +61,7 @@ ALL = Limits()
 
 
 def limits_for(resources: ResourceSettings) -> Limits:
-    """What the user allows, else what the machine has: all cores, and half of the free memory."""
+    """The user's limits, else those of the machine: all cores, and half of the free memory."""
     if resources.max_memory is not None:
         memory = resources.max_memory - OVERHEAD
     else:

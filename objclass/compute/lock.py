@@ -1,4 +1,4 @@
-"""Locks between processes: on a file, gone with the process that holds them."""
+"""Locks between processes, on files; they end with the process that holds them."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 WAIT = 0.05
-"""Seconds between two attempts: short enough for a signal to be seen at once."""
+"""Seconds between two attempts: short enough to react to a signal at once."""
 
 
 HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
@@ -50,7 +50,7 @@ def lock_if_possible(descriptor: int) -> bool:
 
 
 def is_same(descriptor: int, path: str) -> bool:
-    """Whether a path still names an open file: not if somebody has removed or replaced it."""
+    """Whether a path still names an open file, which another process may have removed or replaced."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except OSError:
@@ -67,11 +67,11 @@ def _locked(path: str) -> int | None:
             return descriptor
         let_go(descriptor)
         if not is_free:
-            return None  # else who held it before has removed it
+            return None  # else the previous holder has removed it
 
 
 def let_go(descriptor: int) -> None:
-    """Close a lock file, and so unlock it; nothing was written there that could be lost."""
+    """Close a lock file, and so unlock it; it has no content that could be lost."""
     with suppress(OSError):
         os.close(descriptor)
 
@@ -83,7 +83,7 @@ def held(path: str, *, wait: bool = True) -> Iterator[None]:
     Raises
     ------
     BlockingIOError
-        If another process holds it and nobody is to ``wait``.
+        If another process holds it, and not ``wait``.
     """
     descriptor = _locked(path)
     while descriptor is None:
@@ -94,6 +94,6 @@ def held(path: str, *, wait: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # somebody has removed it
+        with suppress(OSError):  # another process has removed it
             os.unlink(path)
         let_go(descriptor)

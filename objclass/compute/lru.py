@@ -1,4 +1,4 @@
-"""Pixels that are kept since they may be wanted again: slabs are thinner than most chunks of files."""
+"""A cache of pixels that may be needed again, since slabs are thinner than most chunks of files."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -9,25 +9,25 @@ from objclass.core import AnyArray
 
 
 class ByteLRU:
-    """The pixels that were used last, up to so many bytes; each is loaded once, however many threads ask.
+    """A cache of the most recently used pixels, limited in bytes; each entry is loaded once for all threads.
 
     Parameters
     ----------
     maximum
-        Bytes. Pixels that alone are more are loaded anew each time.
+        Maximum bytes. An entry that is larger on its own is loaded anew each time.
     """
 
     def __init__(self, maximum: int) -> None:
         self.maximum = maximum
         self.bytes = 0
-        """Of what is kept now."""
+        """Bytes of all entries."""
         self._entries: OrderedDict[Hashable, Future[AnyArray]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Hashable, load: Callable[[], AnyArray]) -> AnyArray:
-        """The pixels of a key, to be read only: loaded by the first thread that asks, the others wait for it.
+        """The pixels of a key, read-only: loaded by the first thread that needs them, while others wait.
 
-        What goes wrong while they are loaded is raised in all of these threads; the next one tries again.
+        An error while loading is raised in all of these threads; the next call tries again.
         """
         with self._lock:
             entry = self._entries.get(key)
@@ -51,7 +51,7 @@ class ByteLRU:
         return pixels
 
     def _make_room(self) -> None:
-        """Let go of those that were not used for the longest time, until the others fit."""
+        """Remove the least recently used entries until the others fit."""
         for key, entry in list(self._entries.items()):
             if self.bytes <= self.maximum:
                 return

@@ -1,6 +1,6 @@
-"""What this process may use of the machine: cores and memory, where a container or a scheduler sets limits.
+"""Cores and memory that this process may use, with the limits of a container or a scheduler.
 
-psutil knows the machine, on every system; cgroups and Slurm, of which it knows nothing, are read here.
+psutil describes the machine, on every system; cgroups and Slurm, which it does not know, are read here.
 """
 
 import os
@@ -22,7 +22,7 @@ def cores() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that can be had: what the machine has left, the cgroup, or a limit of addresses (``ulimit -v``)."""
+    """Free memory in bytes: of the machine, the cgroup, or the limit of address space (``ulimit -v``)."""
     import psutil
 
     left = [_left(folder) for folder in _folders("memory")]
@@ -31,7 +31,7 @@ def free_memory() -> int:
 
 
 def peak_memory() -> int:
-    """Bytes of the largest resident set so far."""
+    """Maximum resident set size so far, in bytes."""
     import psutil
 
     now = psutil.Process().memory_info()
@@ -44,11 +44,11 @@ def peak_memory() -> int:
 
 
 def disk_type(folder: str) -> str:
-    """Type of the file system that a folder lies in, such as ``ext4`` or ``tmpfs``; empty if unknown."""
+    """Type of the file system of a folder, such as ``ext4`` or ``tmpfs``; empty if unknown."""
     import psutil
 
     path = Path(folder).resolve()
-    # of several mounts in one place the last one is seen
+    # of several mounts at the same place the last one counts
     types = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
     return next((types[place] for place in (path, *path.parents) if place in types), "")
 
@@ -63,7 +63,7 @@ def _affinity() -> int:
 
 
 def _addresses_left() -> int | None:
-    """Bytes that the process may still map; None without a limit, or on a system that has none."""
+    """Bytes of address space that are left; None without a limit, or on a system that has none."""
     import psutil
 
     process = psutil.Process()
@@ -74,7 +74,7 @@ def _addresses_left() -> int | None:
 
 
 def _quota() -> float | None:
-    """Cores' worth of time, by the tightest of the cgroups that this process is in."""
+    """Number of cores by the strictest quota of the cgroups of this process."""
     quotas = []
     for folder in _folders("cpu"):
         limit, _, period = _text(folder / "cpu.max").partition(" ")  # version 2: in one file
@@ -90,15 +90,15 @@ def _left(folder: Path) -> int | None:
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
-        most = _text(folder / limit).strip()
-        if most.isdecimal():
+        maximum = _text(folder / limit).strip()
+        if maximum.isdecimal():
             now = _text(folder / used).strip()
             cache = sum(
                 int(line.split()[1])
                 for line in _text(folder / "memory.stat").splitlines()
                 if line.startswith(("inactive_file ", "total_inactive_file "))
             )
-            return max(int(most) - int(now or 0) + cache, 0)
+            return max(int(maximum) - int(now or 0) + cache, 0)
     return None
 
 

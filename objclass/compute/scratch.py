@@ -1,4 +1,4 @@
-"""Arrays put down packed, in memory or in a temporary file, which is on a disk."""
+"""Scratch: compressed arrays in memory, or in a temporary file on a disk."""
 
 import logging
 import os
@@ -19,41 +19,44 @@ from objclass.errors import LaneError
 log = logging.getLogger("objclass")
 
 RAM_DISKS = ("tmpfs", "ramfs")
-"""Types of file systems whose files lie in memory, which scratch is there to spare."""
+"""Types of file systems that keep files in memory, which scratch is meant to save."""
 
-ON_DISK = ("/var/tmp", ".")  # noqa: S108  files there have no name
+ON_DISK = ("/var/tmp", ".")  # noqa: S108  the files have no name
 """Folders for scratch where that of the system is a RAM disk, in this order."""
 
 
 def choose_folder(
     given: str | None, usual: str, kind: Callable[[str], str] = disk_type, others: tuple[str, ...] = ON_DISK
 ) -> tuple[str, str]:
-    """The folder of temporary files, and one line where it is not what one would expect, else ``""``.
+    """The folder of temporary files, and a message if it is not the expected one, else ``""``.
 
     Parameters
     ----------
     given
-        The folder that the user asks for (TMPDIR), if any: it is taken even in a RAM disk.
+        The folder given by the user (TMPDIR), if any: it is used even in a RAM disk.
     usual
-        The folder that Python chooses: the one given if it can be written.
+        The folder that Python chooses: the given one if it is writable.
     kind
         Returns the type of the file system of a folder.
     others
-        Folders to be tried where the usual one is a RAM disk.
+        Folders to try if the usual one is in a RAM disk.
     """
     ram = kind(usual) in RAM_DISKS
     if given and os.path.abspath(given) != os.path.abspath(usual):
-        return usual, f"scratch data go to {usual}, since TMPDIR={given} is no folder that can be written"
+        return usual, f"scratch data are written to {usual}, since TMPDIR={given} is not a writable folder"
     if given and ram:
-        return usual, f"scratch data take memory: TMPDIR={given} is a RAM disk"
+        return usual, f"scratch data use memory: TMPDIR={given} is a RAM disk"
     if not ram:
         return usual, ""
     on_disk = (path for path in others if os.access(path, os.W_OK | os.X_OK) and kind(path) not in RAM_DISKS)
     folder = next(on_disk, None)
     if folder is None:
-        return usual, f"scratch data take memory: {usual} is a RAM disk; TMPDIR names a folder on a disk"
+        return usual, f"scratch data use memory: {usual} is a RAM disk; set TMPDIR to a folder on a disk"
     folder = os.path.abspath(folder)
-    return folder, f"scratch data go to {folder}, since {usual} is a RAM disk; TMPDIR names another folder"
+    return (
+        folder,
+        f"scratch data are written to {folder}, since {usual} is a RAM disk; set TMPDIR for another folder",
+    )
 
 
 class ScratchFolder:
@@ -68,7 +71,7 @@ class ScratchFolder:
         """On a disk where there is one; a warning says, once, where it is not what one would expect."""
         with self._lock:
             if self._path is None:
-                # the names that the tempfile module looks at, in its order
+                # the variables of the tempfile module, in its order
                 given = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), None)
                 self._path, line = choose_folder(given, gettempdir())
                 if line:
@@ -77,14 +80,14 @@ class ScratchFolder:
 
 
 class Scratch:
-    """Arrays put down packed, in memory while they are few, else in a temporary file.
+    """Compressed arrays, in memory while they are small, else in a temporary file.
 
-    The file goes when this is no longer used, or with the process.
+    The file is removed with this object, or with the process.
 
     Parameters
     ----------
     held
-        Bytes that may stay in memory.
+        Maximum bytes in memory.
     folder
         Where the file goes.
     """
@@ -99,7 +102,7 @@ class Scratch:
         finalize(self, self._open.close)
 
     def put(self, key: Hashable, pixels: AnyArray) -> None:
-        """Put down an array under a key."""
+        """Store an array under a key."""
         from imagecodecs import zstd_encode
 
         packed = zstd_encode(np.ascontiguousarray(pixels).data.cast("B"), level=1)  # type: ignore[arg-type]
@@ -110,7 +113,9 @@ class Scratch:
                     self._move_to_disk()
                 self._file.write(packed)
             except OSError as fault:
-                message = f"scratch data in {self._folder.path}: {fault.strerror} (TMPDIR says where they go)"
+                message = (
+                    f"scratch data in {self._folder.path}: {fault.strerror} (set TMPDIR for another folder)"
+                )
                 raise LaneError(message) from fault
             self._places[key] = start, len(packed)
 
@@ -120,7 +125,7 @@ class Scratch:
         self._file, self._on_disk = file, True
 
     def get(self, key: Hashable, shape: tuple[int, ...], dtype: Any) -> AnyArray:
-        """The array that was put down under a key."""
+        """The array stored under a key."""
         from imagecodecs import zstd_decode
 
         with self._lock:

@@ -1,4 +1,4 @@
-"""Stretches that no signal cuts in two."""
+"""Blocks of code that signals do not interrupt."""
 
 import signal
 import threading
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-"""What asks a process to end."""
+"""Names of the signals that ask a process to end."""
 
 
 def ending_signals() -> list[int]:
-    """Numbers of `ENDING`, as far as this platform has them."""
+    """Numbers of the signals of `ENDING` that this platform has."""
     return [int(getattr(signal, name)) for name in ENDING if hasattr(signal, name)]
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Signals to end wait until the block is done, and then do what they would have done.
+    """Delay the signals of `ENDING` until the block is done; then they take effect.
 
-    Only the main thread is interrupted at all; for others this does nothing.
+    Signals interrupt only the main thread; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,18 +1,18 @@
-"""How a large image is cut into slabs.
+"""Cut large images into slabs.
 
 A slab is a stretch of the image in scan order (C order of z, y, x): whole planes, or whole rows of one
 plane where planes are too large. The voxels of the slabs, one slab after the other, come in the order of
-the whole image, and so whatever is folded in that order does not depend on the cutting.
+the whole image, so results that are folded in that order do not depend on the slabs.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 VOXELS = 1 << 22
-"""Voxels of a slab where nothing else is said."""
+"""Default number of voxels of a slab."""
 
 VOXEL_BYTES = 32
-"""Working memory for a voxel of a slab."""
+"""Bytes of working memory for a voxel of a slab."""
 
 Box = tuple[slice, slice, slice]
 """A part of a time step: slices with integer bounds along z, y, x."""
@@ -20,7 +20,7 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True)
 class Slab:
-    """Planes ``z`` to ``stop_z`` of a time step, of these the rows ``y`` to ``stop_y``."""
+    """Planes ``z`` to ``stop_z`` of a time step, and in these the rows ``y`` to ``stop_y``."""
 
     z: int
     stop_z: int
@@ -33,7 +33,7 @@ class Slab:
         return self.z, self.y, 0
 
     def within(self, shape: tuple[int, int, int]) -> Box:
-        """Its slices (z, y, x)."""
+        """The slab as slices (z, y, x)."""
         return slice(self.z, self.stop_z), slice(self.y, self.stop_y), slice(0, shape[2])
 
 
@@ -45,8 +45,8 @@ def slabs(
 ) -> Iterator[Slab]:
     """Cut (z, y, x) into slabs of at most ``voxels`` voxels, or of ``block`` planes and rows.
 
-    A slab has one row at least, and several planes only if they are whole; unless it is to be made of
-    pieces of ``unit`` planes and rows.
+    A slab has at least one row, and several planes only if they are whole. With ``unit``, its planes and
+    rows are multiples of that.
 
     Examples
     --------
@@ -57,12 +57,12 @@ def slabs(
     """
     z, y, x = shape
     unit = (1, 1) if block else unit
-    least = min(unit[0], z)
-    planes, rows = block or (voxels // (y * x), max(voxels // (x * least), 1))
-    if planes < least or rows < y:
-        planes, rows = least, max(rows // unit[1] * unit[1], min(unit[1], rows))
+    planes_of_unit = min(unit[0], z)
+    planes, rows = block or (voxels // (y * x), max(voxels // (x * planes_of_unit), 1))
+    if planes < planes_of_unit or rows < y:
+        planes, rows = planes_of_unit, max(rows // unit[1] * unit[1], min(unit[1], rows))
     else:
-        planes, rows = planes // least * least, y
+        planes, rows = planes // planes_of_unit * planes_of_unit, y
     for start_z in range(0, z, planes):
         for start_y in range(0, y, rows):
             yield Slab(start_z, min(start_z + planes, z), start_y, min(start_y + rows, y))

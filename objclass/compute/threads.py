@@ -1,4 +1,4 @@
-"""The threads of a run: one pool, whose work the thread that waits for it takes part in."""
+"""The threads of a run: one pool; a thread that waits for work helps to do it."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -14,17 +14,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PATIENCE = 0.2
-"""Seconds that a run which was asked to end waits for a piece of work: it sees that at its next check."""
+"""Seconds to wait for a task when a run is asked to end: the task notices at its next check."""
 
 
 class Task(Generic[Result]):
-    """Work that is done once, by whichever thread comes first."""
+    """Work that is done once, by the first thread that begins it."""
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self._work, self._turn, self._future = work, Lock(), Future[Result]()
 
     def run(self) -> None:
-        """Do the work unless somebody has begun it."""
+        """Do the work, unless another thread has begun it."""
         if not self._turn.acquire(blocking=False):
             return
         try:
@@ -32,10 +32,10 @@ class Task(Generic[Result]):
         except BaseException as fault:
             self._future.set_exception(fault)
             if not isinstance(fault, Exception):
-                raise  # an interruption concerns whoever works
+                raise  # an interruption concerns the thread that works
 
     def cancel(self) -> bool:
-        """Have it never done; False if somebody has begun it."""
+        """Cancel the work; return False if a thread has begun it."""
         is_mine = self._turn.acquire(blocking=False)
         if is_mine:
             self._future.set_exception(CancelledError())
@@ -43,20 +43,20 @@ class Task(Generic[Result]):
 
     @property
     def is_done(self) -> bool:
-        """Whether the work is done, or went wrong."""
+        """Whether the work has ended, with a result or an error."""
         return self._future.done()
 
     def result(self, *, helps: bool = True) -> Result:
-        """What came of it, once it is done; raises what went wrong.
+        """Wait for the result; raise the error of the work.
 
-        Whoever asks for work that nobody has begun does it, unless it is not to help.
+        With ``helps``, the caller does the work itself if no thread has begun it.
         """
         if helps:
             self.run()
         return self._future.result()
 
     def fault(self, patience: float | None = None) -> BaseException | None:
-        """What went wrong, once it is done; after so many seconds of ``patience`` it is left to itself."""
+        """Wait for the error of the work, at most ``patience`` seconds; None if there is none."""
         try:
             return self._future.exception(patience)
         except TimeoutError as fault:
@@ -77,25 +77,25 @@ def interruptible(work: Callable[[], Result]) -> Result:
 
 
 class Threads:
-    """A pool of threads for all that is done side by side, also within work that it does itself.
+    """A pool of threads for all parallel work, including work that is started by its own tasks.
 
-    Work may be handed in from within work, since nobody waits for a thread to become free: whoever waits for
-    work that nobody has begun does it.
+    Tasks may start tasks, since no thread waits for another one to become free: a thread that waits for
+    a task that has not begun does it itself.
 
     Parameters
     ----------
     jobs
-        Threads; with 1 the work is done where it is handed in.
+        Number of threads; with 1 tasks are done by the caller.
     stop
-        Looked at between pieces of work.
+        Checked between tasks.
     """
 
     def __init__(self, jobs: int, stop: Stop) -> None:
         self.jobs, self._stop = jobs, stop
-        self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None  # ends when nobody refers to it
+        self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None  # ends when it is no longer referenced
 
     def begin(self, work: Callable[[], Result]) -> Task[Result]:
-        """Hand in work."""
+        """Start a task."""
         task = Task(work)
         if self._pool is None:
             task.run()
@@ -111,11 +111,11 @@ class Threads:
         *,
         helps: bool = True,
     ) -> Generator[Result, None, None]:
-        """``function`` of each item, returned in the order of the items.
+        """Apply ``function`` to each item; yield the results in the order of the items.
 
-        At most one result more than there are threads waits to be taken; results that are never taken, since
-        the caller stops or an earlier one failed, are given to ``drop``. With ``helps`` false the caller only
-        waits: to take a result as soon as it is there, and to be interrupted at any time.
+        At most one result more than there are threads is buffered; results that are never used, since
+        the caller stops or an earlier item failed, are passed to ``drop``. With ``helps`` false the caller only
+        waits, so that it gets each result at once and can be interrupted at any time.
         """
         if self._pool is None:
             for item in items:
@@ -127,7 +127,7 @@ class Threads:
         def take() -> Result:
             result = waiting[0].result(
                 helps=helps
-            )  # may be interrupted: until it is here, it is one of those left
+            )  # may be interrupted: until it returns, the task counts as unused
             waiting.popleft()
             return result
 

@@ -9,11 +9,11 @@ from objclass.compute.slabs import Box
 from objclass.core import AnyArray
 
 TILE_VOXELS = 1 << 18
-"""Voxels of a part of a slab that is packed alone on scratch, so that boxes read little more than they need."""
+"""Voxels of a separately compressed part of a slab on scratch: a box reads little more than it needs."""
 
 
 class Tiles:
-    """A time step read by box through tiles of whole rows, of which those used last are kept.
+    """A time step read by box through tiles of whole rows; the most recently used tiles are cached.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ class Tiles:
     step
         Planes and rows of a tile.
     load
-        Reads a tile: its pixels, axes z, y, x and what else there is.
+        Reads a tile: its pixels, axes z, y, x and possibly more.
     keep
-        Bytes of tiles to be kept.
+        Maximum bytes of cached tiles.
     """
 
     def __init__(
@@ -35,18 +35,18 @@ class Tiles:
         self._kept = ByteLRU(keep)
 
     def __getitem__(self, box: Box) -> AnyArray:
-        """The pixels of a box, to be read only."""
+        """The pixels of a box, read-only."""
         (planes, rows), (z, y, _) = self._step, box
         down = range(z.start // planes, max(-(-z.stop // planes), z.start // planes + 1))
         along = range(y.start // rows, max(-(-y.stop // rows), y.start // rows + 1))
         if len(down) == len(along) == 1:
             return self._part(down[0], along[0], box)
-        # copied one by one: as long as a part of it is held, a whole tile is
+        # copied, since a view would keep the whole tile in memory
         layers = [np.concatenate([self._part(i, j, box).copy() for j in along], axis=1) for i in down]
         return np.concatenate(layers)
 
     def _part(self, i: int, j: int, box: Box) -> AnyArray:
-        """What a tile has of the box."""
+        """The part of the box in a tile."""
         (planes, rows), (z, y, x) = self._step, box
         tile = self._tile(i, j)
         return tile[

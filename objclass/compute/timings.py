@@ -1,4 +1,4 @@
-"""Where the time went."""
+"""Time spent in the parts of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ class Timings(dict[str, float]):
 
     @contextmanager
     def on(self, name: str) -> Iterator[None]:
-        """What is done now counts under a name."""
+        """Count the time of the block under a name."""
         start = perf_counter()
         try:
             yield

@@ -1,7 +1,8 @@
-"""A look at HDF5's global heaps (texts of variable length) before HDF5 itself reads them.
+"""Check HDF5's global heaps (texts of variable length) before HDF5 itself reads them.
 
 HDF5 walks the objects of such a heap by their sizes; where damage leaves free space of size 0, or objects
-so large that the sum wraps around, it walks for ever, and nothing can interrupt it (seen with HDF5 2.0); where the length of a text is damaged, it makes room for it first. Layout: "Global Heap" in the
+so large that the sum wraps around, it never
+ends, and cannot be interrupted (seen with HDF5 2.0); where the length of a text is damaged, it allocates that much memory. Layout: "Global Heap" in the
 HDF5 File Format Specification, III.E.
 """
 
@@ -17,18 +18,18 @@ from objclass.errors import ProjectError
 SIGNATURE = b"GCOL"
 HEADER, OBJECT = struct.Struct("<4sB3sQ"), struct.Struct("<HHIQ")
 REFERENCE = struct.Struct("<IQI")
-"""A text in a dataset: its length, the heap, the object in it."""
+"""Layout of a text in a dataset: its length, the heap, the object in it."""
 
 SMALLEST = 4096
-"""HDF5 makes no smaller heap."""
+"""The size of the smallest heap that HDF5 makes."""
 
 
 SCANNED_BYTES = 1 << 26
-"""Files up to this size are looked through; of larger ones only the heaps of the texts that are read."""
+"""Files up to this size are searched for heaps; in larger ones only the heaps of texts that are read are checked."""
 
 
 def check_heaps(path: str) -> None:
-    """Refuse a file whose heaps would not let HDF5 go; of a large one `check_texts` looks at what is read.
+    """Refuse a file whose heaps would make HDF5 hang; in a large file `check_texts` checks the texts that are read.
 
     Raises
     ------
@@ -44,13 +45,13 @@ def check_heaps(path: str) -> None:
             at = data.find(SIGNATURE, at + len(SIGNATURE))
 
 
-def check_texts(dataset: h5py.Dataset, most: int) -> None:
-    """Refuse a dataset of texts that are damaged, or claim more than ``most`` bytes, before HDF5 reads them.
+def check_texts(dataset: h5py.Dataset, maximum: int) -> None:
+    """Refuse a dataset of texts that are damaged, or claim more than ``maximum`` bytes, before HDF5 reads them.
 
     Raises
     ------
     ProjectError
-        With the dataset and what is wrong.
+        If they are damaged; the message names the dataset.
     """
     text = h5py.check_string_dtype(dataset.dtype)
     if text is None or text.length is not None or dataset.file.driver == "fileobj":
@@ -58,7 +59,7 @@ def check_texts(dataset: h5py.Dataset, most: int) -> None:
     path = dataset.file.filename
     pieces = list(_pieces(dataset))
     if dataset.compression is not None and os.path.getsize(path) > SCANNED_BYTES:
-        message = f"{dataset.name} has packed texts: they are not read from a file of this size"
+        message = f"{dataset.name} has compressed texts: they are not read from a file of this size"
         raise ProjectError(message)
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         stored = b"".join(
@@ -68,13 +69,13 @@ def check_texts(dataset: h5py.Dataset, most: int) -> None:
         for heap in {heap for length, heap, _ in references if length}:
             _check_heap(data, heap)
     claimed = sum(length for length, _, _ in references)
-    if claimed > most:
+    if claimed > maximum:
         message = f"{dataset.name} claims texts of {claimed} bytes"
         raise ProjectError(message)
 
 
 def _pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, int]]:
-    """Where the references of a dataset lie in the file, and how many bytes of them."""
+    """Positions in the file of the references of a dataset, and their numbers of bytes."""
     start = dataset.id.get_offset()
     if start is not None:
         yield start, dataset.size * REFERENCE.size
@@ -89,11 +90,11 @@ def _check_heap(data: mmap.mmap, at: int) -> None:
         return
     _, version, reserved, size = HEADER.unpack_from(data, at)
     if version != 1 or any(reserved) or not SMALLEST <= size <= len(data) - at:
-        return  # not a heap: the letters stand in somebody's pixels
+        return  # not a heap: the letters are part of pixels
     place, end = at + HEADER.size, at + size
     while place + OBJECT.size <= end:
         index, _, _, length = OBJECT.unpack_from(data, place)
-        # the size of free space counts its header, that of an object does not
+        # the size of free space includes its header, that of an object does not
         room = end - place if index == 0 else end - place - OBJECT.size
         if length > room or (index == 0 and length == 0):
             message = f"its texts are damaged (global heap at byte {at})"

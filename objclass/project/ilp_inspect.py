@@ -1,4 +1,4 @@
-"""What is in an ``.ilp`` file, of any workflow."""
+"""The contents of an ``.ilp`` file of any workflow."""
 
 import os
 import re
@@ -42,30 +42,30 @@ from objclass.project.pixel_model import PixelStage
 
 
 def inspect_project(path: str) -> dict[str, Any]:
-    """What is in a project of any workflow, as plain values; what cannot be read is said in its place.
+    """The contents of a project of any workflow, as plain values; a part that cannot be read has the reason.
 
     Raises
     ------
     ProjectError
-        If the file is no HDF5 file.
+        If the file is not an HDF5 file.
     """
     with opened(path) as file:
         workflow = stored_text(file.get("workflowName"), "")
         workflow = WORKFLOW_CLASSES.get(workflow, workflow)
-        told: dict[str, Any] = {
+        contents: dict[str, Any] = {
             "path": path,
             "workflow": workflow,
             "ilastik_version": stored_text(file.get("ilastikVersion"), ""),
             "parts": sorted(file),
         }
         for name, read in _PARTS.items():
-            told[name] = _tried(read, file, WORKFLOWS.get(workflow, ""))
-        return {name: _encodable(part) for name, part in told.items()}
+            contents[name] = _tried(read, file, WORKFLOWS.get(workflow, ""))
+        return {name: _encodable(part) for name, part in contents.items()}
 
 
 def _encodable(value: Any) -> Any:
-    """The same with a question mark for what no encoding knows: h5py returns odd bytes as surrogates."""
-    if isinstance(value, bytes):  # the name of a member that is no UTF-8
+    """The value with question marks for bytes that are not UTF-8, which h5py returns as surrogates."""
+    if isinstance(value, bytes):  # the name of a member that is not UTF-8
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
@@ -75,7 +75,7 @@ def _encodable(value: Any) -> Any:
 
 
 def _tried(read: Callable[[h5py.File, str], Any], file: h5py.File, role: str) -> Any:
-    """A part of a project, or what is wrong with it."""
+    """A part of a project, or the reason why it cannot be read."""
     try:
         return read(file, role)
     except (ProjectError, UsageError) as fault:
@@ -108,7 +108,7 @@ def _report_classes(file: h5py.File, _: str) -> list[dict[str, Any]]:
 
 
 def _strokes(group: Any) -> dict[int, Any]:
-    """Painted pixels of each class, by lane; index 0 counts what is not painted."""
+    """Painted pixels of each class, by lane; index 0 counts the others."""
     if not isinstance(group, h5py.Group):
         return {}
     check_size([blocks[name] for lane in group for blocks in [stored_group(group, lane)] for name in blocks])
@@ -167,7 +167,7 @@ def _report_table(file: h5py.File, _: str) -> dict[str, Any] | None:
 
 
 def _report_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
-    """What it was trained on, and whether it is found from where the project is."""
+    """The training images, and whether they are found (relative to the project)."""
     folder = Path(file.filename).resolve().parent
     return [
         {
@@ -184,14 +184,14 @@ def _report_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
 
 
 def _found(path: Path) -> bool:
-    """Whether there is such a file; wildcards count in its name only: those in folders can take forever."""
+    """Whether the file exists; wildcards are expanded in its name only: those in folders can take forever."""
     if has_magic(path.name) and not has_magic(str(path.parent)):
         return any(iglob(str(path)))
     return os.path.exists(path)
 
 
 def _file_part(path: str) -> str:
-    """The path without what follows the suffix of an HDF5 file, of several paths the first."""
+    """The path without the dataset of an HDF5 file; of several paths the first."""
     first = split_stack(path)[0]
     return re.sub(r"(\.(?:h5|hdf5|ilp|n5|npz))/.*", r"\1", first)
 

@@ -43,7 +43,7 @@ from objclass.settings import ExportSettings, ProjectThreshold
 log = logging.getLogger("objclass")
 
 MAXIMUM_NAMES = 10_000
-"""Same of a list of names."""
+"""Maximum bytes of a list of names."""
 
 
 def read_project(path: str) -> Project:
@@ -52,7 +52,7 @@ def read_project(path: str) -> Project:
     Raises
     ------
     ProjectError
-        If it is missing, damaged, of another workflow, or has what cannot be read without running it.
+        If it is missing, damaged, of another workflow, or contains code that would have to be run.
     """
     with opened(path) as file:
         workflow = _workflow(path, file)
@@ -98,7 +98,7 @@ def workflow_of(path: str) -> str:
     Raises
     ------
     ProjectError
-        If it is none that is run here, or no project.
+        If the workflow is not supported, or the file is not a project.
     """
     with opened(path) as file:
         return _workflow(path, file)
@@ -113,14 +113,14 @@ def _workflow(path: str, file: h5py.File) -> str:
 
 
 def other_workflow(path: str, workflow: str) -> str:
-    """What to do about a project of a workflow that we do not run."""
+    """The message about a project of a workflow that is not supported."""
     if not workflow:
         return f"{path} does not name its workflow: is it an ilastik project?"
     return f"{path} is of the workflow '{workflow}': expected {', '.join((*WORKFLOWS, *PIXEL_WORKFLOWS))}"
 
 
 def read_names(dataset: Any) -> tuple[str, ...]:
-    """A list of texts; its attribute ``isEmpty`` says when the content is a stand-in."""
+    """A list of texts; with the attribute ``isEmpty`` the content is a placeholder."""
     if dataset is None or stored_flag(dataset, "isEmpty"):
         return ()
     values = np.atleast_1d(np.asarray(stored_value(dataset), object)).ravel()
@@ -135,14 +135,14 @@ def read_colors(dataset: Any) -> tuple[tuple[int, int, int], ...]:
     if dataset is None or stored_flag(dataset, "isEmpty"):
         return ()
     rows = np.atleast_2d(np.asarray(stored_value(dataset)))
-    if rows.shape[1] < 3 or not ((rows >= 0) & (rows <= 255)).all():  # it is not worth failing for
+    if rows.shape[1] < 3 or not ((rows >= 0) & (rows <= 255)).all():  # colours are not worth an error
         return ()
     return tuple((int(r[0]), int(r[1]), int(r[2])) for r in rows)
 
 
 def read_features(group: h5py.Group) -> tuple[tuple[Key, ...], tuple[int, ...]]:
     """Keys of the features in the order of the forest's columns, and the largest margin."""
-    if list(group) == ["0"]:  # old files wrap everything once more
+    if list(group) == ["0"]:  # old files have another level of groups
         group = stored_group(group, "0")
     keys: list[Key] = []
     margins: list[NDArray[Any]] = []
@@ -151,7 +151,7 @@ def read_features(group: h5py.Group) -> tuple[tuple[Key, ...], tuple[int, ...]]:
             continue
         for name in stored_group(group, plugin):
             leaf = group[plugin][name]
-            # old vigra names hold blanks: "Coord<Minimum >"
+            # old vigra names contain blanks: "Coord<Minimum >"
             keys.append((plugin, name.replace(" ", "") if "<" in name else name))
             if isinstance(leaf, h5py.Group) and "margin" in leaf:
                 margin = np.atleast_1d(np.asarray(stored_value(leaf["margin"]))).ravel()
@@ -177,7 +177,7 @@ def read_forest(group: Any) -> Forest | None:
 
 
 def read_forests(group: Any) -> list[Forest]:
-    """The forests of a pixel classifier, which are asked one by one, in the order of their names."""
+    """The forests of a pixel classifier, evaluated one by one, in the order of their names."""
     return [
         decode(trees, columns, classes, weighted=weighted)
         for trees, columns, classes, weighted in _stored_forests(group)
@@ -194,7 +194,7 @@ def _stored_forests(group: Any) -> list[Trees]:
     kind = stored_text(group["pickled_type"]) if "pickled_type" in group else "VigraRf"
     if "pickled_classifier" in group or "VigraRf" not in kind:
         message = (
-            "its classifier is a pickle of scikit-learn, which cannot be read without running it: "
+            "its classifier is a pickle of scikit-learn, which is not read since it could run code: "
             "choose the Parallel Random Forest (VIGRA) in ilastik and train again"
         )
         raise ProjectError(message)
@@ -203,11 +203,11 @@ def _stored_forests(group: Any) -> list[Trees]:
 
 
 def _read_trees(forest: h5py.Group) -> Trees:
-    stated, options = stored_group(forest, "_ext_param"), stored_group(forest, "_options")
+    parameters, options = stored_group(forest, "_ext_param"), stored_group(forest, "_options")
     trees = sorted(name for name in forest if not name.startswith("_"))
     count = int(stored_number(options["tree_count_"]))
     if not 0 < count <= len(trees):
-        message = f"its forest claims {count} trees and holds {len(trees)}"
+        message = f"its forest should have {count} trees and has {len(trees)}"
         raise ProjectError(message)
     groups = [stored_group(forest, tree) for tree in trees[:count]]
     stored = [
@@ -219,14 +219,14 @@ def _read_trees(forest: h5py.Group) -> Trees:
            for a, b in arrays):  # fmt: skip
         message = "its forest is damaged: trees of other types than integers and floats"
         raise ProjectError(message)
-    columns = int(stored_number(stated["column_count_"]))
-    classes = int(np.asarray(stored_value(stated["labels"])).size)
+    columns = int(stored_number(parameters["column_count_"]))
+    classes = int(np.asarray(stored_value(parameters["labels"])).size)
     weighted = "predict_weighted_" not in options or bool(stored_number(options["predict_weighted_"]))
     return arrays, columns, classes, weighted
 
 
 def read_threshold(group: Any, role: str) -> ProjectThreshold:
-    """How prediction maps are cut; the default where the workflow has none."""
+    """Settings of thresholding; the default where the workflow has none."""
     if role != "prediction_maps":
         return ProjectThreshold()
     if not isinstance(group, h5py.Group):
@@ -238,11 +238,11 @@ def read_threshold(group: Any, role: str) -> ProjectThreshold:
 
     operator = int(stored("CurOperator", 0))
     if operator not in THRESHOLD_METHODS:
-        message = f"its thresholding method is number {operator}, which objclass does not have"
+        message = f"its thresholding method has number {operator}, which is unknown"
         raise ProjectError(message)
     channel = int(stored("Channel", 0))
     low = stored("LowThreshold", 0.5)
-    if operator == 0:  # until 1.2.0 the simple threshold was stored apart
+    if operator == 0:  # until 1.2.0 the simple threshold was stored separately
         low = stored("SingleThreshold", low)
     legacy_core = channel if operator else 0
     sigmas = group.get("SmootherSigma")
@@ -277,7 +277,7 @@ def read_labels(group: Any) -> dict[int, dict[int, NDArray[Any]]]:
 def read_stored_features(
     project: Project, labels: Mapping[tuple[int, int], NDArray[Any]]
 ) -> FeatureTable | None:
-    """Features that ilastik stored of the labelled objects, None if any is not there.
+    """Features that ilastik stored for the labelled objects, None if any is missing.
 
     Parameters
     ----------
@@ -294,7 +294,9 @@ def read_stored_features(
                 if not isinstance(found, h5py.Dataset) or found.ndim != 2 or len(found) <= ids.max():
                     return None
                 values[plugin, name] = np.asarray(stored_value(found, MAXIMUM_BYTES))[ids]
-            if project.inclusive_maximum:  # as its ilastik defined it; tables have the coordinate after it
+            if (
+                project.inclusive_maximum
+            ):  # as that version of ilastik defined it; tables have the coordinate after it
                 values[COORD_MAXIMUM] = values[COORD_MAXIMUM] + 1
             tables.append(FeatureTable(np.full(len(ids), t), ids, values))
     return concatenate(tables)
@@ -332,7 +334,7 @@ def read_export(group: Any) -> ExportSettings:
 
 
 def read_table(dataset: Any) -> TableSettings | None:
-    """Stored settings of the table; None if there are none, or none that can be read safely."""
+    """Stored settings of the table; None if there are none, or they cannot be read safely."""
     if dataset is None:
         return None
     value = stored_value(dataset)
@@ -350,7 +352,7 @@ def read_table(dataset: Any) -> TableSettings | None:
         settings, features = stored
         kind, path = settings["file type"], settings["file path"]
     except (ValueError, TypeError, KeyError):
-        log.warning("the stored settings of the table are ignored: they name no type and path of a file")
+        log.warning("the stored settings of the table are ignored: they have no type and path of a file")
         return None
     if not isinstance(kind, str) or not isinstance(path, str) or not isinstance(features, list | tuple):
         return None
@@ -365,7 +367,7 @@ def read_table(dataset: Any) -> TableSettings | None:
 
 
 def read_lanes(group: Any) -> tuple[Mapping[str, TrainingInput], ...]:
-    """What the project was trained on, lane after lane."""
+    """The training images, lane after lane."""
     if not isinstance(group, h5py.Group) or "infos" not in group:
         return ()
     infos = stored_group(group, "infos")

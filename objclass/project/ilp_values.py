@@ -1,4 +1,4 @@
-"""Values of an ``.ilp`` file, read without trust: sizes are looked at first, damage is one line."""
+"""Values of an untrusted ``.ilp`` file: sizes are checked first, damage is reported in one line."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -14,10 +14,10 @@ from objclass.images.trust import check_readable
 from objclass.project.heaps import check_heaps, check_texts
 
 MAXIMUM_BYTES = 1 << 28
-"""Forests and labels that are larger than this are not part of a project (but of a damaged one)."""
+"""Maximum bytes of forests and labels: more are a sign of damage."""
 
 MAXIMUM_SETTING_BYTES = 1 << 20
-"""Same of any other value: texts, numbers, the pickle of the table's settings."""
+"""Maximum bytes of any other value: texts, numbers, the pickle of the table's settings."""
 
 WORKFLOW_CLASSES = {
     "ObjectClassificationWorkflowBinary": "Object Classification (from binary image)",
@@ -31,17 +31,17 @@ WORKFLOW_CLASSES = {
 }
 
 THRESHOLD_METHODS = {0: "simple", 1: "hysteresis", 2: "graph cut", 3: "ipht"}
-"""``CurOperator`` -> how the threshold is applied."""
+"""``CurOperator`` -> method of thresholding."""
 
 DAMAGE = (
     KeyError, ValueError, TypeError, RuntimeError, IndexError, AttributeError, OverflowError, MemoryError
 )  # fmt: skip
-"""What a damaged file makes h5py, numpy and the reading here raise."""
+"""Errors of h5py, numpy and this module for damaged files."""
 
 
 @contextmanager
 def opened(path: str) -> Iterator[h5py.File]:
-    """The open file; whatever a damaged one makes h5py raise becomes one line."""
+    """Open a file; errors of h5py for a damaged one become a `ProjectError` of one line."""
     if not Path(path).is_file():
         what = "is a folder" if Path(path).is_dir() else "no such file"
         message = f"project {path}: {what}: expected an ilastik project (.ilp)"
@@ -55,8 +55,8 @@ def opened(path: str) -> Iterator[h5py.File]:
     except ImageError as fault:
         raise ProjectError(str(fault)) from None
     except ProjectError as fault:
-        told = " ".join(str(fault).splitlines())
-        raise ProjectError(told if path in told else f"{path}: {told}") from None
+        message = " ".join(str(fault).splitlines())
+        raise ProjectError(message if path in message else f"{path}: {message}") from None
     except UsageError as fault:
         message = f"{path}: stored settings: {fault}"
         raise ProjectError(message) from None
@@ -69,7 +69,7 @@ def opened(path: str) -> Iterator[h5py.File]:
 
 
 def _refuse_links(file: h5py.File) -> None:
-    """Refuse a project with links to other files: what they hold would come back as names and numbers."""
+    """Refuse a project with links to other files, whose content could be shown as names and numbers."""
     links: list[bytes] = []
 
     def look(name: bytes, info: Any) -> None:
@@ -83,30 +83,34 @@ def _refuse_links(file: h5py.File) -> None:
 
 
 def one_line(fault: BaseException) -> str:
-    """What an exception says, on one line."""
+    """The message of an exception, on one line."""
     return " ".join(str(fault).split())
 
 
 def reason(fault: BaseException) -> str:
-    """What is wrong, where libraries say it; what Python says of our reading helps nobody."""
-    if isinstance(fault, OSError | KeyError | RuntimeError | MemoryError) and (told := one_line(fault)):
-        return told
-    return "a part of it is not what it should be (--debug shows which)"
+    """The message of a library's error; Python's own messages about our code would not help the user."""
+    if isinstance(fault, OSError | KeyError | RuntimeError | MemoryError) and (message := one_line(fault)):
+        return message
+    return "a part of it has an unexpected form (--debug shows which)"
 
 
 def stored_group(parent: h5py.Group, name: str) -> h5py.Group:
-    """A group that must be there."""
+    """A member group, which must exist."""
     found = parent.get(name)
     if not isinstance(found, h5py.Group):
         version = parent.file.get("ilastikVersion")
-        wrote = f" (ilastik {stored_text(version)} wrote it)" if isinstance(version, h5py.Dataset) else ""
+        wrote = (
+            f" (it was written by ilastik {stored_text(version)})"
+            if isinstance(version, h5py.Dataset)
+            else ""
+        )
         message = f"has no {parent.name.rstrip('/')}/{name}{wrote}: open it in a present ilastik and save it"
         raise ProjectError(message)
     return found
 
 
-def stored_value(dataset: Any, most: int = MAXIMUM_SETTING_BYTES) -> Any:
-    """Content of a dataset of sane size."""
+def stored_value(dataset: Any, maximum: int = MAXIMUM_SETTING_BYTES) -> Any:
+    """Content of a dataset; its size is checked first."""
     if not isinstance(dataset, h5py.Dataset):
         message = f"{dataset.name if dataset is not None else 'a value'}: expected a dataset"
         raise ProjectError(message)
@@ -114,29 +118,29 @@ def stored_value(dataset: Any, most: int = MAXIMUM_SETTING_BYTES) -> Any:
         message = f"{dataset.name} holds no value"
         raise ProjectError(message)
     if dataset.is_virtual or dataset.external:
-        message = f"{dataset.name} lies in another file: a project is one file"
+        message = f"{dataset.name} is in another file: a project is one file"
         raise ProjectError(message)
-    if (size := stored_bytes(dataset)) > most:
+    if (size := stored_bytes(dataset)) > maximum:
         message = f"{dataset.name} claims {size} bytes"
         raise ProjectError(message)
-    check_texts(dataset, most)
+    check_texts(dataset, maximum)
     return dataset[()]
 
 
 def stored_flag(dataset: h5py.Dataset, name: str) -> bool:
-    """An attribute that is true; texts, which lie in heaps, are not read."""
+    """Whether an attribute is true; texts, which are stored in heaps, are not read."""
     if name not in dataset.attrs or dataset.attrs.get_id(name).dtype.kind not in "biu":
         return False
     return bool(np.any(dataset.attrs[name]))
 
 
 def stored_bytes(dataset: h5py.Dataset) -> int:
-    """Like its ``nbytes``, which starts again from 0 after 2⁶⁴."""
+    """The number of bytes of a dataset, without the overflow of ``nbytes`` at 2⁶⁴."""
     return math.prod(dataset.shape or ()) * int(dataset.dtype.itemsize)
 
 
 def check_size(datasets: Iterable[Any]) -> None:
-    """Refuse what would fill the memory: a small file can claim a lot, compressed."""
+    """Refuse datasets that would fill the memory: a small compressed file can claim a lot."""
     total = sum(stored_bytes(dataset) for dataset in datasets if isinstance(dataset, h5py.Dataset))
     if total > MAXIMUM_BYTES:
         message = f"its forest or labels claim {total} bytes"

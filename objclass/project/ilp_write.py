@@ -23,12 +23,12 @@ from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
 log = logging.getLogger("objclass")
 
 VERSION = "1.4.2"
-"""What we say wrote a project of ours: ilastik opens none without a version that it knows."""
+"""Version of ilastik that our projects name as their writer: ilastik opens only versions that it knows."""
 
 FOREST_CLASS = (
     b"clazyflow.classifiers.parallelVigraRfLazyflowClassifier\nParallelVigraRfLazyflowClassifier\np0\n."
 )
-"""Names vigra's forest; ilastik expects this very text, and we never run it."""
+"""The pickle that names vigra's forest; ilastik expects exactly this text, and objclass never runs it."""
 
 
 def write_project(path: str, project: Project) -> None:
@@ -53,15 +53,15 @@ def write_project(path: str, project: Project) -> None:
 def extend_project(source: str, target: str, project: Project) -> None:
     """Write a copy of a project with other classes, labels and forest, and with more lanes.
 
-    All else stays as ilastik left it: images inside of the project, settings of the window and of exports,
+    Everything else stays as it is: images stored in the project, settings of the window and of exports,
     stored features.
 
     Parameters
     ----------
     source, target
-        Where the project is, and the file to write.
+        Path of the project, and of the file to write.
     project
-        As it is to be; its ``path`` is where the file will be in the end, to which paths of images are relative.
+        The new content; its ``path`` is the final place of the file, to which paths of images are relative.
 
     Raises
     ------
@@ -101,17 +101,19 @@ def _move_inputs(infos: h5py.Group, source: Path, target: Path) -> None:
 
 
 def _cut_maximum_size(group: h5py.Group, path: str) -> None:
-    """ilastik's window has a field of 32 bits, and stays empty for more."""
+    """Limit the maximum size to 32 bits, the width of the field in ilastik's window."""
     if stored_number(group["MaxSize"]) > MAXIMUM_SIZE:
         del group["MaxSize"]
         group["MaxSize"] = MAXIMUM_SIZE
         log.warning(
-            "%s: its largest size of objects is cut to %d, the most that ilastik shows", path, MAXIMUM_SIZE
+            "%s: the maximum size of objects is reduced to %d, the largest that ilastik can show",
+            path,
+            MAXIMUM_SIZE,
         )
 
 
 def storage(file: h5py.File, name: str) -> h5py.Group:
-    """A group with the ``StorageVersion`` without which ilastik passes it over."""
+    """A group with a ``StorageVersion``, without which ilastik ignores it."""
     group = file.create_group(name)
     group["StorageVersion"] = b"0.1"
     return group
@@ -191,7 +193,7 @@ def _write_features(group: h5py.Group, keys: tuple[Key, ...], margin: tuple[int,
 
 
 def write_names(group: h5py.Group, classes: Sequence[str], colors: Sequence[tuple[int, int, int]]) -> None:
-    """Names and colours of the classes, in place of those that are there."""
+    """Write names and colours of the classes, in place of those in the file."""
     names = np.array([name.encode() for name in classes], dtype=h5py.string_dtype())
     rows = np.array(colors, np.int64).reshape(-1, 3)
     for name, values in (("LabelNames", names), ("LabelColors", rows), ("PmapColors", rows)):
@@ -216,7 +218,7 @@ def _write_classification(group: h5py.Group, project: Project) -> None:
 
 
 def _write_labels(group: h5py.Group, project: Project) -> None:
-    """Labels and the forest that learned from them."""
+    """Write the labels, and the forest that was trained on them."""
     for lane, steps in sorted(project.labels.items()):
         for t, classes in steps.items():
             group[f"LabelInputs/{lane:04d}/{t}"] = np.asarray(classes, np.float64)
@@ -237,10 +239,10 @@ def write_forests(group: h5py.Group, forests: Sequence[Forest], known: Sequence[
 def _write_forest(root: h5py.Group, forest: Forest, labels: NDArray[np.uint32]) -> None:
     root.attrs["vigra_random_forest_version"] = 0.1
     options = {"tree_count_": forest.trees, "predict_weighted_": float(forest.weighted)}
-    stated = {"column_count_": forest.columns, "class_count_": forest.classes}
+    external = {"column_count_": forest.columns, "class_count_": forest.classes}
     for name, value in options.items():
         root[f"_options/{name}"] = np.array([value], np.float64)
-    for name, value in stated.items():
+    for name, value in external.items():
         root[f"_ext_param/{name}"] = np.array([value], np.float64)
     root["_ext_param/labels"] = labels
     digits = len(str(max(forest.trees - 1, 0)))
@@ -251,7 +253,7 @@ def _write_forest(root: h5py.Group, forest: Forest, labels: NDArray[np.uint32]) 
 
 
 def _table_pickle(table: TableSettings) -> bytes:
-    """The settings of the table as the protocol 0 pickle, text, that ilastik expects to find."""
+    """The settings of the table as a pickle of protocol 0 (text), which ilastik expects."""
 
     def text(value: str) -> str:
         plain = value.replace("\\", "\\u005c").replace("\n", "\\u000a")

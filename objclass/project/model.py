@@ -1,4 +1,4 @@
-"""The project: everything that was decided at training time, from whatever file it comes."""
+"""The project: everything that was decided at training time, independent of the file format."""
 
 import os
 import re
@@ -46,10 +46,10 @@ MAXIMUM_CLASSES = 255
 """Class images have 8 bits."""
 
 MAXIMUM_SIZE = 2**31 - 1
-"""Of objects, in pixels: the field of ilastik's window has 32 bits."""
+"""Maximum size of objects in pixels: the field in ilastik's window has 32 bits."""
 
 MISSING_VALUE = 0.0
-"""What the forest is told of a feature that is not finite."""
+"""Value for the forest in place of a feature that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -84,34 +84,34 @@ class TableSettings:
 
 @dataclass(frozen=True)
 class Project:
-    """What a trained project says.
+    """A trained project: classes, features, forest, thresholds, labels and training images.
 
     Parameters
     ----------
     path
-        Where it was read.
+        The file that it was read from.
     workflow, version
         Name of the workflow; version of the program that wrote it.
     role
-        Of the second input: ``segmentation_image``, ``prediction_maps`` or ``label_image``.
+        Role of the second input: ``segmentation_image``, ``prediction_maps`` or ``label_image``.
     classes, colors
         Names of the classes, in order; (r, g, b) of each, as far as stored.
     computed
         Keys of the features that ilastik computed, in order of the table.
     selected
-        Keys of the features that the forest looks at, in the order of its columns.
+        Keys of the features that the forest uses, in the order of its columns.
     margin
         Neighbourhood along x, y(, z) in pixels; empty if no feature needs one.
     forest
-        None if the project was saved without one.
+        The forest; None if the project was saved without one.
     threshold
-        How prediction maps are cut.
+        Settings of thresholding for prediction maps.
     labels
         Class of each annotated object: lane -> time step -> array indexed by object id.
     export, table
         Stored settings of result images and table.
     lanes
-        What it was trained on: for each lane, role -> input.
+        The training images: for each lane, role -> input.
     pixels
         Makes the prediction maps from raw data, in projects that classify pixels and objects.
     """
@@ -149,7 +149,7 @@ class Project:
         UsageError
             If the suffix is another.
         OutputError
-            If there is such a file, or it cannot be written.
+            If the file exists and may not be replaced, or cannot be written.
         """
         suffix = Path(path).suffix.lower()
         writer = PROJECT_WRITERS.get(suffix)
@@ -165,12 +165,12 @@ class Project:
         return last_axes(self.lanes, role)
 
     def features(self) -> list[Feature]:
-        """All features to measure: those of the forest, then what else the table shows.
+        """All features to measure: those of the forest, then further ones that the table shows.
 
         Raises
         ------
         ProjectError
-            If the forest needs a feature that there is not; all of them are listed.
+            If the forest needs features that objclass does not have; the message lists them.
         """
         missing = [f"{s}: {name}" for s, name in self.selected if find(s, name) is None]
         if missing:
@@ -205,7 +205,7 @@ class Project:
         return tuple(int(part or 0) for part in found.groups()) < (1, 3, 3, 3)
 
     def matrix(self, table: FeatureTable) -> NDArray[np.float32]:
-        """Rows for the forest: columns of the selected features, what is not finite set to 0."""
+        """Rows for the forest: columns of the selected features, with 0 for values that are not finite."""
         columns = [table.values[key].astype(np.float32) for key in self.selected]
         if self.inclusive_maximum:
             columns[self.selected.index(COORD_MAXIMUM)] -= np.float32(1)
@@ -234,7 +234,7 @@ class Project:
         """
         if self.forest is None:
             message = (
-                f"{self.path} holds no trained classifier: open it in ilastik, turn on Live Update and "
+                f"{self.path} has no trained classifier: open it in ilastik, turn on Live Update and "
                 "save it"
             )
             raise ProjectError(message)
@@ -246,14 +246,14 @@ class Project:
         Parameters
         ----------
         ndim, channels
-            Of the image: 2 or 3 dimensions, channels of the raw data.
+            Dimensions of the image (2 or 3), and channels of the raw data.
         given
-            How the image is told to the user.
+            Description of the image, for the message.
 
         Raises
         ------
         ProjectError
-            With both, and which features or how many columns there are too few.
+            If they differ; the message describes both.
         """
         forest = self.check_trained()
         needed = [feature for feature in self.features() if feature.key in self.selected]
@@ -276,7 +276,7 @@ class Project:
         Raises
         ------
         ProjectError
-            With the columns.
+            If it does not fit.
         """
         raws = [lane["raw_data"] for lane in self.lanes if "raw_data" in lane and lane["raw_data"].shape]
         for raw in raws[-1:]:
@@ -287,8 +287,8 @@ class Project:
 
     def _trained_on(self) -> str:
         raws = [lane["raw_data"] for lane in self.lanes if "raw_data" in lane]
-        told = [f"{_first_path(raw.path)} {raw.shape or ''} with axes {raw.axes}" for raw in raws]
-        return listed(told, 1) or "images it does not name"
+        described = [f"{_first_path(raw.path)} {raw.shape or ''} with axes {raw.axes}" for raw in raws]
+        return listed(described, 1) or "images that it does not name"
 
 
 def _first_path(path: str) -> str:

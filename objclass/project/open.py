@@ -25,7 +25,7 @@ def open_project(path: str) -> Project:
     Raises
     ------
     ProjectError
-        With what is wrong, in one line.
+        If it cannot be opened; the message says why in one line.
     """
     from objclass.project.ilp_pixels import read_chain
     from objclass.project.ilp_read import read_project
@@ -40,7 +40,7 @@ def open_pixel_project(path: str) -> PixelProject:
     Raises
     ------
     ProjectError
-        With what is wrong, in one line.
+        If it cannot be opened; the message says why in one line.
     """
     from objclass.project.ilp_pixels import read_pixel_project
 
@@ -53,6 +53,6 @@ def open_any(path: str) -> Project | PixelProject:
     Raises
     ------
     ProjectError
-        With what is wrong, in one line.
+        If it cannot be opened; the message says why in one line.
     """
     return open_pixel_project(path) if check_workflow(path) in PIXEL_WORKFLOWS else open_project(path)

@@ -1,7 +1,7 @@
 """Read a pickle of plain values without unpickling: nothing in it can run.
 
 ilastik stores the settings of the table as a pickle. Its opcodes are walked with `pickletools`; those
-that build containers, text, numbers, bool and None are followed, any other ends the reading.
+that build containers, text, numbers, bool and None are followed, any other is refused.
 """
 
 import pickletools
@@ -20,12 +20,12 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 
 
 def read_plain(data: bytes) -> Any:
-    """The value of a pickle that holds nothing but plain values.
+    """The value of a pickle that contains only plain values.
 
     Raises
     ------
     ProjectError
-        If it holds anything else, or is damaged.
+        If it contains anything else, or is damaged.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def read_plain(data: bytes) -> Any:
             _step(opcode.name, argument, stack, memo)
     except ProjectError:
         raise
-    except Exception as fault:  # noqa: BLE001 (whatever garbage does to the walk)
+    except Exception as fault:  # noqa: BLE001 (damage can raise any error)
         message = f"damaged pickle ({fault})"
         raise ProjectError(message) from None
     message = "pickle without end"
@@ -87,7 +87,7 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
     elif name in ("GET", "BINGET", "LONG_BINGET"):
         stack.append(memo[argument])
     else:
-        message = f"pickle with more than plain values ({name})"
+        message = f"pickle with other than plain values ({name})"
         raise ProjectError(message)
 
 
@@ -99,7 +99,7 @@ def _since_mark(stack: list[Any]) -> list[Any]:
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
-    """Keys are plain: to hash tuples of tuples can take forever."""
+    """Pairs of keys and values; keys must not be tuples: hashing nested ones can take forever."""
     if any(isinstance(key, tuple) for key in items[::2]):
         message = "pickle with a tuple as key"
         raise ProjectError(message)

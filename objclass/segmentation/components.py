@@ -1,7 +1,7 @@
 """Connected components over the seams of slabs.
 
-The slabs have ids of their own, 0 and 1 … n. When all are there, components of several slabs are joined by
-union-find, and a table for each slab says what its ids become.
+Each slab has its own ids, 0 and 1 … n. When all slabs are labelled, components of several slabs are joined
+by union-find, and a table for each slab maps its ids to the final ones.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from objclass.segmentation.label_store import HeldLabels, PackedLabels
 class Components:
     """Connected components of an image that comes slab by slab, in scan order.
 
-    Within a slab they are labelled already, 1 … n by their first voxel; here those of equal value that touch
-    over a seam (by direct neighbours) become one.
+    Within a slab they are already labelled, 1 … n by their first voxel; here those of equal value that touch
+    over a seam (by direct neighbours) are joined.
 
     Parameters
     ----------
     labels
-        Holds the slabs.
+        The store of the labels of the slabs.
     cut
         The slabs.
     """
@@ -62,7 +62,7 @@ class Components:
     def _join(
         self, above: int, before: NDArray[np.uint32], after: NDArray[np.uint32], values: AnyArray
     ) -> None:
-        """Remember which components of a slab ``above`` touch which of the present one."""
+        """Record which components of a slab ``above`` touch which ones of the present slab."""
         touch = (before > 0) & (after > 0) & (self._values[above][before] == values[after])
         if not touch.any():
             return
@@ -76,14 +76,14 @@ class Components:
         return roots(self.count, np.concatenate([np.zeros((2, 0), np.int64), *self._pairs], axis=1))
 
     def tables(self, ids: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
-        """For each slab what its labels 0 … n become, if all parts, in order, become ``ids``."""
+        """For each slab the final ids of its labels 0 … n, where ``ids`` are those of all parts in order."""
         zero = np.zeros(1, np.uint32)
         ends = zip(self._starts[:-1], self._starts[1:], strict=True)
         return [np.concatenate([zero, ids[start:stop]]) for start, stop in ends]
 
 
 def roots(count: int, pairs: IntArray) -> IntArray:
-    """Union-find: the least member of the set of each of 0 … ``count`` - 1, where pairs (2, n) are joined.
+    """Union-find: the smallest member of the set of each of 0 … ``count`` - 1, where pairs (2, n) are joined.
 
     Examples
     --------

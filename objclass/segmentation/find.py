@@ -8,12 +8,12 @@ from objclass.settings import ThresholdSettings
 
 
 def find_objects(lane: Lane, t: int, settings: ThresholdSettings, context: Context | None = None) -> Objects:
-    """The objects of one time step of a lane; without a context, and so limits, all of it is held.
+    """The objects of one time step of a lane; without a context there are no limits, and all of it is held in memory.
 
     Raises
     ------
     LaneError
-        For values that cannot be labels: fractions, negative ids of a label image.
+        If values cannot be labels: fractions, negative ids of a label image.
     """
     context = context or Context()
     if lane.role == "label_image":

@@ -26,13 +26,13 @@ def grow(
     Parameters
     ----------
     seeds
-        Label image (z, y, x), 0 where nothing is yet.
+        Label image (z, y, x), 0 where there is no seed.
     cost
-        Of each voxel, float32, the same shape.
+        Cost of each voxel, float32, the same shape.
     limit
-        The end.
+        Maximum cost of a voxel from which seeds grow on.
     images
-        How many images of this size are grown in the run.
+        Number of images of this size in the run, to choose the formulation.
 
     Returns
     -------
@@ -60,18 +60,18 @@ def local_minima(cost: NDArray[np.float32]) -> NDArray[np.uint32]:
     >>> local_minima(np.array([[[2, 3, 1, 1, 3, 0]]], np.float32))
     array([[[1, 0, 0, 0, 0, 2]]], dtype=uint32)
     """
-    least = np.ones(cost.shape, bool)
+    lowest = np.ones(cost.shape, bool)
     for axis, length in enumerate(cost.shape):
-        values, found = np.moveaxis(cost, axis, 0), np.moveaxis(least, axis, 0)
+        values, found = np.moveaxis(cost, axis, 0), np.moveaxis(lowest, axis, 0)
         if length > 1:
             found[1:] &= values[1:] < values[:-1]
             found[:-1] &= values[:-1] < values[1:]
-    return np.where(least, np.cumsum(least, dtype=np.uint32).reshape(least.shape), np.uint32(0))
+    return np.where(lowest, np.cumsum(lowest, dtype=np.uint32).reshape(lowest.shape), np.uint32(0))
 
 
 @kernel
 def rise(costs: Costs, places: Places, hole: int, cost: float, place: int) -> None:
-    """libstdc++'s ``push_heap``, the least cost on top: the hole moves up while what is above costs more."""
+    """libstdc++'s ``push_heap``, the lowest cost on top: the hole moves up while what is above costs more."""
     while hole > 0:
         above = (hole - 1) // 2
         if not costs[above] > cost:
@@ -110,7 +110,7 @@ def flood(  # noqa: C901, PLR0912 (six neighbours)
 ) -> None:
     """Grow the labels in place; both arrays are flat, in C order of z, y, x.
 
-    ``costs`` and ``places`` are room for the queue: each of the voxels enters it once at most.
+    ``costs`` and ``places`` hold the queue, which each voxel enters at most once.
     """
     plane, queued = height * width, 0
     for p in range(size):

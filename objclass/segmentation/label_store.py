@@ -1,4 +1,4 @@
-"""Where a label image is kept while it is made slab by slab: in memory, or on scratch."""
+"""Stores for a label image that is made slab by slab: in memory, or on scratch."""
 
 from collections.abc import Sequence
 from math import prod
@@ -20,15 +20,15 @@ class HeldLabels:
 
     def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], context: Context) -> None:
         self._cut, self._context, self._shape = cut, context, shape
-        # not zeros: these come page by page, which takes longer than to fill them
+        # not zeros: these are cleared page by page, which takes longer than filling the array
         self._image = np.empty(shape if len(cut) > 1 else (0, 0, 0), np.uint32)
 
     def room(self, number: int) -> NDArray[np.uint32] | None:
-        """Where the labels of a slab may be put, so that `write` need not copy them."""
+        """The array for the labels of a slab; `write` need not copy them then."""
         return self.plain(number) if len(self._cut) > 1 else None
 
     def write(self, number: int, labels: NDArray[np.uint32]) -> None:
-        """Put down a slab, with ids of its own from 1."""
+        """Store a slab, with its own ids from 1."""
         if len(self._cut) == 1:
             self._image = labels
         elif not np.may_share_memory(self._image, labels):
@@ -39,7 +39,7 @@ class HeldLabels:
         return self._image[self._cut[number].within(self._shape)]
 
     def finish(self, ids: Sequence[NDArray[np.uint32]]) -> NDArray[np.uint32]:
-        """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
+        """The label image, in which the ids 0 … n of each slab are replaced by ``ids[number]``."""
         compiled = renumbering.choose(self._image.size * self._context.limits.images)
 
         def finish_slab(number: int) -> None:
@@ -57,7 +57,7 @@ class HeldLabels:
 
 
 def renumber(labels: NDArray[np.uint32], table: NDArray[np.uint32], count: int) -> None:
-    """``labels = table[labels]`` in place, of ``count`` voxels."""
+    """``labels = table[labels]`` in place, for ``count`` voxels."""
     for i in range(count):
         labels[i] = table[labels[i]]
 
@@ -71,7 +71,7 @@ renumbering = Kernel(
 
 
 class PackedLabels:
-    """A label image on scratch, made slab by slab, its tiles packed."""
+    """A label image on scratch, made slab by slab, its tiles compressed."""
 
     def __init__(self, shape: tuple[int, int, int], cut: Sequence[Slab], context: Context) -> None:
         first = cut[0]
@@ -83,10 +83,10 @@ class PackedLabels:
         self._scratch = Scratch(self._keep, context.scratch)
 
     def room(self, _: int) -> None:
-        """None: labels are packed."""
+        """None: labels are compressed."""
 
     def write(self, number: int, labels: NDArray[np.uint32]) -> None:
-        """Put down a slab, with ids of its own from 1."""
+        """Store a slab, with its own ids from 1."""
         slab = self._cut[number]
         for y in range(slab.y, slab.stop_y, self._rows):
             self._scratch.put((slab.z, y), labels[:, y - slab.y : y - slab.y + self._rows])
@@ -103,7 +103,7 @@ class PackedLabels:
         return self._scratch.get((z.start, y.start), (z.stop - z.start, y.stop - y.start, x.stop), np.uint32)
 
     def finish(self, ids: Sequence[NDArray[np.uint32]]) -> Tiles:
-        """The image, where the ids 0 … n of each slab have become ``ids[number]``."""
+        """The label image, in which the ids 0 … n of each slab are replaced by ``ids[number]``."""
         tables = {(slab.z, slab.y): table for slab, table in zip(self._cut, ids, strict=True)}
         are_rows = self._rows == self._cut[0].stop_y - self._cut[0].y
 
@@ -117,7 +117,7 @@ class PackedLabels:
 def label_image(
     shape: tuple[int, int, int], cut: Sequence[Slab], context: Context
 ) -> HeldLabels | PackedLabels:
-    """A label image that is about to be made: in memory if the limits allow it, else on scratch."""
+    """An empty store for a label image: in memory if the limits allow it, else on scratch."""
     if context.limits.holds(prod(shape) * np.dtype(np.uint32).itemsize):
         return HeldLabels(shape, cut, context)
     return PackedLabels(shape, cut, context)

@@ -1,6 +1,6 @@
-"""Connected components of a slab, compiled: the ids that cc3d gives, found while other threads go on.
+"""Connected components of a slab, compiled: the same ids as cc3d's, while other threads can run.
 
-cc3d holds Python's lock for as long as it works. Here the slab is cut into runs, stretches of equal value
+cc3d holds Python's lock (the GIL) while it works. Here the slab is divided into runs, stretches of equal value
 along x, in scan order. Runs of neighbouring rows that touch are joined by union-find, in which the root of a
 set is its first run; so roots, counted in order, are the components by first voxel (Wu, Otoo and Suzuki 2009,
 "Optimizing two-pass connected-component labeling algorithms", with runs in place of pixels).
@@ -23,11 +23,11 @@ PAIRS, EVERY_PAIR = 1, 0x0000000100000001
 """A word of 64 bits holds two to this power of the values; and what makes a word of one of them."""
 
 VOXELS_OF_RUN = 8
-"""Room is made for runs of so many voxels on average: more would be memory that is taken from the system anew."""
+"""Assumed average number of voxels of a run: larger arrays would be allocated from the system anew each time."""
 
 
 class Runs(NamedTuple):
-    """Room for the runs of a slab: where they begin and end, the run that they are joined to, the first of each row."""
+    """Arrays for the runs of a slab: begin, end, the run that each is joined to, the first run of each row."""
 
     starts: Indices
     stops: Indices
@@ -36,7 +36,7 @@ class Runs(NamedTuple):
 
 
 def labelled(compiled: CompiledKernel, values: AnyArray, labels: NDArray[np.uint32]) -> int:
-    """Label the components of equal non-zero value, by direct neighbours; returns their number.
+    """Label the components of equal non-zero value, by direct neighbours; return their number.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def labelled(compiled: CompiledKernel, values: AnyArray, labels: NDArray[np.uint
     values
         (z, y, x), of one or four bytes each.
     labels
-        Of the same shape, contiguous: written.
+        The result, of the same shape, contiguous.
     """
     depth, height, width = values.shape
     flat = np.ascontiguousarray(values).view(f"u{values.itemsize}").reshape(-1)
@@ -72,9 +72,9 @@ def label_runs(
     width: int,
     count: Indices,
 ) -> None:
-    """Label flat values; ``words`` are the same values, eight at a time, as far as eights go.
+    """Label flat values; ``words`` are the same values in groups of eight.
 
-    The ``count`` is -1 if there is no ``room`` for the runs of a row.
+    The ``count`` becomes -1 if ``room`` is too small for the runs of a row.
     """
     label_rows(values, words, BYTES, EVERY_BYTE, labels, runs, room, depth, height, width, count)
 
@@ -136,7 +136,7 @@ def find_runs(
     stop: int,
     found: int,
 ) -> int:
-    """Add the runs of a row to those found; returns how many there are now."""
+    """Add the runs of a row to those found; return their number."""
     p, each = start, 1 << power
     while p < stop:
         value = values[p]
@@ -154,7 +154,7 @@ def find_runs(
 def join_rows(
     values: Values, runs: Runs, here: int, end: int, above: int, end_above: int, shift: int
 ) -> None:
-    """Join the runs of a row with those of equal value in a row that lies ``shift`` voxels before it."""
+    """Join the runs of a row with those of equal value in the row ``shift`` voxels before it."""
     while here < end and above < end_above:
         if runs.stops[above] + shift <= runs.starts[here]:
             above += 1
@@ -171,14 +171,14 @@ def join_rows(
 
 @kernel
 def join(parents: Indices, a: int, b: int) -> None:
-    """Make one set of those of two runs; its root is the first of all."""
+    """Join the sets of two runs; the root is the first run."""
     a, b = root(parents, a), root(parents, b)
     parents[max(a, b)] = min(a, b)
 
 
 @kernel
 def root(parents: Indices, run: int) -> int:
-    """The first run of the set of a run; the way there is halved for the next who goes it."""
+    """The first run of the set of a run; the path to it is halved for later calls."""
     while parents[run] != run:
         parents[run] = parents[parents[run]]
         run = parents[run]
@@ -187,7 +187,7 @@ def root(parents: Indices, run: int) -> int:
 
 @kernel
 def number(runs: Runs, found: int) -> int:
-    """Put the id of its component in place of each run's parent; returns how many there are."""
+    """Replace each run's parent by the id of its component; return the number of components."""
     count = 0
     for run in range(found):
         if runs.parents[run] == run:
@@ -200,7 +200,7 @@ def number(runs: Runs, found: int) -> int:
 
 @kernel
 def paint(labels: NDArray[np.uint32], runs: Runs, found: int, size: int) -> None:
-    """Write ids, and 0 between the runs."""
+    """Write the ids of the runs, and 0 between them."""
     place = 0
     for run in range(found):
         start, stop = runs.starts[run], runs.stops[run]

@@ -43,12 +43,12 @@ def values_of(part: Objects, values: AnyArray) -> AnyArray:
 
 
 def integral(values: AnyArray, name: str) -> AnyArray:
-    """The same values with an integer dtype.
+    """The values with an integer dtype.
 
     Raises
     ------
     LaneError
-        If there are fractions or values that are not finite.
+        If a value is a fraction or not finite.
     """
     if values.dtype.kind in "iu":
         return values
@@ -59,7 +59,7 @@ def integral(values: AnyArray, name: str) -> AnyArray:
     whole = np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**53)
     if not whole.all():
         message = (
-            f"{name}: {values[~whole][0]:g} among its values: expected a segmentation or label image "
+            f"{name}: value {values[~whole][0]:g}: expected a segmentation or label image "
             "of whole numbers (is it a probability map? then use --prediction_maps)"
         )
         raise LaneError(message)
@@ -67,7 +67,7 @@ def integral(values: AnyArray, name: str) -> AnyArray:
 
 
 def check_first_block(image: Image) -> None:
-    """Look at one plane of a float segmentation, to refuse a probability map before the run."""
+    """Read one plane of a float segmentation, to refuse a probability map before the run."""
     if image.dtype.kind == "f":
         _, _, y, x, _ = image.shape
         one = slice(0, 1)
@@ -83,11 +83,11 @@ def label(values: AnyArray, work: int = 0, room: NDArray[np.uint32] | None = Non
     Parameters
     ----------
     values
-        (z, y, x).
+        Axes (z, y, x).
     work
-        Voxels that the run labels in all.
+        Number of voxels that the run labels, to choose the formulation.
     room
-        Where the label image may be put, contiguous; None: it is made.
+        A contiguous array for the result; None: a new one.
     """
     values = _in_32_bits(values)
     compiled = labellings[values.itemsize].choose(max(work, values.size))
@@ -97,7 +97,7 @@ def label(values: AnyArray, work: int = 0, room: NDArray[np.uint32] | None = Non
     import cc3d
 
     flat = np.ascontiguousarray(values[0] if values.shape[0] == 1 else values)
-    if not flat.flags.writeable:  # cc3d takes no others
+    if not flat.flags.writeable:  # cc3d accepts no others
         flat = flat.copy()
     found: Any = cc3d.connected_components(
         flat, connectivity=4 if flat.ndim == 2 else 6, return_N=True, out_dtype=np.uint32
@@ -115,7 +115,7 @@ def _in_32_bits(values: AnyArray) -> AnyArray:
 
 
 def renumbered(image: Image, t: int, context: Context) -> Objects:
-    """The ids of a label image, numbered by first occurrence; `Objects.original` says which was which."""
+    """The ids of a label image, numbered by first occurrence; `Objects.original` holds the original ids."""
     shape = image.shape[1:4]
     cut = context.limits.slabs(shape)
     labels = label_image(shape, cut, context)
@@ -146,13 +146,13 @@ def renumbered(image: Image, t: int, context: Context) -> Objects:
 
 
 def relabel(values: AnyArray, name: str = "label image") -> Objects:
-    """Number the ids of a label image (z, y, x) by first occurrence, keeping which was which."""
+    """Number the ids of a label image (z, y, x) by first occurrence; keep the original ids."""
     if values.dtype.kind == "i" and values.min() < 0:
-        message = f"{name}: id {values.min()} in a label image: expected 0 for background, else positive"
+        message = f"{name}: id {values.min()} in a label image: expected 0 for background, positive ids for objects"
         raise LaneError(message)
     flat = values.ravel()
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    # of runs, not of voxels: there are far fewer
+    # unique values of runs, which are far fewer than voxels
     ids, first, inverse = np.unique(flat[starts], return_index=True, return_inverse=True)
     order = np.argsort(first)
     order = order[ids[order] != 0]

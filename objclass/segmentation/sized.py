@@ -13,25 +13,25 @@ from objclass.settings import ThresholdSettings
 
 
 class SizedComponents:
-    """The components of one time step, which come slab by slab, and their sizes where these matter."""
+    """The components of one time step, added slab by slab, and their sizes where there are size limits."""
 
     def __init__(self, shape: tuple[int, int, int], context: Context) -> None:
         self.cut = context.limits.slabs(shape)
         self.shape = shape
         self.work = prod(shape) * context.limits.images
-        """Voxels that the run labels."""
+        """Number of voxels that the run labels."""
         self.labels = label_image(shape, self.cut, context)
         self.components = Components(self.labels, self.cut)
         self._sizes: list[IntArray] = []
 
     def add(self, part: Objects, values: AnyArray | None = None, sizes: IntArray | None = None) -> None:
-        """The next slab, whose labels are written already."""
+        """Add the next slab, whose labels are already written."""
         self.components.add(part.labels, part.count, values)
         if sizes is not None:
             self._sizes.append(sizes)
 
     def kept(self, root: IntArray, settings: ThresholdSettings) -> NDArray[np.bool_]:
-        """For each part that is a root, whether its component is within the limits of size."""
+        """For each root, whether the size of its component is within the limits."""
         if not self._sizes:
             return np.ones(len(root), bool)
         sizes = np.bincount(root, np.concatenate(self._sizes), len(root))
@@ -39,6 +39,6 @@ class SizedComponents:
         return (sizes >= settings.min_size) & (sizes <= largest)
 
     def objects(self, root: IntArray, kept: NDArray[np.bool_]) -> Objects:
-        """The components that are kept, numbered."""
+        """The objects: the kept components, numbered."""
         ids, count = numbered(kept, root)
         return Objects(self.labels.finish(self.components.tables(ids)), count)

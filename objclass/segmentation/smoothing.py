@@ -31,14 +31,14 @@ def kernels_for(shape: tuple[int, int, int], sigmas: tuple[float, float, float])
     kernels = []
     for axis, sigma in steps:
         radius = max(math.floor(WINDOW * sigma + 0.5), 1)
-        # libm's exp: the last bit of numpy's depends on what the processor can do
+        # libm's exp: the last bit of numpy's depends on the processor
         taps = np.array([math.exp(-(x * x) / (2 * sigma * sigma)) for x in range(-radius, radius + 1)])
         kernels.append((axis, taps / taps.sum()))
     return kernels
 
 
 def halo(box: Box, shape: tuple[int, int, int], kernels: Kernels) -> tuple[Box, Box]:
-    """The box with all that its smoothed pixels depend on, and where the box is in that."""
+    """The box with its halo, and the position of the box in it."""
     wide, inside = list(box), [slice(0, part.stop - part.start) for part in box]
     for axis, taps in kernels:
         radius, part = len(taps) // 2, box[axis]
@@ -51,11 +51,11 @@ def halo(box: Box, shape: tuple[int, int, int], kernels: Kernels) -> tuple[Box, 
 def smooth(pixels: NDArray[np.float32], kernels: Kernels) -> NDArray[np.float32]:
     """Smooth (z, y, x), rounded to float32 after each axis.
 
-    At the ends the image is mirrored without repeating the edge: of a box that has a halo, this is seen in
-    the halo alone.
+    The image is mirrored at its ends without repeating the edge. Where a box has a halo, this changes only
+    the halo.
     """
     if kernels:
-        from scipy.ndimage import correlate1d  # costs, and few runs smooth
+        from scipy.ndimage import correlate1d  # costly import, and few runs smooth
 
         for axis, taps in kernels:
             pixels = correlate1d(pixels, taps, axis, output=np.float32, mode="mirror")

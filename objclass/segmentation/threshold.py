@@ -1,4 +1,4 @@
-"""A prediction map becomes objects: smoothed, cut, labelled, filtered by size (ilastik's "Threshold and Size Filter")."""
+"""From a prediction map to objects: smooth, threshold, label, filter by size (ilastik's "Threshold and Size Filter")."""
 
 import logging
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ GRAPH_CUT_BETA = 0.2
 """ilastik's default; projects do not store another."""
 
 WHOLE = {"ipht": 40, "graph cut": 250}
-"""Methods that need a whole time step at once -> bytes that they take for a voxel of it."""
+"""Methods that need a whole time step in memory -> bytes for each of its voxels."""
 
 
 class Map:
@@ -42,7 +42,7 @@ class Map:
         self._read = {c: slab_reader(image, t, slice(c, c + 1), context) for c in used}
 
     def read(self, box: Box, channel: int) -> tuple[NDArray[np.float32], float]:
-        """The box (z, y, x), in the range 0 … 1 if asked for; and the largest value that was read."""
+        """The box (z, y, x), rescaled to 0 … 1 if the settings say so; and the largest value that was read."""
         kernels = kernels_for(self.shape, self.settings.sigma_xyz)
         wide, inside = halo(box, self.shape, kernels)
         stored = self._read[channel](wide)[..., 0]
@@ -55,15 +55,15 @@ class Map:
             return smooth(pixels, kernels)[inside], top
 
     def warn_of_range(self, top: float) -> None:
-        """Tell of values that do not fit the thresholds of a project."""
+        """Warn about values that do not fit the thresholds of a project."""
         if self.settings.rescaled and self.image.drange is None and top > 1:
             log.warning(
-                "%s holds values up to %g and does not say its range; the project's thresholds are for "
+                "%s has values up to %g and no stored range; the project's thresholds are for "
                 "0 to 1", self.image.name, top,
             )  # fmt: skip
 
     def cut(self, box: Box) -> Iterator[tuple[NDArray[np.bool_], float]]:
-        """Where objects may be, and for hysteresis where cores are; each with the largest value read."""
+        """Masks of objects and, for hysteresis, of cores; each with the largest value read."""
         settings = self.settings
         final, top = self.read(box, settings.channel)
         if settings.method == "simple":
@@ -86,17 +86,17 @@ def reaches(values: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
     (True, array([False,  True]))
     """
     with np.errstate(over="ignore"):
-        least = np.float32(threshold)  # the least float32 that is enough: no need of a float64 image
-    if float(least) < threshold:
-        least = np.nextafter(least, np.float32(np.inf))
-    reached: NDArray[np.bool_] = values >= least
+        smallest = np.float32(threshold)  # the smallest float32 that reaches it: no need of a float64 image
+    if float(smallest) < threshold:
+        smallest = np.nextafter(smallest, np.float32(np.inf))
+    reached: NDArray[np.bool_] = values >= smallest
     return reached
 
 
 def thresholded(image: Image, t: int, settings: ThresholdSettings, context: Context) -> Objects:
-    """ilastik's "Threshold and Size Filter": smoothed, cut, labelled, components of other sizes dropped.
+    """ilastik's "Threshold and Size Filter": smooth, threshold, label, remove components of other sizes.
 
-    By hysteresis, components are kept that hold a voxel of a core (of the right size itself).
+    With hysteresis, components are kept that contain a voxel of a core (whose size is within the limits too).
     """
     source = Map(image, t, settings, context)
     levels = [SizedComponents(source.shape, context) for _ in range(1 if settings.method == "simple" else 2)]
@@ -150,12 +150,12 @@ def _overlaps(low: AnyArray, high: AnyArray, start: int, start_high: int) -> Int
 
 
 def of_whole_frame(image: Image, t: int, settings: ThresholdSettings, context: Context) -> Objects:
-    """The methods that grow or cut over the whole time step: beyond what blocks can do.
+    """The methods that grow or cut over the whole time step, and cannot work in blocks.
 
     Raises
     ------
     LaneError
-        If the limits do not allow it.
+        If the time step does not fit into the memory limit.
     """
     source = Map(image, t, settings, context)
     needed = int(np.prod(source.shape)) * WHOLE[settings.method]
@@ -181,7 +181,7 @@ def of_whole_frame(image: Image, t: int, settings: ThresholdSettings, context: C
 
 
 def _centred(values: FloatArray, low: float) -> FloatArray:
-    """Bring the threshold to 0.5, by ilastik's two slopes."""
+    """Rescale values so that the threshold becomes 0.5, by ilastik's two slopes."""
     with np.errstate(divide="ignore", invalid="ignore"):
         below, above = values * (0.5 / low), 0.5 + (values - low) / (1 - low)
     return np.nan_to_num(np.where(values < low, below, above), nan=0.5)

@@ -32,25 +32,28 @@ def test_another_folder_where_the_usual_one_is_in_memory(tmp_path, kind):
     others = (str(tmp_path / "none"), str(tmp_path / "ram"), str(tmp_path / "disk"))
     folder, line = choose_folder(None, "/ram", kind, others)
     assert folder == str(tmp_path / "disk")
-    assert line == f"scratch data go to {folder}, since /ram is a RAM disk; TMPDIR names another folder"
+    assert (
+        line
+        == f"scratch data are written to {folder}, since /ram is a RAM disk; set TMPDIR for another folder"
+    )
 
 
 def test_no_disk_at_all(tmp_path, kind):
     folder, line = choose_folder(None, "/ram", kind, (str(tmp_path / "ram"), "/none"))
     assert folder == "/ram"
-    assert line == "scratch data take memory: /ram is a RAM disk; TMPDIR names a folder on a disk"
+    assert line == "scratch data use memory: /ram is a RAM disk; set TMPDIR to a folder on a disk"
 
 
 def test_a_ram_disk_that_was_asked_for(tmp_path, kind):
     ram = str(tmp_path / "ram")
-    assert choose_folder(ram, ram, kind) == (ram, f"scratch data take memory: TMPDIR={ram} is a RAM disk")
+    assert choose_folder(ram, ram, kind) == (ram, f"scratch data use memory: TMPDIR={ram} is a RAM disk")
 
 
 def test_a_folder_that_was_asked_for_and_cannot_be_had(tmp_path, kind):
     usual = str(tmp_path / "disk")
     folder, line = choose_folder("/nowhere", usual, kind)
     assert folder == usual
-    assert line == f"scratch data go to {usual}, since TMPDIR=/nowhere is no folder that can be written"
+    assert line == f"scratch data are written to {usual}, since TMPDIR=/nowhere is not a writable folder"
 
 
 def test_the_line_is_logged_once_a_run_and_only_when_data_leave_memory(tmp_path, monkeypatch):
@@ -68,7 +71,7 @@ def test_the_line_is_logged_once_a_run_and_only_when_data_leave_memory(tmp_path,
     for key in "ab":
         large.put(key, pixels)
         other.put(key, pixels)
-    line = f"scratch data take memory: TMPDIR={tmp_path} is a RAM disk"
+    line = f"scratch data use memory: TMPDIR={tmp_path} is a RAM disk"
     assert lines == [line]
     assert next_run.scratch.path == str(tmp_path)
     assert lines == [line, line]
@@ -80,4 +83,4 @@ def test_the_line_is_logged_once_a_run_and_only_when_data_leave_memory(tmp_path,
 def test_a_real_ram_disk():
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("no /dev/shm here")
-    assert choose_folder(None, "/dev/shm", others=())[1].startswith("scratch data take memory")
+    assert choose_folder(None, "/dev/shm", others=())[1].startswith("scratch data use memory")

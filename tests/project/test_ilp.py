@@ -173,7 +173,7 @@ def test_settings_that_would_have_to_be_run_are_ignored_with_one_line(edit, monk
 
     assert edit(change).table is None
     assert told == [
-        "the stored settings of the table are ignored: pickle with more than plain values (GLOBAL)"
+        "the stored settings of the table are ignored: pickle with other than plain values (GLOBAL)"
     ]
 
 
@@ -297,7 +297,7 @@ def test_odd_settings_of_a_table_are_told_without_words_of_python(edit, stored, 
     monkeypatch.setattr(logging.getLogger("objclass"), "propagate", True)
     assert edit(change).table is None
     assert {record.getMessage() for record in caplog.records} == {
-        "the stored settings of the table are ignored: they name no type and path of a file"
+        "the stored settings of the table are ignored: they have no type and path of a file"
     }
 
 
