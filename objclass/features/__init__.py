@@ -1,4 +1,4 @@
-"""What can be measured of an object: features, sets of them, and `measure`."""
+"""Features of objects: their definition, the feature sets, and `measure`."""
 
 from objclass.features.contract import Feature, FeatureSet, Key, choose, feature_set
 from objclass.features.engine import measure

@@ -1,7 +1,7 @@
-"""The contract of a feature: what it is called, what it needs, what it returns.
+"""The definition of a feature: its name, the statistics that it needs, the shape of its result.
 
 A feature is a small pure function in ``features/sets/<set>.py``; the types of its parameters are the
-statistics that it is made of (`objclass.features.statistics`), and so say how it is computed::
+statistics that it needs (`objclass.features.statistics`), which determine how it is computed::
 
     @feature("Count", title="Size in pixels", unit="px")
     def count(extent: Extent) -> FloatArray:
@@ -28,31 +28,31 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature: how it is called, what it needs, what it returns.
+    """One feature: its name, the statistics that it needs, the shape of its result.
 
     Parameters
     ----------
     set_name, name
         Together its key.
     compute
-        From the statistics ``needs``, in this order, to an array of shape (n, …).
+        Function of the statistics ``needs``, in this order; returns an array of shape (n, …), a row for each object.
     needs
-        Statistics.
+        The types of the statistics.
     title
-        How the column is called.
+        Name of the column.
     shape
         Numbers for each object: any of ``"d"`` (dimensions), ``"2d"`` (twice as many), ``"4^d"`` (one
         axis of length 4 for each dimension), ``"c"`` (channels) and integers.
     unit
-        ``"px"``, ``"intensity"``, ``""`` …
+        Unit, such as ``"px"`` or ``"intensity"``; ``""`` for none.
     dims
-        2, 3 or both: for which images it is defined.
+        Dimensions of the images for which it is defined: 2, 3 or both.
     channels
-        ``"any"``, ``"one"``, ``"many"``: for which raw data it is defined.
+        Channels of the raw data for which it is defined: ``"any"``, ``"one"``, ``"many"``.
     scope
-        ``"object"``, or the pixels around it: ``"context"``, or ``"both"`` of them.
+        The pixels that are measured: those of the ``"object"``, those around it (``"context"``), or ``"both"``.
     dtype
-        What the numbers are rounded to.
+        Type to which the numbers are rounded.
     hyphen
         Whether columns are numbered ``name-0-1`` (scikit-image) rather than ``title_0`` (ilastik).
     """
@@ -70,17 +70,17 @@ class Feature:
     dtype: type[np.floating[Any]] = np.float32
     hyphen: bool = False
     location: bool = False
-    """Whether it says where the object is: of no use for telling classes apart."""
+    """Whether it is the location of the object, which does not help to distinguish classes."""
 
     @property
     def advanced(self) -> bool:
-        """Whether it is left out unless asked for by name (as in ilastik's dialog)."""
+        """Whether it is left out unless it is given by name (as in ilastik's dialog)."""
         plain = self.name in ("Coord<Minimum>", "Coord<Maximum>")
         return self.scope == "both" or self.name == "PrincipalAxes" or ("<" in self.name and not plain)
 
     @property
     def key(self) -> Key:
-        """What it is known by in a table."""
+        """Its key in tables: set and name."""
         return self.set_name, self.name
 
     @property
@@ -118,7 +118,7 @@ class Feature:
 
 @dataclass
 class FeatureSet(Mapping[str, Feature]):
-    """The features of one set by name; its `feature` is the decorator that adds one."""
+    """The features of one set by name; its method `feature` is the decorator that adds one."""
 
     name: str
     dtype: type[np.floating[Any]] = np.float32
@@ -135,9 +135,9 @@ class FeatureSet(Mapping[str, Feature]):
         return len(self._features)
 
     def feature(
-        self, name: str, *, title: str = "", **stated: Any
+        self, name: str, *, title: str = "", **fields: Any
     ) -> Callable[[Callable[..., AnyArray]], Callable[..., AnyArray]]:
-        """Register a function as the feature ``name``; ``stated`` are fields of `Feature`."""
+        """Register a function as the feature ``name``; ``fields`` are further fields of `Feature`."""
 
         def register(function: Callable[..., AnyArray]) -> Callable[..., AnyArray]:
             needs = get_type_hints(function)  # annotations may be postponed
@@ -150,7 +150,7 @@ class FeatureSet(Mapping[str, Feature]):
                     title or name,
                     dtype=self.dtype,
                     hyphen=self.hyphen,
-                    **stated,
+                    **fields,
                 )
             )
             return function
@@ -163,7 +163,7 @@ class FeatureSet(Mapping[str, Feature]):
         Raises
         ------
         PluginError
-            If another one has its name or its title.
+            If another feature of the set has the same name or title.
         """
         for other in self._features.values():
             if feature.name == other.name or feature.title == other.title:
@@ -182,14 +182,14 @@ def feature_set(name: str) -> FeatureSet | None:
 
 
 def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = False) -> list[Feature]:
-    """Features by name: a whole set (what of it fits the image), or ``set:feature``.
+    """Features by name: a whole set (its features that are defined for the image), or ``set:feature``.
 
-    Of a whole set, advanced features are left out, and for training those that tell the location.
+    From a whole set, advanced features are left out, and for training those of location.
 
     Raises
     ------
     UsageError
-        If there is no such set or feature, or nothing of the set, or not the feature, fits the image.
+        If there is no such set or feature, or it is not defined for the image.
     """
     chosen: dict[Key, Feature] = {}
     for name in names:
@@ -197,9 +197,7 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
         found = feature_set(set_name)
         if found is None:
             known = ", ".join(registry.feature_sets())
-            message = (
-                f"no feature set '{set_name}'{_similar(set_name)}: there are {known} (set or set:feature)"
-            )
+            message = f"no feature set '{set_name}'{_similar(set_name)}: expected set or set:feature, of the sets {known}"
             raise UsageError(message)
         if not feature_name:
             whole = [f for f in found.values() if f.fits(ndim, channels) and not f.advanced]
@@ -214,7 +212,7 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
             )
             raise UsageError(message)
         elif channels == 0 and found[feature_name].looks_at_pixels:
-            message = f"feature '{name}' looks at raw data: give --raw_data"
+            message = f"feature '{name}' needs raw data: give --raw_data"
             raise UsageError(message)
         elif not found[feature_name].fits(ndim, channels):
             message = f"feature '{name}' is not defined for {_kind(ndim, channels)}"
@@ -226,7 +224,7 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
 
 
 def _check_titles(features: Iterable[Feature]) -> None:
-    """Refuse features that would be one column: only the sets of ilastik have the same function twice."""
+    """Refuse features that would have the same column; only in ilastik's sets a function may occur twice."""
     titles: dict[str, Feature] = {}
     for feature in features:
         other = titles.setdefault(feature.title, feature)
@@ -239,13 +237,13 @@ def _check_titles(features: Iterable[Feature]) -> None:
 
 
 def _kind(ndim: int, channels: int) -> str:
-    """What an image is, for messages."""
+    """Description of an image, for messages."""
     raw = f"with {channels} channel{'s' * (channels != 1)}" if channels else "without raw data"
     return f"{ndim}D images {raw}"
 
 
 def _similar(name: str, set_name: str = "") -> str:
-    """What may have been meant: a set, or a feature as it is chosen."""
+    """A suggestion of a similar set or feature, for messages."""
     sets = [set_name] if set_name else list(registry.feature_sets())
     known = {feature: f"{found}:{feature}" for found in sets for feature in feature_set(found) or ()}
     known |= {} if set_name else dict(zip(sets, sets, strict=True))

@@ -16,7 +16,7 @@ from objclass.features.statistics.per_object import Crop, PerObject
 from objclass.features.voxels import Block
 
 _CROP_BYTES = 5
-"""Of a voxel that is cut out: its label, and whether it is the object's."""
+"""Bytes for a voxel of a crop: its label, and whether it belongs to the object."""
 
 
 def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
@@ -67,7 +67,7 @@ def _frame_blocks(frame: Frame, *, pixels: bool) -> Iterator[Block]:
 def _add_per_object(
     frame: Frame, needed: Sequence[type[Statistic]], done: dict[type[Statistic], Any]
 ) -> None:
-    """Compute the statistics that want each object whole."""
+    """Compute the statistics that need each object as a crop."""
     wanted = [s for s in needed if issubclass(s, PerObject)]
     done |= {s: s(at_once) for s in wanted if (at_once := s.of_all(frame, done[Extent])) is not None}
     wanted = [s for s in wanted if s not in done]
@@ -85,9 +85,9 @@ def _add_per_object(
 
 
 def crops(frame: Frame, extent: Extent, reach: int, *, pixels: bool, voxel_bytes: int = 0) -> Iterator[Crop]:
-    """Each object whole, with ``reach`` voxels around it as far as the image goes.
+    """The crop of each object, with ``reach`` voxels around it, clipped to the image.
 
-    ``voxel_bytes`` is what is needed for each of its voxels; the limits must allow it.
+    ``voxel_bytes`` is the memory for each of its voxels, which the limits must allow.
     """
     labels, ndim = frame.objects.labels, frame.objects.ndim
     total = int(np.prod(extent.high - extent.low + 1 + 2 * reach, axis=1).sum())

@@ -22,17 +22,17 @@ class Frame:
     Parameters
     ----------
     objects
-        Its objects.
+        The objects of the time step.
     read_raw
         Reads raw pixels; None without raw data.
     channels
-        Of the raw data.
+        Number of channels of the raw data.
     spacing
         Extents of a voxel, (y, x) or (z, y, x).
     margin
         Neighbourhood in pixels along x, y(, z).
     context
-        Of the run: memory, blocks and threads.
+        The context of the run: memory, blocks and threads.
     """
 
     objects: Objects
@@ -49,18 +49,18 @@ class Frame:
         return z, y, x
 
     def fitting_box(self, low: IntArray, high: IntArray, row: int, voxel_bytes: int) -> Box:
-        """The region from ``low`` to ``high`` (exclusive; x, y(, z)) that is wanted for an object.
+        """The region from ``low`` to ``high`` (exclusive; x, y(, z)) that is needed for an object.
 
         Raises
         ------
         LaneError
-            If it is more than the limits allow to be worked on at once.
+            If it does not fit into the memory limit.
         """
         self.check_boxes(low[None], high[None], voxel_bytes, row)
         return box_of(low, high)
 
     def check_boxes(self, low: IntArray, high: IntArray, voxel_bytes: int, first: int = 0) -> None:
-        """Look whether each region (n, d) can be worked on; ``first`` is the row of the first one's object.
+        """Check that each region (n, d) fits into memory; ``first`` is the row of the object of the first one.
 
         Raises
         ------
@@ -68,14 +68,14 @@ class Frame:
             If the limits do not allow ``voxel_bytes`` for each of its voxels.
         """
         needed = np.prod(high - low, axis=1) * voxel_bytes
-        most = self.context.limits.memory
-        if most is None or not (needed > most).any():
+        available = self.context.limits.memory
+        if available is None or not (needed > available).any():
             return
-        row = int(np.argmax(needed > most))
+        row = int(np.argmax(needed > available))
         ends = zip("xyz", low[row], high[row], strict=False)
         message = (
-            f"object {first + row + 1} is needed whole, {', '.join(f'{a} {b} to {e}' for a, b, e in ends)}: "
-            f"about {needed[row] / 1e9:.2g} GB, {most / 1e9:.2g} GB are left for it: raise --max_memory, or "
+            f"object {first + row + 1} must be in memory as a whole, {', '.join(f'{a} {b} to {e}' for a, b, e in ends)}: "
+            f"about {needed[row] / 1e9:.2g} GB, {available / 1e9:.2g} GB are left: raise --max_memory, or "
             "leave out features of shape and neighbourhood"
         )
         raise LaneError(message)

@@ -1,4 +1,4 @@
-"""Statistics computed together, pass after pass, block after block."""
+"""Compute statistics together, pass after pass, block after block."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from objclass.features.voxels import Block, Voxels
 
 
 def share(states: dict[type[Statistic], Any], folds: dict[type[Statistic], Fold], block: Block) -> None:
-    """Let statistics that are made of the same sums have the same arrays."""
+    """Share the arrays of statistics that are computed from the same sums."""
     if Intensity in folds and Spread in folds:
         intensity = states[Intensity]
         states[Spread] = replace(states[Spread], count=intensity.count, total=intensity.total)
@@ -37,11 +37,11 @@ def gather(
     Parameters
     ----------
     statistics
-        Each after what it needs.
+        The statistics, each after those that it needs.
     read_blocks
-        Begins a pass: slabs of a time step in scan order (or the voxels of samples).
+        Starts a pass: returns the slabs of a time step in scan order (or the voxels of samples).
     context
-        Of the run: its threads share the objects of a slab among them, where compiled code is at work.
+        The context of the run: with compiled code its threads share the objects of a slab.
     """
     context = context or Context()
     passes: dict[type[Statistic], int] = {}
@@ -50,7 +50,7 @@ def gather(
         passes[s] = before if issubclass(s, Derived) else before + 1
     done: dict[type[Statistic], Any] = {}
     scanned = [s for s in statistics if issubclass(s, Merged | Folded)]
-    only: Block | Voxels | None = None  # that there is: it is read once
+    only: Block | Voxels | None = None  # the only one: it is read once
     for number in range(max((passes[s] for s in scanned), default=-1) + 1):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
             now = [s for s in scanned if passes[s] == number]
@@ -65,7 +65,7 @@ def gather(
 def _pass(
     statistics: Sequence[type[Statistic]], parts: Iterable[Block | Voxels], done: Done, context: Context
 ) -> tuple[dict[type[Statistic], Any], Block | Voxels | None]:
-    """Statistics that are computed together, block after block; and the block if there is only one."""
+    """One pass: the statistics that are computed together, and the block if there is only one."""
     states: dict[type[Statistic], Any] = {}
     folds: dict[type[Statistic], Fold] = {}
     only = function = None
@@ -86,7 +86,7 @@ def _pass(
 def _begin(
     statistics: Sequence[type[Statistic]], block: Block, done: Done
 ) -> tuple[dict[type[Statistic], Any], dict[type[Statistic], Fold]]:
-    """States that compiled code brings up to date, of the statistics that have some."""
+    """The states of statistics that compiled code updates."""
     states: dict[type[Statistic], Any] = {}
     folds: dict[type[Statistic], Fold] = {}
     for s in statistics:

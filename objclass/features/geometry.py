@@ -1,7 +1,7 @@
-"""Boxes around objects, and which of them are read together.
+"""Boxes around objects, and the batches of objects that are read together.
 
 Objects come in ascending order of their first voxel, so boxes of consecutive objects are near each other
-along the slowest axis. Where objects are many, reading what is around many of them at once is reading
+along the slowest axis. If objects are dense, reading the box around many of them at once reads
 each voxel about once.
 """
 
@@ -20,13 +20,13 @@ def box_of(low: IntArray, high: IntArray) -> tuple[slice, slice, slice]:
 
 
 READ = 1 << 15
-"""Reading a box and beginning to work on it takes about as long as so many voxels."""
+"""The overhead of a box, in voxels that could be processed in the same time."""
 
 
 def batches(low: IntArray, high: IntArray, voxels: int) -> Iterator[range]:
-    """Runs of consecutive objects whose boxes lie in one of at most ``voxels`` voxels.
+    """Batches of consecutive objects whose common box has at most ``voxels`` voxels.
 
-    Where objects are few that box would be much more than theirs: there each object is a run.
+    If objects are sparse, the common box would be much larger than theirs: then each object is a batch.
     """
     volumes = np.prod(high - low, axis=1)
     for rows in _runs(low.tolist(), high.tolist(), voxels):
@@ -51,12 +51,12 @@ def _runs(low: list[list[int]], high: list[list[int]], voxels: int) -> Iterator[
 
 
 def together(low: IntArray, high: IntArray) -> tuple[IntArray, tuple[slice, slice, slice]]:
-    """First coordinates x, y, z of the box around all boxes, and the region (z, y, x) that it is."""
+    """The box around all boxes: its first coordinates x, y, z, and the region (z, y, x)."""
     first, end = low.min(axis=0), high.max(axis=0)
     return columns_xyz(first[None], 0)[0], box_of(first, end)
 
 
 def columns_xyz(coordinates: IntArray, z: int) -> IntArray:
-    """Coordinates x, y, z (n, 3) of x, y(, z): those of planes get ``z``."""
+    """Coordinates x, y, z (n, 3) from x, y(, z); those in 2D get the given ``z``."""
     missing = np.full((len(coordinates), 3 - coordinates.shape[1]), z)
     return np.concatenate([coordinates, missing], axis=1)

@@ -1,4 +1,4 @@
-"""The pixels around each object, as ilastik's "in neighborhood" features see them.
+"""The neighbourhood of each object: the pixels that ilastik's "in neighborhood" features measure.
 
 An object is cut out with ``margin`` pixels below and ``margin + 1`` pixels above its bounding box (as
 far as the image goes). With M the largest margin and a pixel pitch of M // margin along each axis,
@@ -40,25 +40,25 @@ if TYPE_CHECKING:
     from objclass.features.frame import Frame
 
 BATCH = 1 << 21
-"""Pixels of neighbourhoods that are held at a time."""
+"""Maximum number of pixels of neighbourhoods in memory."""
 
 SLAB = 1 << 22
-"""Pixels that are read at once where objects are many."""
+"""Number of pixels that are read at once if objects are dense."""
 
 FOLDED_BYTES, FOLDED_CHANNEL_BYTES = 16, 9
-"""Working memory for a pixel of what is cut out around an object, and for each of its channels."""
+"""Bytes of working memory for a pixel of a crop, and for each of its channels."""
 
 GATHERED_BYTES = 56
-"""Same without compiled code: distances take more than the channels."""
+"""Bytes for a pixel of a crop without compiled code: distances need more than the channels."""
 
 FOLDED = frozenset((Intensity, Spread, Central, Histogram, ChannelScatter))
-"""The statistics of neighbourhoods that `measure_around` knows."""
+"""The statistics of neighbourhoods that `measure_around` computes."""
 
 FURTHEST = 30_000
-"""Margins up to this one have squares that are far from the end of int32."""
+"""Maximum margin of the kernel: squared distances stay far below the limit of int32."""
 
 GREYS = 1 << 16
-"""Values of integers of up to 16 bits."""
+"""Number of values of integers of up to 16 bits."""
 
 NONE = -1
 
@@ -76,9 +76,9 @@ def neighbourhoods(
     Parameters
     ----------
     frame, extent
-        The objects and where they are.
+        The objects and their bounding boxes.
     needed
-        For each scope (``"context"``, ``"both"``), which statistics are wanted.
+        For each scope (``"context"``, ``"both"``) the required statistics.
 
     Yields
     ------
@@ -100,7 +100,7 @@ def neighbourhoods(
         count = sum(map(len, runs))
         return count, {scope: folded(function, frame, extent, runs, scope) for scope in needed}
 
-    # as much as one batch takes is shared by those that threads work on
+    # the batches of all threads together use as much memory as one
     voxels = SLAB // frame.channels // frame.context.limits.jobs
     yield from frame.context.ordered(fold, _grouped(batches(low, high, voxels), low, high, voxels))
 
@@ -120,7 +120,7 @@ def _grouped(runs: Iterable[range], low: IntArray, high: IntArray, voxels: int) 
 
 
 def _crops(frame: "Frame", low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
-    """First and last (exclusive) coordinates x, y(, z) of what is cut out for each object (n, d).
+    """First and last (exclusive) coordinates x, y(, z) of the crop of each object (n, d).
 
     ``low`` and ``high`` are first and last (inclusive) coordinates of the objects.
     """
@@ -130,7 +130,7 @@ def _crops(frame: "Frame", low: IntArray, high: IntArray) -> tuple[IntArray, Int
 
 
 def _pitch(frame: "Frame") -> tuple[int, IntArray]:
-    """The distance that ends a neighbourhood, and how far pixels are from each other along x, y(, z)."""
+    """The radius of a neighbourhood, and the distances between pixels along x, y(, z)."""
     margin = np.array(frame.margin[: frame.objects.ndim])
     reach = int(margin.max())
     return reach, reach // margin
@@ -142,7 +142,7 @@ def _pitch(frame: "Frame") -> tuple[int, IntArray]:
 def _gathered(
     frame: "Frame", low: IntArray, high: IntArray, needed: Mapping[str, Sequence[type[Statistic]]]
 ) -> Iterator[tuple[int, dict[str, Done]]]:
-    """Any statistics."""
+    """Any statistics of neighbourhoods, by numpy."""
     from objclass.features.gather import gather
 
     for samples in _samples(frame, low, high, tuple(needed)):
@@ -155,7 +155,7 @@ def _gathered(
 def _samples(
     frame: "Frame", low: IntArray, high: IntArray, scopes: Sequence[str]
 ) -> Iterator[dict[str, Voxels]]:
-    """The pixels around batches of objects; in each one sample for each scope."""
+    """The pixels around batches of objects; a sample for each scope and batch."""
     batch: list[dict[str, AnyArray]] = []
     held = 0
     for row in range(frame.objects.count):
@@ -207,7 +207,7 @@ def folded(function: Any, frame: "Frame", extent: Extent, runs: Sequence[range],
     function
         `measure_around`, compiled.
     frame, extent
-        The objects and where they are.
+        The objects and their bounding boxes.
     runs
         Consecutive objects; what is around those of a run is read at once.
     scope
@@ -215,8 +215,8 @@ def folded(function: Any, frame: "Frame", extent: Extent, runs: Sequence[range],
     """
     parts = [_sums(function, frame, extent, rows, scope) for rows in runs]
     count, moments, bins, matrix = map(np.concatenate, zip(*parts, strict=True))
-    total, least, largest, m2, m3, m4 = np.ascontiguousarray(moments.transpose(1, 2, 0))
-    intensity = Intensity(count, total, least, largest)
+    total, lowest, largest, m2, m3, m4 = np.ascontiguousarray(moments.transpose(1, 2, 0))
+    intensity = Intensity(count, total, lowest, largest)
     return {
         Intensity: intensity,
         Spread: Spread(count, total, m2),
@@ -261,9 +261,9 @@ def _sums(function: Any, frame: "Frame", extent: Extent, rows: range, scope: str
 
 
 class Crop(NamedTuple):
-    """Where one object is: its identity, and the corners of what is cut out and of the object itself.
+    """A crop: the id of its object, and the corners of the crop and of the object.
 
-    ``layer`` and ``row`` are how many pixels there are in a plane and a row of the label image.
+    ``layer`` and ``row`` are the numbers of pixels in a plane and a row of the label image.
     """
 
     identity: int
@@ -282,7 +282,7 @@ class Crop(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """Pitches, and the square of the distance that ends a neighbourhood."""
+    """Distances between pixels, and the square of the radius of a neighbourhood."""
 
     far: int
     z: int
@@ -302,7 +302,7 @@ class Room(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What is found of n objects: number of pixels (n,); sum, extremes, spread and sums of powers
+    """Results of n objects: number of pixels (n,); sum, extremes, spread and sums of powers
     (6, channels, n); histograms (n, 64); scatter matrices (n, channels, channels)."""
 
     pixels: NDArray[np.float64]
@@ -313,7 +313,7 @@ class Sums(NamedTuple):
 
 @kernel
 def crop_of(i: int, bounds: Ints, identity: int, ny: int, nx: int) -> Crop:
-    """The crop of the i-th object; ``bounds`` are those that `folded` makes."""
+    """The crop of the i-th object; ``bounds`` come from `folded`."""
     b = 12 * i
     return Crop(
         identity,
@@ -334,7 +334,7 @@ def crop_of(i: int, bounds: Ints, identity: int, ny: int, nx: int) -> Crop:
 
 @kernel
 def steps_along_y(labels: Ints, crop: Crop, metric: Metric, tall: Ints) -> None:
-    """Squared distances along y to the object, no further than ``far``, where it has planes and columns."""
+    """Squared distances along y to the object, at most ``far``, in its planes and columns."""
     width, size = crop.own_width, crop.own_width * crop.height
     for z in range(crop.own_depth):
         start = (crop.own_z + z) * crop.layer + crop.y * crop.row + crop.own_x
@@ -357,9 +357,9 @@ def steps_along_y(labels: Ints, crop: Crop, metric: Metric, tall: Ints) -> None:
 
 @kernel
 def cover_row(y: int, z: int, crop: Crop, metric: Metric, tall: Ints, squared: Ints, cover: Ints) -> bool:
-    """Where a row is near the object: adds 1 to ``cover`` where it begins to be so, -1 where it ends.
+    """Mark the neighbourhood in a row: add 1 to ``cover`` where a part of it begins, -1 where it ends.
 
-    Returns whether it is anywhere. ``squared`` is work space: squared distances along y and z.
+    Return whether the row has any. ``squared`` is work space: squared distances along y and z.
     """
     width, near = crop.own_width, False
     for x in range(width):
@@ -390,7 +390,7 @@ def take_sample(
     metric: Metric,
     space: Room,
 ) -> int:
-    """Put the values around an object into the sample, channel after channel; returns how many pixels."""
+    """Copy the values around an object to the sample, channel after channel; return the number of pixels."""
     tall, squared, cover, sample = space.tall, space.squared, space.cover, space.sample
     count, room = 0, crop.depth * crop.height * crop.width
     steps_along_y(labels, crop, metric, tall)
@@ -415,9 +415,9 @@ def fold_values(
     sample: Floats, at: int, count: int, greys: int, seen: Ints, powers: Floats, turn: int, moments: Floats,
     here: int, stride: int,
 ) -> None:  # fmt: skip
-    """What `Intensity`, `Spread` and `Central` say of a sample of one channel.
+    """The sums of `Intensity`, `Spread` and `Central` of a sample of one channel.
 
-    Where values are few (``greys``), the powers of each are computed once: ``seen`` says in which ``turn``.
+    If there are few different values (``greys``), the powers of each are computed once: ``seen`` holds the ``turn``.
     """
     total, low, high, spread = 0.0, FLT_MAX, -FLT_MAX, 0.0
     for k in range(count):
@@ -448,7 +448,7 @@ def fold_values(
 
 @kernel
 def fill_bins(sample: Floats, count: int, low: float, high: float, bins: Floats, at: int) -> None:
-    """What `Histogram` says of a sample."""
+    """The bins of `Histogram` of a sample."""
     scale = BINS / ((high + BINS * EPS if low == high else high) - low)
     for k in range(count):
         place = scale * (float(sample[k]) - low)
@@ -460,7 +460,7 @@ def fill_bins(sample: Floats, count: int, low: float, high: float, bins: Floats,
 def fold_scatter(
     sample: Floats, room: int, count: int, channels: int, space: Floats, at: int, matrix: Floats, to: int
 ) -> None:
-    """What `ChannelScatter` says of a sample; ``space`` from ``at`` on is work space."""
+    """The matrix of `ChannelScatter` of a sample; ``space`` from ``at`` on is work space."""
     for c in range(channels):
         space[at + c] = 0.0
     for k in range(count):
@@ -527,4 +527,4 @@ def _lengths(
 
 
 around = Kernel(measure_around, repays_loading=50_000, repays_compiling=5_000_000, lengths=_lengths)
-"""Work is counted in pixels of what is cut out around objects."""
+"""Work is counted in pixels of crops."""

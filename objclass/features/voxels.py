@@ -1,4 +1,4 @@
-"""The voxels of objects: a block as it is read, and its voxels grouped by object."""
+"""Blocks of a time step, and their voxels grouped by object."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +27,7 @@ class Voxels:
     common_range
         Whether histograms of all objects share their range (else each has its own).
     spacing
-        Extents of a voxel, (y, x) or (z, y, x); empty where they are not known.
+        Extents of a voxel, (y, x) or (z, y, x); empty if unknown.
     """
 
     count: int
@@ -39,7 +39,7 @@ class Voxels:
 
     @cached_property
     def first(self) -> NDArray[np.intp]:
-        """Index of the first voxel of each object that has one here."""
+        """Index of the first voxel of each object that has voxels here."""
         if not len(self.rows):
             return np.zeros(0, np.intp)
         return np.concatenate([[0], np.flatnonzero(np.diff(self.rows)) + 1])
@@ -63,7 +63,7 @@ class Voxels:
 
     @cached_property
     def lines(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """First voxel of each line (those of an object with the same y and z), and each voxel's line."""
+        """First voxel of each line (voxels of an object with the same y and z), and the line of each voxel."""
         changes = np.ones(len(self.rows), bool)
         changes[1:] = self.rows[1:] != self.rows[:-1]
         for p in self.positions[1:]:
@@ -71,7 +71,7 @@ class Voxels:
         return np.flatnonzero(changes), np.cumsum(changes) - 1
 
     def local(self, low: IntArray) -> list[IntArray]:
-        """Coordinates x, y(, z) from the corners ``low`` (n, d) of their objects on."""
+        """Coordinates x, y(, z) relative to the corners ``low`` (n, d) of their objects."""
         if self._corner.get("low") is not low:
             positions = [p - self.of_each(low[:, a]) for a, p in enumerate(self.positions)]
             self._corner.update(low=low, positions=positions)
@@ -79,11 +79,11 @@ class Voxels:
 
     @cached_property
     def _corner(self) -> dict[str, Any]:
-        """What `local` has returned last: several statistics ask for the same."""
+        """The last result of `local`, since several statistics need the same."""
         return {}
 
     def of_each(self, values: AnyArray) -> AnyArray:
-        """What belongs to the object of each voxel, of ``values`` (n,) of the objects."""
+        """For each voxel the value of its object, from ``values`` (n,) of the objects."""
         return np.repeat(values[self.present], self.sizes)
 
     @cached_property
@@ -93,7 +93,7 @@ class Voxels:
 
     @cached_property
     def values(self) -> FloatArray:
-        """Pixel values as ilastik sees them: rounded to float32; shape (channels, voxels)."""
+        """Pixel values as in ilastik: rounded to float32; shape (channels, voxels)."""
         return self.raw.astype(np.float32).astype(np.float64)
 
     @cached_property
@@ -109,18 +109,18 @@ class Voxels:
         return result
 
     def sums(self, values: FloatArray, carry: FloatArray | None = None) -> FloatArray:
-        """Sequential sum of the values of each object, going on from ``carry``."""
+        """Sequential sum of the values of each object, continued from ``carry``."""
         if carry is None or not carry.any():
-            # of no voxels numpy's sums are integers
+            # without voxels numpy's sums are integers
             return np.bincount(self.rows, values, self.count).astype(np.float64, copy=False)
         rows = np.concatenate([np.arange(self.count), self.rows])
         return np.bincount(rows, np.concatenate([carry, values]), self.count)
 
     def running(self, values: AnyArray, carry: FloatArray, *, exact: bool) -> FloatArray:
-        """Sequential sums up to and including each voxel, going on from ``carry``.
+        """Sequential sums up to and including each voxel, continued from ``carry``.
 
-        ``exact`` says that the values are integers whose sums stay below 2**53, so that the order
-        does not matter and one pass over all objects does.
+        ``exact``: the values are integers whose sums stay below 2**53, so that the order does not
+        matter, and all objects can be summed in one pass.
         """
         if exact:
             total = np.cumsum(values, dtype=np.float64)
@@ -148,7 +148,7 @@ class Voxels:
 
 @dataclass(frozen=True)
 class Block:
-    """A slab of a time step as it is read: whole lines along x.
+    """A slab of a time step: whole lines along x.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class Block:
     count
         Number of objects of the whole time step.
     total
-        Voxels of the whole time step, and of the other images of the run that are like it.
+        Number of voxels of all images of the run that are like this time step, to choose the formulation.
     ndim
         2 or 3.
     spacing
@@ -214,12 +214,12 @@ class Block:
         if len(raw):
             index = count + each(start - end + length)
             for c in range(len(raw)):
-                np.take(pixels[:, c], index, out=raw[c], mode="clip")  # without a copy to fall back on
+                np.take(pixels[:, c], index, out=raw[c], mode="clip")  # fails rather than copy
         return Voxels(self.count, rows, raw, positions, spacing=self.spacing)
 
     @cached_property
     def nothing(self) -> Voxels:
-        """No voxels, but all else."""
+        """The block without voxels."""
         none = np.zeros(0, np.intp)
         raw = np.empty((self.raw.shape[3], 0), self.raw.dtype)
         return Voxels(self.count, none, raw, (none,) * self.ndim, spacing=self.spacing)

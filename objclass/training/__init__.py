@@ -1,4 +1,4 @@
-"""Training: labelled objects become a project."""
+"""Training: from labelled objects to a project."""
 
 from objclass.training.learn import train
 

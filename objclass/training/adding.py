@@ -1,4 +1,4 @@
-"""Labels added to those that a project holds: its images, labels, features and thresholds stay."""
+"""Add labels to those of a project, which keeps its images, labels, features and thresholds."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ Labels = Mapping[int, Mapping[int, NDArray[Any]]]
 
 
 def lane_numbers(project: Project, lanes: Sequence[Lane], paths: Mapping[str, Sequence[str]]) -> list[int]:
-    """Number in the project of each given lane: that of a lane of the same images, else a new one.
+    """The number in the project of each given lane: that of the lane with the same images, else a new one.
 
     Parameters
     ----------
@@ -46,28 +46,28 @@ def _real(path: str, folder: Path) -> str:
 
 
 def check_class_names(project: Project | PixelProject, names: Sequence[str]) -> None:
-    """Refuse other names than those of the project, with new ones behind: its labels count on them.
+    """Refuse names that do not begin with those of the project, since its labels refer to them by number.
 
     Raises
     ------
     UsageError
-        With both.
+        If they do not; the message lists both.
     """
     if names and tuple(names[: len(project.classes)]) != project.classes:
         message = (
             f"--class_names {' '.join(names)}: {project.path} has the classes {', '.join(project.classes)}; new "
-            "ones come behind these"
+            "ones must follow these"
         )
         raise UsageError(message)
 
 
 def all_classes(project: Project, annotations: Sequence[Annotation]) -> tuple[str, ...]:
-    """The classes of a project, in their order, and new ones behind them, sorted."""
+    """The classes of a project, in their order, followed by new ones, sorted."""
     return (*project.classes, *sorted({given.name for given in annotations} - set(project.classes)))
 
 
 def merged(project: Project, new: Labels) -> tuple[Labels, int]:
-    """The labels of the project with the new ones over them, and how many were of another class before."""
+    """The labels of the project, replaced by new ones, and the number of labels whose class has changed."""
     result = {lane: dict(steps) for lane, steps in project.labels.items()}
     changed = 0
     for lane, steps in new.items():
@@ -90,7 +90,7 @@ def rows_of_project(
     Raises
     ------
     ProjectError
-        If the project stores no features of them, and its images are not found.
+        If the project does not store their features, and its images are not found.
     """
     ids, classes = {}, []
     for lane, steps in sorted(project.labels.items()):
@@ -107,12 +107,12 @@ def rows_of_project(
 
 
 def _selected(project: Project, table: FeatureTable) -> FeatureTable:
-    """What the forest looks at; what else comes with objects is left out."""
+    """The features that the forest uses, without other columns."""
     return FeatureTable(table.timestep, table.label, {key: table.values[key] for key in project.selected})
 
 
 def joined(project: Project, old: Sequence[FeatureTable], new: FeatureTable) -> FeatureTable:
-    """Rows of the project, then new ones.
+    """The rows of the project, followed by new ones.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def joined(project: Project, old: Sequence[FeatureTable], new: FeatureTable) -> 
     widths = [[table.values[key].shape[1] for key in project.selected] for table in tables]
     if any(width != widths[0] for width in widths):
         message = (
-            f"{project.path} was trained on images of another kind (dimensions, channels) than those given"
+            f"{project.path} was trained on images of other dimensions or channels than those given"
         )
         raise InputError(message)
     return concatenate(tables)

@@ -1,4 +1,4 @@
-"""A random forest that learns from a table of measured objects, in the conventions of scikit-learn."""
+"""A random forest trained on a table of measured objects, in the conventions of scikit-learn."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 NOT_MEASURED = ("label", "timestep", "object_id", "labelimage_oid", "original_oid")
-"""Columns of numbers that say which object a row is."""
+"""Numeric columns that identify the object of a row."""
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A random forest for objects, with the methods of scikit-learn's classifiers.
 
-    What is not finite counts as 0, as in a project.
+    Values that are not finite are replaced by 0, as in a project.
 
     Parameters
     ----------
     trees
         Number of trees.
     seed
-        Random state: the same table gives the same forest.
+        Random state: the same table and seed result in the same forest.
     features
         Columns to learn from. By default the features that `objclass.measure` or `objclass.predict` put into
-        the table, without those that say where an object is; in a table from elsewhere all columns of numbers
-        but ids.
+        the table, without those of location (centres, boxes); in other tables all numeric columns
+        except ids.
 
     Attributes
     ----------
     classes_
         The classes, sorted.
     feature_names_in_
-        The columns that it looks at, in the order of the forest.
+        The columns that the forest uses, in its order.
     accuracy_
-        Out-of-bag accuracy: of each object by the trees that did not see it.
+        Out-of-bag accuracy: each object is predicted by the trees that were not trained on it.
 
     Examples
     --------
@@ -65,22 +65,22 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     @door()
     def fit(self, table: Any, classes: Any) -> "Classifier":
-        """Learn from a table.
+        """Train the forest on a table.
 
         Parameters
         ----------
         table
             pandas.DataFrame with a row for each object, or an array (objects, features).
         classes
-            The class of each row. Rows whose class is None, NaN or empty are not learned from. Or a mapping
-            from the number in the column ``label`` to the class.
+            The class of each row. Rows whose class is None, NaN or empty are not used. Or a mapping
+            from the value in the column ``label`` to the class.
 
         Raises
         ------
         InputError
-            If there are no two classes, or they do not belong to the rows.
+            If there are fewer than two classes, or they do not match the rows.
         UsageError
-            If a column is not there, or not one of numbers.
+            If a column is missing, or not numeric.
         """
         frame = _frame(table)
         given = _classes_of(frame, classes, is_indexed=frame is table)
@@ -98,7 +98,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     @door()
     def predict(self, table: Any) -> AnyArray:
-        """The most probable class of each row; of equals the first."""
+        """The most probable class of each row; of several equally probable ones the first."""
         return self.classes_[self.forest_.predict(self._rows(_frame(table))).classes - 1]
 
     @door()
@@ -108,17 +108,17 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     @door()
     def project(self, role: str = "label_image") -> Project:
-        """The classifier as a project, which measures what it needs.
+        """The classifier as a project, which measures the features that it needs.
 
         Parameters
         ----------
         role
-            What the project is given besides raw data: ``label_image`` or ``segmentation_image``.
+            Role of the input of the project besides raw data: ``label_image`` or ``segmentation_image``.
 
         Raises
         ------
         InputError
-            If it looks at something that a project cannot measure.
+            If it uses a column that a project cannot measure.
         """
         found = self._measurement
         if found is None or not self._keys:
@@ -142,12 +142,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def save(
         self, path: str | os.PathLike[str], *, role: str = "label_image", overwrite: bool = False
     ) -> None:
-        """Write a project that classifies as this does, here, on the command line and in ilastik.
+        """Write the classifier as a project, for Python, the command line and ilastik.
 
         Parameters
         ----------
         path
-            With the suffix ``.ilp``.
+            The file to write, with the suffix ``.ilp``.
         role
             As in `project`.
         overwrite
@@ -162,7 +162,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.features is None:
             names = [name for of_one in known.values() for name in of_one] or _numbers(frame)
             if not names:
-                message = f"columns {', '.join(columns)}: expected features besides ids and places"
+                message = f"columns {', '.join(columns)}: expected features other than ids and locations"
                 raise InputError(message)
             return list(known), names
         wanted = [self.features] if isinstance(self.features, str) else list(dict.fromkeys(self.features))
@@ -171,7 +171,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return (list(chosen), names) if set(names) == set(wanted) else ([], wanted)
 
     def _rows(self, frame: "DataFrame") -> NDArray[np.float32]:
-        """What the forest looks at, float32, finite."""
+        """The columns that the forest uses, float32, finite."""
         names = list(self.feature_names_in_)
         missing = [name for name in dict.fromkeys(names) if name not in frame.columns]
         if missing:
@@ -208,7 +208,7 @@ def _classes_of(frame: "DataFrame", classes: Any, *, is_indexed: bool) -> AnyArr
     Raises
     ------
     InputError
-        If there are more or fewer than rows, or a mapping does not fit the labels.
+        If their number is not that of the rows, or a mapping does not fit the labels.
     """
     from pandas import Series
 
@@ -246,17 +246,17 @@ def _sorted_classes(given: AnyArray) -> AnyArray:
     Raises
     ------
     InputError
-        If there are no two, more than fit into a class image, or numbers among words.
+        If there are fewer than two, more than fit into a class image, or both numbers and texts.
     """
     try:
         found = np.unique(given)
     except TypeError:
-        message = "classes= mixes numbers and words: expected one kind"
+        message = "classes= has both numbers and texts: expected only one kind"
         raise InputError(message) from None
     if len(found) < 2:
-        message = f"labels of {len(found)} classes: expected objects of two classes at least"
+        message = f"labels of {len(found)} classes: expected labelled objects of at least two classes"
         raise InputError(message)
     if len(found) > MAXIMUM_CLASSES:
-        message = f"{len(found)} classes: expected {MAXIMUM_CLASSES} at most (are they ids?)"
+        message = f"{len(found)} classes: expected at most {MAXIMUM_CLASSES} (are they ids?)"
         raise InputError(message)
     return np.array(found.tolist())

@@ -1,4 +1,4 @@
-"""Ways to give labels, one function each: a CSV by id or by point, a painted label image."""
+"""Ways to give labels, one function each: a CSV with ids or points, a painted label image."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ from objclass.segmentation.labelling import integral
 
 @dataclass(frozen=True)
 class Annotation:
-    """One label: the class of an object of a lane and time step, named by id or by a place in it."""
+    """One label: the class of an object of a lane and time step, given by its id or by a point in it."""
 
     lane: int
     t: int
@@ -34,11 +34,11 @@ class Annotation:
     place: tuple[int, int, int] | None = None
     """z, y, x."""
     line: str = ""
-    """Where it was given, for messages."""
+    """File and line of the label, for messages."""
 
 
 Label = Callable[[int, int, Objects], tuple[dict[int, str], list[str]]]
-"""Lane, time step, its objects -> class of each labelled object by id, and what was left out."""
+"""Lane, time step, its objects -> class of each labelled object by id, and messages about labels that were left out."""
 
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -46,10 +46,10 @@ SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 SPREADSHEET_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 UNLABELLED = ("", "0")
-"""A ``User Label`` that says nothing."""
+"""A ``User Label`` of an object that is not labelled."""
 
 MAXIMUM_MISSES = 1 / 3
-"""Part of the points that may lie on background before x and y are taken to be something else."""
+"""Maximum fraction of points on background: more are a sign that x and y are wrong."""
 
 
 def are_painted(labels: Sequence[str]) -> bool:
@@ -62,12 +62,12 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
 
     ``timestep`` (or ``t``) may be left out (0); ``image`` too if there is one lane. Separators may be
     comma, semicolon or tab. In the table of a run, ``User Label`` is the class, and rows without one are
-    passed over.
+    ignored.
 
     Raises
     ------
     InputError
-        With line and reason.
+        If a line cannot be used; the message names it and says why.
     """
     text = _table_text(path)
     header = text.partition("\n")[0]
@@ -83,11 +83,11 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
     annotations = []
     for row in rows:
         line = f"{path} line {rows.line_num}"
-        surplus = row.pop(None, [])  # the key of what has no heading
+        surplus = row.pop(None, [])  # the key of fields without a heading
         if any(value.strip() for value in surplus):
             message = (
-                f"labels {line}: {len(named) + len(surplus)} fields where the header has {len(named)}: put text "
-                f'that holds "{separator}" in quotes'
+                f"labels {line}: {len(named) + len(surplus)} fields, but the header has {len(named)}: put text "
+                f'that contains "{separator}" in quotes'
             )
             raise InputError(message)
         is_empty = not any((value or "").strip() for value in row.values())
@@ -122,13 +122,13 @@ def _table_text(path: str) -> str:
 
 
 def _check_columns(path: str, written: Sequence[str], named: Sequence[str], lanes: Sequence[Lane]) -> None:
-    """Refuse a table whose columns say something twice, or too little."""
+    """Refuse a table with duplicate or missing columns."""
     columns = set(named)
     used = ("class", "image", "timestep", "labelimage_oid", "original_oid", "x", "y", "z")
     twice = [name for name in used if named.count(name) > 1]
     if twice:
         headings = " and ".join(w for w, n in zip(written, named, strict=True) if n == twice[0])
-        message = f"labels {path}: several columns say {twice[0]} ({headings}): keep one"
+        message = f"labels {path}: several columns are the {twice[0]} ({headings}): keep one"
         raise InputError(message)
     by_place = {"x", "y"} <= columns
     if "class" not in columns or not (by_place or columns & {"labelimage_oid", "original_oid"}):
@@ -138,12 +138,12 @@ def _check_columns(path: str, written: Sequence[str], named: Sequence[str], lane
         )
         raise InputError(message)
     if len(lanes) > 1 and "image" not in columns:
-        message = f"labels {path}: {len(lanes)} images are given, so a column image must tell them apart"
+        message = f"labels {path}: {len(lanes)} images are given, so a column image is needed"
         raise InputError(message)
     steps = max(lane.objects.shape[0] for lane in lanes)
     if steps > 1 and "timestep" not in columns:
         message = (
-            f"labels {path}: there are {steps} time steps, so a column timestep (or t) must tell them apart; "
+            f"labels {path}: there are {steps} time steps, so a column timestep (or t) is needed; "
             f"its columns are {listed(sorted(columns), 12)}"
         )
         raise InputError(message)
@@ -169,7 +169,7 @@ def lane_names(lanes: Sequence[Lane]) -> dict[str, int]:
 def _annotation(
     row: Mapping[str, str], names: Mapping[str, int], lanes: Sequence[Lane], line: str
 ) -> Annotation:
-    """One line of a table; what the image has several of must be said."""
+    """The label of one line of a table; timestep and image are required where there are several."""
     number = partial(_cell, row, line)
     lane = 0
     name = (row.get("image") or "").strip()
@@ -199,12 +199,12 @@ IDS = ("labelimage_oid", "original_oid")
 
 
 def name_fault(name: str) -> str | None:
-    r"""What is wrong with the name of a class, None if nothing is.
+    r"""A message about an unsuitable name of a class, None if it is suitable.
 
     Examples
     --------
     >>> name_fault("mitotic\tcell")
-    "class 'mitotic\\tcell' holds a tab: expected plain text on one line"
+    "class 'mitotic\\tcell' contains a tab: expected plain text on one line"
     """
     if not name:
         return "no class"
@@ -213,11 +213,11 @@ def name_fault(name: str) -> str | None:
         return None
     known = {"\t": "a tab", "\n": "a line break", "\r": "a line break"}
     what = known.get(wrong, f"the control character U+{ord(wrong):04X}")
-    return f"class {name!r} holds {what}: expected plain text on one line"
+    return f"class {name!r} contains {what}: expected plain text on one line"
 
 
 def _cell(row: Mapping[str, str], line: str, column: str, *, needed: bool) -> int:
-    """A number of a table, 0 where it is not needed and not there; places are rounded to pixels."""
+    """A number of a table, 0 if it is missing and not needed; coordinates are rounded to pixels."""
     text = (row.get(column) or "").strip()
     expected = "a number" if column in ("x", "y", "z") else "a whole number"
     try:
@@ -236,19 +236,19 @@ def _cell(row: Mapping[str, str], line: str, column: str, *, needed: bool) -> in
 def named_labels(
     annotations: Iterable[Annotation], objects: Objects, image: str
 ) -> tuple[dict[int, str], list[str]]:
-    """Class of each labelled object of a time step, and what was left out.
+    """Class of each labelled object of a time step, and messages about labels that were left out.
 
     Raises
     ------
     InputError
-        If there is no such object, or one was given two classes.
+        If there is no such object, or an object has two classes.
     """
     found: dict[int, str] = {}
     left_out = []
     for given in annotations:
         label = _labelled_object(given, objects)
         if label == 0:
-            left_out.append(f"{given.line}: no object at that place of {image}")
+            left_out.append(f"{given.line}: there is no object at this point of {image}")
             continue
         if found.setdefault(label, given.name) != given.name:
             message = (
@@ -260,7 +260,7 @@ def named_labels(
 
 
 def _labelled_object(given: Annotation, objects: Objects) -> int:
-    """Id of the object that is meant, 0 for background."""
+    """Id of the labelled object, 0 for background."""
     labels = objects.labels
     by_id = _by_id(given, objects) if given.label or given.original else 0
     if given.place is not None:
@@ -275,14 +275,14 @@ def _labelled_object(given: Annotation, objects: Objects) -> int:
         z, y, x = given.place
         there = int(labels[z : z + 1, y : y + 1, x : x + 1].item())
         if by_id and there != by_id:
-            message = f"labels {given.line}: x, y say object {there}, the id says object {by_id}"
+            message = f"labels {given.line}: x, y are in object {there}, but the id is that of object {by_id}"
             raise InputError(message)
         return there
     return by_id
 
 
 def _by_id(given: Annotation, objects: Objects) -> int:
-    """Id of the object that is named by id."""
+    """Id of the object of a label that is given by id."""
     if given.original and objects.original is not None:
         hit = np.flatnonzero(objects.original == given.original)
         if len(hit):
@@ -290,8 +290,8 @@ def _by_id(given: Annotation, objects: Objects) -> int:
     elif 1 <= given.label <= objects.count:
         return given.label
     message = (
-        f"labels {given.line}: no object {given.label or given.original}: time step {given.t} has "
-        f"{objects.count}"
+        f"labels {given.line}: there is no object {given.label or given.original}: time step {given.t} has "
+        f"{objects.count} objects"
     )
     raise InputError(message)
 
@@ -302,20 +302,20 @@ def check_misses(annotations: Iterable[Annotation], missed: Sequence[str]) -> No
     Parameters
     ----------
     annotations
-        All of them.
+        All labels.
     missed
-        What `named_labels` left out.
+        Messages of `named_labels` about labels on background.
 
     Raises
     ------
     InputError
-        With their number, and the first.
+        If there are too many; the message says how many, and names the first.
     """
     points = sum(given.place is not None for given in annotations)
     if len(missed) > MAXIMUM_MISSES * points:
         message = (
             f"{len(missed)} of {points} points of the labels lie on background (are x and y swapped, or in "
-            f"another unit than pixels?): --allow_misses leaves them out; {missed[0]}"
+            f"another unit than pixels?): give --allow_misses to leave them out; {missed[0]}"
         )
         raise InputError(message)
 
@@ -343,7 +343,9 @@ def painted_labels(
         raise InputError(message)
     left_out = [f"{image.name}: {stray} painted pixels on background"] if stray else []
     mixed = [label for label, vote in votes.items() if len(vote) > 1]
-    left_out += [f"{image.name}: object {label}: the class of most of its paint counts" for label in mixed]
+    left_out += [
+        f"{image.name}: object {label}: the class with most of its painted pixels is used" for label in mixed
+    ]
     return {label: str(vote.most_common(1)[0][0]) for label, vote in votes.items()}, left_out
 
 
@@ -372,7 +374,7 @@ def _votes(image: Image, t: int, objects: Objects, context: Context) -> tuple[di
 def class_list(
     found: Mapping[int, Mapping[int, Mapping[int, str]]], names: Sequence[str], *, painted: bool
 ) -> tuple[str, ...]:
-    """Names of the classes, in order; in ``found``, painted values are replaced by them.
+    """Names of the classes, in order; painted values in ``found`` are replaced by names.
 
     Raises
     ------
@@ -401,18 +403,18 @@ def class_list(
         message = f"labels of class {', '.join(unknown)}: --class_names has {', '.join(classes)}"
         raise InputError(message)
     if len(classes) > MAXIMUM_CLASSES:
-        message = f"{len(classes)} classes: expected {MAXIMUM_CLASSES} at most (is class a column of ids?)"
+        message = f"{len(classes)} classes: expected at most {MAXIMUM_CLASSES} (is class a column of ids?)"
         raise InputError(message)
     return classes
 
 
 def check_names(classes: Sequence[str]) -> None:
-    """Refuse names of classes that a project, a table or a person could not tell apart.
+    """Refuse names of classes that could not be distinguished in a project or a table.
 
     Raises
     ------
     UsageError
-        With the name.
+        If there is one; the message names it.
     """
     for name in classes:
         if fault := name_fault(name):

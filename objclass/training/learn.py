@@ -58,7 +58,7 @@ COLORS = (
 """Colours of the classes: Trubetskoy's list of distinct colours."""
 
 ALWAYS_COMPUTED = ("Coord<Maximum>", "Coord<Minimum>", "Count", "RegionCenter")
-"""What ilastik puts into every table."""
+"""Features that ilastik writes into every table."""
 
 
 READABLE = ("uint8", "uint16", "uint32", "float32")
@@ -70,7 +70,7 @@ Found = dict[int, dict[int, dict[int, str]]]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What training is asked for.
+    """The request of a training: what the command line or the caller has given.
 
     Parameters
     ----------
@@ -81,10 +81,10 @@ class TrainingRequest:
     labels
         One CSV, or a painted label image for each lane.
     class_names
-        Names of the classes in order; else as the CSV has them, sorted.
+        Names of the classes in the order of their numbers; by default those of the CSV, sorted.
     output
-        Where to write instead: then labels are added to those of ``project``, whose features and
-        thresholds count.
+        Another file to write: then the labels are added to those of ``project``, whose features and
+        thresholds are used.
     overwrite
         Whether a project may be replaced.
     allow_misses
@@ -112,34 +112,34 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What was learned, for people: objects by class, out-of-bag accuracy, what was left out."""
+    """The result of a training: number of objects of each class, out-of-bag accuracy, labels left out."""
 
     counts: Mapping[str, int]
     accuracy: float
     left_out: tuple[str, ...]
 
 
-def train(lesson: TrainingRequest, context: Context | None = None) -> TrainingResult:
+def train(request: TrainingRequest, context: Context | None = None) -> TrainingResult:
     """Measure the labelled objects, fit a forest, write the project.
 
     Raises
     ------
     ObjclassError
-        With what is wrong with images, labels or output; nothing is written then.
+        If images, labels or output cannot be used; then nothing is written.
     """
     context = context or Context()
-    base = open_project(lesson.project) if lesson.output is not None else None
-    role = object_role(lesson.inputs, base)
-    lanes = open_lanes(lesson.inputs, base, context)
-    _check_output(lesson, lanes)
-    _check_settings(lesson, base)
-    plan = _plan(lesson, base, lanes[0])
+    base = open_project(request.project) if request.output is not None else None
+    role = object_role(request.inputs, base)
+    lanes = open_lanes(request.inputs, base, context)
+    _check_output(request, lanes)
+    _check_settings(request, base)
+    plan = _plan(request, base, lanes[0])
     for lane in lanes:
         _check_like(lane, lanes[0])
         check_lane(lane, plan)
-    is_painted = are_painted(lesson.labels)
-    annotations = [] if is_painted else [a for path in lesson.labels for a in read_csv(path, lanes)]
-    label = _painted_by(lesson, lanes, context) if is_painted else _named_by(annotations, lanes)
+    is_painted = are_painted(request.labels)
+    annotations = [] if is_painted else [a for path in request.labels for a in read_csv(path, lanes)]
+    label = _painted_by(request, lanes, context) if is_painted else _named_by(annotations, lanes)
 
     tables: list[FeatureTable] = []
     found: Found = {}
@@ -155,38 +155,38 @@ def train(lesson: TrainingRequest, context: Context | None = None) -> TrainingRe
                 table = measure_step(lane, plan, t, objects, context)
                 tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
             context.progress(lane.nickname, (t + 1) / lane.objects.shape[0])
-    if not is_painted and not lesson.allow_misses:
+    if not is_painted and not request.allow_misses:
         check_misses(annotations, left_out)
-    names = lesson.class_names or (all_classes(base, annotations) if base is not None else ())
+    names = request.class_names or (all_classes(base, annotations) if base is not None else ())
     classes = class_list(found, names, painted=is_painted)
     for line in _unreadable(lanes):
         log.warning("%s", line)
     if base is None:
-        return _finish(lesson, role, lanes, plan, concatenate(tables), found, classes, left_out)
-    return _finish_added(lesson, base, lanes, concatenate(tables), found, classes, left_out, context)
+        return _finish(request, role, lanes, plan, concatenate(tables), found, classes, left_out)
+    return _finish_added(request, base, lanes, concatenate(tables), found, classes, left_out, context)
 
 
-def _check_settings(lesson: TrainingRequest, base: Project | None) -> None:
-    """Refuse what no project can hold, and what means nothing."""
-    lesson.threshold.check_cores()
+def _check_settings(request: TrainingRequest, base: Project | None) -> None:
+    """Refuse settings that a project cannot hold, or that have no effect."""
+    request.threshold.check_cores()
     for name in ("min_size", "max_size"):
-        if (getattr(lesson.threshold, name) or 0) > MAXIMUM_SIZE:
-            message = f"--{name} {getattr(lesson.threshold, name)}: a project holds {MAXIMUM_SIZE} at most"
+        if (getattr(request.threshold, name) or 0) > MAXIMUM_SIZE:
+            message = f"--{name} {getattr(request.threshold, name)}: a project holds {MAXIMUM_SIZE} at most"
             raise UsageError(message)
-    check_names(lesson.class_names)
+    check_names(request.class_names)
     if base is not None:
-        check_class_names(base, lesson.class_names)
+        check_class_names(base, request.class_names)
 
 
-def _plan(lesson: TrainingRequest, base: Project | None, first: Lane) -> Plan:
-    """What to measure: what is asked for, or what the project that is added to has selected."""
+def _plan(request: TrainingRequest, base: Project | None, first: Lane) -> Plan:
+    """The plan: the requested features, or those that the extended project has selected."""
     if base is not None:
         selected = tuple(feature for feature in base.features() if feature.key in base.selected)
         return Plan(selected, selected, base.threshold, base.margin, base)
     ndim = first.objects.ndim
-    chosen = tuple(choose(lesson.features, ndim, first.channels, training=True))
-    margin = (lesson.margin,) * ndim if any(f.scope != "object" for f in chosen) else ()
-    return Plan(chosen, chosen, lesson.threshold, margin)
+    chosen = tuple(choose(request.features, ndim, first.channels, training=True))
+    margin = (request.margin,) * ndim if any(f.scope != "object" for f in chosen) else ()
+    return Plan(chosen, chosen, request.threshold, margin)
 
 
 def _named_by(annotations: Sequence[Annotation], lanes: Sequence[Lane]) -> Label:
@@ -198,28 +198,28 @@ def _named_by(annotations: Sequence[Annotation], lanes: Sequence[Lane]) -> Label
 
 
 def _unreadable(lanes: Sequence[Lane]) -> list[str]:
-    """What ilastik cannot open again, of segmentations and label images."""
-    told = []
+    """Warnings about segmentations and label images of types that ilastik cannot open."""
+    warnings = []
     for lane in lanes:
-        # truth values of a file of numbers become uint8 on the way
+        # bool from a file of numbers becomes uint8
         dtype = getattr(lane.objects.stored, "stored", lane.objects.stored).dtype
         if lane.role != "prediction_maps" and str(dtype) not in READABLE:
-            told.append(
+            warnings.append(
                 f"{lane.objects.name} is {dtype}: ilastik reads {', '.join(READABLE)} here, and will not open "
                 "this lane of the project (objclass will): save the image as one of these"
             )
-    return told
+    return warnings
 
 
-def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane], context: Context) -> Label:
+def _painted_by(request: TrainingRequest, lanes: Sequence[Lane], context: Context) -> Label:
     """Labels from painted images."""
-    if len(lesson.labels) != len(lanes):
-        message = f"{len(lesson.labels)} label images for {len(lanes)} lanes: expected one for each lane"
+    if len(request.labels) != len(lanes):
+        message = f"{len(request.labels)} label images for {len(lanes)} lanes: expected one for each lane"
         raise UsageError(message)
     painted = []
-    for path, lane in zip(lesson.labels, lanes, strict=True):
-        image = images.open_image(path, stack_along=lesson.inputs.stack_along, context=context)
-        if image.stored.shape == lane.objects.stored.shape:  # painted over it: it has its axes
+    for path, lane in zip(request.labels, lanes, strict=True):
+        image = images.open_image(path, stack_along=request.inputs.stack_along, context=context)
+        if image.stored.shape == lane.objects.stored.shape:  # painted over that image: it has the same axes
             image = dataclasses.replace(image, axes=lane.objects.axes, axes_from=lane.objects.name)
         if image.shape[:4] != lane.objects.shape[:4] or image.shape[4] != 1:
             message = (
@@ -234,10 +234,10 @@ def _painted_by(lesson: TrainingRequest, lanes: Sequence[Lane], context: Context
     )
 
 
-def _check_output(lesson: TrainingRequest, lanes: Sequence[Lane]) -> None:
+def _check_output(request: TrainingRequest, lanes: Sequence[Lane]) -> None:
     given = [f for lane in lanes for i in lane.images for f in i.files]
-    is_added = lesson.output is not None
-    check_target(lesson.target, [*given, *lesson.labels], overwrite=lesson.overwrite, is_added=is_added)
+    is_added = request.output is not None
+    check_target(request.target, [*given, *request.labels], overwrite=request.overwrite, is_added=is_added)
 
 
 def check_target(target: str, inputs: Sequence[str], *, overwrite: bool, is_added: bool) -> None:
@@ -267,15 +267,15 @@ def check_target(target: str, inputs: Sequence[str], *, overwrite: bool, is_adde
         raise OutputError(message)
     if os.path.exists(target) and not overwrite:
         message = (
-            f"project {target} is there already: --overwrite replaces it"
-            f"{'' if is_added else ', --output NEW.ilp adds the labels to those that it holds'}"
+            f"project {target} exists already: --overwrite replaces it"
+            f"{'' if is_added else ', --output NEW.ilp adds the labels to those that it has'}"
         )
         raise OutputError(message)
     check_writable(target)
 
 
 def _finish_added(
-    lesson: TrainingRequest,
+    request: TrainingRequest,
     base: Project,
     lanes: Sequence[Lane],
     table: FeatureTable,
@@ -286,31 +286,31 @@ def _finish_added(
 ) -> TrainingResult:
     """Fit a forest on the labels of a project and the new ones, and write both to another project."""
     numbers = {name: k for k, name in enumerate(classes, 1)}
-    places = lane_numbers(base, lanes, lesson.inputs.paths)
+    places = lane_numbers(base, lanes, request.inputs.paths)
     new: dict[int, dict[int, NDArray[Any]]] = {}
     for n, steps in found.items():
         new.setdefault(places[n], {}).update(_label_inputs(steps, numbers))
     labels, changed = merged(base, new)
     if changed:
-        log.warning("%d objects had another class in %s: the new one counts", changed, base.path)
+        log.warning("%d objects had another class in %s: the new class is used", changed, base.path)
     old, given_before = rows_of_project(base, new, context)
     given = np.concatenate([given_before, _classes_of(found, numbers)])
     lanes_after = dict(enumerate(base.lanes))
     for n, lane in enumerate(lanes):
-        lanes_after.setdefault(places[n], _training_lane(lesson, n, lane))
+        lanes_after.setdefault(places[n], _training_lane(request, n, lane))
     project = dataclasses.replace(
         base,
-        path=str(lesson.output),
+        path=str(request.output),
         classes=classes,
         colors=(*base.colors, *COLORS * len(classes))[: len(classes)],
         labels={n: labels.get(n) or {0: np.zeros(2)} for n in lanes_after},
         lanes=tuple(lanes_after.values()),
     )
-    return _fitted(lesson, project, joined(base, old, table), given, left_out)
+    return _fitted(request, project, joined(base, old, table), given, left_out)
 
 
 def _finish(
-    lesson: TrainingRequest,
+    request: TrainingRequest,
     role: str,
     lanes: Sequence[Lane],
     plan: Plan,
@@ -323,12 +323,12 @@ def _finish(
     numbers = {name: k for k, name in enumerate(classes, 1)}
     project = dataclasses.replace(
         new_project(role, classes, sorted_keys(plan.features), plan.margin),
-        path=lesson.project,
-        threshold=lesson.threshold,
+        path=request.project,
+        threshold=request.threshold,
         labels={n: _label_inputs(steps, numbers) for n, steps in found.items()},
-        lanes=tuple(_training_lane(lesson, number, lane) for number, lane in enumerate(lanes)),
+        lanes=tuple(_training_lane(request, number, lane) for number, lane in enumerate(lanes)),
     )
-    return _fitted(lesson, project, table, _classes_of(found, numbers), left_out)
+    return _fitted(request, project, table, _classes_of(found, numbers), left_out)
 
 
 def new_project(
@@ -343,11 +343,11 @@ def new_project(
     Parameters
     ----------
     role
-        Of its second input: ``segmentation_image``, ``prediction_maps`` or ``label_image``.
+        Role of its second input: ``segmentation_image``, ``prediction_maps`` or ``label_image``.
     classes
-        Their names.
+        Names of the classes.
     selected
-        Keys of the features that the forest looks at, in the order of its columns.
+        Keys of the features that the forest uses, in the order of its columns.
     margin
         Neighbourhood along x, y(, z) in pixels; empty if no feature needs one.
     forest
@@ -378,7 +378,7 @@ def _classes_of(found: Found, numbers: Mapping[str, int]) -> NDArray[Any]:
 
 
 def _fitted(
-    lesson: TrainingRequest,
+    request: TrainingRequest,
     project: Project,
     table: FeatureTable,
     given: NDArray[Any],
@@ -388,10 +388,10 @@ def _fitted(
     present = np.unique(given)
     if len(present) < 2:
         lost = f" ({left_out[0]})" if left_out else ""
-        message = f"labels of {len(present)} classes: expected objects of two classes at least{lost}"
+        message = f"labels of {len(present)} classes: expected labelled objects of at least two classes{lost}"
         raise InputError(message)
-    forest, accuracy = fit(project.matrix(table), given, len(project.classes), lesson.trees, lesson.seed)
-    base = None if lesson.output is None else lesson.project
+    forest, accuracy = fit(project.matrix(table), given, len(project.classes), request.trees, request.seed)
+    base = None if request.output is None else request.project
     save_project(project.path, dataclasses.replace(project, forest=forest), overwrite=True, base=base)
     counts = Counter(given.tolist())
     return TrainingResult(
@@ -403,8 +403,8 @@ def _check_like(lane: Lane, first: Lane) -> None:
     if (lane.objects.ndim, lane.channels) != (first.objects.ndim, first.channels):
         message = (
             f"{lane.objects.name} is {lane.objects.ndim}D with {lane.channels} channels, "
-            f"{first.objects.name} {first.objects.ndim}D with {first.channels}: one forest learns from images "
-            "of one kind"
+            f"{first.objects.name} {first.objects.ndim}D with {first.channels}: all images of a project need the "
+            "same dimensions and channels"
         )
         raise InputError(message)
 
@@ -422,15 +422,15 @@ def _label_inputs(
     return result
 
 
-def _training_lane(lesson: TrainingRequest, number: int, lane: Lane) -> dict[str, TrainingInput]:
-    """What the project says of a lane; paths are relative to it, so that both can be moved."""
-    folder = Path(lesson.target).resolve().parent
+def _training_lane(request: TrainingRequest, number: int, lane: Lane) -> dict[str, TrainingInput]:
+    """A lane as the project stores it; paths are relative to the project, so that both can be moved together."""
+    folder = Path(request.target).resolve().parent
     given = {"raw_data": lane.raw, lane.role: lane.objects}
     result = {}
     for role, image in given.items():
         if image is None:
             continue
-        path = lesson.inputs.paths[role][number]
+        path = request.inputs.paths[role][number]
         parts = [relative(part, str(folder)) for part in split_stack(path)]
         nickname, _ = images.dataset_name(path)
         result[role] = TrainingInput(os.pathsep.join(parts), image.axes, image.stored.shape, nickname)

@@ -1,4 +1,4 @@
-"""What a table of objects holds, and how it was measured: a note that stays with a DataFrame."""
+"""The features of a table of objects and how they were measured, stored with a DataFrame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 NOTE = "objclass"
-"""Under this name the attributes of a DataFrame hold its `Measurement`."""
+"""Name of the attribute of a DataFrame that holds its `Measurement`."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a table of objects holds, and how it was measured; plain values, so that files keep it.
+    """The features of a table of objects, and how they were measured; plain values, which files can store.
 
     Parameters
     ----------
     features
         (set, name) of each feature.
     ndim, channels
-        Of the images: 2 or 3 dimensions, channels of the raw data.
+        Dimensions of the images (2 or 3), and channels of the raw data.
     margin
         Neighbourhood along x, y(, z) in pixels.
     spacing
         Extents of a pixel along the axes of the image; 1 where lengths are in pixels.
     unit
-        Of lengths: ``"px"``, or the unit of the spacing, ``""`` if that has none.
+        Unit of lengths: ``"px"``, or that of the spacing, ``""`` if unknown.
     """
 
     features: Sequence[Sequence[str]]
@@ -40,18 +40,18 @@ class Measurement:
     unit: str
 
     def note_in(self, table: "DataFrame") -> "DataFrame":
-        """The table, which from now on says it."""
+        """Store it in a table; return the table."""
         table.attrs[NOTE] = asdict(self)
         return table
 
     @classmethod
     def of(cls, table: "DataFrame") -> "Measurement | None":
-        """What a table says, None if it does not."""
+        """The measurement stored in a table, None if there is none."""
         noted = table.attrs.get(NOTE)
         return cls(**noted) if isinstance(noted, Mapping) else None
 
     def learnable(self, columns: Sequence[str]) -> dict[Key, list[str]]:
-        """Columns of each feature of which all are there, in the order of a forest; none that tells the location."""
+        """Columns of each feature that is complete, in the order of a forest, without features of location."""
         known = [found for set_name, name in self.features if (found := find(set_name, name)) is not None]
         by_key: dict[Key, Feature] = {feature.key: feature for feature in known if not feature.location}
         named = {

@@ -1,7 +1,7 @@
-"""A project that was saved without its forest, trained again on what it holds.
+"""Train a project that was saved without its forest again, on its own labels.
 
-ilastik does the same when it opens such a project; its training is random, so no two of its own forests
-agree either. Ours is scikit-learn's, seeded.
+ilastik does the same when it opens such a project. Its training is random, so two of its own forests
+differ as well. Here scikit-learn trains the forest, with a seed.
 """
 
 import dataclasses
@@ -34,10 +34,10 @@ TREES, SEED = 100, 0
 def retrained(project: Project, context: Context | None = None) -> Project:
     """The project with a new forest, from its labels and the features that it stores.
 
-    Labels of one class make a forest that gives every object that class; people use such projects as filters.
+    Labels of a single class result in a forest that predicts this class for every object; such projects are
+    used as filters.
 
-    Features that are not stored, or not all, are measured in the images that it was trained on, if
-    these are found.
+    Features that are not stored are measured in the training images, if these are found.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def check_retrainable(project: Project) -> None:
     Raises
     ------
     ProjectError
-        With what is missing: labels, or both features and images.
+        If labels are missing, or both features and images.
     """
     from objclass.project.ilp_read import read_stored_features
 
@@ -82,7 +82,7 @@ def _labelled(project: Project) -> dict[tuple[int, int], NDArray[np.intp]]:
     Raises
     ------
     ProjectError
-        If there are none, or of classes that there are not.
+        If there are none, or they are of classes that do not exist.
     """
     labels = {
         (lane, t): np.flatnonzero(given)
@@ -92,7 +92,7 @@ def _labelled(project: Project) -> dict[tuple[int, int], NDArray[np.intp]]:
     }
     if not labels:
         message = (
-            f"{project.path} holds no trained classifier and no labels to train one: label objects in ilastik, "
+            f"{project.path} has no trained classifier and no labels to train one: label objects in ilastik, "
             "turn on Live Update and save it"
         )
         raise ProjectError(message)
@@ -111,7 +111,7 @@ def _labelled(project: Project) -> dict[tuple[int, int], NDArray[np.intp]]:
 def labelled_features(
     project: Project, labels: Mapping[tuple[int, int], NDArray[np.intp]], context: Context
 ) -> tuple[FeatureTable, bool]:
-    """Features of labelled objects, and whether the project stores them (else they are measured).
+    """Features of labelled objects, and whether they are stored in the project (else they are measured).
 
     Parameters
     ----------
@@ -140,13 +140,13 @@ def _measured(
         check_features(lane, plan)
         for t, ids in sorted((t, ids) for (n, t), ids in labels.items() if n == number):
             if t >= lane.objects.shape[0]:
-                message = f"{project.path}: labels of time step {t}: {lane.objects.name} has fewer"
+                message = f"{project.path}: labels of time step {t}: {lane.objects.name} has fewer time steps"
                 raise ProjectError(message)
             objects = find_objects(lane, t, plan.threshold, context)
             if ids.max() > objects.count:
                 message = (
-                    f"{project.path}: object {ids.max()} of {lane.objects.name} is labelled, but there are "
-                    f"{objects.count}: the image is not the one that it was trained on"
+                    f"{project.path}: object {ids.max()} of {lane.objects.name} is labelled, but there are only "
+                    f"{objects.count} objects: the image is not the one that the project was trained on"
                 )
                 raise ProjectError(message)
             tables.append(measure_step(lane, plan, t, objects, context).rows(ids - 1))
@@ -154,7 +154,7 @@ def _measured(
 
 
 def _training_lane(project: Project, number: int, context: Context) -> Lane:
-    """A lane that the project was trained on, from where the project is."""
+    """A training lane of the project; paths are relative to the project."""
     given = project.lanes[number] if number < len(project.lanes) else {}
     folder = Path(project.path).resolve().parent
     found = {}
@@ -168,8 +168,8 @@ def _training_lane(project: Project, number: int, context: Context) -> Lane:
             found[role] = with_training_axes(image, role, project)
         except InputError as fault:
             message = (
-                f"{project.path}{' holds no trained classifier, and' if project.forest is None else ':'} to train "
-                f"on its labels takes features that it stores, or the images that it was trained on: {fault}"
+                f"{project.path}{' has no trained classifier, and' if project.forest is None else ':'} to train "
+                f"on its labels, stored features or the training images are needed: {fault}"
             )
             raise ProjectError(message) from None
     nickname, directory = dataset_name(given["raw_data"].path)

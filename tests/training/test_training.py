@@ -211,7 +211,7 @@ def test_paint_of_two_classes(here, capsys):
     paint[y, x] = 2  # one pixel of many
     tifffile.imwrite("paint.tif", paint)
     assert train("paint.tif", *SMALL) == 0
-    assert "object 1: the class of most of its paint counts" in capsys.readouterr().err
+    assert "object 1: the class with most of its painted pixels is used" in capsys.readouterr().err
     assert open_project("new.ilp").labels[0][0].tolist() == [0, 1, 2, 1]
     rows = np.argwhere(ids == 3)
     half = rows[: len(rows) // 2 * 2 : 2]
