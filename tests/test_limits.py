@@ -80,7 +80,7 @@ def test_more_objects_than_the_memory_holds(here, monkeypatch, capsys):
     limited(monkeypatch, Limits(700_000, (4, 64), 2))
     assert run(f"{STANDARD}:Mean") == 3
     line = told(capsys, here)
-    assert "2048 objects: their numbers take about 0.00098 GB, 0.0007 GB are left" in line
+    assert "2048 objects: their features need about 0.00098 GB, 0.0007 GB are left" in line
     assert "--max_memory" in line
     limited(monkeypatch, Limits(2_000_000, (4, 64), 2))
     assert run(f"{STANDARD}:Mean") == 0

@@ -235,7 +235,7 @@ def edges(net):
     for p in range(net.nodes):
         for k in range(8):
             if net.s.joined[8 * p + k]:
-                weights[p, net.s.beside[8 * p + k]] = PACE[k]
+                weights[p, net.s.neighbours[8 * p + k]] = PACE[k]
     return weights.tocsr()
 
 

@@ -112,7 +112,7 @@ def test_thresholds_of_0_to_1_for_integers(run, rng):
     for top in (255, 100, 65535):
         count, told = run(np.rint(probabilities * top).astype(np.uint16 if top > 255 else np.uint8))
         assert count == 1
-        assert f"taken for 0 to {top}: --threshold 0.5 is {top / 2:g}" in told
+        assert f"taken as 0 to {top}: --threshold 0.5 is {top / 2:g}" in told
     count, told = run(probabilities.astype(np.float32))
     assert count == 1
     assert "taken for" not in told

@@ -1,1 +1,1 @@
-"""One file per set of features."""
+"""Feature sets, one file each."""

@@ -1,4 +1,4 @@
-"""The true convex hull, and what the object leaves free of it.
+"""The true convex hull, and its part outside of the object.
 
 The convex image is made of all pixels whose centres lie in the convex hull of the midpoints of the
 object's pixel sides (scikit-image's ``convex_hull_image``), so it holds the object. A defect is a
@@ -31,7 +31,7 @@ feature = FEATURES.feature
 
 
 class Hull(PerObject):
-    """What the object leaves free of its convex image.
+    """The part of the convex image outside of the object.
 
     The columns of ``numbers``: number of defects; their pixels; mean, standard deviation and largest
     of their sizes; distance of the object's centroid to that of the convex image, and, by size, to
@@ -59,7 +59,7 @@ class Hull(PerObject):
             sizes.mean(),
             sizes.std(),
             sizes.max(),
-            np.sqrt((shift * shift).sum()),  # not by BLAS, whose order is a matter of the processor
+            np.sqrt((shift * shift).sum()),  # not by BLAS, whose order of summation depends on the processor
             (sizes * away).sum() / total,
             *(sums + total * np.array(crop.origin)),
         ]
@@ -88,7 +88,7 @@ def area(extent: Extent, hull: Hull) -> FloatArray:
 
 @feature("solidity", title="hull_solidity")
 def solidity(extent: Extent, hull: Hull) -> FloatArray:
-    """Part of the convex image that the object takes up."""
+    """Fraction of the convex image that belongs to the object."""
     return extent.count / area(extent, hull)
 
 
@@ -112,7 +112,7 @@ def defect_count(hull: Hull) -> FloatArray:
 
 @feature("defect_share", title="hull_defect_share")
 def defect_share(extent: Extent, hull: Hull) -> FloatArray:
-    """Part of the convex image that the defects take up."""
+    """Fraction of the convex image that belongs to defects."""
     return hull.numbers[:, 1] / area(extent, hull)
 
 
@@ -136,5 +136,5 @@ def defect_area_max(hull: Hull) -> FloatArray:
 
 @feature("defect_offset", title="hull_defect_offset", unit="px")
 def defect_offset(hull: Hull) -> FloatArray:
-    """Mean distance of the centroids of the defects to that of the object, by size; 0 without any."""
+    """Mean distance of the centroids of the defects to that of the object, weighted by size; 0 without any."""
     return hull.numbers[:, 6]

@@ -2,8 +2,8 @@
 
 vigra's convex hull starts from identical points, so that none of its facets ever has a normal, and
 every pixel of the bounding box counts as inside. Projects are trained on those numbers, so they are
-what is returned here: the "hull" is the bounding box, and a "defect" is a component of what the
-object leaves free of it (direct neighbours: 4 in a plane, 6 in a volume).
+what is returned here: the "hull" is the bounding box, and a "defect" is a component of its
+part outside of the object (direct neighbours: 4 in a plane, 6 in a volume).
 
 Defects are numbered by their first pixel in scan order and summed in that order, in float64. The
 moments of their sizes are unbiased: 0 for too few defects, NaN where all defects are of one size.
@@ -36,14 +36,14 @@ PLANE = FeatureSet("2D Convex Hull Features")
 VOLUME = FeatureSet("3D Convex Hull Features")
 
 NUMBERS = 6
-"""Of the defects of an object, beside their centre."""
+"""Number of values for the defects of an object, without their centre."""
 
 LEFT_OVER = (0.5, 1.5)
-"""Where ilastik puts the defects of full boxes until there are any: in both time steps that are known,
-both of plane images. In volumes it is not known."""
+"""Centre of the defects in ilastik for the first objects that fill their boxes: as in both known time steps,
+both of 2D images. For volumes it is unknown."""
 
 SLAB = 1 << 22
-"""Pixels that are read at once where objects are many; larger boxes are left to cc3d."""
+"""Number of pixels that are read at once if objects are dense; larger boxes are labelled by cc3d."""
 
 CROP_BYTES = 44
 """Working memory for a pixel of a bounding box: its label, two lists of int32, four of int64."""
@@ -52,12 +52,12 @@ Compute = Callable[..., AnyArray]
 Ints = NDArray[np.integer[Any]] | list[int]
 
 
-def feature(name: str, **stated: Any) -> Callable[[Compute], Compute]:
+def feature(name: str, **fields: Any) -> Callable[[Compute], Compute]:
     """Register a function as a feature in the plane and in the volume."""
 
     def register(function: Compute) -> Compute:
-        PLANE.feature(name, dims=(2,), **stated)(function)
-        return VOLUME.feature(name, dims=(3,), **stated)(function)
+        PLANE.feature(name, dims=(2,), **fields)(function)
+        return VOLUME.feature(name, dims=(3,), **fields)(function)
 
     return register
 
@@ -67,7 +67,7 @@ def feature(name: str, **stated: Any) -> Callable[[Compute], Compute]:
 
 @dataclass(frozen=True)
 class Defects(PerObject):
-    """What the object leaves free of its bounding box.
+    """The part of the bounding box outside of the object.
 
     The columns of ``numbers``: number of defects; mean, variance, skewness, kurtosis of their sizes;
     mean displacement; centre x, y(, z) from the lower corner of the box, NaN where the box is full.
@@ -199,9 +199,9 @@ def flood(start: int, number: int, width: int, height: int, depth: int, which: I
 def defects_of(
     width: int, height: int, depth: int, which: Ints, stack: Ints, sums: Ints, numbers: FloatArray, at: int
 ) -> None:
-    """Measure the defects of one object: ``which`` is -1 on it, 0 beside it in its box.
+    """Measure the defects of one object: ``which`` is -1 in it, 0 outside of it in its box.
 
-    ``sums`` is room for the sizes of the defects and sums of their coordinates x, y, z.
+    ``sums`` is work space for the sizes of the defects and sums of their coordinates x, y, z.
     """
     room = width * height * depth
     count = own = own_x = own_y = own_z = 0
@@ -284,7 +284,7 @@ def _lengths(_: Any, ny: int, nx: int, bounds: IntArray, n: int, *__: Any) -> di
 defects = Kernel(
     measure_defects,
     repays_loading=300,
-    repays_compiling=1500,  # a tenth of what compiling takes: later runs gain from it, too
+    repays_compiling=1500,  # a tenth of the time of compiling, from which later runs gain, too
     lengths=_lengths,
 )
 """Work is counted in objects."""
@@ -307,7 +307,7 @@ def hull_volume(extent: Extent) -> IntArray:
 
 @feature("Convexity")
 def convexity(extent: Extent) -> FloatArray:
-    """The part of the bounding box that the object takes up."""
+    """Fraction of the bounding box that belongs to the object."""
     return input_volume(extent) / hull_volume(extent)
 
 
@@ -325,7 +325,7 @@ def hull_center(extent: Extent) -> FloatArray:
 
 @feature("DefectCount", title="Number of Defects")
 def defect_count(defects: Defects) -> FloatArray:
-    """Number of defects: components of the part of the bounding box beside the object."""
+    """Number of defects: components of the part of the bounding box outside of the object."""
     return defects.numbers[:, 0]
 
 
@@ -355,16 +355,16 @@ def defect_volume_kurtosis(defects: Defects) -> FloatArray:
 
 @feature("DefectDisplacementMean", title="Mean Defect Displacement", unit="px")
 def defect_displacement_mean(defects: Defects) -> FloatArray:
-    """Mean distance of the centres of the defects to the centre of the object, by size; 0 without."""
+    """Mean distance of the centres of the defects to the centre of the object, weighted by size; 0 without any."""
     return defects.numbers[:, 5]
 
 
 @feature("DefectCenter", title="Defect Center", shape=("d",), unit="px", location=True)
 def defect_center(defects: Defects, extent: Extent) -> FloatArray:
-    """Mean coordinates of the part of the bounding box beside the object.
+    """Mean coordinates of the part of the bounding box outside of the object.
 
-    Where there is none, those of the object with the previous id, moved along with the lower corner of
-    the bounding box; for the first objects of a time step ``LEFT_OVER`` from that corner.
+    If the object fills the box, those of the object with the previous id, relative to the lower corner of
+    the bounding box; for the first objects of a time step ``LEFT_OVER``.
     """
     count, center = defects.numbers[:, 0], defects.numbers[:, 6:]
     d = center.shape[1]

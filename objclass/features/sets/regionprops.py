@@ -6,10 +6,10 @@ under its names and in its conventions:
 - axes in the order of arrays, (row, column) or (plane, row, column);
 - lengths and areas in units of the pixel size (``spacing``); bounding boxes in pixels;
 - moments up to the third power of each coordinate, from the lower corner of the bounding box;
-- NaN where scikit-image refuses to answer: perimeters of pixels that are not square, Hu moments of
+- NaN where scikit-image raises an error: perimeters of pixels that are not square, Hu moments of
   pixels that are not of size 1, the Feret diameter of flat objects in 3D.
 
-Pixel values are taken as they are stored, in float64. A NaN or infinity beside an object, within
+Pixel values are taken as they are stored, in float64. A NaN or infinity outside of an object, within
 its bounding box, leaves the object's weighted moments alone; in scikit-image they become NaN.
 """
 
@@ -100,7 +100,7 @@ class Spacing(Merged):
 
 @dataclass(frozen=True)
 class Values(Folded):
-    """Sums, least and largest values as stored, shape (channels, n); NaN wins."""
+    """Sums, smallest and largest values as stored, shape (channels, n); NaN wins."""
 
     total: FloatArray
     low: FloatArray
@@ -565,7 +565,7 @@ def moments_central(sums: CentralSums, spacing: Spacing) -> FloatArray:
 def moments_normalized(sums: CentralSums, spacing: Spacing) -> FloatArray:
     """Central moments divided by count^((i + j) / d + 1); NaN for i + j < 2.
 
-    They do not change with the size. Lengths are in units of the least extent of a pixel.
+    They do not change with the size. Lengths are in units of the smallest extent of a pixel.
     """
     return _normalized(sums, spacing)[..., 0]
 
@@ -833,12 +833,12 @@ def _convex_plane(mask: Mask) -> _Lines:
 def _lower_bound(rows: IntArray, first: IntArray, wanted: IntArray) -> IntArray:
     """Least column in the hull, rounded up, for each ``wanted`` t; ``first`` of the pixels."""
     far = np.iinfo(np.int64).max
-    least = np.full(2 * rows[-1] + 3, far)
-    least[2 * rows] = 2 * first
-    least[2 * rows + 2] = np.minimum(least[2 * rows + 2], 2 * first)
-    least[2 * rows + 1] = 2 * first - 1
-    t = np.flatnonzero(least < far)
-    corners = np.array(_lower_hull(t.tolist(), least[t].tolist()))
+    lowest = np.full(2 * rows[-1] + 3, far)
+    lowest[2 * rows] = 2 * first
+    lowest[2 * rows + 2] = np.minimum(lowest[2 * rows + 2], 2 * first)
+    lowest[2 * rows + 1] = 2 * first - 1
+    t = np.flatnonzero(lowest < far)
+    corners = np.array(_lower_hull(t.tolist(), lowest[t].tolist()))
     right = np.searchsorted(corners[:, 0], wanted)
     (t0, v0), (t1, v1) = corners[right - 1].T, corners[right].T
     rounded: IntArray = -((v0 * (t1 - t0) + (v1 - v0) * (wanted - t0)) // (-2 * (t1 - t0)))

@@ -3,21 +3,21 @@
 The algorithm is that of vigra (``skeletonizeImage`` and ``extractSkeletonFeatures`` by Ullrich Köthe,
 MIT licence) with salience relative to the centre and topology preserved:
 
-1. each pixel gets the vector to the nearest pixel beside the object (`boundary_vectors`);
+1. each pixel gets the vector to the nearest pixel outside of the object (`boundary_vectors`);
 2. where these vectors part, pixels are marked (`raw_skeleton`);
-3. what is needless is unmarked, nearest to the boundary first (`thin`);
-4. what remains is a graph (`graph`); the longest of its shortest ways is the centre line;
-5. shortest ways from the middle of that make the graph a tree (`grow`) where each node knows the
-   longest way out that it is part of (`pass_on`);
+3. unnecessary pixels are unmarked, nearest to the boundary first (`thin`);
+4. the remaining pixels are a graph (`graph`); the longest of its shortest paths is the centre line;
+5. shortest paths from its middle make the graph a tree (`grow`), in which each node has the length of the
+   longest path through it (`pass_on`);
 6. edges that close a loop are cut, and the loop is kept if it goes round a hole (`cut_loops`); the
    salient ends that remain are the branches.
 
 Equal distances are everywhere on a pixel grid, so each order below (of neighbours, in heaps, in sums)
-is part of the definition. The border of the image is no boundary: what touches it goes on. Whatever
-is not the object is background, so a crop with one pixel around the object is all that is needed.
+is part of the definition. The border of the image is no boundary: an object that touches it goes on. Everything
+else is background, so a crop with one pixel around the object is all that is needed.
 
 Functions marked ``@kernel`` know lists or arrays and numbers only, and make none: `Space` is where they
-work. They run as they stand; where there are many pixels, the same functions run compiled by numba
+work. They run as Python; where there are many pixels, the same functions run compiled by numba
 (`objclass.compute.kernels`).
 """
 
@@ -76,7 +76,7 @@ SLAB = 1 << 22
 class Skeleton(PerObject):
     """What `skeleton_numbers` returns, with coordinates in the whole image.
 
-    All is 0, coordinates too, for the few objects without a skeleton: some at the border of the image,
+    All values are 0, coordinates too, for the few objects without a skeleton: some at the border of the image,
     and one that is the whole of it.
     """
 
@@ -138,11 +138,11 @@ class Space(NamedTuple):
     """Where an object is measured; all but the last four fields are integers.
 
     One of each pixel: ``inside`` the object, ``square``, ``across``, ``vx``, ``vy`` and ``squared`` (see
-    `boundary_vectors`), ``marked``, ``number`` (of its node) and ``outside``, how many pixels beside the
-    object come before it.
+    `boundary_vectors`), ``marked``, ``number`` (of its node) and ``outside``, the number of pixels outside of
+    the object before it.
 
     One of each node (a marked pixel, in scan order): ``pixels``, ``x``, ``y`` and ``depth`` (squared
-    distance to the boundary). Neighbour k of node p is ``beside[8 * p + k]``, and ``joined`` says whether
+    distance to the boundary). Neighbour k of node p is ``neighbours[8 * p + k]``, and ``joined`` says whether
     there is an edge. Unmarked neighbours within the bounding box of the skeleton are numbered, too, though
     no edges lead there.
 
@@ -171,7 +171,7 @@ class Space(NamedTuple):
     x: Ints
     y: Ints
     depth: Ints
-    beside: Ints
+    neighbours: Ints
     joined: Ints
     before: Ints
     place: Ints
@@ -197,7 +197,7 @@ class Space(NamedTuple):
     salience: Floats
 
 
-ROOM = {"ends": 2, "beside": 8, "joined": 8, "heap": 9, "queue": 9}
+ROOM = {"ends": 2, "neighbours": 8, "joined": 8, "heap": 9, "queue": 9}
 """How many entries for each pixel where it is not one. What is pushed: one and once for each neighbour."""
 
 FLOATS = 4
@@ -244,7 +244,7 @@ def nearest_sites(s: Space, first: int, last: int, begin: int, end: int) -> int:
         start = begin
         while count > 0:
             b = sites[count - 1]
-            # the first place that is at least as near to c as to b
+            # the first place that is at smallest as near to c as to b
             start = -((b * b + far[b] - c * c - far[c]) // (2 * (c - b)))
             if start > since[count - 1]:
                 break
@@ -258,7 +258,7 @@ def nearest_sites(s: Space, first: int, last: int, begin: int, end: int) -> int:
 
 @kernel
 def steps_along(s: Space, line: int, stride: int, length: int, steps: Ints) -> None:
-    """Steps along a line to the nearest pixel beside the object, for each pixel of the object.
+    """Steps along a line to the nearest pixel outside of the object, for each pixel of the object.
 
     ``square`` is how far each pixel of the image is from there already, squared, and is updated.
     """
@@ -281,7 +281,7 @@ def steps_along(s: Space, line: int, stride: int, length: int, steps: Ints) -> N
 
 @kernel
 def boundary_vectors(s: Space, width: int, height: int) -> None:
-    """Vectors to the nearest pixel beside the object, and their squared lengths.
+    """Vectors to the nearest pixel outside of the object, and their squared lengths.
 
     Of equals the lowest row counts, in it the pixel to the right. If the whole image is object, vectors
     are 0.
@@ -372,7 +372,7 @@ def is_removable(s: Space, p: int, width: int, height: int) -> bool:
 
 @kernel
 def push(heap: Ints, count: int, key: int) -> None:
-    """Add to a heap of ``count`` numbers, the least on top."""
+    """Add to a heap of ``count`` numbers, the smallest on top."""
     i = count
     while i > 0 and key < heap[(i - 1) // 2]:
         heap[i] = heap[(i - 1) // 2]
@@ -382,8 +382,8 @@ def push(heap: Ints, count: int, key: int) -> None:
 
 @kernel
 def pop(heap: Ints, count: int) -> int:
-    """Take the least out of a heap of ``count`` numbers."""
-    least, key, i = heap[0], heap[count - 1], 0
+    """Remove the smallest number from a heap of ``count`` numbers."""
+    smallest, key, i = heap[0], heap[count - 1], 0
     while 2 * i + 1 < count - 1:
         child = 2 * i + 1
         if child + 1 < count - 1 and heap[child + 1] < heap[child]:
@@ -393,7 +393,7 @@ def pop(heap: Ints, count: int) -> int:
         heap[i] = heap[child]
         i = child
     heap[i] = key
-    return least
+    return smallest
 
 
 @kernel
@@ -432,11 +432,11 @@ class Graph(NamedTuple):
 @kernel
 def graph(s: Space, width: int, height: int) -> Graph:
     """Make a graph of marked pixels."""
-    size, nodes, beside = width * height, 0, 0
+    size, nodes, neighbours = width * height, 0, 0
     left, right = width, 0
     for p in range(size):
-        s.outside[p] = beside
-        beside += 0 if s.inside[p] else 1
+        s.outside[p] = neighbours
+        neighbours += 0 if s.inside[p] else 1
         s.number[p] = NONE
         if s.marked[p]:
             x, y = p % width, p // width
@@ -447,13 +447,13 @@ def graph(s: Space, width: int, height: int) -> Graph:
     numbered, top, bottom = nodes, s.y[0], s.y[max(nodes - 1, 0)]
     for node in range(nodes):
         for k in range(8):
-            s.beside[8 * node + k], s.joined[8 * node + k] = NONE, 0
+            s.neighbours[8 * node + k], s.joined[8 * node + k] = NONE, 0
             if left <= s.x[node] + DX[k] <= right and top <= s.y[node] + DY[k] <= bottom:
                 q = s.pixels[node] + DX[k] + DY[k] * width
                 if s.number[q] == NONE:
                     s.number[q] = numbered
                     numbered += 1
-                s.beside[8 * node + k] = s.number[q]
+                s.neighbours[8 * node + k] = s.number[q]
                 s.joined[8 * node + k] = s.marked[q]
     for node in range(numbered):
         s.before[node], s.cost[node], s.place[node] = NONE, math.inf, 0
@@ -473,7 +473,7 @@ def cut(s: Space, p: int, k: int) -> None:
     """Delete the edge from node p to its k-th neighbour."""
     if s.joined[8 * p + k]:
         s.joined[8 * p + k] = 0
-        s.joined[8 * s.beside[8 * p + k] + 7 - k] = 0
+        s.joined[8 * s.neighbours[8 * p + k] + 7 - k] = 0
 
 
 @kernel
@@ -532,7 +532,7 @@ def shortest_ways(net: Graph, start: int, goal: int, reached: Ints) -> int:
         if p == goal:
             break
         for k in range(8):
-            q, there = s.beside[8 * p + k], s.joined[8 * p + k]
+            q, there = s.neighbours[8 * p + k], s.joined[8 * p + k]
             if there or (q != NONE and goal < net.numbered):
                 away = cost[p] + PACE[k] if there else ENDLESS
                 if away < cost[q]:
@@ -599,7 +599,7 @@ def grow(net: Graph, centre: int) -> int:
         p = s.order[i]
         up = s.parent[p]
         for k in range(4):  # those earlier in scan order
-            q = s.beside[8 * p + k]
+            q = s.neighbours[8 * p + k]
             branching = s.joined[8 * p + k] and q != up and s.parent[q] != p
             if branching and min(s.child[p], s.child[q]) > NONE:
                 cut(s, p, k)
@@ -673,7 +673,7 @@ def cut_loops(net: Graph, count: int) -> tuple[int, float]:
     for i in range(count - 1, -1, -1):
         p = s.order[i]
         for k in range(8):
-            q = s.beside[8 * p + k]
+            q = s.neighbours[8 * p + k]
             if s.child[p] != NONE or not s.joined[8 * p + k] or q == s.parent[p]:
                 continue
             if abs(s.area[p] - s.x[p] * s.y[q] + s.y[p] * s.x[q] - s.area[q]) <= 3:
@@ -787,13 +787,13 @@ def branch_count(skeleton: Skeleton) -> FloatArray:
 
 @feature("Hole Count", title="Number of Holes", dims=(2,))
 def hole_count(skeleton: Skeleton) -> FloatArray:
-    """Number of loops of the skeleton that go round a hole."""
+    """Number of loops of the skeleton that surround a hole."""
     return skeleton.numbers[:, 1]
 
 
 @feature("Diameter", unit="px", dims=(2,))
 def diameter(skeleton: Skeleton) -> FloatArray:
-    """Length of the centre line, the longest of the shortest ways along the skeleton."""
+    """Length of the centre line: the longest of the shortest paths along the skeleton."""
     return skeleton.numbers[:, 2]
 
 
@@ -805,7 +805,7 @@ def euclidean_diameter(skeleton: Skeleton) -> FloatArray:
 
 @feature("Total Length", title="Length of the Skeleton", unit="px", dims=(2,))
 def total_length(skeleton: Skeleton) -> FloatArray:
-    """Sum of the lengths of the branches and of the ways round holes."""
+    """Sum of the lengths of the branches and of the paths around holes."""
     return skeleton.numbers[:, 4]
 
 

@@ -1,7 +1,7 @@
 """ilastik's "Standard Object Features": vigra's region features by its names.
 
 Coordinates are pixel indices in the whole image, in the order x, y(, z). Values are float32, as the
-classifier sees them. Sums run in scan order and in float64; see `objclass.features.statistics`.
+classifier gets them. Sums run in scan order and in float64; see `objclass.features.statistics`.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def count(extent: Extent) -> AnyArray:
 
 @feature("Coord<Minimum>", title="Bounding Box Minimum", shape=("d",), unit="px", location=True)
 def coord_minimum(extent: Extent) -> AnyArray:
-    """Least coordinates of the object."""
+    """Smallest coordinates of the object."""
     return extent.low
 
 
@@ -112,13 +112,13 @@ def coord_principal_kurtosis(
 
 @feature("Coord<ArgMinWeight>", shape=("d",), unit="px", channels="one")
 def coord_arg_min(extremes: Extremes) -> FloatArray:
-    """Where the least value is, the first in scan order."""
+    """Coordinates of the smallest value, the first one in scan order."""
     return extremes.argmin
 
 
 @feature("Coord<ArgMaxWeight>", shape=("d",), unit="px", channels="one")
 def coord_arg_max(extremes: Extremes) -> FloatArray:
-    """Where the largest value is, the first in scan order."""
+    """Coordinates of the largest value, the first one in scan order."""
     return extremes.argmax
 
 
@@ -136,7 +136,7 @@ def mean(intensity: Intensity) -> FloatArray:
 
 @feature("Minimum", title="Minimum intensity", shape=("c",), unit="intensity")
 def minimum(intensity: Intensity) -> FloatArray:
-    """Least value, for each channel."""
+    """Smallest value, for each channel."""
     return intensity.low.T
 
 
@@ -184,19 +184,19 @@ def central_4(central: Central) -> FloatArray:
 
 @feature("Global<Minimum>", unit="intensity", channels="one")
 def global_minimum(intensity: Intensity) -> FloatArray:
-    """Least value under all objects of the time step."""
+    """Smallest value of all objects of the time step."""
     return np.full(intensity.low.shape[1], intensity.low[0].min(initial=np.inf))
 
 
 @feature("Global<Maximum>", unit="intensity", channels="one")
 def global_maximum(intensity: Intensity) -> FloatArray:
-    """Largest value under all objects of the time step."""
+    """Largest value of all objects of the time step."""
     return np.full(intensity.high.shape[1], intensity.high[0].max(initial=-np.inf))
 
 
 @feature("Histogram", title="Histogram of Intensity", shape=(BINS,), unit="px", channels="one")
 def histogram(bins: Histogram) -> FloatArray:
-    """Counts in 64 equal bins between the extremes under all objects of the time step."""
+    """Counts in 64 equal bins between the smallest and largest values of all objects of the time step."""
     return bins.bins
 
 
@@ -211,20 +211,20 @@ def quantiles(bins: Histogram, intensity: Intensity) -> FloatArray:
     """0, 10, 25, 50, 75, 90 and 100 % quantile: interpolated in the histogram (the first and last are
     exact).
 
-    The cumulative curve runs, in units of bins, from (least value, 0) over the edges of the bins that
+    The cumulative curve runs, in units of bins, from (smallest value, 0) over the edges of the bins that
     hold pixels to (largest value, n); a quantile q is where it reaches q·n. NaN counts as below the
-    range: with m of them the curve goes from (least value, 0) to (0, m) first. The order of rounding is
+    range: with m of them the curve goes from (smallest value, 0) to (0, m) first. The order of rounding is
     vigra's.
     """
     scale = BINS / (bins.high - bins.low)
-    least, largest = intensity.low[0], intensity.high[0]
-    start, stop = scale * (least - bins.low), scale * (largest - bins.low)
+    smallest, largest = intensity.low[0], intensity.high[0]
+    start, stop = scale * (smallest - bins.low), scale * (largest - bins.low)
     counts, n = bins.bins, intensity.count
     below = n - counts.sum(axis=1)
     edge = below[:, None] + np.cumsum(counts, axis=1)
     everyone = np.arange(len(n))
     first, last = (counts > 0).argmax(axis=1), BINS - 1 - (counts > 0)[:, ::-1].argmax(axis=1)
-    result = [least]
+    result = [smallest]
     for q in QUANTILES[1:-1]:
         is_below = q * n <= below
         bin_ = (edge >= (q * n)[:, None]).argmax(axis=1)
@@ -293,7 +293,7 @@ def principal_kurtosis(axes: ChannelAxes, projected: ChannelProjected, scatter: 
 
 @feature("Principal<Minimum>", shape=("c",), unit="intensity", channels="many")
 def principal_minimum(projected: ChannelProjected) -> FloatArray:
-    """Least deviations from the mean along the principal axes of the values."""
+    """Smallest deviations from the mean along the principal axes of the values."""
     return projected.low
 
 
@@ -399,7 +399,7 @@ LOCAL = (
     "Maximum",
     "Sum",
 )
-"""The features that are measured around the object as well."""
+"""The features that are also measured in the neighbourhood of the object."""
 
 for _name in LOCAL:
     FEATURES.add(in_neighbourhood(FEATURES[_name], "context", "in neighborhood"))

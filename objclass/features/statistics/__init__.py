@@ -1,1 +1,1 @@
-"""Statistics: what features are made of, one file per family, the compiled formulation in `folding`."""
+"""Statistics, from which features are computed: one file per family; the compiled formulation is in `folding`."""

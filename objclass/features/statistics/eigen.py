@@ -1,8 +1,8 @@
-"""Eigensystems of many small symmetric matrices at once, with the signs and order that vigra gives.
+"""Eigensystems of many small symmetric matrices at once, with the signs and order of vigra.
 
 The EISPACK pair tred2 (Householder tridiagonalisation) and tql2 (implicit QL), as in the public-domain
 JAMA ``EigenvalueDecomposition``, one arithmetic operation after the other, so that results agree with
-vigra's to the last bit. `numpy.linalg.eigh` gives other signs, and other axes for symmetric objects.
+vigra's to the last bit. `numpy.linalg.eigh` returns other signs, and other axes for symmetric objects.
 Each step runs over all matrices that take the same branch.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from objclass.core import FloatArray
 
 EPS = 2.0**-52
-MAXIMUM_ITERATIONS = 100  # a few suffice; matrices that hold NaN or inf never converge
+MAXIMUM_ITERATIONS = 100  # a few suffice; matrices with NaN or inf never converge
 
 
 def eigensystems(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -182,7 +182,7 @@ def _ql_step(
 
 
 def _hypot(a: FloatArray, b: FloatArray) -> FloatArray:
-    """√(a² + b²) the way JAMA and vigra write it."""
+    """√(a² + b²) as JAMA and vigra compute it."""
     return np.hypot(a, b)
 
 

@@ -1,4 +1,4 @@
-"""Where each object is."""
+"""Size and position of each object."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -14,7 +14,7 @@ from objclass.features.voxels import Block, Voxels
 
 @dataclass(frozen=True)
 class Extent(Merged):
-    """Where each object is: voxel count (n,), first and last coordinates and their sums (n, d)."""
+    """Size and position of each object: voxel count (n,), first and last coordinates and their sums (n, d)."""
 
     pixels: ClassVar[bool] = False
 

@@ -1,8 +1,8 @@
 """Statistics of large frames, compiled: a slab is searched for runs, and each statistic goes through them.
 
-Each brings its state up to date: arrays with a place for each object. The additions are those of the numpy
+Each statistic updates its state: arrays with an entry for each object. The additions are those of the numpy
 formulation, in its order, so that both give the same bits, whatever the slabs are. Threads can share the
-objects, since each object is a matter of its own. The loops themselves stand with their statistics.
+objects, which are independent of each other. The loops themselves are next to their statistics.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from objclass.features.voxels import Block
 
 PART = 1 << 17
-"""Voxels of a part, unless a line is longer: what is made of them stays in the cache."""
+"""Voxels of a part, unless a line is longer: intermediate results stay in the processor's cache."""
 
 
 class States(NamedTuple):
-    """Arrays of the statistics; of those that are not wanted, arrays without elements."""
+    """Arrays of the statistics; arrays without elements for those that are not needed."""
 
     voxels: NDArray[np.int64]
     first: NDArray[np.int64]
@@ -62,7 +62,7 @@ class States(NamedTuple):
     m4: NDArray[np.float64]
     known: NDArray[np.int64]
     table: NDArray[np.float64]
-    least: NDArray[np.float64]
+    smallest: NDArray[np.float64]
     scale: NDArray[np.float64]
     bins: NDArray[np.float64]
 
@@ -71,7 +71,7 @@ NOTHING = {name: np.empty(0, get_args(get_args(kind)[1])[0]) for name, kind in S
 
 
 def fold(function: Any, folds: Sequence[Fold], block: "Block", context: Context) -> None:
-    """Bring statistics up to date with a slab; each of the threads of a run takes its share of the objects.
+    """Update statistics with a slab; each thread of the run takes a part of the objects.
 
     ``function`` is `fold_part`, compiled.
     """
@@ -109,7 +109,7 @@ def fold_part(
     values: NDArray[np.float32],
     size: int,
 ) -> None:
-    """Bring the statistics that are wanted up to date with some lines of a slab.
+    """Update the required statistics with some lines of a slab.
 
     ``values`` are the pixels of these lines, channel after channel, of ``size`` each.
     """
@@ -137,7 +137,7 @@ def fold_part(
                     *(s.known, here + c, s.table, numbers),
                 )
         if wanted & HISTOGRAM:
-            fold_histogram(runs, begin, end, values, s.least, s.scale, s.bins)
+            fold_histogram(runs, begin, end, values, s.smallest, s.scale, s.bins)
         begin = end
 
 
@@ -161,7 +161,7 @@ def _lengths(
         (SPREAD, {"seen": n, "total": c * n, "m2": c * n}),
         (SCATTER, {"seen": n, "centers": n * d, "matrix": n * d * d}),
         (CENTRAL, {"mean": c * n, "low": c * n, "m3": c * n, "m4": c * n, "known": c * (n + 1)}),
-        (HISTOGRAM, {"least": n, "scale": n, "bins": n * BINS}),
+        (HISTOGRAM, {"smallest": n, "scale": n, "bins": n * BINS}),
     ):
         if wanted & bit:
             needed |= lengths
@@ -173,7 +173,7 @@ def _lengths(
 kernel = Kernel(
     fold_part,
     repays_loading=1_000_000,
-    repays_compiling=12_000_000,  # a fifth of what compiling takes: later runs gain from it, too
+    repays_compiling=12_000_000,  # a fifth of the time of compiling, from which later runs gain, too
     lengths=_lengths,
 )
-"""Work is counted in voxels gone through, of objects or not."""
+"""Work is counted in voxels, including background."""

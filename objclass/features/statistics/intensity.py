@@ -1,7 +1,7 @@
 """Sums, extremes, spread, powers and histograms of grey values.
 
 Sums over voxels are made with ``np.bincount(rows, weights)``, which adds one by one in the order of
-its input: the sequential sum that the definitions ask for, at the cost of a vectorised one.
+its input: the sequential sum of the definitions, at the cost of a vectorised one.
 """
 
 import math
@@ -48,7 +48,7 @@ TABLE_PAYS = 4
 
 @dataclass(frozen=True)
 class Intensity(Folded):
-    """Sum, least and largest value, shape (channels, n); ``count`` (n,) the number of voxels.
+    """Sum, smallest and largest value, shape (channels, n); ``count`` (n,) the number of voxels.
 
     NaN counts in the sum (which becomes NaN) and is left out of the extremes. Without any value they
     are ±FLT_MAX, as in vigra.
@@ -151,12 +151,12 @@ def fold_intensity(
     if wanted & INTENSITY:
         for r in range(begin, end):
             o, length = here + runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
-            start, least, most = at + runs[COLUMNS * r + START], low[o], high[o]
+            start, smallest, most = at + runs[COLUMNS * r + START], low[o], high[o]
             for j in range(length):
                 value = float(values[start + j])
-                least = value if value < least else least  # noqa: FURB136 (NaN is left out)
+                smallest = value if value < smallest else smallest  # noqa: FURB136 (NaN is left out)
                 most = value if value > most else most  # noqa: FURB136 (same)
-            low[o], high[o] = least + 0.0, most + 0.0  # of 0 and -0 numpy may take either
+            low[o], high[o] = smallest + 0.0, most + 0.0  # of 0 and -0 numpy may take either
     if wanted & SPREAD:
         average(size, SUMS, space)
         i = 0
@@ -321,7 +321,7 @@ class Histogram(Merged):
 
     def compiled(self, block: Block, done: Done) -> Fold | None:
         """`fold_histogram`."""
-        arrays = {"least": self.low, "scale": self._scale(self.low, self.high), "bins": self.bins}
+        arrays = {"smallest": self.low, "scale": self._scale(self.low, self.high), "bins": self.bins}
         return Fold(HISTOGRAM, arrays)
 
     @staticmethod
@@ -341,12 +341,12 @@ def histogram_range(intensity: Intensity, *, common: bool) -> tuple[FloatArray, 
 
 @kernel
 def fold_histogram(
-    runs: Ints, begin: int, end: int, values: Floats, least: Floats, scale: Floats, bins: Floats
+    runs: Ints, begin: int, end: int, values: Floats, smallest: Floats, scale: Floats, bins: Floats
 ) -> None:
     """`Histogram`: arrays (n,) and (n, 64)."""
     for r in range(begin, end):
         o, length = runs[COLUMNS * r + OBJECT], runs[COLUMNS * r + LENGTH]
-        start, lowest, bins_of_one = runs[COLUMNS * r + START], least[o], scale[o]
+        start, lowest, bins_of_one = runs[COLUMNS * r + START], smallest[o], scale[o]
         for j in range(length):
             place = bins_of_one * (values[start + j] - lowest)
             if abs(place) < np.inf:
@@ -355,12 +355,12 @@ def fold_histogram(
 
 @dataclass(frozen=True)
 class Extremes(Folded):
-    """Where the least and the largest value are, the first of equals; data of one channel.
+    """Coordinates of the smallest and the largest value, the first of equal ones; data of one channel.
 
-    ``least`` and ``largest`` are values (n,), ``argmin`` and ``argmax`` coordinates (n, d).
+    ``smallest`` and ``largest`` are values (n,), ``argmin`` and ``argmax`` coordinates (n, d).
     """
 
-    least: FloatArray
+    smallest: FloatArray
     largest: FloatArray
     argmin: FloatArray
     argmax: FloatArray
@@ -392,9 +392,9 @@ class Extremes(Folded):
             where[rows[better]] = places[hits[index[better]]]
             return best, where
 
-        least, argmin = update(np.fmin, self.least, self.argmin)
+        smallest, argmin = update(np.fmin, self.smallest, self.argmin)
         largest, argmax = update(np.fmax, self.largest, self.argmax)
-        return replace(self, least=least, largest=largest, argmin=argmin, argmax=argmax)
+        return replace(self, smallest=smallest, largest=largest, argmin=argmin, argmax=argmax)
 
 
 def _powers_of_deviations(
