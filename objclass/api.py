@@ -1,4 +1,4 @@
-"""The door for Python: `predict`, `measure`, `learn` and their kin, on arrays or on what the command line takes."""
+"""The Python interface: `predict`, `measure`, `learn` and related functions, on arrays or on paths as on the command line."""
 
 import os
 from argparse import ArgumentTypeError
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
 
 SHAPE = ("area", "bbox", "centroid")
 INTENSITY = ("intensity_max", "intensity_mean", "intensity_min")
-"""What `measure` measures by default, with an intensity image both; of the set ``regionprops``."""
+"""Default features of `measure`, from the set ``regionprops``; those of `INTENSITY` need an intensity image."""
 
 IMAGES = tuple(SOURCES)
-"""What `predict` can paint."""
+"""Images that `predict` can paint."""
 
 Progress = Callable[[float], None] | bool | None
-"""Called with the part that is done (0 to 1); True for a bar."""
+"""A function that is called with the completed fraction (0 to 1), or True for a progress bar."""
 
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What was found in one image.
+    """Table and images of one classified image.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def open_project(path: str | os.PathLike[str]) -> Project:
     Raises
     ------
     ObjclassError
-        With what is wrong, in one line.
+        If the project cannot be read; the message says why in one line.
     """
     return read_project(os.fspath(path))
 
@@ -110,18 +110,18 @@ def open_image(
     stack_along: str = "z",
     pixel_size: PixelSize | float | Sequence[float] | None = None,
 ) -> LazyImage:
-    """Open an image; its header is read now, pixels when they are asked for.
+    """Open an image lazily: its header is read now, its pixels on demand.
 
     Parameters
     ----------
     image
         A path as on the command line (``file.h5/dataset``, a glob of a stack …), or an array.
     axes
-        A letter of ``"tzyxc"`` for each axis, in place of what the file says.
+        A letter of ``"tzyxc"`` for each axis; overrides the file.
     stack_along
         The axis along which the files of a stack are joined.
     pixel_size
-        In place of what the file says: a number, numbers in the order of its axes y, x or z, y, x, or a
+        Overrides the file: a number, numbers in the order of its axes y, x or z, y, x, or a
         `PixelSize`.
 
     Raises
@@ -169,7 +169,7 @@ def predict_pixels(
     n_jobs
         Threads: None for one, -1 for all cores. Results do not depend on it.
     max_memory
-        Bytes to work with, or a text such as ``"4GB"``; by default half of what is free.
+        Memory to work with in bytes, or a text such as ``"4GB"``; by default half of the free memory.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def predict_pixels(
     Raises
     ------
     ObjclassError
-        With what does not fit.
+        If an input cannot be used, or inputs do not fit each other; the message says why in one line.
 
     Examples
     --------
@@ -213,8 +213,9 @@ def list_features() -> "DataFrame":
     Returns
     -------
     pandas.DataFrame
-        ``dims`` are the dimensions of images for which it is defined, ``(2, 3)`` or one of them; ``channels``
-        the raw data: any, one or many. ``"set:name"`` chooses it in `measure`.
+        A row for each feature. ``dims`` are the dimensions of images for which it is defined, ``(2, 3)`` or one
+        of them; ``channels`` the channels of the raw data: any, one or many. `measure` selects a feature by
+        ``"set:name"``.
     """
     from pandas import DataFrame
 
@@ -258,22 +259,22 @@ def predict(
         The second input of the project's workflow, likewise: one of them; none for a project that classifies
         pixels and objects.
     images
-        What to paint: any of ``"labels"``, ``"classes"``, ``"probabilities"``; ``()`` for the table alone.
+        The images to paint: any of ``"labels"``, ``"classes"``, ``"probabilities"``; ``()`` for the table alone.
     raw_axes, axes
-        Axes of raw data and of the second input, such as ``"zyxc"``. By default those that the project
-        was trained with, where they fit (as on the command line); else what the image says; else by shape:
+        Axes of raw data and of the second input, such as ``"zyxc"``. By default those of the
+        project's training images, where they fit (as on the command line); else those that the image states; else by shape:
         segmentations and label images are yx, zyx, tzyx, and raw data have the same axes, then channels.
     ignore_training_axes
-        Whether images say their axes themselves, rather than the project.
+        Whether to take the axes from the images, rather than from the project.
     name
-        What a column ``Image`` says; by default there is none.
+        Content of a column ``Image``; by default there is no such column.
     n_jobs
         Threads: None for one, -1 for all cores. Results do not depend on it.
     max_memory
-        Bytes to work with, or a text such as ``"4GB"``; by default half of what is free. The images that are
-        asked for come on top of it.
+        Memory to work with in bytes, or a text such as ``"4GB"``; by default half of the free memory. The
+        images that are returned come on top of it.
     progress
-        Called with the part that is done (0 to 1); True for a bar.
+        A function that is called with the completed fraction (0 to 1); True shows a progress bar.
 
     Returns
     -------
@@ -283,7 +284,7 @@ def predict(
     Raises
     ------
     ObjclassError
-        With what does not fit.
+        If an input cannot be used, or inputs do not fit each other; the message says why in one line.
 
     Examples
     --------
@@ -298,8 +299,8 @@ def predict(
             project, raw, images, raw_axes, ignore_training_axes, name, (n_jobs, max_memory, progress)
         )
     if roles != [project.role]:
-        told = ", ".join(f"--{role}" for role in roles) or "none"
-        message = f"{project.path}: expected --{project.role} (and --raw_data), got {told}"
+        names = ", ".join(f"--{role}" for role in roles) or "none"
+        message = f"{project.path}: expected --{project.role} (and --raw_data), got {names}"
         raise UsageError(message)
     trained = None if ignore_training_axes else project
     given_as = project.role.removesuffix("_image") if segmentation is not None else project.role
@@ -361,7 +362,7 @@ def measure(
     max_memory: int | str | None = None,
     progress: Progress = None,
 ) -> "DataFrame":
-    """Measure the objects of a label image; no project needed.
+    """Measure the objects of a label image; no project is needed.
 
     Parameters
     ----------
@@ -369,25 +370,25 @@ def measure(
         Label image, each value an object, 0 background: an array (numpy, dask, zarr, h5py, xarray: read by
         region), an image of `open_image`, or a path as on the command line.
     intensity
-        Raw data of the same shape, likewise, with channels as last axis if there are several.
+        Raw data of the same shape, given in the same ways, with channels as last axis if there are several.
     features
         Names of regionprops (``"area"``), whole sets (``"Standard Object Features"``), or ``"set:feature"``:
-        `list_features` has them all. By default area, bbox and centroid, and with ``intensity`` its
+        `list_features` returns all of them. By default area, bbox and centroid, and with ``intensity`` its
         maximum, mean and minimum.
     spacing
-        Extent of a pixel, a number, or one for each axis y, x or z, y, x: regionprops are measured in it.
-        ``"file"`` for what the image says. By default lengths are in pixels.
+        Extent of a pixel, a number, or one for each axis y, x or z, y, x: the unit in which regionprops are
+        measured. ``"file"``: the pixel size stored in the image. By default lengths are in pixels.
     axes, intensity_axes
-        Axes of the images, such as ``"tyx"``. By default what they say; else labels are yx, zyx, tzyx or tzyxc
+        Axes of the images, such as ``"tyx"``. By default those stored in them; else labels are yx, zyx, tzyx or tzyxc
         by number of axes, and ``intensity`` has the same, then channels.
     margin
         Neighbourhood in pixels, for features that look around an object.
     n_jobs
         Threads: None for one, -1 for all cores. Results do not depend on it.
     max_memory
-        Bytes to work with, or a text such as ``"4GB"``; by default half of what is free.
+        Memory to work with in bytes, or a text such as ``"4GB"``; by default half of the free memory.
     progress
-        Called with the part that is done (0 to 1); True for a bar.
+        A function that is called with the completed fraction (0 to 1); True shows a progress bar.
 
     Returns
     -------
@@ -398,7 +399,7 @@ def measure(
     Raises
     ------
     ObjclassError
-        With what does not fit.
+        If an input cannot be used, or inputs do not fit each other; the message says why in one line.
 
     Examples
     --------
@@ -431,19 +432,19 @@ def learn(
     trees: int = 100,
     seed: int = 0,
 ) -> "Classifier":
-    """Learn to tell classes apart from a table of objects.
+    """Train a classifier on a table of objects.
 
     Parameters
     ----------
     table
-        From `measure` or `predict`, or of your own.
+        The result of `measure` or `predict`, or a table of your own.
     classes
-        The class of each row; None, NaN or ``""`` where it is not known. Or a mapping from label to class.
+        The class of each row; None, NaN or ``""`` where it is unknown. Or a mapping from label to class.
     features
-        Columns to learn from. By default the features that were measured, without those that say where an
-        object is; in a table of your own, all columns of numbers but ids.
+        Columns to learn from. By default the features that were measured, without those of location
+        (centres, boxes); in a table of your own, all numeric columns except ids.
     trees, seed
-        Number of trees, random state: the same table gives the same classifier.
+        Number of trees and random state; the same table and seed result in the same classifier.
 
     Returns
     -------
@@ -453,7 +454,7 @@ def learn(
     Raises
     ------
     ObjclassError
-        With what does not fit.
+        If an input cannot be used, or inputs do not fit each other; the message says why in one line.
     """
     from objclass.training.classifier import Classifier
 
@@ -470,7 +471,7 @@ def _image(
     *,
     stack_along: str = "z",
 ) -> Image:
-    """What was given for a role, with the axes that win: forced, else of the training lane, else its own."""
+    """The image of a role, with its axes: those given, else those of the training lane, else its own."""
     channels = role not in ("label_image", "segmentation_image")
     if isinstance(given, LazyImage) and axes is None:
         image = given.image
@@ -501,7 +502,7 @@ def _raw(
 
 
 def _axes_like(image: Image, objects: Image) -> str:
-    """Axes that fit the shape of the objects, else as they were."""
+    """The axes of the objects (and channels) where the shape fits them, else those of the image."""
     of_objects = list(zip(objects.axes, objects.stored.shape, strict=True))
     without = [(axis, length) for axis, length in of_objects if axis != "c"]
     letters, lengths = "".join(axis for axis, _ in without), tuple(length for _, length in without)
@@ -531,14 +532,14 @@ def _spacing(
 ) -> PixelSize | FromFile | None:
     if given is None or isinstance(given, str):
         if given not in (None, FROM_FILE):
-            message = f"spacing={given!r}: expected numbers, or 'file' for what the image says"
+            message = f"spacing={given!r}: expected numbers, or 'file' for the pixel size stored in the image"
             raise UsageError(message)
         return given
     return _pixel_size(given, image, "spacing")
 
 
 def _full_names(features: str | Sequence[str] | None, *, is_raw: bool) -> list[str]:
-    """Names as `choose` takes them: what is no set is one of the regionprops."""
+    """Names as `choose` takes them: names of regionprops get the prefix ``regionprops:``."""
     if features is None:
         features = [*SHAPE, *INTENSITY] if is_raw else SHAPE
     names = [features] if isinstance(features, str) else list(features)
@@ -557,7 +558,7 @@ def _wanted_images(images: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _context(n_jobs: int | None, max_memory: int | str | None, progress: Progress) -> Iterator[Context]:
-    """What a call may use."""
+    """The context (threads, memory, progress) of a call."""
     jobs = 1 if n_jobs is None else n_jobs if n_jobs > 0 else machine.cores() + 1 + n_jobs
     if n_jobs == 0 or jobs < 1:
         message = f"n_jobs={n_jobs}: expected a number of threads, or -1 for all cores"
@@ -586,11 +587,11 @@ def _run(
     table, predictions = collect(measured)
     columns = ilastik_columns(table, plan.shown, lane, lane.nickname, classes, predictions)
     found = {name: image.image() for name, image in painted.items()}
-    return _noted(_frame(columns, table, lane), lane, plan), found
+    return _annotated(_frame(columns, table, lane), lane, plan), found
 
 
 def _frame(columns: Mapping[str, Any], table: FeatureTable, lane: Lane) -> "DataFrame":
-    """Columns as a flat table, in the order of the labels that the user knows."""
+    """Columns as a flat table, in the order of the user's labels."""
     from pandas import DataFrame
 
     labels = table.given.get("original_oid", table.label)
@@ -604,17 +605,19 @@ def _frame(columns: Mapping[str, Any], table: FeatureTable, lane: Lane) -> "Data
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _noted(table: "DataFrame", lane: Lane, plan: Plan) -> "DataFrame":
-    """The table, with a note of what was measured, from which a classifier knows its features."""
+def _annotated(table: "DataFrame", lane: Lane, plan: Plan) -> "DataFrame":
+    """The table, annotated with the features that were measured: `learn` reads them."""
     size, ndim = plan.measured_size(lane), lane.objects.ndim
     keys = [list(feature.key) for feature in plan.shown]
-    noted = Measurement(keys, ndim, lane.channels, list(plan.margin), list(size.spacing(ndim)), size.unit)
-    return noted.note_in(table)
+    measurement = Measurement(
+        keys, ndim, lane.channels, list(plan.margin), list(size.spacing(ndim)), size.unit
+    )
+    return measurement.note_in(table)
 
 
 @contextmanager
 def _reporter(progress: Progress) -> Iterator[Callable[[str, float], None]]:
-    """What is called with the part that is done: the user's function, a bar, or nothing."""
+    """The function that takes the completed fraction: the user's, that of a bar, or one that does nothing."""
     if callable(progress):
         yield lambda _, part: progress(part)
     elif progress:

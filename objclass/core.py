@@ -24,7 +24,7 @@ Region = tuple[slice, slice, slice, slice, slice]
 AnyArray = NDArray[Any]
 
 FloatArray = AnyArray
-"""float64 unless something else is said; numpy's stubs cannot follow arithmetic any closer."""
+"""float64 unless stated otherwise; numpy's stubs cannot follow arithmetic any closer."""
 
 IntArray = AnyArray
 
@@ -53,7 +53,7 @@ PIXELS = PixelSize(unit="px")
 
 
 class Stored(Protocol):
-    """What a reader returns: an array somewhere, in its own order of axes."""
+    """An array that is read by region, in its own order of axes: what a reader of a format returns."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,9 +74,9 @@ class Image:
     Parameters
     ----------
     name
-        As the user gave it; it stands in messages.
+        As the user gave it, for messages.
     stored
-        Where the pixels are.
+        The array that holds the pixels.
     axes
         Meaning of the stored axes, a selection of ``"tzyxc"`` with x and y.
     axes_from
@@ -102,13 +102,13 @@ class Image:
         if wrong or len(set(self.axes)) != len(self.axes) or not {"x", "y"} <= set(self.axes):
             message = (
                 f"{self.name}: axes '{self.axes}' ({self.axes_from}): expected letters of tzyxc, "
-                "each once, with x and y (--input_axes says what they are)"
+                "each once, with x and y (give them with --input_axes)"
             )
             raise ImageError(message)
         if len(self.axes) != len(self.stored.shape):
             message = (
                 f"{self.name}: axes '{self.axes}' ({self.axes_from}) do not fit shape "
-                f"{self.stored.shape} (--input_axes says what they are)"
+                f"{self.stored.shape} (give them with --input_axes)"
             )
             raise ImageError(message)
         if 0 in self.stored.shape:
@@ -166,12 +166,12 @@ PIXEL_ROLE = "pixel_probabilities"
 
 @dataclass(frozen=True)
 class Lane:
-    """What to look at: raw data and the image that says where the objects are.
+    """The images that belong together: raw data, and the image that defines the objects.
 
     ``role`` is the ilastik role of ``objects``: ``segmentation_image``, ``prediction_maps`` or
     ``label_image``; `PIXEL_ROLE` where pixels alone are classified: then ``objects`` are their probabilities.
-    ``mask``, if given, says where pixels have probabilities. ``raw`` may be absent where nothing of it is measured. ``atlas``, if given, says which
-    region of it the centre of each object lies in.
+    ``mask``, if given, says where pixels have probabilities. ``raw`` may be None where no feature needs it. ``atlas`` may be an image: its value at
+    the centre of each object goes into the table.
     """
 
     raw: Image | None
@@ -194,7 +194,7 @@ class Lane:
 
     @property
     def images(self) -> list[Image]:
-        """All that were given."""
+        """The images of the lane, without the absent ones."""
         objects = None if self.is_computed else self.objects
         return [image for image in (self.raw, objects, self.atlas, self.mask) if image is not None]
 
@@ -223,7 +223,7 @@ class Lane:
 
     @property
     def pixel_size(self) -> PixelSize | None:
-        """From whichever input states it: objects, raw data, atlas."""
+        """The pixel size of the first input that has one: objects, raw data, atlas."""
         asked = (self.objects, self.raw, self.atlas)
         return next((image.pixel_size for image in asked if image is not None and image.pixel_size), None)
 
@@ -236,12 +236,12 @@ class Objects:
     ----------
     labels
         Label image, axes z, y, x, uint32: 0 is background, objects are 1 … ``count``, numbered by
-        their first voxel in C order. An array, or what reads boxes of it: it has ``shape``, and
-        ``labels[z, y, x]`` with three slices with bounds.
+        their first voxel in C order. An array, or an object with ``shape`` that is
+        indexed by three slices with bounds, ``labels[z, y, x]``.
     count
         Number of objects.
     original
-        For objects from a label image: the ids that they had there, one for each object.
+        For objects from a label image: their ids in that image, one for each object.
     """
 
     labels: Any
@@ -265,8 +265,7 @@ class FeatureTable:
     values
         Key of a feature -> array of shape (n, k).
     given
-        What comes with the objects and is not measured, by column: ``original_oid``, ``AtlasMapping``;
-        of length n.
+        Columns that are not measured (``original_oid``, ``AtlasMapping``): name -> array of length n.
     """
 
     timestep: IntArray
@@ -309,12 +308,12 @@ class Predictions:
 
     @property
     def classes(self) -> NDArray[np.uint8]:
-        """The class of each object, from 1: the most probable one, the first of equals."""
+        """The class of each object, from 1: the most probable one; of several equally probable ones the first."""
         return (self.probabilities.argmax(axis=1) + 1).astype(np.uint8)
 
     @property
     def uncertainty(self) -> NDArray[np.float32]:
-        """One less the gap between the two most probable classes."""
+        """1 minus the difference between the two highest probabilities."""
         if self.probabilities.shape[1] == 1:
             return 1 - self.probabilities[:, 0]
         top = np.sort(self.probabilities, axis=1)[:, -2:]
@@ -347,4 +346,4 @@ class ArrayStore:
 
 
 Progress = Callable[[str, float], None]
-"""Told which lane is being run and how much of it is done (0 to 1)."""
+"""Called with the nickname of the lane that is being run and its completed fraction (0 to 1)."""

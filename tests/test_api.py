@@ -370,7 +370,7 @@ def test_a_lazy_image_with_a_size(samples):
         UsageError, match=r"pixel_size=\(1, 2\): expected a number, or 3 of them, for z, y, x"
     ):
         objclass.open_image(volume, axes="zyx", pixel_size=(1, 2))
-    with pytest.raises(ImageError, match=r"axes 'yx' \(axes=\) do not fit .* \(axes= says"):
+    with pytest.raises(ImageError, match=r"axes 'yx' \(axes=\) do not fit .* \(give them with axes=\)"):
         objclass.open_image(volume, axes="yx")
 
 

@@ -1,4 +1,4 @@
-"""All lanes of a run checked by their headers, and all files that they write."""
+"""Check all lanes of a run by their headers, and name all files that they write."""
 
 import logging
 from collections.abc import Sequence
@@ -35,14 +35,14 @@ def make_plan(
     Raises
     ------
     ObjclassError
-        If a lane does not fit, or would give other columns than the first.
+        If a lane does not fit, or would have other columns than the first.
     """
     if isinstance(project, PixelProject):
         return Plan((), (), pixel_size=request.pixel_size, pixels=pixels, pixel_project=project)
     if project is not None:
         plan = replace(plan_for(project, lanes, request.pixel_size), pixels=pixels)
         if isinstance(request.pixel_size, PixelSize):
-            log.info("--pixel_size goes into the images only: a project measures in pixels")
+            log.info("--pixel_size is only stored in the images: a project measures in pixels")
     else:
         first = lanes[0]
         names = request.features or DEFAULT_FEATURES
@@ -68,19 +68,21 @@ def _check_one_unit(lanes: Sequence[Lane], plan: Plan) -> None:
     """Refuse lanes that would be measured in several units."""
     units = {plan.measured_size(lane).unit: lane.objects.name for lane in lanes}
     if len(units) > 1:
-        told = ", ".join(f"{name} in {unit or 'no unit'}" for unit, name in units.items())
-        message = f"--pixel_size=file: {told}: expected one unit for all lanes: give the size in numbers"
+        units_of_lanes = ", ".join(f"{name} in {unit or 'no unit'}" for unit, name in units.items())
+        message = (
+            f"--pixel_size=file: {units_of_lanes}: expected one unit for all lanes: give the size in numbers"
+        )
         raise UsageError(message)
 
 
 def _may_be_stored(outputs: Sequence[Output], project: Project | PixelProject, lane: Lane) -> bool:
-    """Whether images may go where the project says; else it is said why not."""
+    """Whether images may be written to the paths stored in the project; else a warning says why not."""
     try:
         for path in [path for output in outputs for path in output.files]:
             check_stored(path, project, lane)
     except OutputError as fault:
         log.warning(
-            "%s: %s: images go beside the data (set up in the project; --output_filename_format says where)",
+            "%s: %s: images are written next to the data (to choose another place, give --output_filename_format)",
             lane.nickname,
             fault,
         )
@@ -122,7 +124,7 @@ def result_images(request: Request, plan: Plan) -> tuple[str, ...]:
 
 
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
-    """Work out all files of all lanes.
+    """The tasks of a run: each lane with the files that it writes.
 
     Raises
     ------
@@ -160,7 +162,7 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
                 request.table, plan, lane, needed=request.table_only, ilastik_names=request.ilastik_names
             )
         pictures: tuple[str, ...] = ()
-        if request.export_colors:  # where a project would have them is none of their business
+        if request.export_colors:  # paths stored in a project are not used for them
             pictures = picture_paths(PICTURES, lane, usual if is_stored else settings, base)
         tasks.append(Task(lane, name, outputs, path, pictures, crop_margin))
     check_tables(tasks, request.table)

@@ -1,4 +1,4 @@
-"""``objclass --headless``: the run, in the language of ilastik's headless mode."""
+"""``objclass --headless``: the run, with the options of ilastik's headless mode."""
 
 import logging
 from collections.abc import Sequence
@@ -30,16 +30,16 @@ SOURCES = {
 """Names that --export_source takes (in any case) -> the result image."""
 
 NEEDLESS = {
-    "preconvert_stacks": "--preconvert_stacks is needless: stacks are read slice by slice",
-    "nobatch": "--nobatch is ignored: there is only batch",
-    "distributed": "--distributed is ignored: one process does it all",
-    "distributed_block_roi": "--distributed_block_roi is ignored: one process does it all",
+    "preconvert_stacks": "--preconvert_stacks is ignored: stacks are read slice by slice",
+    "nobatch": "--nobatch is ignored: there is only batch processing",
+    "distributed": "--distributed is ignored: one process runs all blocks",
+    "distributed_block_roi": "--distributed_block_roi is ignored: one process runs all blocks",
     "configfile": "--configfile is ignored: options are given on the command line",
     "redirect_output": "--redirect_output is ignored: redirect stderr, or give --logfile",
     "process_name": "--process_name is ignored",
     "fillmissing": "--fillmissing is ignored: features that are not finite are 0, as in ilastik",
 }
-"""Options of ilastik that mean nothing here -> the line that says so."""
+"""Options of ilastik that have no effect here -> the line that says so."""
 
 
 OTHER_WORKFLOWS = {
@@ -62,23 +62,23 @@ USAGE = "objclass --headless --project P.ilp --raw_data IMAGE … --segmentation
 
 @dataclass(frozen=True)
 class RunInputs(InputOptions):
-    """All that says which images are read."""
+    """Options that select the images to read."""
 
     inputs: Optional[list[str]] = knob(
         None, "raw images, if --raw_data is not given", args=["inputs"], nargs="*", type=str, metavar="RAW"
     )
     ignore_training_axistags: bool = knob(
-        False, "files say their axes, not the lane that the project was trained on"
+        False, "take axes from the files, not from the project's training images"
     )
 
 
 @dataclass(frozen=True)
 class ProjectOptions:
-    """What is done with the objects."""
+    """The project, or what is measured without one."""
 
     group: ClassVar[str] = "project"
 
-    headless: bool = knob(False, "run, without a window: objclass has none")
+    headless: bool = knob(False, "run without a window; objclass has none")
     project: Optional[str] = knob(
         None, "trained project; without one, objects are measured, not classified", metavar="P.ilp",
         type=expand_home,
@@ -90,17 +90,17 @@ class ProjectOptions:
     )  # fmt: skip
     retrain: bool = knob(False, "train the project's classifier again, on its own labels")
     features: Optional[list[str]] = knob(
-        None, "what to measure without a project: sets or set:feature (default: regionprops)",
+        None, "without a project: features to measure, sets or set:feature (default: regionprops)",
         nargs="+", type=str, metavar="NAME",
     )  # fmt: skip
-    margin: int = knob(30, "without a project: neighbourhood in pixels", minimum=1)
+    margin: int = knob(30, "without a project: width of the neighbourhood in pixels", minimum=1)
 
 
 @dataclass(frozen=True)
 class ImageOptions(ExportSettings):
-    """All that says which images are written, and how."""
+    """Options that select the images to write, and their format."""
 
-    export_object_prediction_img: bool = knob(False, "write the class image (default)")
+    export_object_prediction_img: bool = knob(False, "write the class image, 1 for the first class (default)")
     export_object_probability_img: bool = knob(False, "write the probability image")
     export_object_identities_img: bool = knob(False, "write the label image")
     export_pixel_probability_img: bool = knob(
@@ -111,14 +111,14 @@ class ImageOptions(ExportSettings):
     )
     export_colors: bool = knob(
         False,
-        "for looking at: the classes in their colors, and their outlines on the raw data, as PNG files of the middle "
-        "plane of the middle time step",
+        "write PNG files to look at: the classes in their colors, and their outlines on the raw data, of the middle "
+        "plane of the middle time step (class images look black in most viewers)",
     )
     table_only: bool = knob(False, "write no image, only the table")
     ilastik_names: bool = knob(
         False,
-        "name files exactly as ilastik does: table x.csv becomes x_table.csv, and what follows the last dot of an "
-        "image's name is cut off (also: OBJCLASS_ILASTIK_NAMES=1)",
+        "name files exactly as ilastik does: the table x.csv becomes x_table.csv, and the name of an image is cut at "
+        "its last dot (also: OBJCLASS_ILASTIK_NAMES=1)",
     )
 
 
@@ -130,21 +130,21 @@ class TableOptions:
 
     table_filename: Optional[str] = knob(
         None,
-        "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}; without {nickname}, one table of all lanes",
+        "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}; without {nickname}, one table for all lanes",
         metavar="PATH",
     )
     table_images: bool = knob(False, "put a picture of each object into the table (.h5), as ilastik does")
-    table_columns: str = knob("ilastik", "columns of the table", choices=("ilastik",))
+    table_columns: str = knob("ilastik", "names and order of the columns", choices=("ilastik",))
 
 
 @dataclass(frozen=True)
 class MessageOptions:
-    """What is written to stderr."""
+    """Messages on stderr."""
 
     group: ClassVar[str] = "messages"
 
-    quiet: bool = knob(False, "only warnings and errors")
-    debug: bool = knob(False, "show where an error came from, and where the time went")
+    quiet: bool = knob(False, "print only warnings and errors")
+    debug: bool = knob(False, "show the traceback of an error, and the time that each stage took")
     logfile: Optional[str] = knob(
         None, "write messages to this file as well", metavar="FILE", type=expand_home
     )
@@ -152,14 +152,14 @@ class MessageOptions:
 
 @dataclass(frozen=True)
 class IlastikOptions:
-    """Options of ilastik that need not be given."""
+    """Options of ilastik that have no effect."""
 
     group: ClassVar[str] = "accepted for ilastik"
 
     readonly: Optional[str] = knob(
         None, "projects are always opened read-only", nargs="?", type=str, const="true", metavar="BOOL"
     )
-    preconvert_stacks: bool = knob(False, "accepted, needless")
+    preconvert_stacks: bool = knob(False, "accepted, ignored")
     nobatch: bool = knob(False, "accepted, ignored")
     distributed: bool = knob(False, "accepted, ignored")
     distributed_block_roi: Optional[str] = knob(None, "accepted, ignored")
@@ -193,12 +193,12 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     options: HeadlessOptions
     options, unknown = parser.parse_known_args(list(arguments))
     set_up_log(quiet=options.quiet, debug=options.debug, logfile=options.logfile)
-    if options.project is not None:  # a wrong workflow explains whatever else is wrong
+    if options.project is not None:  # a wrong workflow explains all other errors
         from objclass.project.open import check_workflow
 
         for path in filter(None, (options.project, options.pixel_project)):
             check_workflow(path)
-    if "--" not in arguments:  # argparse takes what has a space in it for a name, such as --optoin="a b"
+    if "--" not in arguments:  # argparse takes an argument with a space for a value, such as --optoin="a b"
         unknown += [name for name in options.inputs or () if name.startswith("--")]
     _refuse_other_workflows(unknown)
     parser.refuse(unknown)
@@ -235,12 +235,12 @@ def _refuse_other_workflows(unknown: Sequence[str]) -> None:
 
 
 def _with_roles(options: HeadlessOptions, arguments: Sequence[str]) -> HeadlessOptions:
-    """The same, images without a name taken as raw data: as in ilastik, only before all roles.
+    """The options, with images without a name as raw data: as in ilastik, only before all roles.
 
     Raises
     ------
     UsageError
-        If they may be meant as something else.
+        If it is not clear that they are raw data.
     """
     if not options.inputs:
         return options
@@ -257,7 +257,7 @@ def _with_roles(options: HeadlessOptions, arguments: Sequence[str]) -> HeadlessO
 
 
 def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
-    """The options as the batch takes them."""
+    """The options as a `BatchRequest`."""
     from objclass import batch
 
     check_thresholds(options, needed=bool(options.prediction_maps or options.pixel_project))
@@ -291,7 +291,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
 
 
 def _sources(options: HeadlessOptions) -> tuple[str, ...]:
-    """The result images that were asked for, each once."""
+    """The requested result images, each once."""
     names = []
     if options.export_object_prediction_img:
         names.append("Object Predictions")

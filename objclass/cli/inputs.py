@@ -20,52 +20,54 @@ UNITS = {
     "um": "um", "µm": "um", "μm": "um", "micron": "um", "nm": "nm", "mm": "mm", "cm": "cm", "m": "m",
     "px": "", "pixel": "", "": "",
 }  # fmt: skip
-"""Spellings of units -> how files spell them."""
+"""Accepted spelling of a unit -> its spelling in files."""
 
 
 def many(text: str) -> Any:
-    """An option of one value or more."""
+    """An option of one or more values."""
     return knob(None, text, nargs="+", type=str, metavar="IMAGE")
 
 
 @dataclass(frozen=True)
 class InputOptions(CommandOptions):
-    """Images that belong together, such as raw data and their segmentation, are a lane: the first of each role
-    are the first lane, and so on. An image is a file, file.h5/dataset, or a quoted glob of files that are a stack.
+    """Images that belong together, such as raw data and their segmentation, are a lane: the first image of
+    each option is in the first lane, and so on. An image is a file, file.h5/dataset, or a quoted glob of files that are a stack.
     """
 
     group: ClassVar[str] = "images"
 
     raw_data: Optional[list[str]] = many("raw images, one for each lane")
-    segmentation_image: Optional[list[str]] = many("segmentations: objects are connected components")
-    prediction_maps: Optional[list[str]] = many("pixel probabilities, to be thresholded")
+    segmentation_image: Optional[list[str]] = many("segmentations: each connected component is an object")
+    prediction_maps: Optional[list[str]] = many("pixel probabilities: thresholds turn them into objects")
     label_image: Optional[list[str]] = many("label images: each value is an object")
-    atlas: Optional[list[str]] = many("images whose value at an object's centre goes into the table")
+    atlas: Optional[list[str]] = many(
+        "label images of regions: the value at the centre of each object goes into the table"
+    )
     prediction_mask: Optional[list[str]] = many("where this is 0, pixels are not classified: probability 0")
     input_axes: Optional[str] = knob(
-        None, "axes of the roles in order, such as yxc or zyx,zyxc; None leaves a role to its file",
+        None, "axes of the images of a lane, in the order raw data, objects: such as yxc or zyx,zyxc; None: as the file says",
         metavar="AXES",
     )  # fmt: skip
     stack_along: str = knob(
-        "z", "axis along which several files become one image",
+        "z", "axis along which the files of a glob are stacked",
         choices=tuple("tzcyx"),
     )  # fmt: skip
     pixel_size: Optional[str] = knob(
         None,
-        "extent of a pixel: 0.65um, z=2.0,y=0.65,x=0.65um, or file for what the files say. Without a project, "
-        "regionprops is measured in it (default: in pixels); a project measures in pixels, and the size only "
-        "goes into the images (default: what the files say)",
+        "size of a pixel: 0.65um, z=2.0,y=0.65,x=0.65um, or file (the size stored in the files). Without a project, "
+        "regionprops are measured in this unit (default: in pixels); a project measures in pixels, and the size is "
+        "only stored in the images (default: that of the files)",
         metavar="SIZE",
     )  # fmt: skip
     follow_links: bool = knob(
         False,
-        "read what files lead to elsewhere: external links, virtual datasets, symbolic links out of Zarr and N5, "
-        "other folders of an OME-TIFF set",
+        "also read files that an image refers to: external links and virtual datasets of HDF5, symbolic links out of "
+        "Zarr and N5, other folders of an OME-TIFF set",
     )
 
 
 def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) -> "Inputs":
-    """The options as the batch takes them."""
+    """The options as `Inputs`."""
     from objclass.pipeline.inputs import Inputs
 
     paths = {name: getattr(options, name) or [] for name in ROLES}
@@ -81,7 +83,7 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
 
 
 def check_thresholds(
-    options: Any, *, needed: bool, why: str = "only prediction maps are cut by thresholds"
+    options: Any, *, needed: bool, why: str = "only prediction maps are thresholded"
 ) -> None:
     """Refuse threshold options that would change nothing, or contradict each other."""
     given = [f.name for f in fields(ThresholdSettings) if f.name in options.given]
@@ -116,10 +118,10 @@ def read_pixel_size(text: str | None) -> "PixelSize | FromFile | None":
             size = float(whole[1])
             return PixelSize(size, size, size, UNITS[whole[2]])
         if parts:
-            stated = re.findall(rf"([xyz])=({number})", parts[1])
-            sizes = dict(stated)
-            if len(sizes) < len(stated):
-                raise ValueError  # noqa: TRY301 (told below)
+            pairs = re.findall(rf"([xyz])=({number})", parts[1])
+            sizes = dict(pairs)
+            if len(sizes) < len(pairs):
+                raise ValueError  # noqa: TRY301 (the message is below)
             return PixelSize(**{axis: float(size) for axis, size in sizes.items()}, unit=UNITS[parts[2]])
     except (ValueError, KeyError):
         pass

@@ -1,4 +1,4 @@
-"""``objclass inspect``: what is in a project."""
+"""``objclass inspect``: the contents of a project."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from objclass.errors import ObjclassError, Stop, UsageError, listed
 from objclass.settings import knob
 
 LISTED = 6
-"""So many lanes, and features of a set, are listed without --verbose."""
+"""Number of lanes, and of features of a set, that are listed without --verbose."""
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,30 @@ class InspectOptions(CommandOptions):
     )
     verbose: bool = knob(False, "list every lane, file and feature")
     json: bool = knob(False, "as JSON")
-    debug: bool = knob(False, "show where an error came from")
+    debug: bool = knob(False, "show the traceback of an error")
 
 
 def main(arguments: Sequence[str], _: Stop) -> int:
-    """Print what is in the project to stdout."""
-    parser = Parser(InspectOptions, "objclass inspect", "What is in a project, and whether it can be run.")
+    """Print the contents of the project to stdout."""
+    parser = Parser(InspectOptions, "objclass inspect", "Print the contents of a project, and whether it can be run.")
     options: InspectOptions = parser.parse_args(list(arguments))
     if not options.project:
         message = "inspect needs a project: objclass inspect P.ilp"
         raise UsageError(message)
     from objclass.project.ilp_inspect import inspect_project
 
-    told = inspect_project(options.project)
-    told["runnable"], told["why_not"] = _runnable(options.project)
+    contents = inspect_project(options.project)
+    contents["runnable"], contents["why_not"] = _runnable(options.project)
     if options.json:
-        lines = json.dumps(told, indent=1, ensure_ascii=False).split("\n")
+        lines = json.dumps(contents, indent=1, ensure_ascii=False).split("\n")
     else:
-        lines = list(_lines(told, sys.maxsize if options.verbose else LISTED))
+        lines = list(_lines(contents, sys.maxsize if options.verbose else LISTED))
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     return 0
 
 
 def _runnable(path: str) -> tuple[bool, str]:
-    """Whether a run would take it, else why not."""
+    """Whether a run would accept the project, and a remark or the reason why not."""
     from objclass.project.ilp_pixels import read_pixel_part
     from objclass.project.model import PIXEL_AND_OBJECT, Project
     from objclass.project.open import open_any
@@ -61,12 +61,12 @@ def _runnable(path: str) -> tuple[bool, str]:
         pixels = project if isinstance(project, PixelProject) else None
         if isinstance(project, Project) and project.workflow == PIXEL_AND_OBJECT and project.pixels is None:
             pixels = read_pixel_part(path)
-        told = ""
+        contents = ""
         if pixels is not None and not pixels.is_trained:
             check_retrainable_pixels(pixels)
-            told = "its pixel classifier is missing: it will be trained again"
+            contents = "its pixel classifier is missing: it will be trained again"
         if isinstance(project, PixelProject):
-            return True, told
+            return True, contents
         project.features()
         if project.forest is None:
             check_retrainable(project)
@@ -74,15 +74,15 @@ def _runnable(path: str) -> tuple[bool, str]:
         project.check_trained_lanes()
     except ObjclassError as fault:
         return False, str(fault)
-    return True, told
+    return True, contents
 
 
-def _lines(told: dict[str, Any], most: int) -> Iterator[str]:
-    """For people."""
-    yield f"project     {told['path']}"
-    yield f"workflow    {told['workflow'] or 'not named'} (version {told['ilastik_version'] or '?'})"
-    why = f": {told['why_not']}" if told["why_not"] else ""
-    yield f"runnable    {'yes' if told['runnable'] else 'no'}{why}"
+def _lines(contents: dict[str, Any], maximum: int) -> Iterator[str]:
+    """The contents as lines of text."""
+    yield f"project     {contents['path']}"
+    yield f"workflow    {contents['workflow'] or 'not named'} (version {contents['ilastik_version'] or '?'})"
+    why = f": {contents['why_not']}" if contents["why_not"] else ""
+    yield f"runnable    {'yes' if contents['runnable'] else 'no'}{why}"
     for name, write in (
         ("classes", _class_lines),
         ("pixels", _pixel_lines),
@@ -96,11 +96,11 @@ def _lines(told: dict[str, Any], most: int) -> Iterator[str]:
             lambda part, _: [f"{part['file_type']} to {part['path']}, {len(part['features'])} features"],
         ),
     ):
-        part = told[name]
+        part = contents[name]
         if isinstance(part, dict) and "fault" in part:
             yield f"{name:<12}cannot be read: {part['fault']}"
         elif part:
-            for number, line in enumerate(write(part, most)):
+            for number, line in enumerate(write(part, maximum)):
                 yield f"{name if number == 0 else '':<12}{line}"
 
 
@@ -113,40 +113,40 @@ def _pixel_lines(stages: list[dict[str, Any]], _: int) -> Iterator[str]:
             yield f"{name}: sigma {', '.join(scales)}"
 
 
-def _class_lines(classes: list[dict[str, Any]], most: int) -> Iterator[str]:
+def _class_lines(classes: list[dict[str, Any]], maximum: int) -> Iterator[str]:
     for number, one in enumerate(classes, 1):
         color = f" rgb{tuple(one['color'])}" if one["color"] else ""
         labels = {lane: sum(steps.values()) for lane, steps in one["labels"].items()}
-        told = [
-            _counts({lane: n for lane, n in counts.items() if n}, what, most)
+        counts_of_labels = [
+            _counts({lane: n for lane, n in counts.items() if n}, what, maximum)
             for counts, what in ((labels, ""), (one["strokes"], " painted pixels"))
             if sum(counts.values())
         ]
-        yield f"{number} {one['name']}{color}: {', '.join(told) or 'no labels'}"
+        yield f"{number} {one['name']}{color}: {', '.join(counts_of_labels) or 'no labels'}"
 
 
-def _counts(counts: dict[int, int], what: str, most: int) -> str:
-    """So many in each lane, of more than a few lanes in all."""
-    if len(counts) > most:
+def _counts(counts: dict[int, int], what: str, maximum: int) -> str:
+    """The count in each lane, or the total where there are more than ``maximum`` lanes."""
+    if len(counts) > maximum:
         return f"{sum(counts.values())}{what} in {len(counts)} lanes"
     return ", ".join(f"{n}{what} in lane {lane}" for lane, n in counts.items())
 
 
-def _threshold_lines(stated: dict[str, Any], _: int) -> Iterator[str]:
-    most = "no limit" if stated["max_size"] is None else stated["max_size"]
-    x, y, z = stated["sigmas"]
-    cut = f"channel {stated['channel']} at least {stated['threshold']:g}"
-    if stated["method"] == "graph cut":
+def _threshold_lines(threshold: dict[str, Any], _: int) -> Iterator[str]:
+    largest = "no limit" if threshold["max_size"] is None else threshold["max_size"]
+    x, y, z = threshold["sigmas"]
+    cut = f"channel {threshold['channel']} at least {threshold['threshold']:g}"
+    if threshold["method"] == "graph cut":
         cut += ", by graph cut"
-    elif stated["method"] != "simple":
-        identity = "identity-preserving, " if stated["method"] == "ipht" else ""
-        cut += f", {identity}with a core of channel {stated['core_channel']} at least {stated['core_threshold']:g}"
-    yield f"{cut}, smoothed by sigma x={x:g} y={y:g} z={z:g}, {stated['min_size']} to {most} pixels"
+    elif threshold["method"] != "simple":
+        identity = "identity-preserving, " if threshold["method"] == "ipht" else ""
+        cut += f", {identity}with a core of channel {threshold['core_channel']} at least {threshold['core_threshold']:g}"
+    yield f"{cut}, smoothed by sigma x={x:g} y={y:g} z={z:g}, {threshold['min_size']} to {largest} pixels"
 
 
-def _feature_lines(features: dict[str, Any], most: int) -> Iterator[str]:
+def _feature_lines(features: dict[str, Any], maximum: int) -> Iterator[str]:
     for plugin, names in features["selected"].items():
-        yield f"{plugin}: {listed(names, most)}"
+        yield f"{plugin}: {listed(names, maximum)}"
     rest = sum(len(names) for names in features["computed"].values())
     if rest:
         margin = features["margin"]
@@ -156,21 +156,21 @@ def _feature_lines(features: dict[str, Any], most: int) -> Iterator[str]:
 
 def _forest_lines(forest: dict[str, int], _: int) -> Iterator[str]:
     yield (
-        f"{forest['trees']} trees of at most {forest['depth']} splits, {forest['columns']} columns, "
+        f"{forest['trees']} trees of at maximum {forest['depth']} splits, {forest['columns']} columns, "
         f"{forest['classes']} classes"
     )
 
 
-def _lane_lines(lanes: list[dict[str, Any]], most: int) -> Iterator[str]:
-    shown = lanes[:most]
+def _lane_lines(lanes: list[dict[str, Any]], maximum: int) -> Iterator[str]:
+    shown = lanes[:maximum]
     for number, lane in enumerate(shown):
         for role, given in lane.items():
             found = "found" if given["found"] else "not found"
             shape = "×".join(map(str, given["shape"]))
             first, *more = given["path"].split(os.pathsep)
-            path = given["path"] if len(more) < most else f"{first} and {len(more)} more files"
+            path = given["path"] if len(more) < maximum else f"{first} and {len(more)} more files"
             yield f"{number} {role}: {path} {given['axes']} {shape} ({found})"
     rest = [given for lane in lanes[len(shown) :] for given in lane.values()]
     if rest:
         lost = sum(not given["found"] for given in rest)
-        yield f"and {len(lanes) - len(shown)} more lanes, of whose {len(rest)} images {lost} are not found (--verbose)"
+        yield f"and {len(lanes) - len(shown)} more lanes, {lost} of their {len(rest)} images are not found (--verbose lists them)"

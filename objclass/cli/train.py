@@ -19,7 +19,7 @@ log = logging.getLogger("objclass")
 
 @dataclass(frozen=True)
 class LearningOptions:
-    """What is learned, from which labels."""
+    """The labels, the features and the forest that is trained."""
 
     group: ClassVar[str] = "training"
 
@@ -31,12 +31,12 @@ class LearningOptions:
     )
     output: Optional[str] = knob(
         None,
-        "write here what --project holds (images, labels, features, thresholds) and the new labels; a new label "
-        "of an object replaces the old one",
+        "add the new labels to those of --project and write the result here, with its images, features and "
+        "thresholds; a new label of an object replaces the old one",
         metavar="OUT.ilp",
         type=expand_home,
     )
-    overwrite: bool = knob(False, "replace a project that is there already")
+    overwrite: bool = knob(False, "replace an existing project")
     labels: Optional[list[str]] = knob(
         None,
         "a CSV with class and labelimage_oid or x,y[,z] (timestep, image); or a painted label image for "
@@ -44,29 +44,35 @@ class LearningOptions:
         nargs="+", type=expand_home, metavar="LABELS",
     )  # fmt: skip
     class_names: Optional[list[str]] = knob(
-        None, "names of the classes, in order", nargs="+", type=str, metavar="NAME"
+        None, "names of the classes, in the order of their numbers", nargs="+", type=str, metavar="NAME"
     )
     allow_misses: bool = knob(
-        False, "go on where more than a third of the points of a table lie on background"
+        False, "accept labels of which more than a third lie on background (they are left out)"
     )
     features: Optional[list[str]] = knob(
-        None, "sets or set:feature (default: Standard Object Features)", nargs="+", type=str, metavar="NAME"
+        None,
+        "features to learn from, sets or set:feature (default: Standard Object Features)",
+        nargs="+",
+        type=str,
+        metavar="NAME",
     )
-    margin: int = knob(30, "neighbourhood in pixels", minimum=1)
+    margin: int = knob(30, "width of the neighbourhood in pixels", minimum=1)
     trees: int = knob(100, "number of trees", minimum=1, maximum=100000)
-    seed: int = knob(0, "random state: the same input gives the same bytes", minimum=0, maximum=2**32 - 1)
+    seed: int = knob(
+        0, "random state; the same input and seed result in the same bytes", minimum=0, maximum=2**32 - 1
+    )
 
 
 @dataclass(frozen=True)
 class TrainOptions(InputOptions, LearningOptions, PixelTrainingOptions, ThresholdSettings, ResourceSettings):
     """All options of training."""
 
-    quiet: bool = knob(False, "only warnings and errors")
-    debug: bool = knob(False, "show where an error came from")
+    quiet: bool = knob(False, "print only warnings and errors")
+    debug: bool = knob(False, "show the traceback of an error")
 
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
-    """Parse the options, train, say what was learned."""
+    """Parse the options, train, print the number of objects of each class and the accuracy."""
     usage = (
         "objclass train --project OUT.ilp --raw_data IMAGE … --segmentation_image IMAGE … --labels … [options]\n"
         "       objclass train --pixels --project OUT.ilp --raw_data IMAGE … --labels PAINTED … [options]"
@@ -83,7 +89,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         message = "train needs --project OUT.ilp and --labels (objclass train --help)"
         raise UsageError(message)
     if options.pixel_size is not None:
-        message = "--pixel_size: nothing that is trained on uses it; give it to the run"
+        message = "--pixel_size: training does not use it; give it to the run"
         raise UsageError(message)
     if options.pixels:
         return train_pixels(options, stop)

@@ -1,4 +1,4 @@
-"""Result images: which part, type, range and order of axes goes into their files."""
+"""Result images: region, type, range and order of axes of their files."""
 
 import logging
 from collections import deque
@@ -29,10 +29,10 @@ PIXEL_PROBABILITIES = "Pixel Probabilities"
 """Name of the probabilities of pixels where objects are classified as well."""
 
 SLOT_AXES = "txyzc"
-"""The order in which ilastik counts 5D subregions."""
+"""The order of axes of ilastik's 5D subregions."""
 
 PAINTED_BYTES = 1 << 24
-"""Of a box that is painted: memory of this size is used again and again, larger ones come anew each time."""
+"""Bytes of a box that is painted: memory of this size is reused by the allocator, larger pieces are not."""
 
 
 def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
@@ -48,20 +48,20 @@ def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Export:
-    """How one result image goes into its file: part, type, range, order of axes.
+    """How a result image is written: region, type, range, order of axes.
 
     Parameters
     ----------
     source
         Name of the result image.
     image
-        What the writer is told.
+        The description of the image for the writer.
     region
-        The part of the whole result that is written, in `AXES`.
+        The region of the whole result that is written, in `AXES`.
     result_range, file_range
-        Range that is brought to another, if any.
+        Values in the first range are rescaled to the second; None for no change.
     misfits
-        How many values did not fit into the type, block by block.
+        Number of values that did not fit into the type, block by block.
     """
 
     source: str
@@ -74,7 +74,7 @@ class Export:
     def write(
         self, writer: Writer, t: int, labels: Any, paint: Paint, context: Context | None = None
     ) -> None:
-        """Paint the part of a time step that belongs to the file, box by box, and write it.
+        """Paint the region of a time step that the file contains, box by box, and write it.
 
         Parameters
         ----------
@@ -110,12 +110,12 @@ class Export:
             writer.write(region, block)
 
     def _unit(self, writer: Writer) -> tuple[int, int]:
-        """Planes and rows of the pieces that a file is made of: what comes so can be written at once."""
+        """Planes and rows of the chunks of a file: such blocks can be written at once."""
         chunks = dict(zip(self.image.axes, writer.chunks, strict=True))
         return chunks.get("z", 1), chunks.get("y", 1)
 
     def _convert(self, pixels: AnyArray) -> AnyArray:
-        """Bring values to another range (no clipping), and to another type, as ilastik does."""
+        """Rescale values to another range (no clipping), and cast them to another type, as ilastik does."""
         dtype = self.image.dtype
         if self.result_range is not None and self.file_range is not None:
             pixels = rescale(pixels, self.result_range, self.file_range, round_=dtype.kind in "iu")
@@ -127,12 +127,12 @@ class Export:
         return converted
 
     def warn(self, where: str) -> None:
-        """Tell of values that did not fit."""
+        """Warn about values that did not fit."""
         if sum(self.misfits):
             dtype = self.image.dtype
             become = "wrap around" if dtype.kind in "iu" else "are rounded"
-            told = (self.source, where, sum(self.misfits), dtype, become)
-            log.warning("%s in %s: %d values do not fit into %s and %s (--export_dtype)", *told)
+            values = (self.source, where, sum(self.misfits), dtype, become)
+            log.warning("%s in %s: %d values do not fit into %s and %s (--export_dtype)", *values)
 
 
 def _shifted(part: slice, start: slice) -> slice:
@@ -142,7 +142,7 @@ def _shifted(part: slice, start: slice) -> slice:
 def rescale(
     pixels: AnyArray, old: tuple[float, float], new: tuple[float, float], *, round_: bool
 ) -> AnyArray:
-    """Bring values from a range to another; fractions are rounded on request, nothing is clipped.
+    """Rescale values from one range to another; fractions are rounded on request, nothing is clipped.
 
     Examples
     --------
@@ -157,10 +157,10 @@ def rescale(
 
 
 def cast_pixels(pixels: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
-    """Another type: fractions are cut off, what does not fit wraps around, no number is 0."""
+    """Cast to another type: fractions are cut off, values that do not fit wrap around, NaN becomes 0."""
     if pixels.dtype.kind == "f" and dtype.kind in "iu":
         with np.errstate(invalid="ignore"):
-            # what a processor makes of a float beyond a small type depends on the processor
+            # the result of casting a float beyond the range of a small type depends on the processor
             pixels = pixels.astype(np.int64)
     return pixels.astype(dtype, copy=False)
 
@@ -217,9 +217,9 @@ def plan_export(
 
 
 def _inherited_range(source: str, lane: Lane) -> tuple[float, float] | None:
-    """What ilastik writes as ``drange`` of every result image, probabilities too: that of the objects' image.
+    """The ``drange`` that ilastik writes for every result image, probabilities too: that of the objects' image.
 
-    Maps whose range is known were brought to 0 … 1. Features of pixels have the range of raw data.
+    Maps whose range is known are rescaled to 0 … 1. Features of pixels have the range of raw data.
     """
     if source == "Features" and lane.raw is not None:
         return lane.raw.drange
@@ -229,7 +229,7 @@ def _inherited_range(source: str, lane: Lane) -> tuple[float, float] | None:
 
 
 def _output_axes(axes: str, wanted: str | None) -> str:
-    """Those of the input with the channel last if it had none, or those asked for."""
+    """The axes of the input with the channel last if it had none, or those given."""
     if wanted is None:
         return axes if "c" in axes else axes + "c"
     return wanted.lower()
@@ -248,7 +248,7 @@ def _check_dropped(axes: str, lengths: dict[str, int]) -> None:
 def _subregion(
     full: dict[str, int], axes: str, wanted: tuple[Sequence[Any], Sequence[Any]] | None
 ) -> tuple[Region, bool]:
-    """Slices in `AXES`; True if they had to be clipped to the image."""
+    """Slices in `AXES`, and whether they were clipped to the image."""
     bounds = {axis: (0, n) for axis, n in full.items()}
     clipped = False
     if wanted is not None:
@@ -267,7 +267,7 @@ def _subregion(
             if bounds[axis][0] >= bounds[axis][1]:
                 message = (
                     f"subregion {low} to {high} along {axis}: expected a start below the stop, within the "
-                    f"{full[axis]} pixels there are"
+                    f"{full[axis]} pixels of the image"
                 )
                 raise UsageError(message)
     t, z, y, x, c = (slice(*bounds[axis]) for axis in AXES)

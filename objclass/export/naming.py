@@ -1,4 +1,4 @@
-"""What is written where: placeholders, suffixes, files of sequences."""
+"""Names of outputs: placeholders, suffixes, files of sequences."""
 
 import logging
 import os
@@ -27,16 +27,16 @@ log = logging.getLogger("objclass")
 
 @dataclass(frozen=True)
 class Output:
-    """A result image of a lane and where it goes.
+    """A result image of a lane and its path.
 
     Parameters
     ----------
     export
-        What is written.
+        How it is written.
     path
         The file, folder or URL; of a sequence, with ``{slice_index}``.
     format
-        What is known of the format.
+        The format.
     slices
         The files of a sequence, in order.
     """
@@ -48,7 +48,7 @@ class Output:
 
     @property
     def is_url(self) -> bool:
-        """Whether it goes to a server, which needs no name on this machine."""
+        """Whether it is sent to a server, so that it has no path on this machine."""
         return not self.format.suffix
 
     @property
@@ -58,20 +58,20 @@ class Output:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All that it takes: links followed, so that each has one name only."""
+        """Real paths of all its files, with links followed, so that each file has only one name."""
         return (self.path,) if self.is_url else tuple(map(os.path.realpath, self.slices or (self.path,)))
 
 
 @dataclass(frozen=True)
 class Task:
-    """A lane, its name in the table, and what is written of it."""
+    """A lane, its name in the table, and its outputs."""
 
     lane: Lane
     name: str
     outputs: tuple[Output, ...]
     table: str | None
     pictures: tuple[str, ...] = ()
-    """The files of `objclass.export.colors.PICTURES`, if they are asked for."""
+    """The files of `objclass.export.colors.PICTURES`, if they were requested."""
 
     crop_margin: int | None = None
     """Pixels around the pictures of objects in the table; None for no pictures."""
@@ -84,7 +84,7 @@ class Task:
 
     @property
     def shared(self) -> set[str]:
-        """Files that other lanes may write to as well."""
+        """Files that other lanes may share."""
         containers = {output.path for output in self.outputs if output.is_shared}
         return containers | ({self.table} if self.table is not None else set())
 
@@ -92,14 +92,14 @@ class Task:
 def plan_output(
     source: str, lane: Lane, plan: Plan, settings: ExportSettings, base: Path, *, ilastik_names: bool = False
 ) -> Output:
-    """Where and how a result image of a lane is written; relative paths start at ``base``.
+    """The path and format of a result image of a lane; relative paths start at ``base``.
 
-    With ``ilastik_names``, whatever follows the last dot of the name is taken for a suffix.
+    With ``ilastik_names``, the part after the last dot of a name is taken for a suffix.
 
     Raises
     ------
     ObjclassError
-        If the format cannot hold it, or placeholders or subregion are off.
+        If the format cannot hold it, or placeholders or subregion are wrong.
     """
     export, clipped = plan_export(source, lane, _channels(source, plan), settings, plan.carried_size(lane))
     export = _with_classes(export, plan)
@@ -108,13 +108,11 @@ def plan_output(
     kind = output_format(str(settings.output_format))
     assert kind is not None  # plan_export has refused it
     if kind.lossy:
-        log.warning(
-            "%s: values in %s files are only nearly those written: png keeps them", lane.nickname, kind.name
-        )
+        log.warning("%s: %s files change values a little; png stores them exactly", lane.nickname, kind.name)
     fields = path_fields(lane, export)
     inside = _internal_path(export.image.internal_path, fields)
     export = replace(export, image=replace(export.image, internal_path=inside))
-    # a name that begins with ~ is none of the user's home
+    # here a name that begins with ~ does not mean the home folder
     template = os.path.expanduser(str(settings.output_filename_format))
     if not kind.suffix:
         return Output(export, _url(expand(template, fields), kind.name), kind)
@@ -132,7 +130,7 @@ def plan_output(
 
 
 def picture_paths(names: Sequence[str], lane: Lane, settings: ExportSettings, base: Path) -> tuple[str, ...]:
-    """Where PNG files of whole planes go: as result images, with other result types."""
+    """Paths of the PNG files of whole planes: named as result images, with other result types."""
     steps, depth, height, width, _ = lane.objects.shape
     lengths = dict(zip(AXES, (steps, depth, height, width, 1), strict=True))
     bounds = {f"{axis}_start": 0 for axis in AXES} | {f"{axis}_stop": n for axis, n in lengths.items()}
@@ -174,7 +172,7 @@ def _internal_path(template: str, fields: Mapping[str, Any]) -> str:
 
 def _url(path: str, name: str) -> str:
     if "://" not in path:
-        message = f"--output_filename_format '{path}': {name} goes to a server: expected a URL"
+        message = f"--output_filename_format '{path}': {name} is written to a server: expected a URL"
         raise UsageError(message)
     return path
 
@@ -185,7 +183,7 @@ class SliceIndex(int):
     digits: int
 
     def __new__(cls, number: int, digits: int) -> Self:
-        """A number, and how many digits it is written with."""
+        """Make a number that is written with so many digits."""
         index = super().__new__(cls, number)
         index.digits = digits
         return index
@@ -198,7 +196,7 @@ class SliceIndex(int):
 
 
 def _slice_indices(export: Export) -> Iterator[SliceIndex]:
-    """The numbers of the slices: those that they have in the whole image."""
+    """The numbers of the slices in the whole image."""
     axis, count = sequence.slices(export.image)
     start = export.region[AXES.index(axis)].start
     # as in ilastik, which counts the digits of the number after the last
@@ -215,7 +213,7 @@ def _check_slices(paths: Sequence[str], template: str, name: str) -> None:
 
 
 def _with_classes(export: Export, plan: Plan) -> Export:
-    """The same, the names and colors of the classes known to the writer."""
+    """The export, with names and colors of the classes for the writer."""
     classes = _classes(export.source, plan)
     if not classes:
         return export
@@ -227,7 +225,7 @@ def _with_classes(export: Export, plan: Plan) -> Export:
 
 
 def path_fields(lane: Lane, export: Export) -> dict[str, Any]:
-    """What the placeholders of a path stand for."""
+    """Placeholder of a path -> its value."""
     bounds = dict(zip(AXES, export.region, strict=True))
     start = tuple(bounds[axis].start for axis in SLOT_AXES)
     stop = tuple(bounds[axis].stop for axis in SLOT_AXES)
@@ -243,11 +241,11 @@ def path_fields(lane: Lane, export: Export) -> dict[str, Any]:
 
 
 MAXIMUM_WIDTH = 255
-"""Of what stands for a placeholder: no file has a longer name."""
+"""Maximum number of characters of a placeholder: no file has a longer name."""
 
 
 class _KnownFields(string.Formatter):
-    """Fills in the placeholders it knows, leaves the others as they are."""
+    """Fills in known placeholders, leaves others as they are."""
 
     def get_field(self, name: str, args: Any, kwargs: Any) -> tuple[Any, str]:
         if name not in kwargs:
@@ -295,7 +293,7 @@ def expand(template: str, fields: Mapping[str, Any]) -> str:
 
 
 def with_suffix(path: str, suffix: str) -> str:
-    """The path with the suffix of a format; only that of an image or a table is replaced.
+    """The path with the suffix of a format; only a suffix of an image or a table is replaced.
 
     Any other dot belongs to the name.
 
@@ -310,12 +308,12 @@ def with_suffix(path: str, suffix: str) -> str:
 
 
 def check_stored(path: str, project: Project | PixelProject, lane: Lane) -> None:
-    """Refuse a path that a project has stored, and nobody on the command line has named.
+    """Refuse an unsafe path that comes from a project, not from the command line.
 
     Raises
     ------
     OutputError
-        If it is outside of the folders of the project and of the data, or something is there already.
+        If it is outside of the folders of the project and of the data, or exists already.
     """
     target = os.path.realpath(path)
     folders = [os.path.dirname(os.path.realpath(project.path)), os.path.realpath(lane.directory)]
@@ -330,14 +328,14 @@ def check_stored(path: str, project: Project | PixelProject, lane: Lane) -> None
 def table_path(
     wanted: str | None, plan: Plan, lane: Lane, *, needed: bool, ilastik_names: bool = False
 ) -> str | None:
-    """Where the table of a lane goes: as wanted, else as stored in the project; None if nowhere.
+    """The path of the table of a lane: as given, else as stored in the project; None for no table.
 
     With ``ilastik_names``, ``x.csv`` becomes ``x_table.csv``.
 
     Raises
     ------
     UsageError
-        If the suffix is not that of a table, or one is ``needed`` and nobody says where.
+        If the suffix is not that of a table, or a table is ``needed`` and there is no path for it.
     """
     fields = {"dataset_dir": lane.directory, "nickname": lane.nickname}
     template = wanted
@@ -352,16 +350,19 @@ def table_path(
             writer_for(stored)
         except ObjclassError as fault:
             if needed:
-                message = f"--table_only: {fault} (set up in the project): give --table_filename"
+                message = f"--table_only: {fault} (path stored in the project): give --table_filename"
                 raise UsageError(message) from None
-            log.warning("no table: %s (set up in the project; --table_filename says where)", fault)
+            log.warning(
+                "no table is written: %s (path stored in the project; to choose another one, give --table_filename)",
+                fault,
+            )
             return None
         return stored
     if template is None and plan.trained is None:
         template = "{dataset_dir}/{nickname}_table.csv"
     if template is None:
         if needed:
-            message = "--table_only: where to? give --table_filename"
+            message = "--table_only: there is no path for the table: give --table_filename"
             raise UsageError(message)
         return None
     path = str(Path(expand(template, fields)).expanduser())
@@ -370,7 +371,7 @@ def table_path(
 
 
 def ilastik_table(path: str) -> str:
-    """The name that ilastik gives a table; of HDF5, its own.
+    """The file name that ilastik writes for a table; HDF5 tables keep the name.
 
     Examples
     --------

@@ -26,7 +26,7 @@ from objclass.pixels.classifier import segmentation, uncertainty
 
 
 def sinks_of(task: Task, plan: Plan) -> list[Sink]:
-    """Everything that is written of a lane."""
+    """All sinks of a lane."""
     sinks: list[Sink] = [
         PixelSink(output, task, plan) if is_of_pixels(output.export.source) else ImageSink(output)
         for output in task.outputs
@@ -50,7 +50,7 @@ class ImageSink:
         self._writer: Writer | None = None
 
     def refusal(self, header: Header) -> str | None:
-        """Why a container that is there cannot take the image."""
+        """The reason why an existing container cannot hold the image."""
         output = self._output
         if not output.is_shared or not os.path.exists(output.path):
             return None
@@ -87,11 +87,11 @@ class ImageSink:
         self._writer = None
 
     def commit(self) -> None:
-        """Say which values did not fit."""
+        """Warn about values that did not fit."""
         self._output.export.warn(self._output.path)
 
     def abort(self) -> None:
-        """Let go of the file."""
+        """Close the file without finishing it."""
         if self._writer is not None:
             with suppress(Exception):
                 self._writer.abort()
@@ -156,16 +156,16 @@ class TableSink:
         self._columns: Columns = {}
 
     def refusal(self, header: Header) -> str | None:
-        """Why the kind of table cannot hold the columns."""
+        """The reason why the format of the table cannot hold the columns."""
         refusal = writer_for(self._path).refusal(header.columns)
         return f"{self._path}: {refusal}" if refusal else None
 
     def begin(self, files: LaneFiles, context: Context) -> None:
-        """The table is opened with its first rows."""
+        """Do nothing: the table is opened with its first rows."""
         self._files, self._context = files, context
 
     def step(self, step: Step) -> None:
-        """Keep what was measured."""
+        """Keep the features and predictions."""
         self._measured.append((step.table, step.predictions))
 
     def finish(self) -> None:
@@ -181,7 +181,7 @@ class TableSink:
         self._files.share(self._path, writer_for(self._path)).append(self._columns)
 
     def abort(self) -> None:
-        """Forget the rows."""
+        """Discard the rows."""
         self._columns = {}
 
 
@@ -195,7 +195,7 @@ class PictureSink:
         self._pictures: list[ObjectImage] = []
 
     def refusal(self, header: Header) -> str | None:
-        """Why the kind of table holds no pictures."""
+        """The reason why the format of the table cannot hold pictures."""
         if format_of(self._path).pictures:
             return None
         return (
@@ -203,7 +203,7 @@ class PictureSink:
         )
 
     def begin(self, files: LaneFiles, context: Context) -> None:
-        """The table is opened with its first rows."""
+        """Do nothing: the table is opened with its first rows."""
         self._files, self._context = files, context
 
     def step(self, step: Step) -> None:
@@ -211,7 +211,7 @@ class PictureSink:
         self._pictures += object_images(self._task.lane, step, self._margin, self._context)
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     def commit(self) -> None:
         """Add the pictures."""
@@ -219,5 +219,5 @@ class PictureSink:
         self._pictures.clear()
 
     def abort(self) -> None:
-        """Forget the pictures."""
+        """Discard the pictures."""
         self._pictures.clear()

@@ -1,4 +1,4 @@
-"""The lanes: which image belongs to which, and what their axes are."""
+"""The lanes of a run: which images belong together, and the axes of each."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from objclass.project.pixel_model import PixelProject
 log = logging.getLogger("objclass")
 
 OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
-"""Roles of the image that says where the objects are."""
+"""Roles of the image that defines the objects."""
 
 MAXIMUM_ROLES = 3
 """Raw data, objects, atlas."""
@@ -28,26 +28,26 @@ Trained = Project | PixelProject | None
 """What was trained, if anything."""
 
 _ROUNDING = 1e-4
-"""Part by which pixel sizes differ that formats have rounded."""
+"""Relative difference of two pixel sizes that are taken as equal, since formats round them."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was given for each role, lane after lane.
+    """The images given for each role, lane after lane.
 
     Parameters
     ----------
     paths
         Role -> one entry for each lane.
     axes
-        Axes of the first role, the second, …; one entry stands for all. None, or no entry: those of the
-        file. Empty: nothing is said, and the training lane is asked.
+        Axes of the first role, the second, …; a single entry is for all roles. None, or no entry: those of the
+        file. Empty: no axes are given, and those of the training lane are used.
     stack_along
-        The axis along which several files become one image.
+        The axis along which the files of a glob are stacked.
     ignore_training_axes
-        Whether files say their axes themselves, rather than the training lane.
+        Whether axes are taken from the files, not from the training lane.
     follow_links
-        Whether files may lead to others elsewhere.
+        Whether files may refer to other files.
     """
 
     paths: Mapping[str, Sequence[str]]
@@ -57,7 +57,7 @@ class Inputs:
     follow_links: bool = False
 
     def axes_of(self, role: str) -> str | None:
-        """Forced axes of a role, None if there are none."""
+        """The axes that were given for a role, None if there are none."""
         if len(self.axes) == 1:
             return self.axes[0]
         place = {"raw_data": 0, "atlas": 2}.get(role, 1)
@@ -142,16 +142,16 @@ def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: Pixe
 
 
 def warn_of_pixel_sizes(lanes: Sequence[Lane]) -> None:
-    """Say so where the inputs of a lane state different pixel sizes, and which is taken."""
+    """Warn where the inputs of a lane have different pixel sizes; the warning says which one is used."""
     for lane in lanes:
-        stated = [(image, image.pixel_size) for image in lane.images if image.pixel_size is not None]
+        sized = [(image, image.pixel_size) for image in lane.images if image.pixel_size is not None]
         taken = lane.pixel_size
-        if taken is None or all(_is_same(size, taken, lane.objects.ndim) for _, size in stated):
+        if taken is None or all(_is_same(size, taken, lane.objects.ndim) for _, size in sized):
             continue
-        told = ", ".join(f"{_described(size, lane.objects.ndim)} in {image.name}" for image, size in stated)
+        sizes = ", ".join(f"{_described(size, lane.objects.ndim)} in {image.name}" for image, size in sized)
         log.warning(
-            "pixel sizes differ: %s; %s is taken (--pixel_size says what it is)",
-            told, _described(taken, lane.objects.ndim),
+            "pixel sizes differ: %s; %s is used (give --pixel_size for another one)",
+            sizes, _described(taken, lane.objects.ndim),
         )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def _described(size: PixelSize, ndim: int) -> str:
 
 
 def object_role(inputs: Inputs, project: Project | None) -> str:
-    """The role of the images that say where objects are.
+    """The role of the images that define the objects.
 
     Raises
     ------
@@ -184,9 +184,9 @@ def object_role(inputs: Inputs, project: Project | None) -> str:
             raise UsageError(message)
         return project.role
     if len(given) != 1:
-        told = " and ".join(f"--{role}" for role in given) or "none"
+        options = " and ".join(f"--{role}" for role in given) or "none"
         message = (
-            f"{told} given: without --project, expected one of "
+            f"{options} given: without --project, expected one of "
             f"{', '.join(f'--{role}' for role in OBJECT_ROLES)}"
         )
         raise UsageError(message)
@@ -194,7 +194,7 @@ def object_role(inputs: Inputs, project: Project | None) -> str:
 
 
 def _open(path: str, role: str, inputs: Inputs, project: Trained, context: Context) -> Image:
-    """Open an image with the axes that win: forced, else of the training lane, else of the file."""
+    """Open an image with its axes: those given, else those of the training lane, else those of the file."""
     stack = inputs.stack_along
     if inputs.axes:
         return images.open_image(path, axes=inputs.axes_of(role), stack_along=stack, context=context)
@@ -205,7 +205,7 @@ def _open(path: str, role: str, inputs: Inputs, project: Trained, context: Conte
 
 
 def with_training_axes(own: Image, role: str, project: Project | PixelProject) -> Image:
-    """The same image with the axes of the project's last training lane, where they fit its shape.
+    """The image with the axes of the project's last training lane, where they fit its shape.
 
     Raises
     ------
@@ -219,30 +219,30 @@ def with_training_axes(own: Image, role: str, project: Project | PixelProject) -
         return _fit_training_axes(own, trained, role)
     if own.axes_from != "shape":
         log.warning(
-            "%s states axes %s; the axes of the training lane, %s, are used "
-            "(--ignore_training_axistags keeps those of the file)", own.name, own.axes, trained,
+            "%s has axes %s; those of the training lane, %s, are used "
+            "(--ignore_training_axistags uses those of the file)", own.name, own.axes, trained,
         )  # fmt: skip
     return replace(own, axes=trained, axes_from=TRAINING_AXES, pixel_size=None)
 
 
 def _fit_training_axes(own: Image, trained: str, role: str) -> Image:
-    """Axes of the file, where those of the training lane differ from them by singletons only."""
+    """The axes of the file, if they differ from those of the training lane only in axes of length 1."""
     lengths = dict(zip(own.axes, own.stored.shape, strict=True))
     extra = [axis for axis in own.axes if axis not in trained and lengths[axis] > 1]
     if not extra:
-        return own  # a singleton axis more or less is never an error
+        return own  # an axis of length 1 more or less is never an error
     message = (
         f"{role.replace('_', ' ')} {own.name} of shape {own.stored.shape} (axes {own.axes} from "
         f"{own.axes_from}) does not fit the axes {trained} that the project was trained with: "
-        "--ignore_training_axistags uses those of the file, --input_axes says what they are"
+        "give --ignore_training_axistags to use those of the file, or --input_axes"
     )
     raise ImageError(message)
 
 
 def distinct_names(lanes: Sequence[Lane]) -> list[str]:
-    """Nickname of each lane, or the shortest end of its path that tells lanes of one name apart.
+    """The nickname of each lane; for lanes of the same name the shortest end of their paths that differs.
 
-    What is not UTF-8 in them is replaced: tables cannot hold it.
+    Bytes that are not UTF-8 are replaced, since tables cannot hold them.
     """
     parts = [tuple(map(_as_text, (*Path(lane.directory).parts, lane.nickname))) for lane in lanes]
     names = [part[-1] for part in parts]
@@ -254,7 +254,7 @@ def distinct_names(lanes: Sequence[Lane]) -> list[str]:
         ]
     times, seen = Counter(names), Counter[str]()
     for i, name in enumerate(names):
-        if times[name] > 1:  # one image twice
+        if times[name] > 1:  # the same image twice
             seen[name] += 1
             names[i] = f"{name}#{seen[name]}"
     return names

@@ -17,7 +17,7 @@ from objclass.settings import ThresholdSettings
 
 FromFile = Literal["file"]
 FROM_FILE: FromFile = "file"
-"""In place of a pixel size: the one that the images state."""
+"""Value in place of a pixel size: use the one stored in the images."""
 
 log = logging.getLogger("objclass")
 
@@ -33,13 +33,13 @@ class Plan:
     shown
         Those that the table shows, in this order.
     threshold
-        How prediction maps are cut.
+        How prediction maps are thresholded.
     margin
         Neighbourhood along x, y(, z) in pixels.
     project
-        Classifies; None only measures.
+        The project that classifies; None to measure only.
     pixel_size
-        As the user gave it, in place of what the images say; `FROM_FILE` for what they say.
+        As given by the user, in place of that of the images; `FROM_FILE` for that of the images.
     pixels
         Classifies the pixels of raw data, whose probabilities are the prediction maps.
     pixel_project
@@ -61,25 +61,25 @@ class Plan:
         return self.project or self.pixel_project
 
     def measured_size(self, lane: Lane) -> PixelSize:
-        """Extents of a pixel that features see: `PIXELS` unless the user asks for others.
+        """The pixel size used by features: `PIXELS`, unless the user gives another one.
 
-        A forest was trained in pixels; and what a file says must not turn a column ``area`` from pixels
-        to µm² behind the user's back.
+        Forests are trained in pixels; and the size stored in a file must not silently turn a column
+        ``area`` from pixels to µm².
         """
         if self.project is not None or self.pixel_size is None:
             return PIXELS
         return (lane.pixel_size or PIXELS) if self.pixel_size == FROM_FILE else self.pixel_size
 
     def carried_size(self, lane: Lane) -> PixelSize | None:
-        """Extents of a pixel that go into the images that are written; None where unknown."""
+        """The pixel size that is stored in the images that are written; None if unknown."""
         return self.pixel_size if isinstance(self.pixel_size, PixelSize) else lane.pixel_size
 
 
 def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | FromFile | None = None) -> Plan:
-    """What a project asks for.
+    """The plan that follows from a project.
 
     The table shows the default features first, then the others in sorted order; those that the forest
-    does without are left out where an image cannot have them (a skeleton in 3D).
+    does not use are left out where they are not defined for an image (a skeleton in 3D).
     """
     defaults: Mapping[str, Feature] = feature_set("Default features") or {}
     features = [
@@ -104,12 +104,12 @@ def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | Fr
 
 
 def check_lane(lane: Lane, plan: Plan) -> None:
-    """Find what headers and a first look can tell before the run.
+    """Check a lane by its headers and a few pixels, before the run.
 
     Raises
     ------
     ImageError, ProjectError, UsageError
-        With what does not fit.
+        If the lane does not fit the plan.
     """
     if lane.role == PIXEL_ROLE:
         return
@@ -126,8 +126,8 @@ def check_lane(lane: Lane, plan: Plan) -> None:
             raise ImageError(message)
     if plan.project is None and plan.pixel_size == FROM_FILE and lane.pixel_size is None:
         message = (
-            f"{lane.objects.name}: --pixel_size=file: none of its images states a size along each of its axes: "
-            "give it in numbers"
+            f"{lane.objects.name}: --pixel_size=file: none of its images has a pixel size for each of its axes: "
+            "give the size in numbers"
         )
         raise ImageError(message)
     check_features(lane, plan)
@@ -136,20 +136,20 @@ def check_lane(lane: Lane, plan: Plan) -> None:
 
 
 def check_features(lane: Lane, plan: Plan) -> None:
-    """Refuse a lane whose features would not be those that are asked for.
+    """Refuse a lane for which the requested features are not defined.
 
     Raises
     ------
     ProjectError, UsageError
-        With what does not fit.
+        If the lane does not fit the plan.
     """
     if plan.project is not None and plan.project.forest is not None:
         given = lane.raw or lane.objects
-        told = f"{given.name} {given.stored.shape} with axes {given.axes} from {given.axes_from}"
-        plan.project.check_columns(lane.objects.ndim, lane.channels, told)
+        description = f"{given.name} {given.stored.shape} with axes {given.axes} from {given.axes_from}"
+        plan.project.check_columns(lane.objects.ndim, lane.channels, description)
     _check_margin(lane, plan)
     if lane.raw is None and any(f.looks_at_pixels for f in plan.features):
-        message = f"{lane.objects.name}: the features look at raw data: give --raw_data"
+        message = f"{lane.objects.name}: the features need raw data: give --raw_data"
         raise UsageError(message)
 
 
@@ -173,6 +173,6 @@ def _check_channels(lane: Lane, threshold: ThresholdSettings) -> None:
     if max(used) >= channels:
         message = (
             f"prediction maps {lane.objects.name} have {channels} channels (axes {lane.objects.axes} "
-            f"from {lane.objects.axes_from}): channel {max(used)} is asked for (counted from 0)"
+            f"from {lane.objects.axes_from}): expected at least {max(used) + 1}, since channel {max(used)} is selected (counted from 0)"
         )
         raise ImageError(message)

@@ -234,8 +234,7 @@ class Project:
         """
         if self.forest is None:
             message = (
-                f"{self.path} has no trained classifier: open it in ilastik, turn on Live Update and "
-                "save it"
+                f"{self.path} has no trained classifier: open it in ilastik, turn on Live Update and save it"
             )
             raise ProjectError(message)
         return self.forest

@@ -592,7 +592,7 @@ def test_axes_of_the_training_lane_win_with_a_warning(here, samples, capsys):
     assert main(run) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(told) == 2
-    assert "states axes xy" in told[0]
+    assert "has axes xy" in told[0]
     assert "--ignore_training_axistags" in told[0]
     centres = [float(r["Center of the object_1"]) for r in rows_of("t.csv")]
     assert centres != [float(r["Center of the object_1"]) for r in expected]

@@ -109,7 +109,7 @@ def test_long_lists_are_summed_up(samples, capsys):
     text = told(capsys, samples / "cells.ilp")
     assert "168 in 14 lanes" in text
     assert "plane_000.tif and 102 more files" in text
-    assert "and 8 more lanes, of whose 16 images 0 are not found (--verbose)" in text
+    assert "and 8 more lanes, 0 of their 16 images are not found (--verbose lists them)" in text
     assert max(map(len, text.splitlines())) < 300
     whole = told(capsys, samples / "cells.ilp", "--verbose")
     assert "plane_102.tif" in whole

@@ -67,7 +67,7 @@ def test_an_option_that_the_project_decides_is_refused_whatever_its_value(here, 
 
 def test_a_threshold_of_a_segmentation_is_refused_whatever_its_value(here, samples, capsys):
     assert main(cells(samples, "--threshold", "0.5", project=False)) == 2
-    assert "only prediction maps are cut by thresholds" in error(capsys)
+    assert "only prediction maps are thresholded" in error(capsys)
 
 
 def test_a_subregion_that_stops_at_0_is_refused(here, samples, capsys):

@@ -50,7 +50,7 @@ def test_without_a_project(measured, tmp_path):
 
 def test_a_file_that_says_nothing_is_refused(measured, capsys, tmp_path):
     assert measured("--pixel_size", "file", image="plain.tif")[1] == 2
-    assert "plain.tif: --pixel_size=file: none of its images states a size" in capsys.readouterr().err
+    assert "plain.tif: --pixel_size=file: none of its images has a pixel size" in capsys.readouterr().err
     assert not (tmp_path / "t.csv").exists()
     assert measured("--pixel_size", "big")[1] == 2
     assert "expected 0.65um, z=2.0,y=0.65,x=0.65um or file" in capsys.readouterr().err
@@ -76,6 +76,8 @@ def test_with_a_project_only_images_carry_it(samples, tmp_path, capsys):
         tables.append((tmp_path / "c.csv").read_bytes())
     assert tables[0] == tables[1]
     assert open_image(str(tmp_path / "c.h5")).pixel_size.unit == "um"
-    assert "--pixel_size goes into the images only: a project measures in pixels" in capsys.readouterr().err
+    assert (
+        "--pixel_size is only stored in the images: a project measures in pixels" in capsys.readouterr().err
+    )
     lane = json.loads((tmp_path / "objclass_run.json").read_text())["lanes"][0]
     assert (lane["unit"], lane["pixel_size"]["unit"]) == ("px", "um")

@@ -244,7 +244,7 @@ def test_a_url_needs_no_name_here(tmp_path, monkeypatch):
 
 
 def test_a_server_is_named_by_its_url(tmp_path):
-    with pytest.raises(UsageError, match="out.*goes to a server: expected a URL"):
+    with pytest.raises(UsageError, match="out.*is written to a server: expected a URL"):
         planned(tmp_path, "a server")
 
 
