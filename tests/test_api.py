@@ -527,7 +527,7 @@ def test_messages_name_parameters(samples, two, caplog):
     raw = objclass.open_image(samples / "cells.tif", axes="yx")
     with caplog.at_level(logging.WARNING, "objclass"):
         objclass.predict(samples / "cells.ilp", raw, segmentation=samples / "cells_segmentation.tif")
-    assert "ignore_training_axes= keeps those of the file" in caplog.text
+    assert "ignore_training_axes= uses those of the file" in caplog.text
     assert "--" not in caplog.text
 
 

@@ -64,7 +64,7 @@ def test_an_object_too_large_for_the_limits(here, monkeypatch, capsys, feature, 
     limited(monkeypatch, Limits(300_000, (4, 64), 2))
     assert run(feature, more=["--margin", "2"]) == 3
     line = told(capsys, here)
-    assert "lane 1/1 raw failed: object 5 is needed whole, x " in line
+    assert "lane 1/1 raw failed: object 5 must be in memory as a whole, x " in line
     for part in ("y ", "z ", "about 0.00", "--max_memory", "leave out features"):
         assert part in line
     limited(monkeypatch, Limits(20_000_000, (4, 64), 2))
@@ -95,7 +95,7 @@ def test_a_skeleton_too_large_for_the_limits(here, monkeypatch, capsys, compiled
     monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled if compiled else None)
     limited(monkeypatch, Limits(50_000, (1, 8), 1))
     assert run("2D Skeleton Features", images=("pixels", "flat")) == 3
-    assert "object 1 is needed whole, x 9 to 61, y 9 to 61: about" in told(capsys, here)
+    assert "object 1 must be in memory as a whole, x 9 to 61, y 9 to 61: about" in told(capsys, here)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -282,7 +282,7 @@ def test_a_map_without_range_is_told(here, samples, capsys):
     np.save("m.npy", tifffile.imread(samples / "cells_segmentation.tif").astype(np.uint16) * 65535)
     assert main(["--headless", "--project", str(samples / "cells.ilp"), "--raw_data", str(samples / "cells.tif"),
                  "--prediction_maps", "m.npy", "--output_filename_format", "o"]) == 0  # fmt: skip
-    assert "values up to 65535 and does not say its range" in capsys.readouterr().err
+    assert "values up to 65535 and no stored range" in capsys.readouterr().err
 
 
 def test_files_are_named_when_they_are_there(here, samples, capsys):

@@ -398,15 +398,15 @@ TRAINING = {
     "painted in colour": ({"labels": "rgb.npy"}, "one channel"),
     "painted for two lanes": ({"labels": ["cells_segmentation.tif"] * 2}, "2 label images for 1 lanes"),
     "ids with fractions": ({"labels": "labelimage_oid,class\n1.5,a\n"}, "'1.5'"),
-    "id against place": ({"labels": "labelimage_oid,x,y,class\n1,0,0,a\n"}, "the id says object 1"),
+    "id against place": ({"labels": "labelimage_oid,x,y,class\n1,0,0,a\n"}, "the id is that of object 1"),
     "id of 0": ({"labels": "labelimage_oid,class\n0,a\n"}, "line 2", "labelimage_oid '0'", "from 1"),
     "unquoted comma": ({"labels": "labelimage_oid,class\n1,a, b\n"}, "line 2", "3 fields", "in quotes"),
     "class twice": ({"labels": "labelimage_oid,class,Class\n1,a,b\n"}, "several columns say class"),
     "time twice": ({"labels": "labelimage_oid,class,t,timestep\n1,a,0,0\n"}, "timestep (t and timestep)"),
     "t": ({"labels": "labelimage_oid,class,t\n1,a,4\n"}, "timestep 4"),
     "nothing filled in": ({"labels": "labelimage_oid,User Label\n1,0\n2,0\n"}, "no User Label"),
-    "class with a tab": ({"labels": 'labelimage_oid,class\n1,"a\tb"\n'}, "holds a tab"),
-    "class name with a tab": ({"class_names": ["a\tb", "c"]}, "--class_names", "holds a tab"),
+    "class with a tab": ({"labels": 'labelimage_oid,class\n1,"a\tb"\n'}, "contains a tab"),
+    "class name with a tab": ({"class_names": ["a\tb", "c"]}, "--class_names", "contains a tab"),
     "a spreadsheet": ({"labels": "book.xlsx"}, "spreadsheet", "save it as CSV"),
     "a spreadsheet by another name": ({"labels": "book.csv"}, "spreadsheet", "save it as CSV"),
     "text of Windows": ({"labels": "cp1252.csv"}, "line 2", "byte 0xfc", "save it as CSV in UTF-8"),
@@ -436,13 +436,13 @@ TRAINING = {
     ),
     "a project that is there": (
         {"project": "cells.ilp"},
-        "cells.ilp is there already",
+        "cells.ilp exists already",
         "--overwrite",
         "--output",
     ),
     "another project that is there": (
         {"output": "cells.ilp", "project": "cells.ilp"},
-        "cells.ilp is there already",
+        "cells.ilp exists already",
     ),
     "features to add": (
         {"project": "cells.ilp", "output": "n.ilp", "features": ["hull"]},
@@ -459,7 +459,7 @@ TRAINING = {
     ),
     "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "image 'A'"),
     "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "line 3", "holds a line break"),
-    "all on background": ({"labels": "x,y,class\n0,0,a\n"}, "no object at that place"),
+    "all on background": ({"labels": "x,y,class\n0,0,a\n"}, "there is no object at this point"),
     "ids of a label image": (
         {
             "segmentation_image": None,

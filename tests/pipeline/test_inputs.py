@@ -45,6 +45,6 @@ def test_pixel_sizes_that_differ_are_told(caplog: pytest.LogCaptureFixture) -> N
     warn_of_pixel_sizes([lane(raw, image("seg.png", size=PixelSize(1, 1, 1, "um")))])
     (message,) = caplog.messages
     assert message == (
-        "pixel sizes differ: y=0.25,x=0.5um in raw.png, y=1,x=1um in seg.png; y=1,x=1um is taken "
-        "(--pixel_size says what it is)"
+        "pixel sizes differ: y=0.25,x=0.5um in raw.png, y=1,x=1um in seg.png; y=1,x=1um is used "
+        "(give --pixel_size for another one)"
     )

@@ -198,7 +198,7 @@ def test_what_is_left_out_is_told(here, capsys):
         file.write("0,0,round\n")
     assert train("cells_train_labels.csv", *SMALL) == 0
     told = capsys.readouterr().err
-    assert "line 38: no object at that place" in told
+    assert "line 38: there is no object at this point" in told
     assert "elongated 12, ring 12, round 12" in told
     assert "out-of-bag accuracy" in told
 
@@ -305,7 +305,7 @@ def test_a_project_is_not_replaced_without_a_word(here, capsys):
     assert main(command) == 0
     before = (here / "new.ilp").read_bytes()
     assert main([*command, "--seed", "3"]) == 2
-    assert "new.ilp is there already: --overwrite" in capsys.readouterr().err
+    assert "new.ilp exists already: --overwrite" in capsys.readouterr().err
     assert (here / "new.ilp").read_bytes() == before
     assert main([*command, "--seed", "3", "--overwrite"]) == 0
     assert (here / "new.ilp").read_bytes() != before
