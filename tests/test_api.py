@@ -304,7 +304,7 @@ def test_coordinates_of_xarray_are_the_pixel_size(two):
     bent = image("um").assign_coords(y=("y", np.arange(30.0) ** 2, {"units": "um"}))
     for without in (image(""), bent):
         assert objclass.open_image(without).pixel_size is None
-        with pytest.raises(ImageError, match=r"labels: spacing=file: none of its images states"):
+        with pytest.raises(ImageError, match=r"labels: spacing=file: none of its images has a pixel size"):
             objclass.measure(without, spacing="file")
 
 
@@ -449,7 +449,7 @@ def test_features_to_learn_from_are_chosen(two):
         (["a", None], "labels of 1 classes"),
         ({5: "a", 99: "b"}, "classes of label 99: the table has no such object"),
         (pd.Series(["a", "b"], index=[1, 2]), "another index than the table"),
-        (["a", 1], "mixes numbers and words"),
+        (["a", 1], "both numbers and texts"),
     ],
 )
 def test_classes_that_do_not_fit(two, classes, said):
