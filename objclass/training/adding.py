@@ -122,8 +122,6 @@ def joined(project: Project, old: Sequence[FeatureTable], new: FeatureTable) -> 
     tables = [*old, _selected(project, new)]
     widths = [[table.values[key].shape[1] for key in project.selected] for table in tables]
     if any(width != widths[0] for width in widths):
-        message = (
-            f"{project.path} was trained on images of other dimensions or channels than those given"
-        )
+        message = f"{project.path} was trained on images of other dimensions or channels than those given"
         raise InputError(message)
     return concatenate(tables)
