@@ -241,14 +241,14 @@ def _check_output(request: TrainingRequest, lanes: Sequence[Lane]) -> None:
 
 
 def check_target(target: str, inputs: Sequence[str], *, overwrite: bool, is_added: bool) -> None:
-    """Refuse to write a project over what it is made of, or where nothing can be written.
+    """Refuse to write a project over an input, or where nothing can be written.
 
     Parameters
     ----------
     target
         The file to write.
     inputs
-        What is read.
+        The files that are read.
     overwrite
         Whether a project may be replaced.
     is_added
@@ -257,7 +257,7 @@ def check_target(target: str, inputs: Sequence[str], *, overwrite: bool, is_adde
     Raises
     ------
     ObjclassError
-        With what is in the way.
+        If it cannot be written; the message says why in one line.
     """
     if Path(target).suffix.lower() != ".ilp":
         message = f"project {target}: expected a name that ends in .ilp"
