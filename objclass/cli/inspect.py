@@ -30,7 +30,9 @@ class InspectOptions(CommandOptions):
 
 def main(arguments: Sequence[str], _: Stop) -> int:
     """Print the contents of the project to stdout."""
-    parser = Parser(InspectOptions, "objclass inspect", "Print the contents of a project, and whether it can be run.")
+    parser = Parser(
+        InspectOptions, "objclass inspect", "Print the contents of a project, and whether it can be run."
+    )
     options: InspectOptions = parser.parse_args(list(arguments))
     if not options.project:
         message = "inspect needs a project: objclass inspect P.ilp"

@@ -45,7 +45,7 @@ def test_paths_outside_are_not_used(here, tmp_path, capsys):
     image, table = [line for line in capsys.readouterr().err.splitlines() if "away" in line]
     assert "is outside of the folders of the project and of the data" in image
     assert "give --output_filename_format" in image
-    assert "--table_filename says where" in table
+    assert "give --table_filename" in table
     assert (here / "cells_Object Predictions.h5").exists()
 
 

@@ -401,7 +401,7 @@ TRAINING = {
     "id against place": ({"labels": "labelimage_oid,x,y,class\n1,0,0,a\n"}, "the id is that of object 1"),
     "id of 0": ({"labels": "labelimage_oid,class\n0,a\n"}, "line 2", "labelimage_oid '0'", "from 1"),
     "unquoted comma": ({"labels": "labelimage_oid,class\n1,a, b\n"}, "line 2", "3 fields", "in quotes"),
-    "class twice": ({"labels": "labelimage_oid,class,Class\n1,a,b\n"}, "several columns say class"),
+    "class twice": ({"labels": "labelimage_oid,class,Class\n1,a,b\n"}, "several columns are the class"),
     "time twice": ({"labels": "labelimage_oid,class,t,timestep\n1,a,0,0\n"}, "timestep (t and timestep)"),
     "t": ({"labels": "labelimage_oid,class,t\n1,a,4\n"}, "timestep 4"),
     "nothing filled in": ({"labels": "labelimage_oid,User Label\n1,0\n2,0\n"}, "no User Label"),
