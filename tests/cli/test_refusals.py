@@ -455,10 +455,10 @@ TRAINING = {
     "class names to add": (
         {"project": "cells.ilp", "output": "n.ilp", "class_names": ["x"]},
         "has the classes",
-        "behind",
+        "follow these",
     ),
     "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "image 'A'"),
-    "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "line 3", "holds a line break"),
+    "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "line 3", "contains a line break"),
     "all on background": ({"labels": "x,y,class\n0,0,a\n"}, "there is no object at this point"),
     "ids of a label image": (
         {

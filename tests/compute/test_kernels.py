@@ -186,7 +186,7 @@ def test_where_nothing_can_be_kept_a_line_says_so_once(tmp_path, monkeypatch, li
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv(kernels.CACHE_FOLDER, str(file / "inside"))
-    kernels._say_unkept.cache_clear()
+    kernels._warn_not_kept.cache_clear()
     for _ in range(2):
         assert answers(native().compiled) == answers(roots)
     (line,) = lines["warning"]
@@ -198,7 +198,7 @@ def test_a_full_disk_leaves_no_part(folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    kernels._say_unkept.cache_clear()
+    kernels._warn_not_kept.cache_clear()
     monkeypatch.setattr(os, "replace", full)
     assert answers(native().compiled) == answers(roots)
     assert not list(folder.iterdir())

@@ -51,7 +51,7 @@ def test_from_an_image_that_is_another_one(samples, capsys):
     tifffile.imwrite(samples / "cells_train_segmentation.tif", np.zeros((320, 320), np.uint8))
     assert main(["--headless", "--project", str(samples / "cells.ilp"), "--raw_data", str(samples / "cells.tif"),
                  "--segmentation_image", str(samples / "cells_segmentation.tif")]) == 2  # fmt: skip
-    assert "not the one that it was trained on" in capsys.readouterr().err
+    assert "not the one that the project was trained on" in capsys.readouterr().err
 
 
 def test_no_labels(samples, capsys):

@@ -368,7 +368,7 @@ def test_a_new_label_replaces_an_old_one(here, capsys):
     capsys.readouterr()
     assert train("l.csv", "--output", "new.ilp") == 0  # over itself, as --overwrite allows
     told = capsys.readouterr().err
-    assert "1 objects had another class in new.ilp: the new one counts" in told
+    assert "1 objects had another class in new.ilp: the new class is used" in told
     assert "trained on 36 objects" in told
 
 
