@@ -148,7 +148,9 @@ def renumbered(image: Image, t: int, context: Context) -> Objects:
 def relabel(values: AnyArray, name: str = "label image") -> Objects:
     """Number the ids of a label image (z, y, x) by first occurrence; keep the original ids."""
     if values.dtype.kind == "i" and values.min() < 0:
-        message = f"{name}: id {values.min()} in a label image: expected 0 for background, positive ids for objects"
+        message = (
+            f"{name}: id {values.min()} in a label image: expected 0 for background, positive ids for objects"
+        )
         raise LaneError(message)
     flat = values.ravel()
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
