@@ -230,7 +230,7 @@ def _refuse_other_workflows(unknown: Sequence[str]) -> None:
     for name in (argument.partition("=")[0].removeprefix("--") for argument in unknown):
         if name in OTHER_WORKFLOWS:
             workflow = OTHER_WORKFLOWS[name]
-            message = f"--{name}: is an option of ilastik's {workflow}, not of its Object Classification"
+            message = f"--{name}: is an option of ilastik's {workflow} that has no meaning here"
             raise UsageError(message)
 
 

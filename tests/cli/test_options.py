@@ -131,7 +131,7 @@ def test_help_of_the_run_comes_in_groups(capsys):
 
 def test_a_wrong_workflow_is_named_before_anything_else(here, samples, capsys):
     with h5py.File("pixel.ilp", "w") as file:
-        file["workflowName"] = b"Pixel Classification"
+        file["workflowName"] = b"Carving"
     wrong = [
         "--export_source",
         "Probabilities",
@@ -143,7 +143,7 @@ def test_a_wrong_workflow_is_named_before_anything_else(here, samples, capsys):
         "none.tif",
     ]
     assert main(["--headless", "--project", "pixel.ilp", *wrong]) == 2
-    assert "'Pixel Classification'" in error(capsys)
+    assert "'Carving'" in error(capsys)
 
 
 def test_an_option_that_is_none_is_named_with_what_it_may_be(here, samples, capsys):
