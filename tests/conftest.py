@@ -58,6 +58,7 @@ def tiny_blocks(request, monkeypatch):
     # what is needed whole is let through
     monkeypatch.setattr("objclass.features.frame.Frame.check_boxes", lambda *_, **__: None)
     monkeypatch.setattr("objclass.pipeline.lane.check_count", lambda *_: None)
+    monkeypatch.setattr("objclass.images.chunked.whole.WholeImage.__post_init__", lambda _: None)
     monkeypatch.setattr(threshold, "WHOLE", dict.fromkeys(threshold.WHOLE, 0))
 
 

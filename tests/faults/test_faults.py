@@ -271,3 +271,54 @@ def test_a_folder_that_is_removed_while_it_is_written_to(here):
             if process.returncode == 0:
                 assert images_in(here / "out") == {f"seg{n}" for n in range(LANES)}, told
             shutil.rmtree(here / "out", ignore_errors=True)
+
+
+@pytest.fixture
+def disk(here):
+    """Mounts a disk of so many kilobytes where outputs go."""
+    out = here / "out"
+    out.mkdir()
+
+    def mount(*options):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", out]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("no disks can be mounted here")
+
+    yield mount
+    while out.is_mount():
+        subprocess.run(["umount", "-l", out], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["t.csv", "t.h5"])
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_a_disk_that_is_full(here, disk, name, table):
+    codes = []
+    for kilobytes in (4, 8, 12, 16, 24, 32, 48, 64, 1000):
+        disk(f"size={kilobytes}k")
+        code, told = run(here, options(name, table))
+        check(here, code, told, table)
+        codes.append(code)
+        subprocess.run(["umount", here / "out"], check=True)
+    assert codes[0] != 0
+    assert codes[-1] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["multi-scale OME-Zarr", "compressed n5", "compressed hdf5", "tif"])
+def test_a_disk_that_can_only_be_read_any_more(here, disk, name):
+    rng = random.Random(0)
+    for _ in range(4):
+        disk("size=1m")
+        process = start(here, options(name))
+        end = time.monotonic() + 60
+        while not list((here / "out").iterdir()) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
+        subprocess.run(["mount", "-o", "remount,ro", here / "out"], capture_output=True, check=False)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode in EXITS, told
+        assert "Traceback" not in told
+        assert images_in(here / "out") <= {f"seg{n}" for n in range(LANES)}
+        lanes_in(here / "out/t.csv")
+        subprocess.run(["umount", here / "out"], check=True)
