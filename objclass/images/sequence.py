@@ -12,6 +12,7 @@ from objclass import registry
 from objclass.compute.context import Context
 from objclass.core import AnyArray
 from objclass.errors import UsageError
+from objclass.images.formats.plain import reserve_part
 from objclass.images.formats.plane import nearest, told
 from objclass.images.writer import OutputImage
 
@@ -137,6 +138,8 @@ class SequenceWriter:
     def _add(self, number: int, region: tuple[slice, ...], part: AnyArray) -> None:
         if self._waiting is None:
             self._waiting = self._scratch()
+        if number not in self._missing:
+            reserve_part(self._file.fileno(), number * self._waiting[0].nbytes, self._waiting[0].nbytes)
         self._waiting[number][region] = part
         missing = self._missing.pop(number, prod(self._part.shape)) - part.size
         if missing:
@@ -147,8 +150,8 @@ class SequenceWriter:
     def _scratch(self) -> AnyArray:
         """An array of all slices in a file without a name, of which what is not written takes no space."""
         shape = (self._count, *self._part.shape)
-        with TemporaryFile(dir=self._path) as file:
-            return np.memmap(file, self._part.dtype, "w+", shape=shape)
+        self._file = TemporaryFile(dir=self._path)  # noqa: SIM115 (closed by abort)
+        return np.memmap(self._file, self._part.dtype, "w+", shape=shape)
 
     def _save(self, number: int, pixels: AnyArray) -> None:
         writer = self._make(slice_path(self._path, number), self._part)
@@ -162,4 +165,6 @@ class SequenceWriter:
     def abort(self) -> None:
         """Let go of what waits."""
         self._missing.clear()
-        self._waiting = None
+        if self._waiting is not None:
+            self._waiting = None
+            self._file.close()

@@ -1,10 +1,12 @@
 """What writers promise: what goes in comes back, whatever the blocks; the same bytes each time."""
 
+import errno
 import json
 import os
 import random
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -637,3 +639,22 @@ def test_few_handles_are_open_whatever_the_number_of_slices(tmp_path: Path) -> N
         writer.close()
         assert most <= before + 2
         assert len(list((folder / "s").iterdir())) == 600
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no way to take space on this system")
+@pytest.mark.parametrize("name", ["compressed multipage tiff", "tiff sequence"])
+def test_pixels_that_wait_on_a_full_disk_are_an_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without space that is taken first, the system kills a process that writes to mapped pixels."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    image = image_of("zyx")
+    half = (slice(0, 3), slice(0, 5), slice(0, 13))
+    with pytest.raises(OSError, match="No space left"), ExitStack() as stack:
+        writer = writer_of(name)(str(tmp_path / "out"), image)
+        stack.callback(writer.abort)
+        writer.write(half, np.ones((3, 5, 13), np.uint8))

@@ -137,11 +137,16 @@ def _starts(region: tuple[slice, ...], shape: tuple[int, ...], axis: int) -> Ite
 
 def reserve(path: str) -> None:
     """Take the space of a file's holes: a disk that gets full under mapped pixels kills the process."""
+    with open(path, "rb+") as file:
+        reserve_part(file.fileno(), 0, os.path.getsize(path))
+
+
+def reserve_part(descriptor: int, start: int, size: int) -> None:
+    """The same of a part of an open file, in bytes."""
     if not hasattr(os, "posix_fallocate"):
         return
-    with open(path, "rb+") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-        except OSError as fault:
-            if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
-                raise
+    try:
+        os.posix_fallocate(descriptor, start, size)
+    except OSError as fault:
+        if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
+            raise

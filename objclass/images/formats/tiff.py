@@ -27,7 +27,7 @@ from objclass.core import AnyArray, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.chunked.cache import CachedChunks
 from objclass.images.chunked.whole import WholeImage
-from objclass.images.formats.plain import PlainFile, PlainStore, reserve
+from objclass.images.formats.plain import PlainFile, PlainStore, reserve, reserve_part
 from objclass.images.formats.plane import EncodedWriter, PlaneWriter, channels
 from objclass.images.source import Source, axes_by_shape, known_pixel_size
 from objclass.images.trust import MAXIMUM_PLANES, check_chunk, check_inside, check_kind
@@ -525,6 +525,7 @@ class CompressedMultipageTiffWriter(MultipageTiffWriter):
         self._path, self._image = path, image
         with TemporaryFile(dir=os.path.dirname(path) or ".") as file:
             self._waiting: Any = np.memmap(file, image.dtype, "w+", shape=self._shape)
+            reserve_part(file.fileno(), 0, self._waiting.nbytes)
 
     def _put(self, target: tuple[slice, ...], block: AnyArray) -> None:
         self._waiting[target] = block
