@@ -69,7 +69,14 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
     InputError
         If a line cannot be used; the message names it and says why.
     """
-    text = _table_text(path)
+    try:
+        return _read_rows(path, _table_text(path), lanes)
+    except csv.Error as fault:  # a quote that is never closed makes the rest of the file one field
+        message = f"labels {path}: {fault}: expected CSV (is a quote not closed?)"
+        raise InputError(message) from None
+
+
+def _read_rows(path: str, text: str, lanes: Sequence[Lane]) -> list[Annotation]:
     header = text.partition("\n")[0]
     separator = max("\t;,", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -158,6 +159,18 @@ def test_label_images_are_labelled_by_their_own_ids(here):
     painted = ["--class_names", "ball", "rod"]
     assert train("spots3d_train_painted.tif", *SMALL, *painted, inputs=inputs, project="p.ilp") == 0
     assert forest_bytes("new.ilp") == forest_bytes("p.ilp")
+
+
+def test_a_quote_that_is_not_closed_is_one_line(here, capsys):
+    text = Path("cells_train_labels.csv").read_text()
+    header, rest = text.split("\n", 1)
+    (here / "l.csv").write_text(f'{header}\n"{rest * 200}')
+    assert train("l.csv", *SMALL) == 2
+    assert (
+        "l.csv: field larger than field limit (131072): expected CSV (is a quote not closed?)"
+        in capsys.readouterr().err
+    )
+    assert not Path("new.ilp").exists()
 
 
 def test_several_tables_teach_together(here):
