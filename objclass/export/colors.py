@@ -9,7 +9,7 @@ from objclass.core import AnyArray, Lane
 from objclass.export.files import LaneFiles
 from objclass.export.sink import Header
 from objclass.pipeline.lane import Step
-from objclass.project.model import Project
+from objclass.project.model import Project, class_colors
 
 PICTURES = ("Class Colors", "Class Outlines")
 """Result types: the classes in their colors; their outlines on the raw data, or on black."""
@@ -22,7 +22,7 @@ class ColorSink:
 
     def __init__(self, lane: Lane, project: Project, paths: tuple[str, ...]) -> None:
         self._lane, self._paths = lane, paths
-        self._colors = np.array([(0, 0, 0), *project.colors], np.uint8)
+        self._colors = np.array([(0, 0, 0), *class_colors(project.colors, len(project.classes))], np.uint8)
         self._pictures: tuple[AnyArray, AnyArray] | None = None
 
     def refusal(self, header: Header) -> str | None:

@@ -51,6 +51,21 @@ MAXIMUM_SIZE = 2**31 - 1
 MISSING_VALUE = 0.0
 """Value for the forest in place of a feature that is not finite."""
 
+COLORS = (
+    (230, 25, 75), (60, 180, 75), (0, 130, 200), (255, 225, 25), (245, 130, 48), (145, 30, 180),
+    (70, 240, 240), (240, 50, 230), (210, 245, 60), (250, 190, 212), (0, 128, 128), (220, 190, 255),
+    (170, 110, 40), (255, 250, 200), (128, 0, 0), (170, 255, 195),
+)  # fmt: skip
+"""Colours of the classes: Trubetskoy's list of distinct colours."""
+
+Color = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
+
+def class_colors(stored: Sequence[Color], count: int) -> tuple[Color, ...]:
+    """Colours of so many classes: those that are stored, and our own for the others."""
+    return tuple(stored[k] if k < len(stored) else COLORS[k % len(COLORS)] for k in range(count))
+
 
 @dataclass(frozen=True)
 class TrainingInput:

@@ -24,7 +24,15 @@ from objclass.images.paths import relative, split_stack
 from objclass.pipeline.inputs import Inputs, object_role, open_lanes
 from objclass.pipeline.lane import measure_step
 from objclass.pipeline.plan import Plan, check_lane
-from objclass.project.model import MAXIMUM_SIZE, WORKFLOWS, Project, TableSettings, TrainingInput, sorted_keys
+from objclass.project.model import (
+    MAXIMUM_SIZE,
+    WORKFLOWS,
+    Project,
+    TableSettings,
+    TrainingInput,
+    class_colors,
+    sorted_keys,
+)
 from objclass.project.open import open_project
 from objclass.segmentation.find import find_objects
 from objclass.settings import ProjectThreshold
@@ -49,13 +57,6 @@ from objclass.training.labels import (
 )
 
 log = logging.getLogger("objclass")
-
-COLORS = (
-    (230, 25, 75), (60, 180, 75), (0, 130, 200), (255, 225, 25), (245, 130, 48), (145, 30, 180),
-    (70, 240, 240), (240, 50, 230), (210, 245, 60), (250, 190, 212), (0, 128, 128), (220, 190, 255),
-    (170, 110, 40), (255, 250, 200), (128, 0, 0), (170, 255, 195),
-)  # fmt: skip
-"""Colours of the classes: Trubetskoy's list of distinct colours."""
 
 ALWAYS_COMPUTED = ("Coord<Maximum>", "Coord<Minimum>", "Count", "RegionCenter")
 """Features that ilastik writes into every table."""
@@ -302,7 +303,7 @@ def _finish_added(
         base,
         path=str(request.output),
         classes=classes,
-        colors=(*base.colors, *COLORS * len(classes))[: len(classes)],
+        colors=class_colors(base.colors, len(classes)),
         labels={n: labels.get(n) or {0: np.zeros(2)} for n in lanes_after},
         lanes=tuple(lanes_after.values()),
     )
@@ -364,7 +365,7 @@ def new_project(
         selected=selected,
         margin=margin,
         forest=forest,
-        colors=tuple(COLORS[k % len(COLORS)] for k in range(len(classes))),
+        colors=class_colors((), len(classes)),
         table=TableSettings("csv", "{dataset_dir}/{nickname}.csv", names),
     )
 

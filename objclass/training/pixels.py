@@ -24,11 +24,11 @@ from objclass.pixels.samples import Labels, labelled_rows
 from objclass.pixels.selection import named, pixel_features, too_large, usual, without
 from objclass.project.ilp_pixels import read_pixel_part, read_pixel_project
 from objclass.project.ilp_pixels_write import write_pixel_project
-from objclass.project.model import MAXIMUM_CLASSES, PIXEL_AND_OBJECT, Project
+from objclass.project.model import MAXIMUM_CLASSES, PIXEL_AND_OBJECT, Color, Project, class_colors
 from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
 from objclass.training.adding import check_class_names
 from objclass.training.labels import check_names
-from objclass.training.learn import COLORS, check_target
+from objclass.training.learn import check_target
 from objclass.training.pixel_lanes import Key, PixelLane, given_lanes, project_lanes, stored_image
 from objclass.training.retrain import SEED, TREES
 from objclass.training.strokes import counts, joined, open_painted, painted_strokes
@@ -36,7 +36,6 @@ from objclass.training.suggest import SuggestionFile
 
 log = logging.getLogger("objclass")
 
-Color = tuple[int, int, int]
 Sample = tuple[NDArray[np.float32], Labels]
 """Channels and class of the labelled pixels of an image."""
 
@@ -517,8 +516,7 @@ def _colors(
         message = f"{len(lesson.class_colors)} --class_colors for {len(classes)} classes"
         raise UsageError(message)
     stored = base.stages[0].colors if base is not None else ()
-    first = (*lesson.class_colors, *stored[len(lesson.class_colors) :])
-    return tuple(first[k] if k < len(first) else COLORS[k % len(COLORS)] for k in range(len(classes)))
+    return class_colors((*lesson.class_colors, *stored[len(lesson.class_colors) :]), len(classes))
 
 
 def _project(

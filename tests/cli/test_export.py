@@ -495,6 +495,18 @@ def test_compressed_tiff_is_smaller_and_the_same(here, samples, name):
     assert np.array_equal(tifffile.imread(packed), tifffile.imread(plain))
 
 
+def test_classes_of_a_project_without_colors_get_some(here, samples):
+    with h5py.File(samples / "cells.ilp", "a") as file:
+        del file["ObjectClassification/LabelColors"]
+    assert cells(samples, "--export_colors", "--output_filename_format", "{nickname}_{result_type}") == 0
+    assert len(np.unique(shown("cells_Class Colors.png").reshape(-1, 3), axis=0)) == 4
+    record = json.loads(Path("objclass_run.json").read_text())
+    assert {Path(path).name for path in record["lanes"][0]["outputs"]} >= {
+        "cells_Class Colors.png",
+        "cells_Class Outlines.png",
+    }
+
+
 def test_classes_in_their_colors_and_their_outlines(here, samples):
     assert cells(samples, "--export_colors", "--output_filename_format", "{nickname}_{result_type}") == 0
     colors, seen = (shown(f"cells_Class {name}.png") for name in ("Colors", "Outlines"))
