@@ -140,6 +140,7 @@ def open_image(
     raw_data="raw=",
     prediction_mask="mask=",
     ignore_training_axistags="ignore_training_axes=",
+    jobs="n_jobs=",
 )
 def predict_pixels(
     project: Project | PixelProject | str | os.PathLike[str],

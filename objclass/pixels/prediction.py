@@ -20,7 +20,7 @@ from objclass.compute.slabs import Box
 from objclass.core import Image
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
-from objclass.pixels.filters import Cube, Pixels
+from objclass.pixels.filters import Cube, Pixels, around
 
 CHANNEL_BYTES = 12
 """Working memory for a pixel of a cube (with its halo) and a feature channel."""
@@ -59,10 +59,7 @@ def cube_shape(shape: tuple[int, int, int], halo: tuple[int, int, int], pixels: 
 def read_cubes(image: Image, t: int, box: Box, halo: tuple[int, int, int]) -> list[Cube]:
     """A box of a time step and its halo (as far as the image goes), a cube for each channel, float32."""
     size = image.shape[1:4]
-    wide = tuple(
-        slice(max(part.start - h, 0), min(part.stop + h, n))
-        for part, h, n in zip(box, halo, size, strict=True)
-    )
+    wide = around(box, dict(enumerate(halo)), size)
     pixels = image.read((slice(t, t + 1), wide[0], wide[1], wide[2], slice(0, image.shape[4])))[0]
     origin = wide[0].start, wide[1].start, wide[2].start
     return [
