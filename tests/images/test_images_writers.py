@@ -654,7 +654,12 @@ def test_pixels_that_wait_on_a_full_disk_are_an_error(
     monkeypatch.setattr(os, "posix_fallocate", full)
     image = image_of("zyx")
     half = (slice(0, 3), slice(0, 5), slice(0, 13))
-    with pytest.raises(OSError, match="No space left"), ExitStack() as stack:
-        writer = writer_of(name)(str(tmp_path / "out"), image)
-        stack.callback(writer.abort)
-        writer.write(half, np.ones((3, 5, 13), np.uint8))
+
+    def write() -> None:
+        with ExitStack() as stack:
+            writer = writer_of(name)(str(tmp_path / "out"), image)
+            stack.callback(writer.abort)
+            writer.write(half, np.ones((3, 5, 13), np.uint8))
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
