@@ -8,6 +8,7 @@ import json
 import sys
 import warnings
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,88 @@ def forest(*_):
     theirs = RandomForestClassifier(100, random_state=0).fit(known, classes)
     ours, _ = fit(known, classes, 5, 100, 0)
     return {"objclass": lambda: ours.predict(asked), "scikit-learn": lambda: theirs.predict_proba(asked)}
+
+
+def noise(shape):
+    """Pixels that are smooth here and ragged there, float32."""
+    return np.random.default_rng(0).random(shape).astype(np.float32) * 255
+
+
+def passes(*_):
+    """A pass of a filter over a plane of 1024² and a volume of 104³, by axis and radius; scipy's beside."""
+    from scipy.ndimage import correlate1d
+
+    from objclass.compute.buffers import Buffers
+    from objclass.pixels.filters import Cube, correlate, taps
+
+    loaded_kernels()
+    buffers, jobs = Buffers(), {}
+
+    def ours(cube, weights, axis):
+        buffers.give(correlate(cube, weights, 0, axis, whole(cube.size), buffers).pixels)
+
+    for shape, axes in (((1, 1024, 1024), (2, 1)), ((104, 104, 104), (2, 1, 0))):
+        image, found = noise(shape), np.empty(shape, np.float32)
+        cube = Cube(image, (0, 0, 0), shape)
+        for radius in (4, 12, 35):
+            weights = taps(radius / 3.5, 0, 3.5)
+            for axis in axes:
+                name = f"{len(axes)}D {'zyx'[axis]} {radius}"
+                jobs[f"{name} objclass"] = partial(ours, cube, weights, axis)
+                jobs[f"{name} scipy"] = partial(
+                    correlate1d, image, weights, axis, output=found, mode="mirror"
+                )
+    return jobs
+
+
+def whole(shape):
+    """The box of a whole image."""
+    return tuple(slice(0, n) for n in shape)
+
+
+def filters(*_):
+    """Each pixel filter, the first smoothing included, of a plane of 1024² and a volume of 104³; scipy's where it has it."""
+    from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, gaussian_laplace
+
+    from objclass.compute.buffers import Buffers
+    from objclass.pixels.features import FILTERS, PixelFeatures
+    from objclass.pixels.filters import Cube
+
+    loaded_kernels()
+    theirs = {
+        "GaussianSmoothing": gaussian_filter,
+        "LaplacianOfGaussian": gaussian_laplace,
+        "GaussianGradientMagnitude": gaussian_gradient_magnitude,
+    }
+    buffers, jobs = Buffers(), {}
+    for shape in ((1, 1024, 1024), (104, 104, 104)):
+        image = noise(shape)
+        for sigma in (1.0, 3.5):
+            for name in FILTERS:
+                features = PixelFeatures((name,), (sigma,), np.ones((1, 1), bool), (False,))
+
+                def ours(features=features, cube=Cube(image, (0, 0, 0), shape)):  # noqa: B008
+                    buffers.give(features.compute([cube], whole(cube.size), buffers))
+
+                what = f"{2 if shape[0] == 1 else 3}D {name} {sigma}"
+                jobs[f"{what} objclass"] = ours
+                if name in theirs:
+                    jobs[f"{what} scipy"] = partial(theirs[name], image.squeeze(), sigma)
+    return jobs
+
+
+def pixel_forest(*_):
+    """Prediction of pixels: 100,000 rows × 13 columns × 100 trees of some 400 nodes, 2 classes."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    from objclass.forest import fit
+
+    rng = np.random.default_rng(0)
+    known, asked = (rng.normal(size=(n, 13)).astype(np.float32) for n in (1600, 100_000))
+    classes = 1 + (known[:, :4].sum(axis=1) + rng.normal(size=len(known)) * 0.7 > 0)
+    model = RandomForestClassifier(100, random_state=0).fit(known, classes)
+    forest, _ = fit(known, classes, 2, 100, 0)
+    return {"objclass": lambda: forest.predict(asked), "scikit-learn": lambda: model.predict_proba(asked)}
 
 
 def painting(folder, size):

@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from turns import Taken, by_turns, middle, process, short
+from turns import Taken, by_turns, middle, process, short, shortest
 
 HERE = Path(__file__).parent
 LANES = 1000
@@ -94,13 +94,13 @@ class Bench:
         jobs = {name: partial(process, command) for name, command in commands.items()}
         return {name: middle(taken) for name, taken in by_turns(jobs, self.rounds).items()}
 
-    def inside(self, job, size=None):
-        """Medians of what takes turns within a process, by name."""
+    def inside(self, job, size=None, pick=middle):
+        """Medians (or another choice) of what takes turns within a process, by name."""
         if size is not None:
             self.images(size)
         command = [sys.executable, HERE / "inside.py", job, self.rounds, self.folder, size or "S"]
         found = json.loads(subprocess.run([str(c) for c in command], check=True, capture_output=True).stdout)
-        return {name: middle([Taken(**taken) for taken in all_]) for name, all_ in found.items()}
+        return {name: pick([Taken(**taken) for taken in all_]) for name, all_ in found.items()}
 
     def seconds(self):
         """Seconds of the parts of the last run, as ``objclass_run.json`` has them."""
@@ -150,6 +150,42 @@ def forest(bench):
     ours, theirs = found["objclass"], found["scikit-learn"]
     what = "forest, 40,000 rows × 100 columns × 100 trees"
     yield row(what, ours, f"`predict_proba`: {theirs}", theirs.wall / ours.wall, least=1)
+
+
+def pixel_forest(bench):
+    """Prediction of pixels against scikit-learn."""
+    found = bench.inside("pixel_forest", pick=shortest)
+    ours, theirs = (found[name].wall / 100_000 * 1e6 for name in ("objclass", "scikit-learn"))
+    what = "forest of pixels, 13 columns × 100 trees of 400 nodes: µs a pixel and thread"
+    yield row(what, short(ours), f"`predict_proba`: {short(theirs)}", ours, most=1, unit=" µs")
+
+
+def passes(bench):
+    """Passes of the pixel filters against scipy, ns a pixel."""
+    yield from nanoseconds(
+        bench.inside("passes", pick=shortest),
+        "pass, one core, by dimensions, axis and radius",
+        {"4": 1.5, "35": 6},
+    )
+
+
+def filters(bench):
+    """Pixel filters against scipy's, ns a pixel."""
+    yield from nanoseconds(
+        bench.inside("filters", pick=shortest), "filter, one core, by dimensions and sigma", {}
+    )
+
+
+def nanoseconds(found, what, most):
+    """Rows of the least time for a pixel; targets by the last word of a name."""
+    for name in (name.removesuffix(" objclass") for name in found if name.endswith("objclass")):
+        pixels = 1024**2 if name.startswith("2D") else 104**3
+        ours = found[f"{name} objclass"].wall / pixels * 1e9
+        theirs = found.get(f"{name} scipy")
+        against = f"scipy: {short(theirs.wall / pixels * 1e9)} ns" if theirs else "–"
+        yield row(
+            f"{what}: {name}", f"{short(ours)} ns", against, ours, most=most.get(name.split()[-1]), unit=" ns"
+        )
 
 
 def whole(bench):
@@ -290,7 +326,7 @@ def painting(bench):
 
 ROWS = (
     standard, labelling, forest, whole, regionprops, jobs, overlap, everything, start, lanes, growth, memory, blocks,
-    painting,
+    painting, pixel_forest, passes, filters,
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def fused(a: Any, b: Any, c: Any) -> Any:
     The product of two float32 is exact in float64. The sum is rounded to odd there, so that rounding it to float32
     is the only rounding that counts (Boldo and Melquiond 2008).
     """
-    product = a.astype(np.float64) * np.float64(b)
+    product = a.astype(np.float64) * b.astype(np.float64)
     addend = c.astype(np.float64)
     total = product + addend
     part = total - product
