@@ -63,6 +63,10 @@ def test_a_feature_set_an_image_format_and_a_table_of_a_package(extras, tmp_path
     rows = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
     assert [row["sqrt_count"] for row in rows] == [np.sqrt(20), 4]
     assert np.array_equal(np.loadtxt("ids.grid"), labels)
+    np.savetxt("more.grid", labels, fmt="%d")
+    both = ["--label_image", "cells.grid", "more.grid", *options[2:]]
+    assert main(["--headless", "--quiet", *both, "--output_filename_format", "{nickname}_ids"]) == 0
+    assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 4
     assert main(["features"]) == 0
     assert "spread:sqrt_count [px] (2D/3D): Square root of the number" in capsys.readouterr().out
     assert main(["--headless", "--quiet", *options, "--output_format", "gird"]) == 2
