@@ -129,7 +129,12 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     for line in learned.left_out:
         log.warning("left out: %s", line)
     counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())
-    log.info("%s: trained on %d objects: %s", options.project, sum(learned.counts.values()), counts)
+    log.info(
+        "%s: trained on %d objects: %s",
+        options.output or options.project,
+        sum(learned.counts.values()),
+        counts,
+    )
     log.info("out-of-bag accuracy %.3f (on the training images: expect less on new ones)", learned.accuracy)
     return 0
 

@@ -55,11 +55,16 @@ class Map:
             return smooth(pixels, kernels)[inside], top
 
     def warn_of_range(self, top: float) -> None:
-        """Warn about values that do not fit the thresholds of a project."""
+        """Warn about values that do not fit the thresholds."""
         if self.settings.rescaled and self.image.drange is None and top > 1:
             log.warning(
                 "%s has values up to %g and no stored range; the project's thresholds are for "
                 "0 to 1", self.image.name, top,
+            )  # fmt: skip
+        elif self.image.drange is None and self.settings.threshold <= 1 < top:
+            log.warning(
+                "%s has values up to %g and no stored range: they are compared with the threshold %g as they are "
+                "(is it meant for 0 to 1?)", self.image.name, top, self.settings.threshold,
             )  # fmt: skip
 
     def cut(self, box: Box) -> Iterator[tuple[NDArray[np.bool_], float]]:

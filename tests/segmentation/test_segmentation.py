@@ -318,3 +318,15 @@ def test_graph_cut_smooths_what_a_threshold_leaves_ragged():
     assert found.count == 1
     assert found.labels[0, 2:5, 2:7].all()
     assert found.labels.sum() == 15
+
+
+def test_float_maps_beyond_one_are_named(caplog):
+    """Values of 0 to 255 without a stored range, and a threshold that is meant for 0 to 1."""
+    maps = np.zeros((10, 12, 1), np.float32)
+    maps[2:4, 2:4] = 200
+    lane = Lane(None, Image("maps", ArrayStore(maps), "yxc", "shape"), "prediction_maps", "", "")
+    find_objects(lane, 0, ThresholdSettings(threshold=0.5))
+    assert "values up to 200 and no stored range" in caplog.text
+    caplog.clear()
+    find_objects(lane, 0, ThresholdSettings(threshold=100))
+    assert not caplog.text
