@@ -34,9 +34,11 @@ def short(number):
 
 
 def process(command, **options):
-    """Run a whole process."""
+    """Run a whole process, as in an installation, which keeps its bytecode."""
+    env = options.pop("env", os.environ)
+    env = {name: value for name, value in env.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
-    child = subprocess.Popen([str(part) for part in command], **options)
+    child = subprocess.Popen([str(part) for part in command], env=env, **options)
     _, status, used = os.wait4(child.pid, 0)
     wall = time.perf_counter() - start
     child.returncode = os.waitstatus_to_exitcode(status)
