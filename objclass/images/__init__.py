@@ -1,4 +1,4 @@
-"""The image file: one argument of the command line, or one array, becomes an `Image`."""
+"""Open images: from a path as on the command line, or from an array."""
 
 import logging
 import os
@@ -28,22 +28,22 @@ def open_image(
     stack_along: str = "z",
     context: Context | None = None,
 ) -> Image:
-    """Open an image; headers are read now, pixels when they are asked for.
+    """Open an image lazily: headers are read now, pixels on demand.
 
     Parameters
     ----------
     spec
-        A file, ``file.h5/array``, globs of these, or several joined by `os.pathsep`. What matches
-        several arrays is a stack.
+        A file, ``file.h5/array``, globs of these, or several joined by `os.pathsep`. Several
+        matching arrays are a stack.
     axes
-        What the axes are, in place of what the file says of them.
+        Axes of the image; overrides the file.
     axes_from
-        Who says so; it stands in messages.
+        The origin of ``axes``, for messages.
     stack_along
         Axis along which a stack is joined: a new first one, unless its parts have that axis.
     context
-        Of the run that reads it: threads, and memory for what is kept of the file. None: one of its own,
-        without limits and with one thread.
+        Context of the run: threads, and memory for caches. None: a context without limits and with one
+        thread.
 
     Returns
     -------
@@ -69,19 +69,19 @@ def open_image(
 
 
 def from_array(array: Any, axes: str | None = None, name: str = "array", *, channels: bool = True) -> Image:
-    """Take an array for an image: numpy's, or anything with shape, dtype and slicing.
+    """An image from an array: of numpy, or any object with shape, dtype and slicing.
 
-    It is read by region, when its pixels are asked for.
+    It is read by region, on demand.
 
     Parameters
     ----------
     array
-        2 to 5 dimensions; lists are taken too.
+        An array, or nested lists, of 2 to 5 dimensions.
     axes
-        What they are; by default those that the array itself states (`objclass.images.arrays`), else yx,
+        Axes of the array; by default those that the array itself has (`objclass.images.arrays`), else yx,
         yxc (last axis up to 4) or zyx, zyxc, tzyxc.
     name
-        It stands in messages.
+        Name of the array, for messages.
     channels
         Whether it may have channels; without them, 3 axes are always zyx, and 4 are tzyx.
 
@@ -106,7 +106,7 @@ def open_source(part: Part, context: Context) -> Source:
     Raises
     ------
     ImageError
-        If there is no such file or array, or nothing here reads it.
+        If there is no such file or array, or no reader for it.
     """
     if not os.path.exists(part.file):
         message = f"no such file: {part.file}"
@@ -134,7 +134,7 @@ def _open(reader: Any, part: Part, context: Context) -> Source:
     except PermissionError as error:
         message = f"{part}: permission denied: it is not readable for this user"
         raise ImageError(message) from error
-    except Exception as error:  # a damaged header may end in any exception of its parser
+    except Exception as error:  # a damaged header can cause any exception of its parser
         message = f"{part}: cannot be opened, the file may be damaged: {reason(error)}"
         raise ImageError(message) from error
     return source
@@ -143,7 +143,7 @@ def _open(reader: Any, part: Part, context: Context) -> Source:
 def _image(name: str, source: Source, axes: str | None, axes_from: str, files: tuple[str, ...]) -> Image:
     own = axes is None
     letters = source.axes if axes is None else axes.lower()
-    # the file's pixel size is that of its axes, so it goes with them
+    # the pixel size belongs to the axes of the file, which are replaced
     size = source.pixel_size if letters == source.axes else None
     origin = source.axes_from if own else axes_from
     return Image(name, source.stored, letters, origin, source.drange, size, files)
@@ -157,7 +157,7 @@ def _refuse_mixture(spec: str, parts: list[Part]) -> None:
 
 
 def _warn_of_order(spec: str, parts: list[Part]) -> None:
-    """Say so where ilastik's order of names, that of text, is not that of the numbers in them."""
+    """Warn if the order of names as text, as in ilastik, differs from the order of the numbers in them."""
     differing = ((a, b) for a, b in zip(parts, counted_order(parts), strict=True) if a != b)
     first = next(differing, None)
     if first is not None:

@@ -1,4 +1,4 @@
-"""What an array in memory, or one that reads itself by region, states of its axes and its pixel size."""
+"""Axes and pixel size of arrays, in memory or lazy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,31 +20,31 @@ DIMENSIONS = {
 """Names of dimensions, in lower case -> axis."""
 
 _REGULAR = 1e-3
-"""Part of a pixel by which coordinates may be off: they are often rounded."""
+"""Tolerance of coordinates, as a fraction of a pixel: they are often rounded."""
 
 
 def array_source(array: Any, axes: str | None, name: str, *, channels: bool) -> Source:
     """An array as the source of an image.
 
-    Axes are those that it states: dimensions of xarray (names: `DIMENSIONS`) and of Zarr, ilastik's
+    Axes are those that it has: dimensions of xarray (names: `DIMENSIONS`) and of Zarr, ilastik's
     ``axistags`` in HDF5; else they are known by its shape. The pixel size comes from regular coordinates with
     ``units`` (xarray), or from ``axistags``.
 
     Parameters
     ----------
     array
-        Anything with shape, dtype and slicing, or what numpy takes for an array.
+        Any object with shape, dtype and slicing, or that numpy converts to an array.
     axes
-        In place of what it states.
+        Axes; overrides those of the array.
     name
-        It stands in messages.
+        Name of the array, for messages.
     channels
-        Whether its shape alone may make an axis a channel.
+        Whether an axis can be taken for channels by its shape alone.
 
     Raises
     ------
     ImageError
-        If it is no image, or its dimensions have names of another kind.
+        If it is not an image, or its dimensions have other names.
     """
     if isinstance(array, np.ma.MaskedArray):
         message = f"{name}: a masked array, expected values everywhere: fill it first, as in array.filled(0)"
@@ -61,7 +61,7 @@ def array_source(array: Any, axes: str | None, name: str, *, channels: bool) -> 
 
 
 def _stated(array: Any, name: str) -> tuple[str, str]:
-    """Axes as the array states them, and where; empty where it does not."""
+    """Axes that the array has, and where they come from; empty if it has none."""
     if hasattr(array, "dims") and hasattr(array, "coords"):
         return _named(array.dims, name), "dims"
     metadata = getattr(array, "metadata", None)

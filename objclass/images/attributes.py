@@ -1,4 +1,4 @@
-"""What stands beside the pixels of a dataset, whatever the container: ilastik's axistags and their kin."""
+"""Attributes of datasets, independent of the container: ilastik's axistags and others."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def axistags(axes: str, size: PixelSize | None = None) -> str:
     axes
         Letters of ``"tzyxc"``.
     size
-        Of the pixels; resolution 0 stands for unknown.
+        Pixel size; a resolution of 0 means unknown.
     """
     tags = [
         {
@@ -38,7 +38,7 @@ def axistags(axes: str, size: PixelSize | None = None) -> str:
 
 
 def attributes(image: OutputImage, axes: str) -> dict[str, Any]:
-    """Attributes of a dataset with the given order of axes; what is unknown is left out.
+    """Attributes of a dataset with the given order of axes; unknown ones are left out.
 
     ``axistags`` and ``axis_units`` are JSON texts, ``drange`` an array of the image's dtype.
     """
@@ -76,7 +76,7 @@ def write_json(folder: str, name: str, content: Mapping[str, Any]) -> None:
 
 
 def stated_axes(found: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[str, str]:
-    """Axes of a dataset, and what says so: ``axistags``, else ``axes``, the fastest one first, else its shape."""
+    """Axes of a dataset, and their origin: ``axistags``, else ``axes`` (the fastest one first), else its shape."""
     if "axistags" in found:
         try:
             axes = "".join(str(tag["key"]) for tag in _tags(found))
@@ -91,7 +91,7 @@ def stated_axes(found: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[str, 
 
 
 def stated_drange(found: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Smallest and largest possible value, where ``drange`` says so."""
+    """Smallest and largest possible value, from ``drange``; None if unknown."""
     stored = np.ravel(found.get("drange", ()))
     if stored.shape != (2,) or stored.dtype.kind not in "iuf":
         return None
@@ -100,11 +100,11 @@ def stated_drange(found: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def tagged_size(found: Mapping[str, Any], axes: str) -> PixelSize | None:
-    """The pixel size, where ``axistags`` with ``axis_units`` say so."""
+    """The pixel size, from ``axistags`` with ``axis_units``; None if unknown."""
     try:
         sizes = {tag["key"]: float(tag.get("resolution", 0)) for tag in _tags(found)}
         return known_pixel_size(sizes, _parsed(found.get("axis_units", {})), axes)
-    except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
+    except (ValueError, TypeError, KeyError, AttributeError):  # a pixel size is not worth an error
         return None
 
 

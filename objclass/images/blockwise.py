@@ -1,4 +1,4 @@
-"""How the pixels of a time step are read by box: held, straight from the file, or by tiles that are kept."""
+"""Read the pixels of a time step by box: from memory, from the file, or through cached tiles."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from objclass.core import AXES, AnyArray, Image, Stored
 Made = TypeVar("Made")
 
 Read = Callable[[Box], AnyArray]
-"""Box (z, y, x) of a time step -> its pixels, axes z, y, x, c; to be read only."""
+"""Box (z, y, x) of a time step -> its pixels, axes z, y, x, c; read-only."""
 
 PLANES = 16
 """Planes of a tile, where the file has no chunks."""
@@ -27,7 +27,7 @@ PLANES = 16
 
 @dataclass(frozen=True)
 class TimedArray:
-    """A `Stored` whose reading is timed."""
+    """A `Stored` that measures the time of reading."""
 
     stored: Stored
     timings: Timings
@@ -59,15 +59,15 @@ class TimedArray:
 
 
 def timed(image: Image, timings: Timings) -> Image:
-    """The same image, its reading timed."""
+    """The image, with the time of reading measured."""
     return replace(image, stored=TimedArray(image.stored, timings))
 
 
 def slab_reader(image: Image, t: int, channels: slice, context: Context) -> Read:
     """Reads some channels of a time step, slab by slab.
 
-    Chunks of the file are thicker than slabs. While a layer of them can be kept, that is the file's affair;
-    where it cannot, each slab would unpack it anew: so it is packed again, in tiles as thick as slabs.
+    Chunks of the file are thicker than slabs. If a layer of chunks fits into the cache, the file is read
+    directly; else each slab would unpack it anew, so it is stored on scratch, in tiles as thick as slabs.
     """
 
     def read(box: Box) -> AnyArray:
@@ -84,15 +84,15 @@ def slab_reader(image: Image, t: int, channels: slice, context: Context) -> Read
     ):
         return read
     thin = max(n for n in range(1, first.stop_z - first.z + 1) if planes % n == 0)
-    most = limits.share(CACHED_TILE_BYTES) // (thick * shape[2] * size * (limits.jobs + 1))
-    tile = thin, min(max(most // rows * rows, rows), shape[1])
+    maximum = limits.share(CACHED_TILE_BYTES) // (thick * shape[2] * size * (limits.jobs + 1))
+    tile = thin, min(max(maximum // rows * rows, rows), shape[1])
     return _packed_again(read, shape, (thick, tile[1]), tile, context)
 
 
 def _packed_again(
     read: Read, shape: tuple[int, int, int], layer: tuple[int, int], tile: tuple[int, int], context: Context
 ) -> Read:
-    """Reads a time step once, in boxes of ``layer`` planes and rows, and keeps it on scratch in tiles."""
+    """Reads a time step once, in boxes of ``layer`` planes and rows, and stores it on scratch in tiles."""
     (thick, rows), (thin, _) = layer, tile
     kept = context.limits.share(CACHED_TILE_BYTES)
     scratch = Scratch(kept, context.scratch)
@@ -139,7 +139,7 @@ def box_reader(image: Image, t: int, context: Context) -> Read:
     planes = min(planes, shape[0]) if planes > 1 else min(PLANES, shape[0])
     step = planes, max(TILE_VOXELS // (planes * shape[2]), rows)
     tiles = Tiles(shape, step, read, context.limits.share(CACHED_TILE_BYTES))
-    # slabs are read straight, each once in a pass; boxes around objects lie close to each other
+    # slabs are read directly, each once in a pass; boxes around objects are close to each other
     return lambda box: read(box) if box[2] == whole[2] else tiles[box]
 
 

@@ -1,4 +1,4 @@
-"""An image for users of Python: what it is, and its pixels when they are asked for."""
+"""The lazy image of the Python interface."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from objclass.core import AnyArray, Image, PixelSize
 
 @dataclass(frozen=True, repr=False)
 class LazyImage:
-    """An image whose header was read; pixels are read when they are asked for.
+    """A lazy image: its header was read, pixels are read on demand.
 
     It slices like an array, ``image[10:20, 5]``, and is one for numpy (``np.asarray(image)`` reads all of it)
     and for dask (``dask.array.from_array(image)``). No file stays open.
@@ -18,14 +18,14 @@ class LazyImage:
     Parameters
     ----------
     image
-        With its pixels in the order of `axes`.
+        The image.
     """
 
     image: Image
 
     @property
     def name(self) -> str:
-        """As it was given."""
+        """Name of the image as it was given."""
         return self.image.name
 
     @property
@@ -45,17 +45,17 @@ class LazyImage:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
+        """Type of the pixels."""
         return self.image.dtype
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Lengths of the pieces that the file packs together, None if it does not."""
+        """Shape of the chunks of the file, None if it has none."""
         return getattr(self.image.stored, "chunks", None)
 
     @property
     def pixel_size(self) -> PixelSize | None:
-        """Extents of a pixel, None where they are unknown."""
+        """Size of a pixel, None if unknown."""
         return self.image.pixel_size
 
     def read(self, region: Any = ()) -> AnyArray:
@@ -64,7 +64,7 @@ class LazyImage:
         Parameters
         ----------
         region
-            A slice or an index for each axis, as in ``image[region]``; axes left out are whole.
+            A slice or an index for each axis, as in ``image[region]``; missing axes are read completely.
 
         Raises
         ------

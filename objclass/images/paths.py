@@ -1,11 +1,11 @@
-"""The path grammar: what one argument of the command line may hold.
+"""The grammar of paths: the forms of one argument of the command line.
 
     argument = part { os.pathsep part }          several files are one stack
     part     = file or glob [ "/" array or glob ]   the array inside .h5 .hdf5 .ilp .npz .n5 .zarr,
                                                     the scene of .czi .lif .nd2
 
-A name that exists is meant literally, whatever characters it has. What systems differ in (separators, drives,
-names that are one) is decided by functions that take the rules of one, `posixpath` or `ntpath`, as ``rules``.
+A name that exists is taken literally, whatever characters it has. Functions whose results depend on the system
+(separators, drives, equal names) take its rules, `posixpath` or `ntpath`, as ``rules``.
 """
 
 import os
@@ -43,7 +43,7 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 
 
 class Part(NamedTuple):
-    """A file, and the array in it (``""``: nothing was said)."""
+    """A file, and the name of the array in it (``""`` if none is given)."""
 
     file: str
     internal: str = ""
@@ -73,14 +73,14 @@ def expand(spec: str) -> list[Part]:
 
 
 def dataset_name(spec: str) -> tuple[str, str]:
-    """Nickname and directory of what an argument names, for the names of outputs.
+    """Nickname and directory of the image that an argument names, for the names of outputs.
 
-    The nickname is what the names of the files have in common, without their suffix, and what the
-    names of the arrays in them have in common; the directory is that of the first file.
+    The nickname is the common part of the names of the files, without suffix, and of the
+    names of the arrays in them; the directory is that of the first file.
     """
     try:
         parts = expand(spec)
-    except ImageError:  # names are asked for before anyone complains about files
+    except ImageError:  # names are needed before files are checked
         parts = [Part(*split_internal(piece)) for piece in _pieces(spec)]
     files = [os.path.abspath(part.file) for part in parts]
     internal = _common([part.internal for part in parts]).lstrip("/")
@@ -126,7 +126,7 @@ IGNORES_CASE = sys.platform in ("win32", "darwin")
 
 
 def same_file_key(path: str, *, ignores_case: bool = IGNORES_CASE) -> str:
-    """What paths that are one file have in common, where only the names are known.
+    """A key that is equal for all paths of the same file, as far as their names show.
 
     Where case does not count, the composition of letters (é as one sign, or as e and an accent) does not either.
 
@@ -203,8 +203,8 @@ def internal_name(path: str, rules: ModuleType = os.path) -> str:
 def split_internal(path: str) -> tuple[str, str]:
     """Cut ``f.h5/volume/data`` into the file and what is in it.
 
-    The cut is at the last suffix of a container that names a file; directories may bear such
-    suffixes too.
+    The path is split at the last suffix of a container that is a file; directories may have such
+    suffixes, too.
     """
     if os.path.isfile(path):
         return path, ""
@@ -276,7 +276,7 @@ def _arrays(piece: str, files: list[str], pattern: str) -> list[Part]:
     globbed = [Part(f, name) for f in files for name in held[f] if fnmatchcase(name, pattern)]
     if not globbed:
         names = [name for arrays in held.values() for name in arrays]
-        message = f"no array matches: {piece}; there is {listed(names)}"
+        message = f"no array matches: {piece}; expected one of {listed(names)}"
         raise ImageError(message)
     return globbed
 
@@ -290,7 +290,7 @@ def _list_arrays(file: str) -> list[str]:
         return arrays_in(file)
     except ImageError:
         raise
-    except Exception as error:  # a damaged file may end in any exception of its parser
+    except Exception as error:  # a damaged file can cause any exception of its parser
         message = f"{file}: cannot be listed, the file may be damaged: {error}"
         raise ImageError(message) from error
 
@@ -302,15 +302,15 @@ def counted_order(parts: list[Part]) -> list[Part]:
     )
 
 
-def listed(names: list[str], most: int = 8) -> str:
+def listed(names: list[str], maximum: int = 8) -> str:
     """Names for a message, the first few of them."""
-    if len(names) <= most:
+    if len(names) <= maximum:
         return "; ".join(names) or "nothing"
-    return f"{'; '.join(names[:most])}; … ({len(names)} in all)"
+    return f"{'; '.join(names[:maximum])}; … ({len(names)} in all)"
 
 
 def pick(path: str, held: list[str], internal: str = "", noun: str = "array") -> str:
-    """The array of a file that is meant: the one that is named, or the only one.
+    """The name of an array in a file: the given one, or the only one.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from objclass.compute.context import Context
 from objclass.core import AnyArray
 from objclass.errors import UsageError
 from objclass.images.formats.plain import reserve_part
-from objclass.images.formats.plane import nearest, told
+from objclass.images.formats.plane import described, nearest
 from objclass.images.writer import OutputImage
 
 
@@ -46,7 +46,7 @@ def slices(image: OutputImage) -> tuple[str, int]:
 
 
 def slice_path(folder: str, number: int) -> str:
-    """Where a slice lies before it gets its name; they count from 0."""
+    """Temporary path of a slice; numbers count from 0."""
     return f"{folder}/{number}"
 
 
@@ -70,18 +70,18 @@ class Sequence:
         return writer_of(self.format)
 
     def refusal(self, image: OutputImage) -> str | None:
-        """Why a sequence cannot hold the image and what can, None if it can."""
+        """The reason why a sequence cannot hold the image, and a format that can; None if it can."""
         long = [axis for axis, n in zip(image.axes, image.shape, strict=True) if n > 1]
         wanted = self.dimensions + 1
         if len(long) != wanted and not (len(long) == wanted + 1 and "c" in long[1:]):
             return (
-                f"holds {wanted} axes longer than 1 (and channels, not first), not {told(image)}: "
+                f"holds {wanted} axes longer than 1 (and channels, not first), not {described(image)}: "
                 f"use {nearest(image)}"
             )
-        said: str | None = self._writer.refusal(self.part(image))
-        if said is None:
+        refusal: str | None = self._writer.refusal(self.part(image))
+        if refusal is None:
             return None
-        reason, _, instead = said.rpartition(": use ")
+        reason, _, instead = refusal.rpartition(": use ")
         found = registry.output_format(instead)
         is_plane = found is not None and found.capacity is not None
         return f"each file {reason}: use {instead}{' sequence' * is_plane}"
@@ -101,8 +101,8 @@ class Sequence:
 class SequenceWriter:
     """Writes each slice as soon as all its pixels are there, one file at a time.
 
-    Blocks of several slices, or of parts of them, may come in any order; parts wait on the disk. Each
-    pixel is to be written once: a slice that lacks some is not made.
+    Blocks of several slices, or of parts of them, may be written in any order; parts are kept on the disk. Each
+    pixel must be written exactly once: an incomplete slice gets no file.
 
     Parameters
     ----------
@@ -159,11 +159,11 @@ class SequenceWriter:
         writer.close()
 
     def close(self) -> None:
-        """Drop what never became whole."""
+        """Discard incomplete slices."""
         self.abort()
 
     def abort(self) -> None:
-        """Let go of what waits."""
+        """Discard incomplete slices at once."""
         self._missing.clear()
         if self._waiting is not None:
             self._waiting = None

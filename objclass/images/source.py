@@ -1,9 +1,8 @@
-"""What a reader finds in a file: the pixels, and what the file says of them.
+"""The result of a reader: the pixels of a file, and their description.
 
 A reader is a function ``open_x(path, internal, context) -> Source`` (`objclass.registry.IMAGE_FORMATS`);
-``internal`` names an array inside the file, ``""`` if nothing was said. It reads headers only. What it keeps
-in memory or does in threads later is an affair of ``context``, the `objclass.compute.context.Context` of
-the run.
+``internal`` names an array inside the file, ``""`` if none is given. It reads headers only. Caches and threads
+are those of ``context``, the `objclass.compute.context.Context` of the run.
 """
 
 from collections.abc import Mapping
@@ -39,30 +38,30 @@ _UNITS = {
 
 @dataclass(frozen=True)
 class Source:
-    """An image in a file, with the file's own account of its axes.
+    """An image in a file, with the axes that the file describes.
 
     Parameters
     ----------
     name
-        Of the file, and of the array in it; it stands in messages.
+        Name of the file, and of the array in it, for messages.
     stored
-        Where the pixels are.
+        The array that holds the pixels.
     axes
-        Letters of the stored axes; not checked here, since the user may know better.
+        Letters of the stored axes; not checked here, since the user may override them.
     axes_from
-        Where the file says so.
+        Their origin in the file.
     drange
-        Smallest and largest possible value, where the file says so.
+        Smallest and largest possible value; None if unknown.
     pixel_size
-        Where the file says so.
+        Size of a pixel; None if unknown.
     picked
-        What the reader chose where nothing was said, such as the scale ``0`` of a multiscale image; it
-        becomes part of the name of the image.
+        Name of the array that the reader has chosen if none was given, such as the scale ``0`` of a multiscale
+        image; it becomes part of the name of the image.
 
     Raises
     ------
     ImageError
-        If the array has not 2 to 5 dimensions or holds something else than real numbers.
+        If the array does not have 2 to 5 dimensions, or holds other values than real numbers.
     """
 
     name: str
@@ -88,9 +87,9 @@ class Source:
 
 @dataclass(frozen=True)
 class ValidatedArray:
-    """A `Stored` that keeps its word: the shape asked for, native numbers, or an `ImageError`.
+    """A `Stored` that is checked: it returns the requested shape in native byte order, or raises `ImageError`.
 
-    Truth values become 0 and 1 of uint8.
+    bool becomes 0 and 1 of uint8.
     """
 
     name: str
@@ -120,18 +119,18 @@ class ValidatedArray:
             pixels = np.asarray(self.stored.read(region))
         except (ImageError, MemoryError):
             raise
-        except Exception as error:  # a damaged file may end in any exception of its decoder
+        except Exception as error:  # a damaged file can cause any exception of its decoder
             message = f"{self.name}: cannot be read, the file may be damaged: {reason(error)}"
             raise ImageError(message) from error
         expected = tuple(part.stop - part.start for part in region)
         if pixels.shape != expected:
-            message = f"{self.name}: {pixels.shape} came instead of {expected}: is it damaged?"
+            message = f"{self.name}: read shape {pixels.shape} instead of {expected}: is it damaged?"
             raise ImageError(message)
         return pixels.astype(self.dtype, copy=False)
 
 
 def checked(source: Source) -> Source:
-    """The same image, its reading checked, its range of values known where the dtype tells it."""
+    """The image, with checked reading, and with the range of values that follows from uint8."""
     stored = source.stored
     by_dtype = {"b1": (0.0, 1.0), "u1": (0.0, 255.0)}.get(stored.dtype.str[1:])
     return replace(source, stored=ValidatedArray(source.name, stored), drange=source.drange or by_dtype)
@@ -143,7 +142,7 @@ def is_image_shape(shape: tuple[int, ...]) -> bool:
 
 
 def axes_by_shape(shape: tuple[int, ...], *, channels: bool = True) -> str:
-    """Axes where the file says nothing, as ilastik assumes them; ``""`` if it is no image.
+    """Axes by shape, as ilastik assumes them; ``""`` if it is not an image.
 
     Parameters
     ----------
@@ -174,9 +173,9 @@ def known_pixel_size(sizes: Mapping[str, float], units: Mapping[str, str], axes:
     sizes
         Extent along x, y, z; 0 or absent where unknown.
     units
-        Their units, as people write them.
+        Their units, in any common spelling.
     axes
-        Of the image: z does not matter where it is not among them.
+        Axes of the image; the size along z is needed only if it is among them.
 
     Examples
     --------
@@ -202,6 +201,6 @@ def _plain_unit(unit: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line."""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split()) or type(error).__name__
+    """The message of an exception, on one line."""
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(message.split()) or type(error).__name__

@@ -22,11 +22,11 @@ class Stack:
     Parameters
     ----------
     parts
-        What to open, in order.
+        Descriptions of the parts, in order.
     opener
         Opens a part.
     first
-        The first part, opened: the others have to be like it.
+        The first part, opened; the others must have the same shape and dtype.
     axis
         Index of the axis along which they are joined.
     stops
@@ -100,14 +100,14 @@ def open_stack(parts: Sequence[Any], along: str, opener: Opener) -> Source:
     stops = tuple(accumulate(lengths))
     if axis < 0:
         stack = Stack(parts, opener, first, 0, stops, is_new=True)
-        # files of single planes do not say how far apart the planes are
+        # files of single planes do not store the distance of the planes
         size = None if along == "z" else first.pixel_size
         return replace(first, stored=stack, axes=along + first.axes, pixel_size=size)
     return replace(first, stored=Stack(parts, opener, first, axis, stops, is_new=False))
 
 
 def _length(first: Source, part: Source, axis: int) -> int:
-    """How many a part adds along the axis, 1 if it lacks it (-1)."""
+    """Length of a part along the axis, 1 if it lacks the axis (-1)."""
     check_alike(first, part, axis if axis >= 0 else None)
     return part.stored.shape[axis] if axis >= 0 else 1
 

@@ -1,4 +1,4 @@
-"""What a stranger's file claims, and where it leads: looked at before it is believed or followed."""
+"""Checks of untrusted files: sizes in headers, and links, before they are used."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ MAXIMUM_PLANES = 1 << 20
 """Of a TIFF file or a set of them."""
 
 MAXIMUM_PACKED = 8 * 1032
-"""Pixels that a byte can stand for: deflate packs 1,032 bytes into one, a PNG file 8 pixels into a byte."""
+"""Maximum number of pixels of a compressed byte: deflate packs 1,032 bytes into one, a PNG file 8 pixels into a byte."""
 
 MAXIMUM_CHUNK_BYTES = 1 << 31
 """Of pixels that are packed together: no library packs more."""

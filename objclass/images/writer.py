@@ -1,4 +1,4 @@
-"""What every writer of an image format promises, and what it is told of the image."""
+"""The protocol of writers of image formats, and the description of an image that they get."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol

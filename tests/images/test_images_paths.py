@@ -167,7 +167,7 @@ ERRORS = [
     ("many.h5", "many.h5: which dataset? expected many.h5/NAME with one of a (3, 4) uint8; b/c"),
     ("many.h5/x", "many.h5: there is no dataset 'x', expected one of a (3, 4) uint8; b/c"),
     ("many.h5/b", "many.h5: there is no dataset 'b', expected one of"),
-    ("many.h5/x_*", "no array matches: many.h5/x_*; there is a; b/c"),
+    ("many.h5/x_*", "no array matches: many.h5/x_*; expected one of a; b/c"),
     ("line.h5", "line.h5: has no dataset of 2 to 5 dimensions; it holds line (4,) uint8"),
     ("line.h5/line", "line.h5/line: shape (4,) is 1-dimensional, expected 2 to 5 dimensions"),
     ("empty.h5", "empty.h5: has no dataset of 2 to 5 dimensions; it holds nothing"),

@@ -65,7 +65,7 @@ def _leading(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["link", "pipe", "soft to link", "text", "virtual", "about"])
 def test_hdf5_leads_nowhere(leading: Path, name: str) -> None:
-    refused(f"{leading}/{name}", "lies in another file", "--follow_links")
+    refused(f"{leading}/{name}", "is in another file", "--follow_links")
 
 
 @pytest.mark.parametrize("name", ["link", "soft to link", "virtual", "about"])

@@ -1,4 +1,4 @@
-"""Unpacked chunks that are kept: slabs are thinner than most chunks, and the next one wants them again."""
+"""A cache of unpacked chunks: slabs are thinner than most chunks, and the next slab needs them again."""
 
 from dataclasses import dataclass, field
 from math import prod
@@ -12,7 +12,7 @@ from objclass.core import AnyArray, Stored
 
 @dataclass(frozen=True, eq=False)
 class CachedChunks:
-    """A `Stored` that is packed in chunks: each block would unpack those it touches once more.
+    """A `Stored` of compressed chunks, with a cache, since neighbouring blocks need the same chunks.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class CachedChunks:
     chunks
         Shape of a chunk.
     context
-        Of the run: it keeps what was unpacked.
+        Context of the run, with the cache.
     """
 
     stored: Stored

@@ -1,4 +1,4 @@
-"""Images in chunks: blocks of any shape become whole chunks, which are packed by the threads of the run."""
+"""Images in chunks: collect blocks of any shape into chunks, which the threads of the run compress."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,23 +14,23 @@ from objclass.compute.threads import Task
 from objclass.core import AnyArray
 
 CHUNK_BYTES = 512_000
-"""Aim for the size of a chunk, as ilastik has it."""
+"""Target size of a chunk in bytes, as in ilastik."""
 
 
 def chunk_shape(
-    axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], most: int = CHUNK_BYTES
+    axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], maximum: int = CHUNK_BYTES
 ) -> tuple[int, ...]:
-    """Shape of the chunks: of about ``most`` bytes, one time step and channel, else near a cube.
+    """Shape of the chunks: of about ``maximum`` bytes, one time step and channel, else near a cube.
 
     Examples
     --------
     >>> chunk_shape("tzyxc", (1, 200, 512, 512, 1), np.dtype(np.float32))
     (1, 50, 51, 50, 1)
     """
-    remaining = most // dtype.itemsize
+    remaining = maximum // dtype.itemsize
     longest = [1 if axis in "tc" else n for axis, n in zip(axes, shape, strict=True)]
     chunk = [1] * len(axes)
-    # short axes first: what they do not use up is left to the long ones
+    # short axes first: the rest is for the long ones
     order = sorted(range(len(axes)), key=longest.__getitem__)
     for done, axis in enumerate(order):
         side = int(remaining ** (1 / (len(order) - done)) + 0.5)
@@ -70,7 +70,7 @@ class Grid:
     def add(self, region: tuple[slice, ...], block: AnyArray) -> Iterator[tuple[tuple[int, ...], AnyArray]]:
         """Fill in a block; index and pixels of each chunk that is complete now.
 
-        Each pixel is to be given once. Chunks at the end of the image have their full shape too, with
+        Each pixel must be given exactly once. Chunks at the end of the image have their full shape too, with
         zeros beyond the image.
         """
         for index in self.touched(region):
@@ -87,7 +87,7 @@ class Grid:
                 yield index, self.waiting.pop(index)[0]
 
     def rest(self) -> Iterator[tuple[tuple[int, ...], AnyArray]]:
-        """The chunks that were never completed: zero where nothing was given."""
+        """The incomplete chunks: zero where no pixels were given."""
         for index in sorted(self.waiting):
             yield index, self.waiting.pop(index)[0]
 
@@ -95,7 +95,7 @@ class Grid:
 def overlap(
     place: tuple[slice, ...], region: tuple[slice, ...]
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """What two regions share, as slices of each.
+    """The intersection of two regions, as slices of each.
 
     Examples
     --------
@@ -110,27 +110,27 @@ def overlap(
 
 
 class Packing:
-    """Work on chunks that the threads of the run do while the next ones come.
+    """Compress chunks by the threads of the run while the next ones are made.
 
-    A bounded number of chunks is under way; who brings more takes part in the work.
+    The number of unfinished chunks is bounded; a caller with more chunks helps with the work.
 
     Parameters
     ----------
     work
-        Packs a chunk, and may write it.
+        Function that compresses a chunk, and may write it.
     context
-        Of the run; None: all is done where it is handed in.
+        Context of the run; None: the caller does all the work.
     """
 
     def __init__(self, work: Callable[..., Any], context: Context | None) -> None:
         self._work = work
         self._threads = (context or Context()).threads
         self.maximum = 4 * self._threads.jobs
-        """Chunks that are under way at most."""
+        """Chunks that are under way at maximum."""
         self._running: deque[Task[Any]] = deque()
 
     def put(self, *arguments: Any) -> Task[Any]:
-        """Begin the work on a chunk; raises what went wrong with an earlier one."""
+        """Begin the work on a chunk; raise the error of an earlier one."""
         while len(self._running) >= self.maximum:
             self._running.popleft().result()
         task = self._threads.begin(partial(self._work, *arguments))
@@ -138,7 +138,7 @@ class Packing:
         return task
 
     def close(self) -> None:
-        """Finish what is under way; raises what went wrong with it, after all of it has ended."""
+        """Wait for all chunks; then raise the first error."""
         while self._running:
             task = self._running.popleft()
             try:
@@ -148,7 +148,7 @@ class Packing:
                 raise
 
     def abort(self) -> None:
-        """Drop what nobody has begun, and wait for the few chunks that somebody has."""
+        """Cancel chunks that have not been begun, and wait for the others."""
         for task in [task for task in self._running if not task.cancel()]:
             task.fault()
         self._running.clear()

@@ -1,6 +1,6 @@
 """Packed chunks of HDF5 datasets, unpacked by the threads of the run instead of by HDF5 itself.
 
-HDF5 unpacks one chunk after the other while nothing else may run. The packed bytes are fetched as they
+HDF5 unpacks one chunk after the other, and blocks other threads. Here the compressed bytes are read as they
 are; the common filters (``deflate``, ``lzf``, ``shuffle``) are undone here, by faster decoders.
 """
 
@@ -15,7 +15,7 @@ from objclass.core import AnyArray
 from objclass.images.chunked.grid import Grid, overlap
 
 SMALLEST = 1 << 13
-"""Chunks of fewer bytes are left to HDF5: handing them to threads would take longer than unpacking."""
+"""Smaller chunks are unpacked by HDF5: starting tasks in threads would take longer than unpacking."""
 
 _DEFLATE, _SHUFFLE, _LZF = 1, 2, 32000
 """HDF5's numbers of filters."""
@@ -24,9 +24,9 @@ Unpack = Callable[[bytes], AnyArray]
 
 
 def unpacker(dataset: Any) -> Unpack | None:
-    """What undoes the filters of a dataset; None where HDF5 itself does it better.
+    """The function that undoes the filters of a dataset; None if HDF5 itself should do it.
 
-    That is: without filters, with others than the common ones, in tiny chunks.
+    That is the case without filters, with uncommon filters, and for tiny chunks.
     """
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(n)[0] for n in range(properties.get_nfilters())]
@@ -75,10 +75,10 @@ def read_packed(
     unpack
         Its `unpacker`.
     key
-        Tells this dataset, as it is now, from all others. Chunks that the region only touches are kept
-        under it: a slab is thinner than the chunks, the next one must not unpack the same ones again.
+        Key of the present state of this dataset in the cache. Chunks that the region covers only in part are
+        cached: a slab is thinner than the chunks, and the next slab needs the same ones.
     context
-        Of the run: its threads unpack, its cache keeps.
+        Context of the run, with threads and cache.
     """
     grid = Grid(dataset.shape, dataset.chunks, dataset.dtype)
     pixels = np.empty(tuple(part.stop - part.start for part in region), dataset.dtype)

@@ -1,6 +1,6 @@
-"""Undoing common ways to pack bytes, never to more bytes than were announced.
+"""Decompress bytes, never to more than a maximum.
 
-A few packed bytes may stand for gigabytes; who unpacks them without a limit has lost before he counts.
+A few compressed bytes can become gigabytes, so the size is limited while they are unpacked.
 """
 
 import bz2
@@ -10,25 +10,25 @@ from collections.abc import Callable
 from typing import Any
 
 Unpack = Callable[[bytes, int], bytes | bytearray]
-"""Packed bytes, and the most that they may become."""
+"""Function of compressed bytes and the maximum number of unpacked bytes."""
 
 
 def _by_parts(make: Callable[[], Any]) -> Unpack:
-    """By a decompressor of Python's, which stops where it is asked to."""
+    """By a decompressor of Python, which stops at a maximum."""
 
-    def unpack(packed: bytes, most: int) -> bytes:
-        return bytes(make().decompress(packed, most + 1))
+    def unpack(packed: bytes, maximum: int) -> bytes:
+        return bytes(make().decompress(packed, maximum + 1))
 
     return unpack
 
 
 def _codec(name: str) -> Unpack:
-    """By a codec of imagecodecs, which fails where the room that it was given is full."""
+    """By a codec of imagecodecs, which fails if the output buffer is too small."""
 
-    def unpack(packed: bytes, most: int) -> bytes | bytearray:
+    def unpack(packed: bytes, maximum: int) -> bytes | bytearray:
         import imagecodecs
 
-        content: bytes | bytearray = getattr(imagecodecs, f"{name}_decode")(packed, out=most)
+        content: bytes | bytearray = getattr(imagecodecs, f"{name}_decode")(packed, out=maximum)
         return content
 
     return unpack
@@ -36,7 +36,7 @@ def _codec(name: str) -> Unpack:
 
 UNPACK: dict[str, Unpack] = {
     "raw": lambda packed, _: packed,
-    "gzip": _by_parts(lambda: zlib.decompressobj(47)),  # 47: gzip or zlib, whichever it is
+    "gzip": _by_parts(lambda: zlib.decompressobj(47)),  # 47: gzip or zlib, detected
     "zlib": _by_parts(lambda: zlib.decompressobj(47)),
     "bzip2": _by_parts(bz2.BZ2Decompressor),
     "bz2": _by_parts(bz2.BZ2Decompressor),
@@ -45,19 +45,19 @@ UNPACK: dict[str, Unpack] = {
     "zstd": _codec("zstd"),
     "blosc": _codec("blosc"),
 }
-"""Names of ways to pack, as N5 and Zarr have them -> what undoes them."""
+"""Name of a compression in N5 and Zarr -> function that undoes it."""
 
 
-def unpacked(name: str, packed: bytes, most: int) -> bytes | bytearray:
-    """The bytes that were packed.
+def unpacked(name: str, packed: bytes, maximum: int) -> bytes | bytearray:
+    """The unpacked bytes.
 
     Raises
     ------
     ValueError
-        If they are more than ``most``.
+        If they are more than ``maximum``.
     """
-    content = UNPACK[name](packed, most)
-    if len(content) > most:
-        message = f"a chunk unpacks to more than its {most} bytes: is it damaged?"
+    content = UNPACK[name](packed, maximum)
+    if len(content) > maximum:
+        message = f"a chunk unpacks to more than its {maximum} bytes: is it damaged?"
         raise ValueError(message)
     return content

@@ -1,4 +1,4 @@
-"""Files that can only be decoded whole: decoded once for a run, whatever is read of them."""
+"""Files that can only be decoded as a whole: decoded once in a run."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from objclass.errors import ImageError
 
 @dataclass(frozen=True, eq=False)
 class WholeImage:
-    """A `Stored` that is decoded whole by the first read, and kept while there is room for it.
+    """A `Stored` that is decoded as a whole by the first read, and cached while there is room.
 
     Parameters
     ----------
@@ -24,14 +24,14 @@ class WholeImage:
     shape, dtype
         Of the pixels.
     decode
-        Makes the pixels of ``path`` and ``internal``; a function of a module, which other processes find.
+        Function that returns the pixels of ``path`` and ``internal``; defined in a module, so that it can be pickled.
     context
-        Of the run: it keeps what was decoded.
+        Context of the run, with the cache.
 
     Raises
     ------
     ImageError
-        If the limits do not allow its pixels to stay in memory.
+        If its pixels do not fit into the memory limit.
     """
 
     path: str
@@ -46,7 +46,7 @@ class WholeImage:
         if not limits.holds(needed):
             message = (
                 f"{self.path}: can only be decoded whole, which takes {needed / 1e9:.2g} GB; "
-                f"{limits.share(needed) / 1e9:.2g} GB are left for it: raise --max_memory, or save it in "
+                f"{limits.share(needed) / 1e9:.2g} GB are left: raise --max_memory, or save it in "
                 "chunks, as HDF5 or Zarr"
             )
             raise ImageError(message)
@@ -56,7 +56,7 @@ class WholeImage:
         return self.pixels()[region].copy()
 
     def pixels(self) -> AnyArray:
-        """All pixels, to be read only."""
+        """All pixels, read-only."""
         now = os.stat(self.path)
         key = (self.path, self.internal, now.st_ino, now.st_size, now.st_mtime_ns)
         return self.context.decoded.get(key, lambda: self.decode(self.path, self.internal))

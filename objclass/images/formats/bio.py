@@ -23,7 +23,7 @@ _READERS = {".czi": "bioio_czi", ".lif": "bioio_lif", ".nd2": "bioio_nd2"}
 """Suffix -> the package that reads it."""
 
 _BY_PLANE: dict[str, Any] = {"chunk_dims": ["Y", "X", "S"]}
-"""Makes a reader answer plane by plane; that of ND2 does so anyway."""
+"""Option that makes a reader return single planes; that of ND2 does so by default."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""DVID, the image server: its name is known, so that who asks for it is told what to do instead."""
+"""DVID, the image server: not supported; a message says what to do instead."""
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray

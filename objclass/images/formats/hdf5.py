@@ -100,7 +100,7 @@ def check_links(path: str, file: Any, internal: str, *, follow_links: bool) -> N
     _follow(path, file, internal, _MAXIMUM_LINKS, follow_links=follow_links)
 
 
-def _follow(path: str, start: Any, name: str, most: int, *, follow_links: bool) -> Any:
+def _follow(path: str, start: Any, name: str, maximum: int, *, follow_links: bool) -> Any:
     """The member of a group, link by link; None where there is none."""
     here = start.file if name.startswith("/") else start
     for part in filter(None, name.split("/")):
@@ -110,7 +110,7 @@ def _follow(path: str, start: Any, name: str, most: int, *, follow_links: bool) 
                 f"{path}{here.name.rstrip('/')}/{part}", path, link.filename, follow_links=follow_links
             )
         if isinstance(link, h5py.SoftLink):
-            here = _follow(path, here, link.path, most - 1, follow_links=follow_links) if most else None
+            here = _follow(path, here, link.path, maximum - 1, follow_links=follow_links) if maximum else None
         elif link is not None:
             here = here.get(part)
         else:
@@ -126,20 +126,22 @@ def check_storage(path: str, dataset: Any, *, follow_links: bool) -> None:
     ImageError
         With the dataset and where its values are.
     """
-    told = f"{path}{dataset.name}"
+    name_of_dataset = f"{path}{dataset.name}"
     for name, *_ in dataset.external or ():
-        _check_elsewhere(told, path, os.fsdecode(name), follow_links=follow_links)
+        _check_elsewhere(name_of_dataset, path, os.fsdecode(name), follow_links=follow_links)
     if dataset.is_virtual:
         for source in dataset.virtual_sources():
             if source.file_name == ".":
                 check_links(path, dataset.file, source.dset_name, follow_links=follow_links)
             else:
-                _check_elsewhere(told, path, source.file_name, follow_links=follow_links)
+                _check_elsewhere(name_of_dataset, path, source.file_name, follow_links=follow_links)
 
 
-def _check_elsewhere(told: str, path: str, other: str, *, follow_links: bool) -> None:
+def _check_elsewhere(name_of_dataset: str, path: str, other: str, *, follow_links: bool) -> None:
     if not follow_links:
-        message = f"{told}: lies in another file, {other}: name that one, or give --follow_links"
+        message = (
+            f"{name_of_dataset}: is in another file, {other}: give the path of that file, or --follow_links"
+        )
         raise ImageError(message)
     there = os.path.join(os.path.dirname(path), other)
     if os.path.exists(there):

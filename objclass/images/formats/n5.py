@@ -118,8 +118,8 @@ def open_n5(path: str, internal: str, context: Context) -> Source:
     check_chunk(folder, blocks, dtype)
     stored = N5Store(folder, shape, dtype, blocks, packing, within, context)
     size = tagged_size(found, axes) or _pixel_size(found, axes)
-    told = f"{path}/{name}".rstrip("/")
-    return Source(told, CachedChunks(stored, blocks, context), axes, axes_from, stated_drange(found), size)
+    shown = f"{path}/{name}".rstrip("/")
+    return Source(shown, CachedChunks(stored, blocks, context), axes, axes_from, stated_drange(found), size)
 
 
 def arrays_in(path: str) -> list[str]:

@@ -15,18 +15,18 @@ from objclass.registry import Capacity, output_format
 def lack(capacity: Capacity, image: OutputImage) -> str | None:
     """What is held instead of the image, as the rest of a sentence; None if it can be held."""
     if len(plane_axes(image)) > 2:
-        return f"one plane, not {told(image)}"
+        return f"one plane, not {described(image)}"
     if capacity.channels and channels(image) not in capacity.channels:
         count = " or ".join(str(n) for n in capacity.channels)
-        return f"{count} channel{'s' * (count != '1')}, not {told(image)}"
+        return f"{count} channel{'s' * (count != '1')}, not {described(image)}"
     if str(image.dtype) not in capacity.dtypes:
         *others, last = capacity.dtypes
         return f"{', '.join(others)}{' and ' * bool(others)}{last}, not {image.dtype}"
     if max(plane_shape(image)[:2]) > capacity.side:
-        return f"up to {capacity.side} rows and columns, not {told(image)}"
+        return f"up to {capacity.side} rows and columns, not {described(image)}"
     size = int(np.prod(image.shape, dtype=object)) * image.dtype.itemsize
     if capacity.size is not None and size > capacity.size:
-        return f"up to {capacity.size >> 20} MB, not {told(image)}"
+        return f"up to {capacity.size >> 20} MB, not {described(image)}"
     return None
 
 
@@ -85,7 +85,7 @@ def plane_shape(image: OutputImage) -> tuple[int, int, int]:
     return rows, columns, lengths.get("c", 1)
 
 
-def told(image: OutputImage) -> str:
+def described(image: OutputImage) -> str:
     """Shape and axes, for messages."""
     return f"{image.shape} with axes {image.axes}"
 
