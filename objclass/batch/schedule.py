@@ -32,7 +32,6 @@ from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.open import open_any, open_pixel_project
 from objclass.project.pixel_model import PixelProject
-from objclass.training.pixels import retrained_pixels, with_pixels
 from objclass.training.retrain import retrained
 
 log = logging.getLogger("objclass")
@@ -56,8 +55,12 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     )
     project = open_any(request.project) if request.project else None
     if isinstance(project, PixelProject):
+        from objclass.training.pixels import retrained_pixels
+
         project = retrained_pixels(project, context, anew=request.retrain)
     elif project is not None:
+        from objclass.training.pixels import with_pixels
+
         project = with_pixels(project, context)
         if request.retrain or project.forest is None:
             project = retrained(project, context)
@@ -104,6 +107,8 @@ def _pixel_chain(
     if project is not None and (project.role != "prediction_maps" or project.pixels is not None):
         message = f"--pixel_project: {project.path} is of the workflow '{project.workflow}': expected from prediction image"
         raise UsageError(message)
+    from objclass.training.pixels import retrained_pixels
+
     return retrained_pixels(open_pixel_project(request.pixel_project), context).chain()
 
 
