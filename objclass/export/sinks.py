@@ -22,6 +22,7 @@ from objclass.images.writer import Writer
 from objclass.pipeline.crops import ObjectImage, object_images
 from objclass.pipeline.lane import Step, collect
 from objclass.pipeline.plan import Plan
+from objclass.pixels.chain import kept
 from objclass.pixels.classifier import segmentation, uncertainty
 
 
@@ -107,16 +108,20 @@ class PixelSink(ImageSink):
         super().__init__(output)
         self._lane, self._plan = task.lane, plan
 
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """Open the file; features are computed once for each time step, in cubes."""
+        super().begin(files, context)
+        self._image = self._lane.objects
+        if self._output.export.source == "Features":
+            assert self._plan.pixels is not None
+            assert self._lane.raw is not None
+            self._image = kept(self._plan.pixels.features(self._lane.raw, context), context)
+
     def step(self, step: Step) -> None:
         """Compute the pixels."""
         assert self._writer is not None
-        export = self._output.export
-        image = self._lane.objects
-        if export.source == "Features":
-            assert self._plan.pixels is not None
-            assert self._lane.raw is not None
-            image = self._plan.pixels.features(self._lane.raw, self._context)
-        export.write(self._writer, step.t, Boxes(image, step.t), PAINTERS[export.source], self._context)
+        source, boxes = self._output.export.source, Boxes(self._image, step.t)
+        self._output.export.write(self._writer, step.t, boxes, PAINTERS[source], self._context)
 
 
 @dataclass(frozen=True)

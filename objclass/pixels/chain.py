@@ -149,8 +149,9 @@ class PixelChain:
 
     def features(self, raw: Image, context: Context | None = None) -> Image:
         """The feature channels that the last classifier looks at, as a lazy image likewise."""
-        image = stage_input(raw, self.classifiers[:-1], context or Context())
-        return _computed(raw, ComputedFeatures(self.classifiers[-1].features, image), raw.drange)
+        context = context or Context()
+        image = stage_input(raw, self.classifiers[:-1], context)
+        return _computed(raw, ComputedFeatures(self.classifiers[-1].features, image, context), raw.drange)
 
 
 def kept(image: Image, context: Context) -> Image:

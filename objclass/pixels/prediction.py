@@ -67,6 +67,18 @@ def read_cubes(image: Image, t: int, box: Box, halo: tuple[int, int, int]) -> li
     ]
 
 
+def cubes_of(
+    image: Image, halo: tuple[int, int, int], columns: int, context: Context
+) -> tuple[int, int, int]:
+    """Lengths z, y, x of the cubes in which an image of so many feature channels is computed."""
+    limits, extents = context.limits, image.shape[1:4]
+    pixels = min(CUBE_PIXELS, max(prod(extents) // (2 * limits.jobs), SMALLEST_CUBE))
+    if limits.memory is not None:
+        each = CHANNEL_BYTES * columns * (limits.jobs + 1)
+        pixels = min(pixels, max(limits.memory // (2 * each), 1))
+    return cube_shape(extents, halo, pixels)
+
+
 @dataclass(frozen=True, eq=False)
 class PredictedPixels:
     """Class probabilities of an image as an array that is computed when it is read: t, z, y, x, classes; float32.
@@ -98,12 +110,8 @@ class PredictedPixels:
     @cached_property
     def chunks(self) -> tuple[int, ...]:
         """Lengths of the cubes along t, z, y, x, classes: regions made of them are computed without waste."""
-        limits, extents = self.context.limits, self.image.shape[1:4]
-        pixels = min(CUBE_PIXELS, max(prod(extents) // (2 * limits.jobs), SMALLEST_CUBE))
-        if limits.memory is not None:
-            each = CHANNEL_BYTES * self.classifier.columns * (limits.jobs + 1)
-            pixels = min(pixels, max(limits.memory // (2 * each), 1))
-        return (1, *cube_shape(extents, self.halo, pixels), self.shape[4])
+        cube = cubes_of(self.image, self.halo, self.classifier.columns, self.context)
+        return (1, *cube, self.shape[4])
 
     def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
         """Probabilities of a region."""
@@ -135,12 +143,19 @@ class ComputedFeatures:
 
     features: PixelFeatures
     image: Image
+    context: Context = field(default_factory=Context)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False, default=np.dtype(np.float32))
 
     def __post_init__(self) -> None:
         depth, channels = self.image.shape[1], self.image.shape[4]
         object.__setattr__(self, "shape", (*self.image.shape[:4], self.features.count(depth, channels)))
+
+    @cached_property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of the cubes along t, z, y, x, channels, as of `PredictedPixels`."""
+        halo = self.features.halo(self.image.shape[1])
+        return (1, *cubes_of(self.image, halo, self.shape[4], self.context), self.shape[4])
 
     def read(self, region: tuple[slice, ...]) -> Pixels:
         """Channels of a region."""
