@@ -18,9 +18,9 @@ from objclass.cli import main
 from objclass.cli.headless import HeadlessOptions
 from objclass.cli.train import TrainOptions
 from objclass.features.contract import feature_rows
+from objclass.project.model import COLORS
 from objclass.project.open import open_project
 from objclass.settings import help_of
-from objclass.training.learn import COLORS
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "sample_data"
