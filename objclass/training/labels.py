@@ -79,7 +79,7 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
 def _read_rows(path: str, text: str, lanes: Sequence[Lane]) -> list[Annotation]:
     header = text.partition("\n")[0]
     separator = max("\t;,", key=header.count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     written = [name.strip().lower() for name in rows.fieldnames or ()]
     is_filled_in = "class" not in written and "user label" in written
     known = {"t": "timestep", "user label": "class"} if is_filled_in else {"t": "timestep"}
