@@ -130,6 +130,11 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
     """
     context = context or Context()
     base = open_project(request.project) if request.output is not None else None
+    if base is not None and base.pixels is not None:
+        message = (
+            f"{base.path} classifies pixels and objects: labels are added to such a project in ilastik alone"
+        )
+        raise UsageError(message)
     role = object_role(request.inputs, base)
     lanes = open_lanes(request.inputs, base, context)
     _check_output(request, lanes)

@@ -237,3 +237,19 @@ def test_the_flag_of_pixels_is_ignored_with_a_line(shared, tmp_path, capsys):
     ])  # fmt: skip
     assert "--export_pixel_probability_img is ignored" in capsys.readouterr().err
     assert code == 0
+
+
+def test_labels_are_not_added_to_a_combined_project(pair, capsys):
+    combined, _, _ = pair
+    arguments = [
+        "--project",
+        str(combined),
+        "--output",
+        "new.ilp",
+        "--raw_data",
+        "raw.h5/data",
+        "--labels",
+        "l.csv",
+    ]
+    assert main(["train", *arguments]) == 2
+    assert "classifies pixels and objects" in capsys.readouterr().err
