@@ -54,7 +54,10 @@ def run_lane(
     """Run a lane, time step by time step; the clock measures the time of each part."""
     context, clock = context or Context(), clock or Clock()
     if lane.role == PIXEL_ROLE:
-        yield from (_without_objects(lane, t) for t in range(lane.objects.shape[0]))
+        for t in range(lane.objects.shape[0]):
+            _compute_pixels(lane, t)
+            clock.lap("pixels")
+            yield _without_objects(lane, t)
         return
     lane = replace(
         lane,
@@ -69,6 +72,9 @@ def run_lane(
     count = 0
     for t in range(lane.objects.shape[0]):
         clock.restart()
+        if lane.is_computed:
+            _compute_pixels(lane, t)
+            clock.lap("pixels")
         objects = find_objects(lane, t, threshold, context)
         clock.lap("segment")
         count += objects.count
@@ -101,6 +107,16 @@ def _why(lane: Lane, threshold: ThresholdSettings) -> str:
         f" (channel {threshold.channel}, threshold {threshold.threshold:g}{part}{cores}; objects of at least "
         f"{threshold.min_size} pixels{'' if threshold.max_size is None else f' and at most {threshold.max_size}'})"
     )
+
+
+def _compute_pixels(lane: Lane, t: int) -> None:
+    """Compute the probabilities of a time step, which are kept, by all threads.
+
+    Whoever asks first for a pixel computes the time step. If a thread of the pool did, within work on slabs, the
+    others would wait for it within theirs.
+    """
+    first = slice(0, 1)
+    lane.objects.read((slice(t, t + 1), first, first, first, first))
 
 
 def _without_objects(lane: Lane, t: int) -> Step:
