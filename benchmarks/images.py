@@ -1,7 +1,8 @@
 """Images to measure with: ellipsoids that do not touch, on noise; seeded, made layer by layer.
 
 ``python benchmarks/images.py FOLDER KIND NAME…`` writes ``NAME_raw.KIND`` and ``NAME_seg.KIND`` (tif: plain,
-h5 and zarr: in chunks of 64³, compressed), unless they are there.
+h5 and zarr: in chunks of 64³, compressed), unless they are there; KIND ``strokes``: ``NAME_strokes.tif``, some
+labelled pixels, 1 background, 2 object.
 """
 
 import sys
@@ -107,6 +108,22 @@ def sink(path, shape, dtype):
     return zarr.create_array(path, shape=shape, dtype=dtype, chunks=chunks)
 
 
+def strokes(folder, name, count=4000):
+    """Labels of `count` pixels, half of them in objects, for a pixel classifier."""
+    import tifffile
+
+    mask = np.concatenate([part for _, part in layers(name)], axis=1 if SIZES[name][0][0] == 1 else 0)
+    rng, painted = np.random.default_rng(1), np.zeros(mask.shape, np.uint8)
+    for label in (1, 2):
+        chosen = rng.choice(np.flatnonzero(mask == label - 1), count // 2, replace=False)
+        painted.flat[chosen] = label
+    axes = "YX" if mask.shape[0] == 1 else "ZYX"
+    tifffile.imwrite(Path(folder) / f"{name}_strokes.tif", painted.squeeze(), metadata={"axes": axes})
+
+
 if __name__ == "__main__":
     for wanted in sys.argv[3:]:
-        write(sys.argv[1], sys.argv[2], wanted)
+        if sys.argv[2] == "strokes":
+            strokes(sys.argv[1], wanted)
+        else:
+            write(sys.argv[1], sys.argv[2], wanted)

@@ -29,6 +29,11 @@ WITHOUT_NEIGHBOURHOOD = (
     "Count", "Coord<Minimum>", "Coord<Maximum>", "RegionCenter", "RegionRadii", "RegionAxes", "Sum", "Mean", "Minimum",
     "Maximum", "Variance", "Skewness", "Kurtosis", "Histogram", "Quantiles",
 )  # fmt: skip
+PIXEL_FEATURES = {
+    "A": ("gaussian:0.3,0.7,1.6,3.5", "laplacian:0.7,1.6,3.5", "gradient:0.7,1.6,3.5", "dog:0.7,1.6,3.5"),
+    "G": ("gaussian:0.7,1.6,3.5", "laplacian:1.6", "gradient:1.6", "hessian:1.6,3.5"),
+}
+"""13 channels in 2D, 11 in 3D."""
 BOTH_IMAGES = (
     "--export_object_prediction_img", "--export_object_probability_img", "--output_format", "multipage tiff",
 )  # fmt: skip
@@ -69,6 +74,40 @@ class Bench:
             if name == "all" and dims == 3:
                 process([sys.executable, HERE / "inside.py", "flat_margin", 0, path])
         return path
+
+    def strokes(self, size):
+        """Raw data and labelled pixels to train a pixel classifier for a size."""
+        small = "S" if size in "SAB" else "T"
+        process([sys.executable, HERE / "images.py", self.folder, "strokes", small])
+        return [self.images(small)[0], self.folder / f"{small}_strokes.tif"]
+
+    def pixel_project(self, size):
+        """A pixel classification of background and objects, by 100 trees."""
+        path = self.folder / f"pixels_{size}.ilp"
+        if not path.exists():
+            raw, strokes = self.strokes(size)
+            process([
+                sys.executable, "-m", "objclass", "train", "--pixels", "--quiet", "--project", path,
+                "--raw_data", raw, "--labels", strokes, "--pixel_features", *PIXEL_FEATURES[size],
+            ])  # fmt: skip
+        return path
+
+    def pixels(self, size, *options, project="--project", out="probabilities"):
+        """The command of a pixel classification."""
+        return [
+            sys.executable, "-m", "objclass", "--headless", "--quiet", project, self.pixel_project(size),
+            "--raw_data", self.images(size)[0], "--output_format", "multipage tiff",
+            "--output_filename_format", self.folder / f"{out}_{{result_type}}", *options,
+        ]  # fmt: skip
+
+    def scikit_pixels(self, size):
+        """The command of the alternative, with two threads."""
+        model = self.folder / f"pixels_{size}.pkl"
+        if not model.exists():
+            process([sys.executable, HERE / "scikit.py", "learn", *self.strokes(size), model])
+        return [
+            sys.executable, HERE / "scikit.py", "pixels", model, self.images(size)[0], self.folder / "theirs.tiff"
+        ]  # fmt: skip
 
     def run(self, size, *options, name="standard", kind="tif", out="ours"):
         """The command of a run: class image and table, unless options say more."""
@@ -174,6 +213,39 @@ def filters(bench):
     yield from nanoseconds(
         bench.inside("filters", pick=shortest), "filter, one core, by dimensions and sigma", {}
     )
+
+
+def pixels(bench):
+    """Whole runs of pixel classification, one and two threads, and the script with two."""
+    for size, most, past, image in (("A", 3, 18, "2048², 13 channels"), ("G", 9, 54, "256³, 11 channels")):
+        found = bench.compare(
+            two=bench.pixels(size, "--jobs", 2),
+            one=bench.pixels(size, "--jobs", 1, out="one"),
+            script=bench.scikit_pixels(size),
+        )
+        two, one, script = (found[name] for name in ("two", "one", "script"))
+        what = f"pixels, whole run, cold, {image}, 100 trees"
+        yield row(f"{what}, two threads", two, f"ilastik: {past} s", two.wall, most=most, unit=" s")
+        yield row(f"{what}, two threads: peak memory", two, "–", two.peak / 1e6, unit=" MB")
+        yield row(f"{what}, two threads", two, f"one: {one}", one.wall / two.wall, least=1.7)
+        yield row(f"{what}, two threads", two, f"script: {script}", script.wall / two.wall)
+
+
+def pixels_and_objects(bench):
+    """From raw data to the table of objects."""
+    options = (
+        "--threshold",
+        0.5,
+        "--channel",
+        1,
+        "--min_size",
+        20,
+        "--table_filename",
+        bench.folder / "cells.csv",
+    )
+    ours = bench.compare(ours=bench.pixels("A", *options, project="--pixel_project"))["ours"]
+    what = "pixels and objects, whole run, cold, 2048², 13 channels, 100 trees"
+    yield row(what, ours, "ilastik: 34 s", ours.wall, most=4, unit=" s")
 
 
 def nanoseconds(found, what, most):
@@ -326,7 +398,7 @@ def painting(bench):
 
 ROWS = (
     standard, labelling, forest, whole, regionprops, jobs, overlap, everything, start, lanes, growth, memory, blocks,
-    painting, pixel_forest, passes, filters,
+    painting, pixel_forest, passes, filters, pixels, pixels_and_objects,
 )  # fmt: skip
 
 
@@ -335,10 +407,10 @@ ROWS = (
 
 def first_time():
     """Have all kernels compiled; answers how long that takes in a new installation."""
-    compile_all = [sys.executable, "-m", "objclass", "compile"]
-    process(compile_all)
+    compile_all = partial(process, [sys.executable, "-m", "objclass", "compile"], stdout=subprocess.DEVNULL)
+    compile_all()
     with tempfile.TemporaryDirectory() as new:
-        took = [process(compile_all, env=os.environ | {"OBJCLASS_CACHE_DIR": new}) for _ in range(2)]
+        took = [compile_all(env=os.environ | {"OBJCLASS_CACHE_DIR": new}) for _ in range(2)]
     return took[0].wall - took[1].wall
 
 

@@ -1,7 +1,8 @@
 """The alternative: the script that one would write with scikit-image, scikit-learn and pandas.
 
 ``python scikit.py train RAW SEGMENTATION MODEL [more]`` or ``predict RAW SEGMENTATION MODEL OUT [more]``;
-``more`` measures skewness, kurtosis, histogram and quantiles, too.
+``more`` measures skewness, kurtosis, histogram and quantiles, too. ``python scikit.py pixels MODEL RAW OUT`` predicts
+pixels with the forest that ``python scikit.py learn RAW STROKES MODEL`` made, with two threads.
 """
 
 import pickle
@@ -76,5 +77,32 @@ def predict(raw, segmentation, model, out, more=""):
     table.to_csv(f"{out}.csv", index=False)
 
 
+def filtered(raw):
+    """scikit-image's basic features of pixels: intensity, edges and texture at 4 scales; (pixels, features)."""
+    from skimage.feature import multiscale_basic_features
+
+    found = multiscale_basic_features(
+        tifffile.imread(raw).squeeze(), sigma_min=0.7, sigma_max=5.6, num_workers=2
+    )
+    return found.reshape(-1, found.shape[-1])
+
+
+def learn(raw, strokes, model):
+    """A forest of 100 trees of the labelled pixels."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    painted = tifffile.imread(strokes).ravel()
+    forest = RandomForestClassifier(100, random_state=0, n_jobs=2)
+    forest.fit(filtered(raw)[painted > 0], painted[painted > 0])
+    Path(model).write_bytes(pickle.dumps(forest))
+
+
+def pixels(model, raw, out):
+    """Probability image."""
+    forest = pickle.loads(Path(model).read_bytes())
+    found = forest.predict_proba(filtered(raw)).astype(np.float32)
+    tifffile.imwrite(out, found.T.reshape(-1, *tifffile.imread(raw).squeeze().shape))
+
+
 if __name__ == "__main__":
-    {"train": train, "predict": predict}[sys.argv[1]](*sys.argv[2:])
+    {"train": train, "predict": predict, "learn": learn, "pixels": pixels}[sys.argv[1]](*sys.argv[2:])

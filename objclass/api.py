@@ -24,14 +24,13 @@ from objclass.pipeline.inputs import OBJECT_ROLES, with_training_axes
 from objclass.pipeline.lane import collect, run_lane
 from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
 from objclass.pixels.chain import kept
-from objclass.project.model import PIXEL_AND_OBJECT, Project
+from objclass.project.model import Project
 from objclass.project.open import open_any
 from objclass.project.open import open_project as read_project
 from objclass.project.pixel_model import PixelProject
 from objclass.settings import parse_size
+from objclass.training.complete import completed
 from objclass.training.measurement import Measurement
-from objclass.training.pixels import retrained_pixels, with_pixels
-from objclass.training.retrain import retrained
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -189,15 +188,12 @@ def predict_pixels(
     >>> segmentation = np.asarray(probabilities).argmax(axis=-1) + 1  # doctest: +SKIP
     """
     project = project if isinstance(project, Project | PixelProject) else open_any(os.fspath(project))
-    if isinstance(project, Project) and project.workflow != PIXEL_AND_OBJECT:
+    if isinstance(project, Project) and not project.classifies_pixels:
         message = f"{project.path} is of the workflow '{project.workflow}', which classifies no pixels"
         raise UsageError(message)
     with _context(n_jobs, max_memory, None) as context:
-        chain = (
-            retrained_pixels(project, context).chain()
-            if isinstance(project, PixelProject)
-            else with_pixels(project, context).pixels
-        )
+        project = completed(project, context)
+        chain = project.pixels
         assert chain is not None
         trained = None if ignore_training_axes else project
         image = _image(raw, axes, "raw", "raw_data", trained, context)
@@ -295,7 +291,7 @@ def predict(
     images = _wanted_images(images)
     given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
     roles = [role for role, image in given.items() if image is not None]
-    if project.workflow == PIXEL_AND_OBJECT and not roles:
+    if project.classifies_pixels and not roles:
         return _predict_from_raw(
             project, raw, images, raw_axes, ignore_training_axes, name, (n_jobs, max_memory, progress)
         )
@@ -306,8 +302,7 @@ def predict(
     trained = None if ignore_training_axes else project
     given_as = project.role.removesuffix("_image") if segmentation is not None else project.role
     with _context(n_jobs, max_memory, progress) as context:
-        if project.forest is None:
-            project = retrained(project, context)
+        project = completed(project, context)
         objects = _image(given[project.role], axes, given_as, project.role, trained, context)
         raw_image = _raw(raw, raw_axes, "raw", objects, trained, context)
         lane = Lane(raw_image, objects, project.role, name or "", "")
@@ -328,13 +323,11 @@ def _predict_from_raw(
 ) -> Result:
     """`predict` of a project that classifies pixels and objects."""
     with _context(*resources) as context:
-        project = with_pixels(project, context)
+        project = completed(project, context)
         assert project.pixels is not None
         trained = None if ignore_training_axes else project
         image = _image(raw, raw_axes, "raw", "raw_data", trained, context)
         maps = kept(project.pixels.probabilities(image, context), context)
-        if project.forest is None:
-            project = retrained(project, context)
         lane = Lane(image, maps, project.role, name or "", "")
         plan = plan_for(project, [lane])
         check_lane(lane, plan)

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str], _: Stop) -> int:
 def _runnable(path: str) -> tuple[bool, str]:
     """Whether a run would accept the project, and a remark or the reason why not."""
     from objclass.project.ilp_pixels import read_pixel_part
-    from objclass.project.model import PIXEL_AND_OBJECT, Project
+    from objclass.project.model import Project
     from objclass.project.open import open_any
     from objclass.project.pixel_model import PixelProject
     from objclass.training.pixels import check_retrainable_pixels
@@ -61,7 +61,7 @@ def _runnable(path: str) -> tuple[bool, str]:
     try:
         project = open_any(path)
         pixels = project if isinstance(project, PixelProject) else None
-        if isinstance(project, Project) and project.workflow == PIXEL_AND_OBJECT and project.pixels is None:
+        if isinstance(project, Project) and project.classifies_pixels and project.pixels is None:
             pixels = read_pixel_part(path)
         contents = ""
         if pixels is not None and not pixels.is_trained:

@@ -13,7 +13,7 @@ from objclass.compute.context import Context
 from objclass.core import PIXEL_ROLE, TRAINING_AXES, Image, Lane, PixelSize
 from objclass.errors import ImageError, UsageError
 from objclass.pixels.chain import PixelChain, kept
-from objclass.project.model import PIXEL_AND_OBJECT, Project
+from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
 
 log = logging.getLogger("objclass")
@@ -121,6 +121,7 @@ def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: Pixe
             message = f"{len(paths)} for --{role} and {len(raws)} for --raw_data: expected as many, or none"
             raise UsageError(message)
     is_result = isinstance(project, PixelProject)
+    is_combined = isinstance(project, Project) and project.classifies_pixels
     lanes = []
     for number, path in enumerate(raws):
         raw = _open(path, "raw_data", inputs, project, context)
@@ -129,11 +130,7 @@ def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: Pixe
             for role, paths in others.items()
         )
         # ilastik masks the pixels of its combined workflow by the atlas
-        inside = (
-            mask
-            if mask is not None or not (project is not None and project.workflow == PIXEL_AND_OBJECT)
-            else atlas
-        )
+        inside = atlas if mask is None and is_combined else mask
         probabilities = kept(chain.probabilities(raw, context, inside), context)
         nickname, directory = images.dataset_name(path)
         role = PIXEL_ROLE if is_result else "prediction_maps"

@@ -84,8 +84,7 @@ def read_chain(path: str) -> PixelChain | None:
     ProjectError
         If it is damaged.
     """
-    part = read_pixel_part(path)
-    return part.chain() if part.is_trained else None
+    return read_pixel_part(path).pixels
 
 
 def read_stage(file: h5py.File, suffix: str, lanes: tuple[Any, ...]) -> PixelStage:

@@ -239,6 +239,16 @@ class Project:
         absent = len(self.classes) - found.shape[1]
         return Predictions(np.pad(found, ((0, 0), (0, max(absent, 0)))))
 
+    @property
+    def classifies_pixels(self) -> bool:
+        """Whether it classifies pixels, too, so that it takes raw data alone."""
+        return self.workflow == PIXEL_AND_OBJECT
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has the classifiers that it needs."""
+        return self.forest is not None and (self.pixels is not None or not self.classifies_pixels)
+
     def check_trained(self) -> Forest:
         """The forest.
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from objclass.project.model import PIXEL_AND_OBJECT, Project
+from objclass.project.model import Project
 from objclass.project.pixel_model import PIXEL_WORKFLOWS, PixelProject
 
 
@@ -31,7 +31,7 @@ def open_project(path: str) -> Project:
     from objclass.project.ilp_read import read_project
 
     project = read_project(path)
-    return replace(project, pixels=read_chain(path)) if project.workflow == PIXEL_AND_OBJECT else project
+    return replace(project, pixels=read_chain(path)) if project.classifies_pixels else project
 
 
 def open_pixel_project(path: str) -> PixelProject:

@@ -101,15 +101,10 @@ class PixelProject:
         """Whether every stage has a classifier."""
         return all(stage.classifier is not None for stage in self.stages)
 
-    def chain(self) -> PixelChain:
-        """The classifiers of the stages.
-
-        Raises
-        ------
-        ProjectError
-            If one is missing.
-        """
-        return PixelChain(self.classifiers(), self.path)
+    @property
+    def pixels(self) -> PixelChain | None:
+        """The classifiers of the stages, None if one is missing."""
+        return PixelChain(self.classifiers(), self.path) if self.is_trained else None
 
     def classifiers(self) -> tuple[PixelClassifier, ...]:
         """The classifier of each stage.

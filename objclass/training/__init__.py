@@ -1,5 +1,1 @@
-"""Training: from labelled objects to a project."""
-
-from objclass.training.learn import train
-
-__all__ = ["train"]
+"""Training: from labelled objects, or painted pixels, to a project."""

@@ -22,9 +22,9 @@ from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
 from objclass.pixels.samples import Labels, labelled_rows
 from objclass.pixels.selection import named, pixel_features, too_large, usual, without
-from objclass.project.ilp_pixels import read_pixel_part, read_pixel_project
+from objclass.project.ilp_pixels import read_pixel_project
 from objclass.project.ilp_pixels_write import write_pixel_project
-from objclass.project.model import MAXIMUM_CLASSES, PIXEL_AND_OBJECT, Color, Project, class_colors
+from objclass.project.model import MAXIMUM_CLASSES, Color, class_colors
 from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
 from objclass.training.adding import check_class_names
 from objclass.training.labels import check_names
@@ -207,20 +207,6 @@ def retrained_pixels(
         )
         stages.append(dataclasses.replace(stage, classifier=trained))
     return dataclasses.replace(project, stages=tuple(stages))
-
-
-def with_pixels(project: Project, context: Context | None = None) -> Project:
-    """The project with a new pixel classifier, if it classifies pixels and objects and was saved without one.
-
-    Raises
-    ------
-    ProjectError
-        As `retrained_pixels`.
-    """
-    if project.workflow != PIXEL_AND_OBJECT or project.pixels is not None:
-        return project
-    pixels = retrained_pixels(read_pixel_part(project.path), context)
-    return dataclasses.replace(project, pixels=pixels.chain())
 
 
 def check_retrainable_pixels(project: PixelProject) -> None:

@@ -514,7 +514,9 @@ def test_predicting_imports_no_heavy_library(here, samples):
         [sys.executable, "-X", "importtime", "-m", "objclass", *sample(samples), "--table_filename", "t.csv"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    for name in ("sklearn", "pandas", "skimage", "numba", "matplotlib"):
+    for name in (
+        "sklearn", "pandas", "skimage", "numba", "matplotlib", "polars", "numpy.ma", "objclass.training",
+    ):  # fmt: skip
         assert f" {name}\n" not in done.stderr
 
 
