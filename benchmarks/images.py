@@ -108,7 +108,7 @@ def sink(path, shape, dtype):
     return zarr.create_array(path, shape=shape, dtype=dtype, chunks=chunks)
 
 
-def strokes(folder, name, count=4000):
+def strokes(folder, name, count=24_000):
     """Labels of `count` pixels, half of them in objects, for a pixel classifier."""
     import tifffile
 

@@ -82,7 +82,7 @@ def filtered(raw):
     from skimage.feature import multiscale_basic_features
 
     found = multiscale_basic_features(
-        tifffile.imread(raw).squeeze(), sigma_min=0.7, sigma_max=5.6, num_workers=2
+        tifffile.imread(raw).squeeze(), sigma_min=0.7, sigma_max=5.6, workers=2
     )
     return found.reshape(-1, found.shape[-1])
 

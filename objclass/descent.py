@@ -4,6 +4,9 @@ A block of rows goes through one tree after the other. The splits near the root,
 visited one after the other: all rows are compared with each of them, and each split that sends a row to the right
 crosses out what lies to its left; the first that is left is where the row comes out (QuickScorer, Lucchese et al. 2015).
 From there rows go on step by step, several at a time, so that one goes on while others wait for memory.
+
+What the ranges of the columns tell of a split, that it sends all rows of the block the same way, is decided once. So
+rows that are pixels are taken in blocks of neighbours, which are alike.
 """
 
 import heapq
@@ -23,6 +26,9 @@ STEPS = 3
 
 EXITS = 32
 """Most places where rows may come out of the splits near the root: bits of a vector."""
+
+MANY = 16
+"""Where more splits than this are open, rows come out at most exits: it does not pay to look where all of them go on."""
 
 WORD = 0xFFFFFFFF
 """32 bits."""
@@ -173,31 +179,90 @@ def _near_root(
 
 
 class Space(NamedTuple):
-    """Work space: keys of a block (columns, `ROWS`); for each row the exits that are not crossed out, the node where it
-    is, and a list of rows that are not in leaves.
+    """Work space of a block of `ROWS` rows.
+
+    Parameters
+    ----------
+    rows
+        The rows.
+    keys
+        Their keys, column after column.
+    low, high
+        Least and greatest key of each column.
+    open_splits
+        The splits near the root that do not send all rows the same way.
+    settled
+        The node at which rows go on from each exit (see `marked`), in the order of `DE_BRUIJN`.
+    alive
+        For each row the exits that are not crossed out.
+    node
+        For each row the node where it is.
+    waiting
+        Rows that are not in leaves; then where the votes of each row's leaf begin.
+    votes, total
+        What leaves said so far: of each class, row after row; in all.
     """
 
+    rows: NDArray[np.int64]
     keys: NDArray[np.uint32]
+    low: NDArray[np.uint32]
+    high: NDArray[np.uint32]
+    open_splits: NDArray[np.int64]
+    settled: NDArray[np.int64]
     alive: NDArray[np.uint32]
     node: NDArray[np.int64]
     waiting: NDArray[np.int64]
+    votes: NDArray[np.float32]
+    total: NDArray[np.float64]
 
 
-def space(columns: int) -> Space:
+def space(columns: int, classes: int) -> Space:
     """Work space for one thread."""
     return Space(
-        np.zeros(columns * ROWS, np.uint32), np.zeros(ROWS, np.uint32), np.zeros(ROWS, np.int64), np.zeros(ROWS + 3, np.int64)
-    )  # fmt: skip
+        np.zeros(ROWS, np.int64),
+        np.zeros(columns * ROWS, np.uint32),
+        np.zeros(columns, np.uint32),
+        np.zeros(columns, np.uint32),
+        np.zeros(EXITS + 4, np.int64),
+        np.zeros(EXITS, np.int64),
+        np.zeros(ROWS, np.uint32),
+        np.zeros(ROWS, np.int64),
+        np.zeros(ROWS + 3, np.int64),
+        np.zeros(classes * ROWS, np.float32),
+        np.zeros(ROWS),
+    )
 
 
 class Shape(NamedTuple):
-    """Number of columns, trees and classes; how far apart rows, and columns, of the values are."""
+    """Number of columns, trees and classes; how far apart rows, and columns, of the values are; and blocks of rows.
+
+    Rows are the pixels of an image, planes × height × width, in C order; a block is a part of it of
+    depth × tall × wide, cut off at its border.
+    """
 
     columns: int
     trees: int
     classes: int
     row_step: int
     column_step: int
+    planes: int
+    height: int
+    width: int
+    depth: int
+    tall: int
+    wide: int
+
+
+def blocks(shape: Shape) -> int:
+    """Number of blocks."""
+    return -(-shape.planes // shape.depth) * -(-shape.height // shape.tall) * -(-shape.width // shape.wide)
+
+
+def block_of(planes: int, height: int) -> tuple[int, int, int]:
+    """Extents z, y, x of a block of `ROWS` pixels of an image: as near to a cube, or square, as lines of a cache allow."""
+    if height == 1:
+        return 1, 1, ROWS
+    return (1, 8, ROWS // 8) if planes == 1 else (4, 4, ROWS // 16)
 
 
 def descend(
@@ -210,66 +275,161 @@ def descend(
     stop: int,
     shape: Shape,
 ) -> None:
-    """Add what the leaves say of the rows from ``start`` to ``stop``, tree after tree; arrays are flat.
+    """Write what the leaves say of the rows in the blocks from ``start`` to ``stop``, tree after tree; arrays are flat.
 
     ``values`` are the bits of float32.
     """
-    keys, alive, node, waiting = space
-    for block in range(start, stop, ROWS):
-        n = min(ROWS, stop - block)
-        load(values, block, n, shape, keys)
+    classes = shape.classes
+    for block in range(start, stop):
+        n = take_rows(block, shape, space.rows)
+        load(values, n, shape, space)
+        for i in range(ROWS):
+            space.total[i] = 0.0
+        for i in range(classes * ROWS):
+            space.votes[i] = 0.0
         for tree in range(shape.trees):
-            for i in range(ROWS):
-                alive[i] = WORD
-            for k in range(tree * EXITS, (tree + 1) * EXITS, 4):
-                cross_out(layout, k, keys, alive)
-            for i in range(n):
-                left = np.int64(alive[i])
-                node[i] = layout.exits[tree * EXITS + (((left & -left) * DE_BRUIJN >> 27) & 31)]
-                waiting[i] = i
-            count = n
+            found = settle(layout, tree, space)
+            if found == 0 and is_leaf(layout.nodes, space.node[0]):
+                add_leaf(layout, tree, classes, space)
+                continue
+            count = come_out(layout, found, n, space)
             while count > 0:
-                count = go_on(layout.nodes, keys, node, waiting, count)
-            add_leaves(layout, tree, node, n, shape.classes, votes, total, block)
-
-
-@kernel
-def load(values: NDArray[np.int32], block: int, n: int, shape: Shape, keys: NDArray[np.uint32]) -> None:
-    """Keys of a block of ``n`` rows; of NaN any: such rows get no votes."""
-    for c in range(shape.columns):
+                count = go_on(layout.nodes, space, count)
+            add_leaves(layout, tree, n, classes, space)
         for i in range(n):
-            value = np.int64(values[(block + i) * shape.row_step + c * shape.column_step])
+            row = space.rows[i]
+            total[row] = space.total[i]
+            for c in range(classes):
+                votes[row * classes + c] = space.votes[c * ROWS + i]
+
+
+@kernel
+def take_rows(block: int, shape: Shape, rows: NDArray[np.int64]) -> int:
+    """The rows of a block; returns how many there are."""
+    across = (shape.width + shape.wide - 1) // shape.wide
+    down = (shape.height + shape.tall - 1) // shape.tall
+    z, rest = block // (across * down) * shape.depth, block % (across * down)
+    y, x = rest // across * shape.tall, rest % across * shape.wide
+    n = 0
+    for k in range(z, min(z + shape.depth, shape.planes)):
+        for j in range(y, min(y + shape.tall, shape.height)):
+            for i in range(x, min(x + shape.wide, shape.width)):
+                rows[n] = (k * shape.height + j) * shape.width + i
+                n += 1
+    return n
+
+
+@kernel
+def load(values: NDArray[np.int32], n: int, shape: Shape, space: Space) -> None:
+    """Keys of the ``n`` rows of a block, and their ranges; of NaN any: such rows get no votes."""
+    for c in range(shape.columns):
+        first = c * shape.column_step
+        for i in range(n):
+            value = np.int64(values[space.rows[i] * shape.row_step + first])
             number = -INFINITE if value > INFINITE else value
-            keys[c * ROWS + i] = (-0x80000000 - number if value < 0 else number) + 0x80000000
+            space.keys[c * ROWS + i] = (-0x80000000 - number if value < 0 else number) + 0x80000000
+        for i in range(n, ROWS):
+            space.keys[c * ROWS + i] = space.keys[c * ROWS]
+        low = high = space.keys[c * ROWS]
+        for i in range(ROWS):
+            key = space.keys[c * ROWS + i]
+            low, high = min(low, key), max(high, key)
+        space.low[c], space.high[c] = low, high
 
 
 @kernel
-def add_leaves(
-    layout: Layout,
-    tree: int,
-    node: NDArray[np.int64],
-    n: int,
-    classes: int,
-    votes: NDArray[np.float32],
-    total: NDArray[np.float64],
-    block: int,
-) -> None:
-    """Add what the leaves of a tree say of the ``n`` rows of a block."""
-    first = layout.leaves[tree] - LAST - 1
+def settle(layout: Layout, tree: int, space: Space) -> int:
+    """Find the splits near the root that are open, and where rows go on from the exits that they may come out of.
+
+    Returns how many splits are open; if none is, ``node[0]`` is where all rows go on.
+    """
+    certain = common = np.int64(WORD)
+    found = 0
+    for k in range(tree * EXITS, (tree + 1) * EXITS - 1):
+        column, cut, kept = layout.place[k] // ROWS, layout.cut[k], np.int64(layout.kept[k])
+        some, every = space.high[column] >= cut, space.low[column] >= cut
+        certain = certain & kept if some else certain
+        common = common & kept if every else common
+        space.open_splits[found] = k
+        found += some != every
+    for i in range(found, found + 3):  # whole groups: the last split of a tree does nothing
+        space.open_splits[i] = (tree + 1) * EXITS - 1
+    for i in range(ROWS):
+        space.alive[i] = common
+    if found > MANY:
+        for i in range(EXITS):
+            space.settled[i] = marked(layout.nodes, layout.exits[tree * EXITS + i])
+        return found
+    reached = common & (
+        2 * (certain & -certain) - 1
+    )  # no row comes out after an exit that no split crosses out
+    while reached != 0:
+        left = reached & -reached
+        exit_ = (left * DE_BRUIJN >> 27) & 31
+        space.node[0] = follow(layout.nodes, space, layout.exits[tree * EXITS + exit_])
+        space.settled[exit_] = marked(layout.nodes, space.node[0])
+        reached -= left
+    return found
+
+
+@kernel
+def marked(nodes: NDArray[np.int64], node: int) -> Any:
+    """The node, with the bit after its number set if it is a split."""
+    return node | np.int64(not is_leaf(nodes, node)) << NEXT_BITS
+
+
+@kernel
+def follow(nodes: NDArray[np.int64], space: Space, node: int) -> int:
+    """The first node from this one on that does not send all rows the same way."""
+    while True:
+        bits = nodes[node]
+        cut, column = (bits >> 32) & WORD, ((bits >> LOWER) & OFFSET) // ROWS
+        if space.low[column] >= cut:
+            node = (bits & NEXT) + 1
+        elif space.high[column] < cut <= LAST:
+            node = bits & NEXT
+        else:
+            return node
+
+
+@kernel
+def is_leaf(nodes: NDArray[np.int64], node: int) -> bool:
+    """Whether a node is a leaf."""
+    return ((nodes[node] >> 32) & WORD) > LAST
+
+
+@kernel
+def come_out(layout: Layout, found: int, n: int, space: Space) -> int:
+    """Send ``n`` rows through the open splits near the root, of which so many were found.
+
+    Lists the rows that are not in leaves then; returns how many they are.
+    """
+    for k in range(0, found, 4):
+        cross_out(layout, space.open_splits, k, space.keys, space.alive)
+    count = 0
     for i in range(n):
-        leaf = first + ((layout.nodes[node[i]] >> 32) & WORD)
-        total[block + i] += layout.share[leaf]
-        for c in range(classes):
-            votes[(block + i) * classes + c] += layout.vote[leaf * classes + c]
+        left = np.int64(space.alive[i])
+        going_on = space.settled[((left & -left) * DE_BRUIJN >> 27) & 31]
+        space.node[i] = going_on & NEXT
+        space.waiting[count] = i
+        count += going_on >> NEXT_BITS
+    return count
 
 
 @kernel
-def cross_out(layout: Layout, k: int, keys: NDArray[np.uint32], alive: NDArray[np.uint32]) -> None:
-    """Cross out what lies to the left of splits that send rows to the right: of four splits, from ``k`` on."""
+def cross_out(
+    layout: Layout,
+    splits: NDArray[np.int64],
+    first: int,
+    keys: NDArray[np.uint32],
+    alive: NDArray[np.uint32],
+) -> None:
+    """Cross out what lies to the left of splits that send rows to the right: of four splits, from ``first`` on."""
     place, cut, kept, _, _, _, _, _ = layout
-    p, p1, p2, p3 = place[k], place[k + 1], place[k + 2], place[k + 3]
-    cut0, cut1, cut2, cut3 = cut[k], cut[k + 1], cut[k + 2], cut[k + 3]
-    kept0, kept1, kept2, kept3 = kept[k], kept[k + 1], kept[k + 2], kept[k + 3]
+    k, k1, k2, k3 = splits[first], splits[first + 1], splits[first + 2], splits[first + 3]
+    p, p1, p2, p3 = place[k], place[k1], place[k2], place[k3]
+    cut0, cut1, cut2, cut3 = cut[k], cut[k1], cut[k2], cut[k3]
+    kept0, kept1, kept2, kept3 = kept[k], kept[k1], kept[k2], kept[k3]
     all_ = np.uint32(WORD)
     for i in range(ROWS):
         left = alive[i] & (kept0 if keys[p + i] >= cut0 else all_)
@@ -279,14 +439,9 @@ def cross_out(layout: Layout, k: int, keys: NDArray[np.uint32], alive: NDArray[n
 
 
 @kernel
-def go_on(
-    nodes: NDArray[np.int64],
-    keys: NDArray[np.uint32],
-    node: NDArray[np.int64],
-    waiting: NDArray[np.int64],
-    count: int,
-) -> int:
+def go_on(nodes: NDArray[np.int64], space: Space, count: int) -> int:
     """Take `STEPS` steps with each of the rows that wait; returns how many are not in leaves then."""
+    keys, node, waiting = space.keys, space.node, space.waiting
     for j in range(count, count + 3):  # whole groups: the last row may be there several times
         waiting[j] = waiting[count - 1]
     for j in range(0, count, 4):
@@ -302,7 +457,7 @@ def go_on(
     for j in range(count):
         i = waiting[j]
         waiting[left] = i
-        left += ((nodes[node[i]] >> 32) & WORD) <= LAST
+        left += not is_leaf(nodes, node[i])
     return left
 
 
@@ -313,21 +468,50 @@ def step(nodes: NDArray[np.int64], keys: NDArray[np.uint32], k: int, row: int) -
     return (bits & NEXT) + (keys[((bits >> LOWER) & OFFSET) + row] >= ((bits >> 32) & WORD))
 
 
+@kernel
+def add_leaf(layout: Layout, tree: int, classes: int, space: Space) -> None:
+    """Add what the leaf of a tree says that all rows of a block are in."""
+    leaf = layout.leaves[tree] + ((layout.nodes[space.node[0]] >> 32) & WORD) - LAST - 1
+    share = layout.share[leaf]
+    for i in range(ROWS):
+        space.total[i] += share
+    for c in range(classes):
+        vote, first = layout.vote[leaf * classes + c], c * ROWS
+        for i in range(ROWS):
+            space.votes[first + i] += vote
+
+
+@kernel
+def add_leaves(layout: Layout, tree: int, n: int, classes: int, space: Space) -> None:
+    """Add what the leaves of a tree say of the ``n`` rows of a block."""
+    first = layout.leaves[tree] - LAST - 1
+    for i in range(n):
+        leaf = first + ((layout.nodes[space.node[i]] >> 32) & WORD)
+        space.waiting[i] = leaf * classes
+        space.total[i] += layout.share[leaf]
+    for c in range(classes):
+        at = c * ROWS
+        for i in range(n):
+            space.votes[at + i] += layout.vote[space.waiting[i] + c]
+
+
 def _lengths(_: Any, layout: Layout, *given: Any) -> dict[str, int]:
-    *_, stop, shape = given
-    size = shape.trees * EXITS
-    ends = len(layout.share)
+    *_, shape = given
+    size, ends = shape.trees * EXITS, len(layout.share)
+    rows = shape.planes * shape.height * shape.width
     return {
-        "values": (stop - 1) * shape.row_step + (shape.columns - 1) * shape.column_step + 1,
+        "values": (rows - 1) * shape.row_step + (shape.columns - 1) * shape.column_step + 1,
         **dict.fromkeys(("place", "cut", "kept", "exits"), size),
         "leaves": shape.trees,
         "vote": ends * shape.classes,
+        **dict.fromkeys(("rows", "alive", "node"), ROWS),
         "keys": shape.columns * ROWS,
-        "alive": ROWS,
-        "node": ROWS,
+        **dict.fromkeys(("low", "high"), shape.columns),
+        "open_splits": EXITS + 3,
+        "settled": EXITS,
         "waiting": ROWS + 3,
-        "votes": stop * shape.classes,
-        "total": stop,
+        "votes": rows * shape.classes,
+        "total": rows,
     }
 
 

@@ -104,12 +104,12 @@ def test_nothing_is_below_a_threshold_that_is_no_number(way):
 
 
 def test_threads_change_nothing(trained, monkeypatch):
-    rows, _, forest = trained
-    expected = forest.predict(rows[:161]).probabilities
+    _, _, forest = trained
+    rows = np.random.default_rng(0).normal(size=(1501, forest.columns)).astype(np.float32)  # 12 blocks
+    expected = forest.predict(rows).probabilities
     monkeypatch.setattr(descents, "choose", lambda _: descents.compiled)
-    monkeypatch.setattr(module, "ROWS", 16)  # of a part: that of the kernel is compiled in
     for jobs in (1, 2, 3, 10, 50):
-        assert np.array_equal(forest.predict(rows[:161], Context(Limits(jobs=jobs))).probabilities, expected)
+        assert np.array_equal(forest.predict(rows, Context(Limits(jobs=jobs))).probabilities, expected)
 
 
 @given(st.integers(0, 99), st.integers(1, 300), st.integers(2, 40))
@@ -122,10 +122,29 @@ def test_compiled_descents_are_those_of_numpy(seed, count, height):
     values = np.float32([0, -0.0, 1, -1, 0.5, 2, 1e-45, -1e-45, np.inf, -np.inf, np.nan])
     rows = rng.choice(values, (count, 3), p=[*[0.098] * 10, 0.02])
     expected = divided(forest._count(rows))
+    known = ~np.isnan(rows).any(axis=1)
     for given_rows in (rows, np.asfortranarray(rows)):
-        votes = divided(forest._descend(descents.compiled, forest._layout, given_rows, Context()))
-        known = ~np.isnan(rows).any(axis=1)
+        votes = descended(forest, given_rows, (1, 1, count))
         assert np.array_equal(votes[known], expected[known])
+
+
+@given(
+    st.integers(0, 99),
+    st.tuples(st.integers(1, 9), st.integers(1, 19), st.integers(1, 40)),
+    st.sampled_from([0.0, 0.05, 1.0, 30.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_pixels_go_down_with_their_neighbours(seed, extents, noise):
+    """Images from flat, where blocks send all their pixels the same way, to noise; of any extents."""
+    rng = np.random.default_rng(seed)
+    forest = decode([grown(rng, int(rng.integers(1, 60))) for _ in range(6)], 3, 2)
+    slopes = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in extents), indexing="ij"), axis=-1)
+    rows = (slopes.reshape(-1, 3) + noise * rng.normal(size=(np.prod(extents), 3))).astype(np.float32)
+    assert np.array_equal(descended(forest, rows, extents), divided(forest._count(rows)))
+
+
+def descended(forest, rows, extents):
+    return divided(forest._descend(descents.compiled, forest._layout, rows, Context(), extents))
 
 
 def divided(counted):

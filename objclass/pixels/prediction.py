@@ -132,7 +132,8 @@ class PredictedPixels:
         cubes = read_cubes(self.image, t, box, self.halo)
         channels = self.classifier.features.compute(cubes, box, self._buffers)
         rows = channels.reshape(len(channels), -1).T
-        found = self.classifier.predict(rows).reshape(*channels.shape[1:], -1)
+        z, y, x = channels.shape[1:]
+        found = self.classifier.predict(rows, extents=(z, y, x)).reshape(z, y, x, -1)
         self._buffers.give(channels)
         return found
 
