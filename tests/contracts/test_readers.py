@@ -490,6 +490,17 @@ def test_bytes_that_a_region_takes(tmp_path: Path, name: str) -> None:
     assert taken < LARGE.nbytes / 12, f"{taken} of {LARGE.nbytes} bytes for {pixels.nbytes}"
 
 
+def test_a_czi_that_claims_more_planes_than_it_can_hold(tmp_path: Path) -> None:
+    """Its library would list them all, for as long as it takes and with all memory."""
+    writer = pytest.importorskip("pylibCZIrw.czi")
+    pytest.importorskip("bioio_czi", reason="objclass[bio] is not installed")
+    with writer.create_czi(f"{tmp_path}/a.czi") as file:
+        for t in (0, 10**9):
+            file.write(data=ZYX[0, ..., None].copy(), plane={"T": t, "Z": 0, "C": 0})
+    with pytest.raises(ImageError, match="claims 1000000001 planes"):
+        open_image(f"{tmp_path}/a.czi")
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="bytes are counted in /proc")
 def test_planes_that_a_region_of_a_czi_takes(tmp_path: Path) -> None:
     writer = pytest.importorskip("pylibCZIrw.czi")

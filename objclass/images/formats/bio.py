@@ -5,9 +5,10 @@ A scene is named as the array in a container is: ``file.czi/SCENE``.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ _READERS = {".czi": "bioio_czi", ".lif": "bioio_lif", ".nd2": "bioio_nd2"}
 
 _BY_PLANE: dict[str, Any] = {"chunk_dims": ["Y", "X", "S"]}
 """Option that makes a reader return single planes; that of ND2 does so by default."""
+
+
+_PLANE_BYTES = 32
+"""Bytes that a plane takes at least: the header of its segment in a CZI file."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +90,28 @@ def _opened(path: str, scene: str = "") -> Iterator[Any]:
     except ImportError as error:
         message = f"{path}: {suffix} is read with bioio, which is not installed: pip install objclass[bio]"
         raise ImageError(message) from error
+    if suffix == ".czi":
+        _check_czi(path)
     reader = module.Reader(path, **({} if suffix == ".nd2" else _BY_PLANE))
     if scene:
         reader.set_scene(scene)
     yield reader
+
+
+def _check_czi(path: str) -> None:
+    """Raise an error for a damaged file, at which bioio's library for CZI would end the process or never return.
+
+    Zeiss's own library refuses it, or says how many planes it claims, each of which takes `_PLANE_BYTES` at least.
+    """
+    with suppress(ImportError):
+        czi = import_module("pylibCZIrw.czi")
+        with czi.open_czi(path) as file:
+            lengths = {axis: stop - start for axis, (start, stop) in file.total_bounding_box.items()}
+            _ = file.scenes_bounding_rectangle  # an error if there are not as many scenes as it claims
+        planes = prod(n for axis, n in lengths.items() if axis not in "XY")
+        if planes * _PLANE_BYTES > os.path.getsize(path):
+            message = f"it claims {planes} planes, which its size cannot hold"
+            raise ValueError(message)
 
 
 def _pixels(reader: Any) -> Any:
