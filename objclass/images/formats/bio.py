@@ -46,7 +46,11 @@ class SceneStore:
         with _opened(self.path, self.scene) as reader:
             pixels = _pixels(reader).isel(dict(zip(self.dims, region, strict=True)))
             others = {dim: 0 for dim in pixels.dims if dim not in self.dims}
-            return np.asarray(pixels.isel(others).transpose(*self.dims).data.compute())
+            try:
+                return np.asarray(pixels.isel(others).transpose(*self.dims).data.compute())
+            except MemoryError as fault:  # of what the file claims: planes are no larger than was checked
+                message = f"{self.path}: a plane could not be unpacked, the file may be damaged: {fault}"
+                raise ImageError(message) from fault
 
 
 def open_scene(path: str, internal: str, context: Context) -> Source:
