@@ -31,6 +31,9 @@ CUBE_PIXELS = 1 << 22
 SMALLEST_CUBE = 1 << 18
 """Images are not cut smaller than this to give each thread some cubes."""
 
+CUBES_OF_PLANES, CUBES_OF_VOLUMES = 4, 2
+"""Cubes for each thread, so that no thread waits long for another; of volumes fewer, since more of them is halo."""
+
 
 def cube_shape(shape: tuple[int, int, int], halo: tuple[int, int, int], pixels: int) -> tuple[int, int, int]:
     """Lengths z, y, x of the cubes of an image: with their halo of at most so many pixels, if that can be.
@@ -72,7 +75,8 @@ def cubes_of(
 ) -> tuple[int, int, int]:
     """Lengths z, y, x of the cubes in which an image of so many feature channels is computed."""
     limits, extents = context.limits, image.shape[1:4]
-    pixels = min(CUBE_PIXELS, max(prod(extents) // (2 * limits.jobs), SMALLEST_CUBE))
+    cubes = limits.jobs * (CUBES_OF_PLANES if extents[0] == 1 else CUBES_OF_VOLUMES)
+    pixels = min(CUBE_PIXELS, max(prod(extents) // cubes, SMALLEST_CUBE))
     if limits.memory is not None:
         each = CHANNEL_BYTES * columns * (limits.jobs + 1)
         pixels = min(pixels, max(limits.memory // (2 * each), 1))
