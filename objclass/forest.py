@@ -78,6 +78,7 @@ class Forest:
         rows: NDArray[np.float32],
         context: Context | None = None,
         extents: tuple[int, int, int] | None = None,
+        work: int | None = None,
     ) -> Predictions:
         """Class probabilities of rows (n, columns), float32.
 
@@ -93,6 +94,8 @@ class Forest:
         extents
             Lengths z, y, x, if the rows are the pixels of an image in C order: neighbours are alike, so that it is
             faster to take them together.
+        work
+            Rows × trees of the whole run, to choose the formulation, where more is known than the context says.
 
         Raises
         ------
@@ -103,8 +106,8 @@ class Forest:
             message = f"{rows.shape[-1]} feature columns: the forest was trained on {self.columns}"
             raise ProjectError(message)
         rows = np.asarray(rows, np.float32)
-        work = len(rows) * self.trees * (context.limits.images if context else 1)
-        compiled = descents.choose(work)
+        of_context = len(rows) * self.trees * (context.limits.images if context else 1)
+        compiled = descents.choose(work or of_context)
         if compiled and self._layout:
             votes, total = self._descend(
                 compiled, self._layout, rows, context or Context(), extents or (1, 1, len(rows))

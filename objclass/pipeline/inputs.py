@@ -122,9 +122,10 @@ def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: Pixe
             raise UsageError(message)
     is_result = isinstance(project, PixelProject)
     is_combined = isinstance(project, Project) and project.classifies_pixels
+    opened = [_open(path, "raw_data", inputs, project, context) for path in raws]
+    context = context.within(replace(context.limits, images=sum(raw.shape[0] for raw in opened)))
     lanes = []
-    for number, path in enumerate(raws):
-        raw = _open(path, "raw_data", inputs, project, context)
+    for number, (path, raw) in enumerate(zip(raws, opened, strict=True)):
         atlas, mask = (
             _open(paths[number], role, inputs, project, context) if paths else None
             for role, paths in others.items()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.compute.context import Context
 from objclass.errors import ProjectError
 from objclass.forest import Forest
 from objclass.pixels.features import PixelFeatures
@@ -66,19 +65,19 @@ class PixelClassifier:
     def predict(
         self,
         rows: NDArray[np.float32],
-        context: Context | None = None,
         extents: tuple[int, int, int] | None = None,
+        pixels: int | None = None,
     ) -> NDArray[np.float32]:
-        """Class probabilities of pixels.
+        """Class probabilities of pixels, by one thread.
 
         Parameters
         ----------
         rows
             Channels of each pixel, shape (pixels, channels).
-        context
-            Threads; the result does not depend on them.
         extents
             Lengths z, y, x, if the pixels are those of an image in C order: so it is faster.
+        pixels
+            Number of pixels of the whole run, to choose the formulation.
 
         Returns
         -------
@@ -86,8 +85,10 @@ class PixelClassifier:
             float32, shape (pixels, classes); 0 for classes that the forests do not know.
         """
         total = np.zeros((len(rows), len(self.known)), np.float32)
+        work = (pixels or len(rows)) * sum(forest.trees for forest in self.forests)
         for forest in self.forests:
-            total += forest.predict(rows, context, extents).probabilities * np.float32(forest.trees)
+            found = forest.predict(rows, extents=extents, work=work).probabilities
+            total += found * np.float32(forest.trees)
         total /= np.float32(sum(forest.trees for forest in self.forests))
         found = np.zeros((len(rows), len(self.classes)), np.float32)
         found[:, [number - 1 for number in self.known]] = total

@@ -7,7 +7,7 @@ Classification".
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -91,7 +91,7 @@ def products_of_gradients(
     wide = around(box, dict.fromkeys(axes, radius_of(sigma, WINDOW)), cube.size)
     gradient = derivatives(cube, axes, sigma * GRADIENT, [along(d, i) for i in range(d)], wide, buffers)
     z, y, x = (part.start for part in wide)
-    product = Cube(buffers.take(gradient[along(d, 0)].shape), (z, y, x), cube.size)
+    product = replace(cube, pixels=buffers.take(gradient[along(d, 0)].shape), origin=(z, y, x))
     entries: list[Pixels] = []
     for i, j in _pairs(d):
         np.multiply(gradient[along(d, i)], gradient[along(d, j)], out=product.pixels)
@@ -352,7 +352,7 @@ class PixelFeatures:
         self, cube: Cube, scale: int, box: Box, filters: Sequence[tuple[Filter, Pixels]], buffers: Buffers
     ) -> None:
         """Write the channels of a scale's filters."""
-        axes, sigma, work = self.filter_axes(scale, cube.size[0]), self.sigma(scale), math.prod(cube.size)
+        axes, sigma = self.filter_axes(scale, cube.size[0]), self.sigma(scale)
         needs = [(filter_, out, filter_.needs(len(axes))) for filter_, out in filters if filter_.needs]
         wanted = {need for *_, given in needs for need in given}
         made: dict[tuple[float, Orders], Pixels] = {}
@@ -361,12 +361,12 @@ class PixelFeatures:
             for key, pixels in derivatives(cube, axes, part * sigma, orders, box, buffers).items():
                 made[part, key] = pixels
         for filter_, out, given in needs:
-            filter_.combine([made[need] for need in given], work, out)
+            filter_.combine([made[need] for need in given], cube.work, out)
         buffers.give(*made.values())
         for filter_, out in filters:
             if filter_.needs is None:
                 entries = products_of_gradients(cube, axes, sigma, box, buffers)
-                filter_.combine(entries, work, out)
+                filter_.combine(entries, cube.work, out)
                 buffers.give(*entries)
 
 

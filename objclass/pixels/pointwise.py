@@ -247,7 +247,7 @@ eigenvalues_of_two = Kernel(
 eigenvalues_of_three = Kernel(
     find_eigenvalues_of_three,
     repays_loading=200_000,
-    repays_compiling=4_000_000,
+    repays_compiling=1_000_000,
     lengths=lambda *given: {
         **dict.fromkeys(("xx", "xy", "xz", "yy", "yz", "zz"), given[6]),
         "space": 9 * BATCH,

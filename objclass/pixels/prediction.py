@@ -59,14 +59,15 @@ def cube_shape(shape: tuple[int, int, int], halo: tuple[int, int, int], pixels: 
     return sides[0], sides[1], sides[2]
 
 
-def read_cubes(image: Image, t: int, box: Box, halo: tuple[int, int, int]) -> list[Cube]:
+def read_cubes(image: Image, t: int, box: Box, halo: tuple[int, int, int], context: Context) -> list[Cube]:
     """A box of a time step and its halo (as far as the image goes), a cube for each channel, float32."""
     size = image.shape[1:4]
     wide = around(box, dict(enumerate(halo)), size)
     pixels = image.read((slice(t, t + 1), wide[0], wide[1], wide[2], slice(0, image.shape[4])))[0]
     origin = wide[0].start, wide[1].start, wide[2].start
     return [
-        Cube(np.ascontiguousarray(pixels[..., c], np.float32), origin, size) for c in range(pixels.shape[3])
+        Cube(np.ascontiguousarray(pixels[..., c], np.float32), origin, size, context.limits.images)
+        for c in range(pixels.shape[3])
     ]
 
 
@@ -133,11 +134,11 @@ class PredictedPixels:
 
     def predict(self, t: int, box: Box) -> NDArray[np.float32]:
         """Probabilities of a box (z, y, x) of a time step, by one thread; axes z, y, x, classes."""
-        cubes = read_cubes(self.image, t, box, self.halo)
+        cubes = read_cubes(self.image, t, box, self.halo, self.context)
         channels = self.classifier.features.compute(cubes, box, self._buffers)
         rows = channels.reshape(len(channels), -1).T
         z, y, x = channels.shape[1:]
-        found = self.classifier.predict(rows, extents=(z, y, x)).reshape(z, y, x, -1)
+        found = self.classifier.predict(rows, (z, y, x), cubes[0].work).reshape(z, y, x, -1)
         self._buffers.give(channels)
         return found
 
@@ -167,7 +168,11 @@ class ComputedFeatures:
         t, z, y, x, channels = region
         halo = self.features.halo(self.image.shape[1])
         found = [
-            np.moveaxis(self.features.compute(read_cubes(self.image, k, (z, y, x), halo), (z, y, x)), 0, -1)
+            np.moveaxis(
+                self.features.compute(read_cubes(self.image, k, (z, y, x), halo, self.context), (z, y, x)),
+                0,
+                -1,
+            )
             for k in range(t.start, t.stop)
         ]
         return np.stack(found)[..., channels]

@@ -50,7 +50,7 @@ def labelled_rows(
 
     def measured(at: tuple[int, Box, Labels]) -> tuple[NDArray[np.intp], NDArray[np.float32], Labels]:
         t, box, mark = at
-        channels = features.compute(read_cubes(image, t, box, halo), box)
+        channels = features.compute(read_cubes(image, t, box, halo, context), box)
         painted = np.flatnonzero(mark)
         found = interleaved([channel.reshape(-1)[painted] for channel in channels])
         return np.searchsorted(places, _places(t, box, mark, shape)), found, mark.reshape(-1)[painted]

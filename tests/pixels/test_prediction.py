@@ -8,6 +8,7 @@ import pytest
 
 from objclass import images
 from objclass.compute.context import Context
+from objclass.compute.kernels import Kernel
 from objclass.compute.limits import Limits
 from objclass.core import AXES, Image, from_canonical
 from objclass.errors import ProjectError
@@ -100,6 +101,20 @@ def test_answers_of_ilastik(shared, case):
         assert np.array_equal(from_canonical(uncertainty(found)[..., None], axes), expected["uncertainty"])
     assert differ.mean() < 1e-3
     assert (argmax == expected["simple_segmentation"]).mean() >= 0.99999
+
+
+def test_compiled_code_is_chosen_by_all_pixels_and_trees_of_the_run(monkeypatch):
+    """Not by those of a cube, an image or one of several forests: else small images would never gain."""
+    asked = {}
+    monkeypatch.setattr(
+        Kernel, "choose", lambda kernel, work: asked.setdefault(kernel.name, set()).add(work) or None
+    )
+    context = Context(Limits(images=100, block=(1, 32)))
+    PredictedPixels(classifier(1, 1), image((1, 1, 40, 50, 1)), context).read(
+        tuple(slice(0, n) for n in (1, 1, 40, 50, 3))
+    )
+    assert asked["correlate_lines"] == {40 * 50 * 100}
+    assert asked["descend"] == {40 * 50 * 100 * 7}
 
 
 @pytest.mark.parametrize("memory", [None, 500_000])
