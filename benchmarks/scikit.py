@@ -81,9 +81,7 @@ def filtered(raw):
     """scikit-image's basic features of pixels: intensity, edges and texture at 4 scales; (pixels, features)."""
     from skimage.feature import multiscale_basic_features
 
-    found = multiscale_basic_features(
-        tifffile.imread(raw).squeeze(), sigma_min=0.7, sigma_max=5.6, workers=2
-    )
+    found = multiscale_basic_features(tifffile.imread(raw).squeeze(), sigma_min=0.7, sigma_max=5.6, workers=2)
     return found.reshape(-1, found.shape[-1])
 
 
