@@ -144,6 +144,7 @@ class Kernel:
             if self._compiled is None:
                 code = self._kept
                 if code is None:
+                    _say_that_it_compiles()
                     code = interruptible(partial(machine_code, self.entry))  # takes seconds
                     if self._keep(code) is None:
                         _warn_not_kept()
@@ -499,6 +500,12 @@ def _write(file: Path, content: bytes, mode: int) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+@cache
+def _say_that_it_compiles() -> None:
+    """Say, once in a process, what a first run spends seconds on."""
+    log.info("compiling code for this installation, once: some seconds (objclass compile does all of it ahead)")
 
 
 @cache

@@ -344,11 +344,16 @@ class _Replacement:
             self._is_aside = True
 
     def take_back(self) -> None:
-        """Restore the older output."""
-        with suppress(OSError):
-            if self._is_made:
+        """Restore the older output, or that there was none."""
+        if self._is_made:
+            try:
                 os.replace(self._final, self._temporary)
-            if self._is_aside:
+            except OSError:  # nothing can be renamed any more
+                if not self._is_aside:
+                    with suppress(OSError):
+                        _remove(self._final)
+        if self._is_aside:
+            with suppress(OSError):
                 os.replace(self._aside, self._final)
 
     def seal(self) -> None:

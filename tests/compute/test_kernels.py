@@ -56,7 +56,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def lines(monkeypatch):
     """What is logged, by level."""
-    said = {"debug": [], "warning": []}
+    said = {"debug": [], "info": [], "warning": []}
     for level, found in said.items():
         monkeypatch.setattr(kernels.log, level, lambda text, *given, found=found: found.append(text % given))
     return said
@@ -192,6 +192,14 @@ def test_where_nothing_can_be_kept_a_line_says_so_once(tmp_path, monkeypatch, li
     (line,) = lines["warning"]
     assert "every run compiles it again" in line
     assert str(file / "inside") in line
+
+
+def test_a_line_says_once_what_a_first_run_spends_seconds_on(folder, lines):
+    kernels._say_that_it_compiles.cache_clear()
+    for _ in range(2):
+        native().compiled  # noqa: B018
+    (line,) = lines["info"]
+    assert "compiling code for this installation, once" in line
 
 
 def test_a_full_disk_leaves_no_part(folder, monkeypatch):

@@ -56,7 +56,7 @@ def options(name="numpy", table="t.csv", *more, lanes=range(LANES)):
         *("--headless", "--segmentation_image", *(f"seg{n}.npy" for n in lanes), "--jobs", "1"),
         *("--output_format", name, "--output_filename_format", f"out/{{nickname}}{sequence}"),
         *("--table_filename", f"out/{table}", "--features", "regionprops:area"),
-        *(("--export_dtype", "uint8") if name in ("png", "pgm", "png sequence") else ()),
+        *(("--export_dtype", "uint8") if name in ("png", "pgm", "png sequence", "xv") else ()),
         *(("--cutout_subregion", "[(0,0,0,1,0),(1,40,30,2,1)]") if name in ("tif", "png", "pgm", "xv") else ()),
         *more,
     ]  # fmt: skip
@@ -147,6 +147,7 @@ def once(shim, here, name, call, number, table="t.csv"):
         ("numpy", "fsync", 4, "t.csv"),
         ("numpy", "rename", 2, "t.csv"),
         ("compressed n5", "rename", 1, "t.csv"),
+        ("png sequence", "rename", 2, "t.csv"),
     ],
 )
 def test_a_call_that_fails(shim, here, name, call, number, table):
