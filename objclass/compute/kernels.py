@@ -505,7 +505,9 @@ def _write(file: Path, content: bytes, mode: int) -> None:
 @cache
 def _say_that_it_compiles() -> None:
     """Say, once in a process, what a first run spends seconds on."""
-    log.info("compiling code for this installation, once: some seconds (objclass compile does all of it ahead)")
+    log.info(
+        "compiling code for this installation, once: some seconds (objclass compile does all of it ahead)"
+    )
 
 
 @cache
