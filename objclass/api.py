@@ -28,7 +28,7 @@ from objclass.project.model import Project
 from objclass.project.open import open_any
 from objclass.project.open import open_project as read_project
 from objclass.project.pixel_model import PixelProject
-from objclass.settings import parse_size
+from objclass.settings import ResourceSettings, parse_size
 from objclass.training.complete import completed
 from objclass.training.measurement import Measurement
 
@@ -563,7 +563,7 @@ def _context(n_jobs: int | None, max_memory: int | str | None, progress: Progres
         message = f"max_memory={fault}"
         raise UsageError(message) from None
     with _reporter(progress) as report:
-        yield Context.of(jobs=jobs, memory=memory, progress=report)
+        yield Context.of(ResourceSettings(jobs, memory), progress=report)
 
 
 def _run(

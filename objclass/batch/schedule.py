@@ -19,7 +19,7 @@ from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.batch.task import LaneResult, keep, run_task, written
 from objclass.compute.context import Context
-from objclass.compute.limits import Limits, limits_for
+from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PIXEL_ROLE, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, UsageError
@@ -46,11 +46,8 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     """
     started = perf_counter()
     np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
-    context = Context(
-        limits_for(request.resources),
-        progress or _quiet,
-        stop or Stop(),
-        follow_links=request.inputs.follow_links,
+    context = Context.of(
+        request.resources, progress=progress, stop=stop, follow_links=request.inputs.follow_links
     )
     project = _trained(open_any(request.project), context, anew=request.retrain) if request.project else None
     if isinstance(project, Project) and project.inclusive_maximum:
@@ -187,7 +184,3 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     if not each.holds(largest * VOXEL_BYTES):
         return 1, limits
     return at_once, each
-
-
-def _quiet(_: str, __: float) -> None:
-    """Report no progress."""

@@ -116,14 +116,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     )
     lanes = max((len(paths) for paths in request.inputs.paths.values()), default=0)
     with progress_bar(lanes, quiet=options.quiet) as progress:
-        limits = resources(options)
         context = Context.of(
-            jobs=limits.jobs,
-            memory=limits.max_memory,
-            block=limits.block_shape,
-            progress=progress,
-            stop=stop,
-            follow_links=options.follow_links,
+            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )
         learned = train(request, context)
     for line in learned.left_out:

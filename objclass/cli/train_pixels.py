@@ -93,14 +93,8 @@ def train_pixels(options: Any, stop: Stop) -> int:
         options.suggest,
     )
     with progress_bar(len(request.labels), quiet=options.quiet) as progress:
-        limits = resources(options)
         context = Context.of(
-            jobs=limits.jobs,
-            memory=limits.max_memory,
-            block=limits.block_shape,
-            progress=progress,
-            stop=stop,
-            follow_links=options.follow_links,
+            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )
         learned = train_pixels(request, context)
     counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())
