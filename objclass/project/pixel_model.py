@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.core import Region
+from objclass.core import Image, Region
 from objclass.errors import ProjectError
 from objclass.pixels.chain import PixelChain
 from objclass.pixels.classifier import PixelClassifier
@@ -73,6 +73,9 @@ class PixelProject:
         Stored settings of the result images.
     lanes
         What it was trained on: for each lane, role -> input.
+    images
+        Name of a dataset inside of the project -> the image to be stored there. Those that ``path`` holds already
+        are not among them.
     """
 
     path: str
@@ -81,6 +84,7 @@ class PixelProject:
     stages: tuple[PixelStage, ...]
     export: ExportSettings = field(default_factory=ExportSettings)
     lanes: tuple[Mapping[str, TrainingInput], ...] = ()
+    images: Mapping[str, Image] = field(default_factory=dict, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:

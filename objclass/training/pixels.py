@@ -29,7 +29,14 @@ from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
 from objclass.training.adding import check_class_names
 from objclass.training.labels import check_names
 from objclass.training.learn import check_target
-from objclass.training.pixel_lanes import Key, PixelLane, given_lanes, project_lanes, stored_image
+from objclass.training.pixel_lanes import (
+    Key,
+    PixelLane,
+    given_lanes,
+    images_inside,
+    project_lanes,
+    stored_image,
+)
 from objclass.training.retrain import SEED, TREES
 from objclass.training.strokes import counts, joined, open_painted, painted_strokes
 from objclass.training.suggest import SuggestionFile
@@ -515,8 +522,14 @@ def _project(
     strokes = {number: lane.strokes for number, lane in enumerate(lanes)}
     stage = PixelStage(classifier.features, classifier.classes, classifier.colors, classifier, strokes)
     first = base or PixelProject("", "Pixel Classification", "", ())
+    inside = images_inside(base)
+    new = [lane for lane in lanes if lane.given.inside and lane.given.inside.strip("/") not in inside]
     return dataclasses.replace(
-        first, path=lesson.target, stages=(stage,), lanes=tuple(lane.inputs for lane in lanes)
+        first,
+        path=lesson.target,
+        stages=(stage,),
+        lanes=tuple(lane.inputs for lane in lanes),
+        images={lane.given.inside: lane.opened for lane in new},
     )
 
 

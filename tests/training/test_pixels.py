@@ -272,14 +272,67 @@ def test_images_that_lie_inside_of_the_project(here):
     assert project.lanes[0]["raw_data"].inside == "Input Data/local_data/abc"
     assert np.array_equal(painted(project), painted(read_pixel_project("new.ilp")))
     assert retrained_pixels(_bare("added.ilp")).stages[0].features.scales == stage.features.scales
-    with pytest.raises(ProjectError, match="holds its image a inside"):
-        train_pixels(PixelTrainingRequest("x.ilp", Inputs({}), ["new.ilp"]))
 
 
-def _put_inside(project, path):
+def test_images_inside_of_projects_go_along_into_the_one_that_takes_their_labels_over(here):
+    """Each under its own name, also where two projects use the same; an image that is named twice is stored once."""
+    for name in "ab":
+        assert train(raws=name, project=f"{name}.ilp") == 0
+        _put_inside(f"{name}.ilp", f"{name}.tif")
+    assert train(raws="ab", project="at_once.ilp") == 0
+    pixels = {"abc": tifffile.imread("a.tif"), "abc_2": tifffile.imread("b.tif")}
+    os.remove("a.tif")
+    os.remove("b.tif")
+    assert train(raws="", labels=["a.ilp", "b.ilp", "./a.ilp"], project="both.ilp") == 0
+    both = read_pixel_project("both.ilp")
+    assert [lane["raw_data"].inside.rpartition("/")[2] for lane in both.lanes] == ["abc", "abc_2"]
+    with h5py.File("both.ilp") as file:
+        stored = file["Input Data/local_data"]
+        assert {name: stored[name][()].tobytes() for name in stored} == {
+            n: p.tobytes() for n, p in pixels.items()
+        }
+    assert same_forest(forest_of("both.ilp"), forest_of("at_once.ilp"))
+    os.remove("b.ilp")
+    again = retrained_pixels(_bare("both.ilp")).stages[0].strokes
+    assert np.array_equal(again[1][0].labels, both.stages[0].strokes[1][0].labels)
+
+    first = (here / "both.ilp").read_bytes()
+    assert (
+        train(
+            "--output",
+            "more.ilp",
+            "--trees",
+            "10",
+            raws="",
+            labels=["a.ilp"],
+            project="both.ilp",
+            small=False,
+        )
+        == 0
+    )
+    with h5py.File("more.ilp") as file:
+        assert sorted(file["Input Data/local_data"]) == ["abc", "abc_2", "abc_3"]
+    assert (here / "both.ilp").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["/Input Data/local_data/abc/", "workflowName", "."])
+def test_the_name_of_an_image_inside_replaces_nothing_else(here, name, capsys):
+    assert train() == 0
+    _put_inside("new.ilp", "a.tif", name if name.startswith("/") else "Input Data/local_data/abc")
+    with h5py.File("new.ilp", "a") as file:
+        info = file["Input Data/infos/lane0000/Raw Data"]
+        del info["inner_path"]
+        info["inner_path"] = name.encode()
+    capsys.readouterr()
+    code = train(raws="", labels=["new.ilp"], project="other.ilp")
+    assert code == (0 if name.startswith("/") else 2)
+    assert capsys.readouterr().err.count("\n") == (2 if code == 0 else 1)
+    assert os.path.exists("other.ilp") == (code == 0)
+
+
+def _put_inside(project, path, name="Input Data/local_data/abc"):
     with h5py.File(project, "a") as file:
         info = file["Input Data/infos/lane0000/Raw Data"]
-        name = "Input Data/local_data/abc"
         file[name] = tifffile.imread(path)
         file[name].attrs["axistags"] = info["axistags"][()]
         for key in ("__class__", "location", "filePath"):
