@@ -130,6 +130,24 @@ def given_lanes(
     return found
 
 
+def open_lane(image: Image, number: int) -> PixelLane:
+    """The lane of an image that is open: files are named by their absolute paths, arrays go into the project.
+
+    Parameters
+    ----------
+    image
+        Raw data.
+    number
+        Of the lane, from 0.
+    """
+    shape = image.stored.shape
+    if not image.files:
+        name = inside_name(f"image{number}", ())
+        return PixelLane(TrainingInput(name, image.axes, shape, f"image{number}", name), image)
+    path = os.pathsep.join(os.path.abspath(piece) for piece in split_stack(image.name))
+    return PixelLane(TrainingInput(path, image.axes, shape, images.dataset_name(path)[0]), image)
+
+
 def image_key(path: str) -> Key:
     """What tells images apart."""
     return tuple(os.path.realpath(piece) for piece in split_stack(path))

@@ -38,7 +38,7 @@ from objclass.training.pixel_lanes import (
     stored_image,
 )
 from objclass.training.retrain import SEED, TREES
-from objclass.training.strokes import counts, joined, open_painted, painted_strokes
+from objclass.training.strokes import check_painted, counts, joined, open_painted, painted_strokes
 from objclass.training.suggest import SuggestionFile
 
 log = logging.getLogger("objclass")
@@ -60,7 +60,7 @@ class PixelTrainingRequest:
     Parameters
     ----------
     project
-        The file to write, or to add labels to.
+        The file to write, or to add labels to; empty for a project that stays in memory.
     inputs
         Raw images.
     labels
@@ -168,10 +168,7 @@ def train_pixels(lesson: PixelTrainingRequest, context: Context | None = None) -
     features = _features(lesson, base, list(lanes.values()))
     suggestions = _suggestions(lesson, list(given.values()))
 
-    paint = {
-        key: painted_strokes(mark, lesson.offset, lesson.mapping, context) for key, mark in marks.items()
-    }
-    labelled = [_joined(lane, paint.get(key, ())) for key, lane in lanes.items()]
+    labelled = _labelled(lesson, lanes, marks, context)
     classes, number = _all_classes(lesson, names, labelled)
     colors = _colors(lesson, base, classes)
     samples = _samples(features, labelled, context)
@@ -186,6 +183,39 @@ def train_pixels(lesson: PixelTrainingRequest, context: Context | None = None) -
         by_image,
         {classes[k - 1]: recall for k, recall in recalls.items()},
     )
+
+
+def trained_on(
+    lesson: PixelTrainingRequest, lanes: Sequence[PixelLane], painted: Sequence[Image], context: Context
+) -> PixelProject:
+    """A project that has learned from images which are open; nothing is written.
+
+    Parameters
+    ----------
+    lesson
+        Of which inputs, labels and files do not count.
+    lanes, painted
+        The images, and the labels of each.
+    context
+        Memory and threads.
+
+    Raises
+    ------
+    ObjclassError
+        With what is wrong with images or labels.
+    """
+    check_names(lesson.class_names)
+    numbered: dict[Key, PixelLane] = {(str(number),): lane for number, lane in enumerate(lanes)}
+    marks = {
+        key: check_painted(image, lane.opened, lesson.offset)
+        for (key, lane), image in zip(numbered.items(), painted, strict=True)
+    }
+    features = _features(lesson, None, lanes)
+    labelled = _labelled(lesson, numbered, marks, context)
+    classes, _ = _all_classes(lesson, lesson.class_names, labelled)
+    samples, colors = _samples(features, labelled, context), _colors(lesson, None, classes)
+    classifier, _ = learned(features, classes, colors, samples, lesson.trees, lesson.seed)
+    return _project(lesson, None, labelled, classifier)
 
 
 def retrained_pixels(
@@ -468,6 +498,16 @@ def _suggestions(lesson: PixelTrainingRequest, given: Sequence[PixelLane]) -> li
             raise OutputError(message)
         check_writable(name)
     return files
+
+
+def _labelled(
+    lesson: PixelTrainingRequest, lanes: Mapping[Key, PixelLane], marks: Mapping[Key, Image], context: Context
+) -> list[PixelLane]:
+    """The lanes with all their labels; painted images are read now."""
+    paint = {
+        key: painted_strokes(mark, lesson.offset, lesson.mapping, context) for key, mark in marks.items()
+    }
+    return [_joined(lane, paint.get(key, ())) for key, lane in lanes.items()]
 
 
 def _joined(lane: PixelLane, paint: Iterable[Strokes]) -> PixelLane:
