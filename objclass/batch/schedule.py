@@ -104,7 +104,32 @@ def _pixel_chain(
     if project is not None and (project.role != "prediction_maps" or project.pixels is not None):
         message = f"--pixel_project: {project.path} is of the workflow '{project.workflow}': expected from prediction image"
         raise UsageError(message)
+    _check_threshold(request, project)
     return _trained(open_pixel_project(request.pixel_project), context).pixels
+
+
+def _check_threshold(request: Request, project: Project | None) -> None:
+    """Refuse thresholds for other maps than probabilities from 0 to 1.
+
+    Raises
+    ------
+    UsageError
+        If there are no objects above such a threshold.
+    """
+    settings = project.threshold if project is not None else request.threshold
+    thresholds = {"threshold": settings.threshold}
+    if settings.method != "simple":
+        thresholds["core_threshold"] = settings.core_threshold
+    for name, value in thresholds.items():
+        if value > 1:
+            stored = (
+                f"--{name} {value:g}" if project is None else f"{project.path} stores the {name} {value:g}"
+            )
+            message = (
+                f"{stored}: expected at most 1, since the probabilities of --pixel_project {request.pixel_project} "
+                "are from 0 to 1"
+            )
+            raise UsageError(message)
 
 
 def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:

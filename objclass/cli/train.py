@@ -139,7 +139,13 @@ def _check_of_objects(options: TrainOptions) -> None:
         if field.name in options.given:
             message = f"--{field.name}: is for training of pixels (--pixels)"
             raise UsageError(message)
+    from objclass.pipeline.inputs import OBJECT_ROLES
+
     if options.output is None:
+        if not any(getattr(options, role) for role in OBJECT_ROLES):
+            roles = ", ".join(f"--{role}" for role in OBJECT_ROLES)
+            message = f"training of objects needs one of {roles}; training of pixels needs --pixels"
+            raise UsageError(message)
         return
     check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
     for name in ("features", "margin"):

@@ -120,6 +120,9 @@ def _check(options: Any) -> None:
                 f"--{name}: is for training of objects; with --pixels, give --raw_data and painted --labels"
             )
             raise UsageError(message)
+    if "prediction_mask" in options.given:
+        message = "--prediction_mask: is for runs: painted pixels count wherever they are"
+        raise UsageError(message)
     for name in ("pixel_features", "compute_in_2d"):
         if options.output is not None and name in options.given:
             message = f"--{name}: is stored in {options.project}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import AXES, COMPUTED_AXES, AnyArray, Image, from_canonical
+from objclass.errors import InputError
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.filters import Pixels
 from objclass.pixels.prediction import ComputedFeatures, JoinedChannels, PredictedPixels
@@ -140,8 +141,13 @@ class PixelChain:
         ------
         ProjectError
             If raw data have other channels than those that were trained on.
+        InputError
+            If the mask has several channels.
         """
         context = context or Context()
+        if mask is not None and mask.shape[4] > 1:
+            message = f"mask {mask.name} has {mask.shape[4]} channels (axes {mask.axes}): expected one, 0 outside (is it in colours?)"
+            raise InputError(message)
         stored: Any = PredictedPixels(
             self.classifiers[-1], stage_input(raw, self.classifiers[:-1], context), context
         )

@@ -33,6 +33,7 @@ from objclass.training.pixel_lanes import (
     Key,
     PixelLane,
     given_lanes,
+    image_key,
     images_inside,
     project_lanes,
     stored_image,
@@ -403,7 +404,10 @@ def _known_classes(lesson: PixelTrainingRequest, sources: Sequence[PixelProject]
     stored = tuple(dict.fromkeys(name for source in sources for name in source.classes))
     unknown = [name for name in stored if name not in lesson.class_names]
     if lesson.class_names and unknown:
-        message = f"--class_names has no {', '.join(unknown)}, a class of {lesson.projects[0]}"
+        message = (
+            f"--class_names {' '.join(lesson.class_names)}: {', '.join(lesson.projects)} has {', '.join(unknown)}, too: "
+            "name all classes, or none"
+        )
         raise UsageError(message)
     return lesson.class_names or stored
 
@@ -424,6 +428,10 @@ def _open_painted(
             '(quote globs: "stack/*.png" is one image)'
         )
         raise UsageError(message)
+    same = [path for path in painted if image_key(path) in given]
+    if same:
+        message = f"labels {same[0]} is a raw image: expected the image that was painted, 0 where it is not"
+        raise InputError(message)
     return {
         key: open_painted(path, lane.opened, lesson.offset, stack_along=stack, context=context)
         for path, (key, lane) in zip(painted, given.items(), strict=False)
@@ -463,7 +471,7 @@ def _features(
     remedy = " (--compute_in_2d filters planes one by one)" if z > 1 and base is None else ""
     left = without(wanted, large)
     if base is not None or lesson.features or not left:
-        message = f"scales {told}{remedy}"
+        message = f"scales {told}: give larger images or smaller scales{remedy}"
         raise InputError(message)
     log.warning("scales %s and left out%s", told, remedy)
     planar = None if lesson.planar is None else [scale for scale in lesson.planar if scale not in large]
@@ -534,7 +542,9 @@ def _all_classes(
         message = f"labels: {told}: expected pixels of two classes at least (0 is unlabelled)"
         raise InputError(message)
     if lesson.class_names and painted[-1] > len(names):
-        message = f"labels of class {painted[-1]}, but {len(names)} class names"
+        message = (
+            f"labels of class {painted[-1]}, but --class_names has {len(names)}: name all classes, or none"
+        )
         raise InputError(message)
     classes = (*names, *(f"Class {k}" for k in range(len(names) + 1, painted[-1] + 1)))
     check_names(classes)

@@ -115,7 +115,7 @@ BAD = {
     "another shape": ((textures(0), brush()[:20]), {}, r"labels of raws\[0\] of shape \(20, 48\) .* \(smaller ones are put in their place by np.pad"),
     "other values": ((textures(0), brush().astype(np.uint16) * 200), {}, r"painted value 400: .* up to 255 \(other values are mapped to classes by np.where\)"),
     "one class": ((textures(0), np.minimum(brush(), 1)), {}, "only class 1 is painted"),
-    "beyond the names": ((textures(0), brush()), {"class_names": ["x"]}, "labels of class 2, but 1 class names"),
+    "beyond the names": ((textures(0), brush()), {"class_names": ["x"]}, "labels of class 2, but class_names= has 1: name all classes, or none"),
     "two kinds": (([textures(0), textures(0, (4, *SHAPE))], [brush(), brush((4, *SHAPE))]), {}, "one forest learns from images of one kind"),
     "unknown filter": ((textures(0), brush()), {"features": "sobel"}, "^features= sobel: unknown filter"),
     "too large": ((textures(0), brush()), {"features": ["gaussian:20"]}, "scales 20 are too large for images of 40 × 48"),
