@@ -220,7 +220,7 @@ def train_pixels(
     *,
     features: str | Sequence[str] = (),
     class_names: Sequence[str] = (),
-    compute_in_2d: bool | Sequence[float] = False,
+    compute_in_2d: bool | float | Sequence[float] = False,
     trees: int = 100,
     seed: int = 0,
     axes: str | None = None,
@@ -276,7 +276,11 @@ def train_pixels(
     if len(raws) != len(labels) or not raws:
         message = f"{len(raws)} raws and {len(labels)} labels: expected a painted image for each raw image"
         raise UsageError(message)
-    planar = () if compute_in_2d is True else None if compute_in_2d is False else tuple(compute_in_2d)
+    if any(raw is paint for raw, paint in zip(raws, labels, strict=True)):
+        message = "labels are the raw images: expected painted images, 0 where nothing is painted"
+        raise UsageError(message)
+    is_flag = isinstance(compute_in_2d, bool)
+    planar = (() if compute_in_2d else None) if is_flag else np.atleast_1d(compute_in_2d).tolist()
     lesson = PixelTrainingRequest(
         project="",
         inputs=Inputs({}),
@@ -384,6 +388,9 @@ def predict(
     --------
     >>> result = predict("P.ilp", raw, segmentation=mask, images=["classes"])  # doctest: +SKIP
     """
+    if isinstance(project, PixelProject):
+        message = "a pixel project finds no objects: predict_pixels computes its probabilities"
+        raise UsageError(message)
     project = project if isinstance(project, Project) else read_project(os.fspath(project))
     images = _wanted_images(images)
     given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))

@@ -75,8 +75,11 @@ def check_painted(image: Image, raw: Image, offset: Offset) -> Image:
         If it has several channels, or does not lie inside the raw image.
     """
     lengths = [(axis, n) for axis, n in zip(raw.axes, raw.stored.shape, strict=True) if axis != "c"]
-    if image.stored.shape == tuple(n for _, n in lengths):  # painted over it: it has its axes
-        image = replace(image, axes="".join(axis for axis, _ in lengths), axes_from=raw.name)
+    letters, shape = "".join(axis for axis, _ in lengths), tuple(n for _, n in lengths)
+    if image.stored.shape == shape:  # painted over it: it has its axes
+        image = replace(image, axes=letters, axes_from=raw.name)
+    elif image.stored.shape == (*shape, 1) and image.axes_from == "shape":
+        image = replace(image, axes=f"{letters}c", axes_from=raw.name)
     if image.shape[4] != 1:
         message = (
             f"labels {image.name} of shape {image.stored.shape} (axes {image.axes}) have {image.shape[4]} channels: "

@@ -94,6 +94,9 @@ def test_one_image_that_is_read_by_region_and_its_axes(here):
     assert all(project.stages[0].features.in_planes)
     assert project.lanes[0]["raw_data"].axes == "zyx"
     assert not any(train(volume, brush(volume.shape), features="gaussian:0.7").stages[0].features.in_planes)
+    channel = train(volume, brush(volume.shape)[..., None], **{**options, "compute_in_2d": 0.7})
+    assert channel.stages[0].features.in_planes[1]
+    assert np.array_equal(channel.stages[0].strokes[0][0].labels, project.stages[0].strokes[0][0].labels)
     series = train(volume, brush(volume.shape), axes="tyx", features="gaussian:0.7")
     series.save("series.ilp")
     assert read_pixel_project("series.ilp").lanes[0]["raw_data"].axes == "tyx"
@@ -123,6 +126,14 @@ BAD = {
     "no trees": ((textures(0), brush()), {"trees": 0}, "^trees=0, seed=0: expected a tree at least"),
     "not finite": ((np.full(SHAPE, np.nan, np.float32), brush()), {}, r"raws\[0\]: labelled pixels lie next to values that are not finite"),
 }  # fmt: skip
+
+
+def test_what_is_mistaken_for_something_else():
+    raw = textures(0)
+    with pytest.raises(objclass.ObjclassError, match="labels are the raw images"):
+        train(raw, raw)
+    with pytest.raises(objclass.ObjclassError, match="predict_pixels computes its probabilities"):
+        objclass.predict(train(raw, brush()), raw)
 
 
 @pytest.mark.parametrize("case", BAD)
