@@ -20,17 +20,20 @@ if TYPE_CHECKING:
         open_project,
         predict,
         predict_pixels,
+        train_pixels,
     )
     from objclass.core import PixelSize
     from objclass.errors import ObjclassError
     from objclass.images.lazy import LazyImage
     from objclass.project.model import Project
+    from objclass.project.pixel_model import PixelProject
     from objclass.training.classifier import Classifier
 
 _ROOMS = {
     "Classifier": "objclass.training.classifier",
     "LazyImage": "objclass.images.lazy",
     "ObjclassError": "objclass.errors",
+    "PixelProject": "objclass.project.pixel_model",
     "PixelSize": "objclass.core",
     "Project": "objclass.project.model",
     "Result": "objclass.api",
@@ -41,6 +44,7 @@ _ROOMS = {
     "open_project": "objclass.api",
     "predict": "objclass.api",
     "predict_pixels": "objclass.api",
+    "train_pixels": "objclass.api",
 }
 """Public name -> where it is defined."""
 
@@ -48,6 +52,7 @@ __all__ = [
     "Classifier",
     "LazyImage",
     "ObjclassError",
+    "PixelProject",
     "PixelSize",
     "Project",
     "Result",
@@ -58,6 +63,7 @@ __all__ = [
     "open_project",
     "predict",
     "predict_pixels",
+    "train_pixels",
 ]
 
 

@@ -20,7 +20,7 @@ from objclass.export.columns import ilastik_columns
 from objclass.features.contract import choose, feature_rows, feature_set
 from objclass.images.lazy import LazyImage
 from objclass.images.source import axes_by_shape
-from objclass.pipeline.inputs import OBJECT_ROLES, with_training_axes
+from objclass.pipeline.inputs import OBJECT_ROLES, Inputs, with_training_axes
 from objclass.pipeline.lane import collect, run_lane
 from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
 from objclass.pixels.chain import kept
@@ -28,9 +28,11 @@ from objclass.project.model import Project
 from objclass.project.open import open_any
 from objclass.project.open import open_project as read_project
 from objclass.project.pixel_model import PixelProject
-from objclass.settings import parse_size
+from objclass.settings import ResourceSettings, parse_size
 from objclass.training.complete import completed
 from objclass.training.measurement import Measurement
+from objclass.training.pixel_lanes import open_lane
+from objclass.training.pixels import PixelTrainingRequest, trained_on
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -204,6 +206,105 @@ def predict_pixels(
         return LazyImage(chain.probabilities(image, context, inside))
 
 
+@door(
+    input_axes="axes=",
+    raw_data="raws=",
+    pixel_features="features=",
+    label_offset="np.pad",
+    label_mapping="np.where",
+    jobs="n_jobs=",
+)
+def train_pixels(
+    raws: Any,
+    labels: Any,
+    *,
+    features: str | Sequence[str] = (),
+    class_names: Sequence[str] = (),
+    compute_in_2d: bool | float | Sequence[float] = False,
+    trees: int = 100,
+    seed: int = 0,
+    axes: str | None = None,
+    n_jobs: int | None = None,
+    max_memory: int | str | None = None,
+    progress: Progress = None,
+) -> PixelProject:
+    """Train a pixel classification on images and painted labels.
+
+    Parameters
+    ----------
+    raws
+        Raw data: a list of images, or one; each an array (numpy, dask, zarr, h5py, xarray: read by region), an image
+        of `open_image`, or a path as on the command line.
+    labels
+        A painted image for each, of the same shape without channels, given in the same ways: 0 is unlabelled, classes
+        count from 1.
+    features
+        Filters and scales, such as ``["gaussian:0.7,1.6", "hessian"]``; by default ilastik's usual selection, as far
+        as the images are large enough.
+    class_names
+        Names of the classes 1, 2 …; by default ``Class 1`` and so on.
+    compute_in_2d
+        Whether the planes of volumes are filtered one by one, or at which scales they are.
+    trees, seed
+        Number of trees and random state; the same input results in the same project.
+    axes
+        Axes of raw data, such as ``"zyxc"``. By default those that the images state; else by shape.
+    n_jobs
+        Threads: None for one, -1 for all cores. Results do not depend on it.
+    max_memory
+        Memory to work with in bytes, or a text such as ``"4GB"``; by default half of the free memory.
+    progress
+        A function that is called with the completed fraction (0 to 1) of each image; True shows a progress bar.
+
+    Returns
+    -------
+    PixelProject
+        For `predict_pixels`; ``save`` writes it for the command line and for ilastik, with images that were given
+        as arrays inside.
+
+    Raises
+    ------
+    ObjclassError
+        If an input cannot be used, or inputs do not fit each other; the message says why in one line.
+
+    Examples
+    --------
+    >>> project = train_pixels([a, b], [strokes_a, strokes_b], class_names=["background", "cell"])  # doctest: +SKIP
+    >>> probabilities = predict_pixels(project, c)  # doctest: +SKIP
+    """
+    raws, labels = _several(raws), _several(labels)
+    if len(raws) != len(labels) or not raws:
+        message = f"{len(raws)} raws and {len(labels)} labels: expected a painted image for each raw image"
+        raise UsageError(message)
+    if any(raw is paint for raw, paint in zip(raws, labels, strict=True)):
+        message = "labels are the raw images: expected painted images, 0 where nothing is painted"
+        raise UsageError(message)
+    is_flag = isinstance(compute_in_2d, bool)
+    planar = (() if compute_in_2d else None) if is_flag else np.atleast_1d(compute_in_2d).tolist()
+    lesson = PixelTrainingRequest(
+        project="",
+        inputs=Inputs({}),
+        labels=(),
+        class_names=tuple(class_names),
+        features=(features,) if isinstance(features, str) else tuple(features),
+        planar=planar,
+        trees=trees,
+        seed=seed,
+    )
+    with _context(n_jobs, max_memory, progress) as context:
+        lanes, painted = [], []
+        for number, (raw, paint) in enumerate(zip(raws, labels, strict=True)):
+            lanes.append(open_lane(_image(raw, axes, f"raws[{number}]", "raw_data", None, context), number))
+            marks = _image(paint, None, f"labels[{number}]", "label_image", None, context)
+            painted.append(marks if marks.files else replace(marks, name=f"of raws[{number}]"))
+        return trained_on(lesson, lanes, painted, context)
+
+
+def _several(images: Any) -> list[Any]:
+    """Images of a list, or the only one."""
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
 def list_features() -> "DataFrame":
     """Every feature: set, name, column in tables, unit, dims, channels and definition.
 
@@ -287,6 +388,9 @@ def predict(
     --------
     >>> result = predict("P.ilp", raw, segmentation=mask, images=["classes"])  # doctest: +SKIP
     """
+    if isinstance(project, PixelProject):
+        message = "a pixel project finds no objects: predict_pixels computes its probabilities"
+        raise UsageError(message)
     project = project if isinstance(project, Project) else read_project(os.fspath(project))
     images = _wanted_images(images)
     given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
@@ -563,7 +667,7 @@ def _context(n_jobs: int | None, max_memory: int | str | None, progress: Progres
         message = f"max_memory={fault}"
         raise UsageError(message) from None
     with _reporter(progress) as report:
-        yield Context.of(jobs=jobs, memory=memory, progress=report)
+        yield Context.of(ResourceSettings(jobs, memory), progress=report)
 
 
 def _run(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FloatArray, Predictions
 from objclass.descent import Layout, Shape, Trees, block_of, blocks, descents, lay_out, space
-from objclass.errors import ProjectError
+from objclass.errors import ProjectError, UsageError
 
 LEAF = 0x40000000
 MAXIMUM_SPLITS = 10_000
@@ -355,7 +355,17 @@ def fit(
         Number of classes of the project; those that no row has get probability 0.
     trees, seed
         Number of trees, random state.
+
+    Raises
+    ------
+    UsageError
+        If there are no trees, or the random state has not 32 bits.
     """
+    if trees < 1 or not 0 <= seed < 2**32:
+        message = (
+            f"--trees {trees}, --seed {seed}: expected a tree at least, and a seed from 0 to {2**32 - 1}"
+        )
+        raise UsageError(message)
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(trees, random_state=seed, bootstrap=True)

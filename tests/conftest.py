@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,13 +50,15 @@ def tiny_blocks(request, monkeypatch):
     if not request.config.getoption("--tiny_blocks"):
         return
     from objclass.batch import schedule
+    from objclass.compute.context import Context
     from objclass.compute.limits import Limits
     from objclass.segmentation import threshold
 
-    def limits_for(resources):
-        return Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
+    def of(resources, **given):
+        limits = Limits(TINY_MEMORY, TINY_BLOCK, resources.jobs or 2)
+        return replace(Context.of(resources, **given), limits=limits)
 
-    monkeypatch.setattr(schedule, "limits_for", limits_for)
+    monkeypatch.setattr(schedule, "Context", SimpleNamespace(of=of))
     # what is needed whole is let through
     monkeypatch.setattr("objclass.features.frame.Frame.check_boxes", lambda *_, **__: None)
     monkeypatch.setattr("objclass.pipeline.lane.check_count", lambda *_: None)

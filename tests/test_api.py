@@ -235,7 +235,7 @@ def test_ids_of_any_size(two):
 
 def test_lazy_arrays_are_read_by_region(monkeypatch):
     limits = Limits(20_000_000, None, 2)
-    monkeypatch.setattr("objclass.api.Context.of", lambda **_: Context(limits))
+    monkeypatch.setattr("objclass.api.Context.of", lambda *_, **__: Context(limits))
     labels = np.zeros((64, 256, 256), np.uint8)
     labels[3:60, 40:80, 30:90] = 4
     counted, raw = CountingArray(labels), CountingArray(labels.astype(np.uint16))

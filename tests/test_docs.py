@@ -75,12 +75,16 @@ def test_all_commands_of_the_tutorial(tmp_path, monkeypatch):
 def test_from_three_brush_strokes_to_a_table(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)
-    train, run, *_ = commands((ROOT / "docs/pixels.md").read_text(encoding="utf-8"))
+    train, run, classify, *_ = commands((ROOT / "docs/pixels.md").read_text(encoding="utf-8"))
     assert main(train) == 0
     assert main(run) == 0
     truth = ndimage.label(tifffile.imread("sample_data/cells_segmentation.tif"))[1]
     rows = (tmp_path / "pixels/cells.csv").read_text().splitlines()
     assert len(rows) - 1 == truth - 1  # as the page says
+    assert main(classify) == 0
+    classes = (tmp_path / "pixels/classes.csv").read_text()
+    assert len(classes.splitlines()) == len(rows)
+    assert classes.count(",round,") > classes.count(",ring,") > 0
 
 
 def test_the_page_for_python(tmp_path, monkeypatch):

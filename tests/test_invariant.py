@@ -236,7 +236,7 @@ def in_this_way(way):
         return way.limits
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule, "limits_for", limits_for)
+        patch.setattr("objclass.compute.context.limits_for", limits_for)
         patch.setattr(Kernel, "choose", choose)
         # what an object needs whole is let through: how that is refused is tested elsewhere
         patch.setattr(Frame, "check_boxes", lambda *_, **__: None)

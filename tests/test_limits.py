@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 
-from objclass.batch import schedule
 from objclass.cli import main
 from objclass.compute import scratch
 from objclass.compute.kernels import Kernel
@@ -32,7 +31,7 @@ def here(tmp_path, monkeypatch):
 
 
 def limited(monkeypatch, limits):
-    monkeypatch.setattr(schedule, "limits_for", lambda _: limits)
+    monkeypatch.setattr("objclass.compute.context.limits_for", lambda _: limits)
 
 
 def run(*features, images=("raw", "seg"), more=()):

@@ -19,7 +19,7 @@ from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.batch.task import LaneResult, keep, run_task, written
 from objclass.compute.context import Context
-from objclass.compute.limits import Limits, limits_for
+from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PIXEL_ROLE, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, UsageError
@@ -46,11 +46,8 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     """
     started = perf_counter()
     np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
-    context = Context(
-        limits_for(request.resources),
-        progress or _quiet,
-        stop or Stop(),
-        follow_links=request.inputs.follow_links,
+    context = Context.of(
+        request.resources, progress=progress, stop=stop, follow_links=request.inputs.follow_links
     )
     project = _trained(open_any(request.project), context, anew=request.retrain) if request.project else None
     if isinstance(project, Project) and project.inclusive_maximum:
@@ -107,7 +104,32 @@ def _pixel_chain(
     if project is not None and (project.role != "prediction_maps" or project.pixels is not None):
         message = f"--pixel_project: {project.path} is of the workflow '{project.workflow}': expected from prediction image"
         raise UsageError(message)
+    _check_threshold(request, project)
     return _trained(open_pixel_project(request.pixel_project), context).pixels
+
+
+def _check_threshold(request: Request, project: Project | None) -> None:
+    """Refuse thresholds for other maps than probabilities from 0 to 1.
+
+    Raises
+    ------
+    UsageError
+        If there are no objects above such a threshold.
+    """
+    settings = project.threshold if project is not None else request.threshold
+    thresholds = {"threshold": settings.threshold}
+    if settings.method != "simple":
+        thresholds["core_threshold"] = settings.core_threshold
+    for name, value in thresholds.items():
+        if value > 1:
+            stored = (
+                f"--{name} {value:g}" if project is None else f"{project.path} stores the {name} {value:g}"
+            )
+            message = (
+                f"{stored}: expected at most 1, since the probabilities of --pixel_project {request.pixel_project} "
+                "are from 0 to 1"
+            )
+            raise UsageError(message)
 
 
 def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:
@@ -187,7 +209,3 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     if not each.holds(largest * VOXEL_BYTES):
         return 1, limits
     return at_once, each
-
-
-def _quiet(_: str, __: float) -> None:
-    """Report no progress."""

@@ -83,7 +83,10 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
 
 
 def check_thresholds(
-    options: Any, *, needed: bool, why: str = "only prediction maps are thresholded"
+    options: Any,
+    *,
+    needed: bool,
+    why: str = "only prediction maps are thresholded, of --prediction_maps or --pixel_project",
 ) -> None:
     """Refuse threshold options that would change nothing, or contradict each other."""
     given = [f.name for f in fields(ThresholdSettings) if f.name in options.given]

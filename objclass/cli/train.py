@@ -116,14 +116,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     )
     lanes = max((len(paths) for paths in request.inputs.paths.values()), default=0)
     with progress_bar(lanes, quiet=options.quiet) as progress:
-        limits = resources(options)
         context = Context.of(
-            jobs=limits.jobs,
-            memory=limits.max_memory,
-            block=limits.block_shape,
-            progress=progress,
-            stop=stop,
-            follow_links=options.follow_links,
+            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )
         learned = train(request, context)
     for line in learned.left_out:
@@ -145,7 +139,13 @@ def _check_of_objects(options: TrainOptions) -> None:
         if field.name in options.given:
             message = f"--{field.name}: is for training of pixels (--pixels)"
             raise UsageError(message)
+    from objclass.pipeline.inputs import OBJECT_ROLES
+
     if options.output is None:
+        if not any(getattr(options, role) for role in OBJECT_ROLES):
+            roles = ", ".join(f"--{role}" for role in OBJECT_ROLES)
+            message = f"training of objects needs one of {roles}; training of pixels needs --pixels"
+            raise UsageError(message)
         return
     check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
     for name in ("features", "margin"):

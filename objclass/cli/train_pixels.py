@@ -93,14 +93,8 @@ def train_pixels(options: Any, stop: Stop) -> int:
         options.suggest,
     )
     with progress_bar(len(request.labels), quiet=options.quiet) as progress:
-        limits = resources(options)
         context = Context.of(
-            jobs=limits.jobs,
-            memory=limits.max_memory,
-            block=limits.block_shape,
-            progress=progress,
-            stop=stop,
-            follow_links=options.follow_links,
+            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )
         learned = train_pixels(request, context)
     counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())
@@ -126,6 +120,9 @@ def _check(options: Any) -> None:
                 f"--{name}: is for training of objects; with --pixels, give --raw_data and painted --labels"
             )
             raise UsageError(message)
+    if "prediction_mask" in options.given:
+        message = "--prediction_mask: is for runs: painted pixels count wherever they are"
+        raise UsageError(message)
     for name in ("pixel_features", "compute_in_2d"):
         if options.output is not None and name in options.given:
             message = f"--{name}: is stored in {options.project}"

@@ -72,10 +72,8 @@ class Context:
     @classmethod
     def of(
         cls,
+        resources: ResourceSettings | None = None,
         *,
-        jobs: int | None = None,
-        memory: int | None = None,
-        block: tuple[int, int] | None = None,
         progress: Progress | None = None,
         stop: Stop | None = None,
         follow_links: bool = False,
@@ -84,25 +82,16 @@ class Context:
 
         Parameters
         ----------
-        jobs
-            Threads; None: the cores that this process may use.
-        memory
-            Bytes of the whole process; None: half of the free memory.
-        block
-            Planes and rows of a slab; None: chosen by memory.
+        resources
+            Threads, memory and blocks; what is None in them is chosen by the machine.
         progress
             Called with the name of a lane and its completed fraction.
         stop
             Asks the run to end.
         follow_links
             Whether files may refer to other files.
-
-        Raises
-        ------
-        UsageError
-            If one of them is out of range.
         """
-        limits = limits_for(ResourceSettings(jobs, memory, block))
+        limits = limits_for(resources or ResourceSettings())
         return cls(limits, progress or _quiet, stop or Stop(), follow_links=follow_links)
 
     def within(self, limits: Limits) -> "Context":

@@ -3,14 +3,18 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from objclass.errors import OutputError
+from objclass.errors import OutputError, ProjectError
 from objclass.export.atomic import Pending, check_writable
 from objclass.images.paths import relative, split_stack
 from objclass.project.model import Project, TrainingInput
+from objclass.project.pixel_model import PixelProject
 
 
-def save_project(path: str, project: Project, *, overwrite: bool = False, base: str | None = None) -> None:
+def save_project(
+    path: str, project: Project | PixelProject, *, overwrite: bool = False, base: str | None = None
+) -> None:
     """Write a project; the file gets its name when it is complete.
 
     Parameters
@@ -22,22 +26,30 @@ def save_project(path: str, project: Project, *, overwrite: bool = False, base: 
     overwrite
         Whether an existing file may be replaced.
     base
-        A project file whose other content is kept.
+        A project of objects whose other content is kept.
 
     Raises
     ------
+    ProjectError
+        If the project has two stages.
     OutputError
         If the file exists and may not be replaced, or cannot be written.
     """
-    from objclass.project.ilp_write import extend_project, write_project  # needs h5py
+    from objclass.project.ilp_pixels_write import write_pixel_project  # needs h5py
+    from objclass.project.ilp_write import extend_project, write_project
 
     if Path(path).exists() and not overwrite:
         message = f"project {path} exists already: --overwrite replaces it"
         raise OutputError(message)
+    if isinstance(project, PixelProject) and len(project.stages) > 1:
+        message = f"{project.path} is of the workflow '{project.workflow}': expected Pixel Classification"
+        raise ProjectError(message)
     check_writable(path)
     pending = Pending()
     try:
-        if base is None:
+        if isinstance(project, PixelProject):
+            write_pixel_project(pending.add(path), _moved(project, path), project.path or None)
+        elif base is None:
             write_project(pending.add(path), _moved(project, path))
         else:
             extend_project(base, pending.add(path), project)
@@ -46,14 +58,22 @@ def save_project(path: str, project: Project, *, overwrite: bool = False, base: 
         pending.discard()
 
 
-def _moved(project: Project, path: str) -> Project:
+Kind = TypeVar("Kind", Project, PixelProject)
+
+
+def _moved(project: Kind, path: str) -> Kind:
     """The project with image paths relative to another place of the file."""
     old, new = Path(project.path).absolute().parent, Path(path).absolute().parent
-    if not project.path or old == new:
+    if project.path and old == new:
         return project
 
     def named(given: TrainingInput) -> TrainingInput:
-        parts = [_relative(part, old, new) for part in split_stack(given.path)]
+        if given.inside:
+            return given
+        if not project.path:  # it was trained in memory: paths are absolute
+            parts = [relative(part, str(new)) for part in split_stack(given.path)]
+        else:
+            parts = [_relative(part, old, new) for part in split_stack(given.path)]
         return replace(given, path=os.pathsep.join(parts))
 
     lanes = tuple({role: named(given) for role, given in lane.items()} for lane in project.lanes)

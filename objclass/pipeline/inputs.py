@@ -110,9 +110,7 @@ def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: Pixe
     """Lanes whose pixels are classified."""
     given = [role for role in OBJECT_ROLES if inputs.paths.get(role)]
     if given:
-        message = (
-            f"--{given[0]}: the pixel classifier of {chain.path} makes it from raw data: give --raw_data"
-        )
+        message = f"--{given[0]}: the pixel classifier of {chain.path} looks at raw data alone: leave it out"
         raise UsageError(message)
     raws = inputs.paths.get("raw_data", ())
     others = {role: inputs.paths.get(role, ()) for role in ("atlas", "prediction_mask")}

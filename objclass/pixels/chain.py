@@ -8,6 +8,7 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import AXES, COMPUTED_AXES, AnyArray, Image, from_canonical
+from objclass.errors import InputError
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.filters import Pixels
 from objclass.pixels.prediction import ComputedFeatures, JoinedChannels, PredictedPixels
@@ -15,11 +16,10 @@ from objclass.pixels.time_step import KeptTimeStep
 
 
 @dataclass(frozen=True, eq=False)
-class Masked:
-    """An array whose pixels are 0 where a mask is: t, z, y, x, channels; the mask has one channel."""
+class Wrapped:
+    """An array that shows another one otherwise: of the same shape and type, unless it says more."""
 
     stored: Any
-    mask: Image
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,6 +30,13 @@ class Masked:
     def dtype(self) -> np.dtype[Any]:
         """Of the pixels."""
         return np.dtype(self.stored.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Masked(Wrapped):
+    """An array whose pixels are 0 where a mask is: t, z, y, x, channels; the mask has one channel."""
+
+    mask: Image
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -44,21 +51,10 @@ class Masked:
 
 
 @dataclass(frozen=True, eq=False)
-class AsPixels:
+class AsPixels(Wrapped):
     """Probabilities as the second stage of autocontext sees them: 0 to 255, whole numbers if raw data are."""
 
-    stored: Any
     is_whole: bool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return tuple(self.stored.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
-        return np.dtype(np.float32)
 
     def read(self, region: tuple[slice, ...]) -> Pixels:
         """Pixels of a region."""
@@ -67,10 +63,9 @@ class AsPixels:
 
 
 @dataclass(frozen=True, eq=False)
-class InAxes:
+class InAxes(Wrapped):
     """An array with the axes t, z, y, x, c in another order; axes of length 1 may be left out."""
 
-    stored: Any
     axes: str
 
     @property
@@ -78,11 +73,6 @@ class InAxes:
         """Lengths of the axes."""
         lengths = dict(zip(AXES, self.stored.shape, strict=True))
         return tuple(int(lengths[axis]) for axis in self.axes)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
-        return np.dtype(self.stored.dtype)
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of a region, in its axes."""
@@ -140,8 +130,13 @@ class PixelChain:
         ------
         ProjectError
             If raw data have other channels than those that were trained on.
+        InputError
+            If the mask has several channels.
         """
         context = context or Context()
+        if mask is not None and mask.shape[4] > 1:
+            message = f"mask {mask.name} has {mask.shape[4]} channels (axes {mask.axes}): expected one, 0 outside (is it in colours?)"
+            raise InputError(message)
         stored: Any = PredictedPixels(
             self.classifiers[-1], stage_input(raw, self.classifiers[:-1], context), context
         )

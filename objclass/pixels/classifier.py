@@ -114,7 +114,7 @@ class PixelClassifier:
         if wide:
             message = (
                 f"{described}: {' × '.join(map(str, shape))} pixels along z, y, x are fewer than the filters of sigma "
-                f"{', '.join(f'{sigma:g}' for sigma in wide)} reach"
+                f"{', '.join(f'{sigma:g}' for sigma in wide)} reach: give a larger image, or train without these sigmas"
             )
             raise ProjectError(message)
         width = self.features.count(depth, channels)

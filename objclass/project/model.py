@@ -166,14 +166,7 @@ class Project:
         OutputError
             If the file exists and may not be replaced, or cannot be written.
         """
-        suffix = Path(path).suffix.lower()
-        writer = PROJECT_WRITERS.get(suffix)
-        if writer is None:
-            message = (
-                f"project {os.fspath(path)}: expected a name that ends in {' or '.join(PROJECT_WRITERS)}"
-            )
-            raise UsageError(message)
-        resolve(writer)(os.fspath(path), self, overwrite=overwrite)
+        save(self, path, overwrite=overwrite)
 
     def training_axes(self, role: str) -> str | None:
         """Axes of a role in the last lane that the project was trained on."""
@@ -313,6 +306,15 @@ class Project:
         raws = [lane["raw_data"] for lane in self.lanes if "raw_data" in lane]
         described = [f"{_first_path(raw.path)} {raw.shape or ''} with axes {raw.axes}" for raw in raws]
         return listed(described, 1) or "images that it does not name"
+
+
+def save(project: object, path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Write a project of any kind, as its method of this name says."""
+    writer = PROJECT_WRITERS.get(Path(path).suffix.lower())
+    if writer is None:
+        message = f"project {os.fspath(path)}: expected a name that ends in {' or '.join(PROJECT_WRITERS)}"
+        raise UsageError(message)
+    resolve(writer)(os.fspath(path), project, overwrite=overwrite)
 
 
 def _first_path(path: str) -> str:

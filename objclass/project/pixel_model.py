@@ -1,17 +1,19 @@
 """A pixel classification project: everything that was decided at training time."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.core import Region
+from objclass.core import Image, Region
+from objclass.door import door
 from objclass.errors import ProjectError
 from objclass.pixels.chain import PixelChain
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
-from objclass.project.model import TrainingInput, last_axes
+from objclass.project.model import TrainingInput, last_axes, save
 from objclass.settings import ExportSettings
 
 PIXEL_WORKFLOWS = {"Pixel Classification": 1, "Autocontext (2-stage)": 2}
@@ -64,7 +66,7 @@ class PixelProject:
     Parameters
     ----------
     path
-        Where it was read.
+        Where it was read; empty for a project that was trained in memory.
     workflow, version
         Name of the workflow; version of the program that wrote it.
     stages
@@ -73,6 +75,9 @@ class PixelProject:
         Stored settings of the result images.
     lanes
         What it was trained on: for each lane, role -> input.
+    images
+        Name of a dataset inside of the project -> the image to be stored there. Those that ``path`` holds already
+        are not among them.
     """
 
     path: str
@@ -81,6 +86,30 @@ class PixelProject:
     stages: tuple[PixelStage, ...]
     export: ExportSettings = field(default_factory=ExportSettings)
     lanes: tuple[Mapping[str, TrainingInput], ...] = ()
+    images: Mapping[str, Image] = field(default_factory=dict, repr=False)
+
+    @door()
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the project into a file that ilastik opens, too.
+
+        Parameters
+        ----------
+        path
+            With the suffix ``.ilp``. Images that were given as files are named there relative to it; arrays are stored
+            inside.
+        overwrite
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        UsageError
+            If the suffix is another.
+        OutputError
+            If the file exists and may not be replaced, or cannot be written.
+        ProjectError
+            If the project is of autocontext.
+        """
+        save(self, path, overwrite=overwrite)
 
     @property
     def classes(self) -> tuple[str, ...]:

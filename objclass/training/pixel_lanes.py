@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 
 from objclass import images
@@ -81,6 +82,7 @@ def project_lanes(
         If an image that has labels is not found.
     """
     lanes: dict[Key, PixelLane] = {}
+    inside = images_inside(base)
     for source in sources:
         numbers = [classes.index(name) + 1 for name in source.classes]
         for number, entry in enumerate(source.lanes):
@@ -89,11 +91,8 @@ def project_lanes(
                 continue
             raw, key = entry["raw_data"], image_key(stored_path(source, entry["raw_data"]))
             if raw.inside and source is not base:
-                message = (
-                    f"{source.path} holds its image {raw.nickname or raw.inside} inside: add labels to it (--project "
-                    f"{source.path} --output NEW.ilp), or export the image from ilastik"
-                )
-                raise ProjectError(message)
+                raw = _named_anew(raw, inside)
+            inside.add(raw.inside.strip("/"))
             image = stored_image(source, number, context) if strokes else None
             others = {
                 role: _moved(source, given, None, target)
@@ -131,6 +130,24 @@ def given_lanes(
     return found
 
 
+def open_lane(image: Image, number: int) -> PixelLane:
+    """The lane of an image that is open: files are named by their absolute paths, arrays go into the project.
+
+    Parameters
+    ----------
+    image
+        Raw data.
+    number
+        Of the lane, from 0.
+    """
+    shape = image.stored.shape
+    if not image.files:
+        name = inside_name(f"image{number}", ())
+        return PixelLane(TrainingInput(name, image.axes, shape, f"image{number}", name), image)
+    path = os.pathsep.join(os.path.abspath(piece) for piece in split_stack(image.name))
+    return PixelLane(TrainingInput(path, image.axes, shape, images.dataset_name(path)[0]), image)
+
+
 def image_key(path: str) -> Key:
     """What tells images apart."""
     return tuple(os.path.realpath(piece) for piece in split_stack(path))
@@ -165,6 +182,25 @@ def stored_image(project: PixelProject, number: int, context: Context) -> Image:
         raise ProjectError(message) from None
     fits = len(given.axes) == len(own.stored.shape)
     return dataclasses.replace(own, axes=given.axes, axes_from=project.path) if fits else own
+
+
+def images_inside(project: PixelProject | None) -> set[str]:
+    """Names of the datasets of the images that a project holds."""
+    if project is None:
+        return set()
+    return {given.inside.strip("/") for lane in project.lanes for given in lane.values() if given.inside}
+
+
+def inside_name(wish: str, taken: Collection[str]) -> str:
+    """The name of a dataset for an image inside of a project, with a number where the wish is taken."""
+    first = f"Input Data/local_data/{wish}"
+    return next(name for name in chain([first], (f"{first}_{k}" for k in count(2))) if name not in taken)
+
+
+def _named_anew(given: TrainingInput, taken: Collection[str]) -> TrainingInput:
+    """The image of another project, whose dataset gets a name that is not taken yet."""
+    name = inside_name(given.inside.strip("/").rpartition("/")[2].strip(".") or "image", taken)
+    return dataclasses.replace(given, path=name, inside=name)
 
 
 def _moved(source: PixelProject, given: TrainingInput, image: Image | None, target: str) -> TrainingInput:

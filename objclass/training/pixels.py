@@ -29,9 +29,17 @@ from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
 from objclass.training.adding import check_class_names
 from objclass.training.labels import check_names
 from objclass.training.learn import check_target
-from objclass.training.pixel_lanes import Key, PixelLane, given_lanes, project_lanes, stored_image
+from objclass.training.pixel_lanes import (
+    Key,
+    PixelLane,
+    given_lanes,
+    image_key,
+    images_inside,
+    project_lanes,
+    stored_image,
+)
 from objclass.training.retrain import SEED, TREES
-from objclass.training.strokes import counts, joined, open_painted, painted_strokes
+from objclass.training.strokes import check_painted, counts, joined, open_painted, painted_strokes
 from objclass.training.suggest import SuggestionFile
 
 log = logging.getLogger("objclass")
@@ -53,7 +61,7 @@ class PixelTrainingRequest:
     Parameters
     ----------
     project
-        The file to write, or to add labels to.
+        The file to write, or to add labels to; empty for a project that stays in memory.
     inputs
         Raw images.
     labels
@@ -161,10 +169,7 @@ def train_pixels(lesson: PixelTrainingRequest, context: Context | None = None) -
     features = _features(lesson, base, list(lanes.values()))
     suggestions = _suggestions(lesson, list(given.values()))
 
-    paint = {
-        key: painted_strokes(mark, lesson.offset, lesson.mapping, context) for key, mark in marks.items()
-    }
-    labelled = [_joined(lane, paint.get(key, ())) for key, lane in lanes.items()]
+    labelled = _labelled(lesson, lanes, marks, context)
     classes, number = _all_classes(lesson, names, labelled)
     colors = _colors(lesson, base, classes)
     samples = _samples(features, labelled, context)
@@ -179,6 +184,39 @@ def train_pixels(lesson: PixelTrainingRequest, context: Context | None = None) -
         by_image,
         {classes[k - 1]: recall for k, recall in recalls.items()},
     )
+
+
+def trained_on(
+    lesson: PixelTrainingRequest, lanes: Sequence[PixelLane], painted: Sequence[Image], context: Context
+) -> PixelProject:
+    """A project that has learned from images which are open; nothing is written.
+
+    Parameters
+    ----------
+    lesson
+        Of which inputs, labels and files do not count.
+    lanes, painted
+        The images, and the labels of each.
+    context
+        Memory and threads.
+
+    Raises
+    ------
+    ObjclassError
+        With what is wrong with images or labels.
+    """
+    check_names(lesson.class_names)
+    numbered: dict[Key, PixelLane] = {(str(number),): lane for number, lane in enumerate(lanes)}
+    marks = {
+        key: check_painted(image, lane.opened, lesson.offset)
+        for (key, lane), image in zip(numbered.items(), painted, strict=True)
+    }
+    features = _features(lesson, None, lanes)
+    labelled = _labelled(lesson, numbered, marks, context)
+    classes, _ = _all_classes(lesson, lesson.class_names, labelled)
+    samples, colors = _samples(features, labelled, context), _colors(lesson, None, classes)
+    classifier, _ = learned(features, classes, colors, samples, lesson.trees, lesson.seed)
+    return _project(lesson, None, labelled, classifier)
 
 
 def retrained_pixels(
@@ -366,7 +404,10 @@ def _known_classes(lesson: PixelTrainingRequest, sources: Sequence[PixelProject]
     stored = tuple(dict.fromkeys(name for source in sources for name in source.classes))
     unknown = [name for name in stored if name not in lesson.class_names]
     if lesson.class_names and unknown:
-        message = f"--class_names has no {', '.join(unknown)}, a class of {lesson.projects[0]}"
+        message = (
+            f"--class_names {' '.join(lesson.class_names)}: {', '.join(lesson.projects)} has {', '.join(unknown)}, too: "
+            "name all classes, or none"
+        )
         raise UsageError(message)
     return lesson.class_names or stored
 
@@ -387,6 +428,10 @@ def _open_painted(
             '(quote globs: "stack/*.png" is one image)'
         )
         raise UsageError(message)
+    same = [path for path in painted if image_key(path) in given]
+    if same:
+        message = f"labels {same[0]} is a raw image: expected the image that was painted, 0 where it is not"
+        raise InputError(message)
     return {
         key: open_painted(path, lane.opened, lesson.offset, stack_along=stack, context=context)
         for path, (key, lane) in zip(painted, given.items(), strict=False)
@@ -426,7 +471,7 @@ def _features(
     remedy = " (--compute_in_2d filters planes one by one)" if z > 1 and base is None else ""
     left = without(wanted, large)
     if base is not None or lesson.features or not left:
-        message = f"scales {told}{remedy}"
+        message = f"scales {told}: give larger images or smaller scales{remedy}"
         raise InputError(message)
     log.warning("scales %s and left out%s", told, remedy)
     planar = None if lesson.planar is None else [scale for scale in lesson.planar if scale not in large]
@@ -463,6 +508,16 @@ def _suggestions(lesson: PixelTrainingRequest, given: Sequence[PixelLane]) -> li
     return files
 
 
+def _labelled(
+    lesson: PixelTrainingRequest, lanes: Mapping[Key, PixelLane], marks: Mapping[Key, Image], context: Context
+) -> list[PixelLane]:
+    """The lanes with all their labels; painted images are read now."""
+    paint = {
+        key: painted_strokes(mark, lesson.offset, lesson.mapping, context) for key, mark in marks.items()
+    }
+    return [_joined(lane, paint.get(key, ())) for key, lane in lanes.items()]
+
+
 def _joined(lane: PixelLane, paint: Iterable[Strokes]) -> PixelLane:
     """The lane with its labels and what is painted over them, which is read now, in blocks that do not overlap."""
     if lane.image is None:
@@ -487,7 +542,9 @@ def _all_classes(
         message = f"labels: {told}: expected pixels of two classes at least (0 is unlabelled)"
         raise InputError(message)
     if lesson.class_names and painted[-1] > len(names):
-        message = f"labels of class {painted[-1]}, but {len(names)} class names"
+        message = (
+            f"labels of class {painted[-1]}, but --class_names has {len(names)}: name all classes, or none"
+        )
         raise InputError(message)
     classes = (*names, *(f"Class {k}" for k in range(len(names) + 1, painted[-1] + 1)))
     check_names(classes)
@@ -515,8 +572,14 @@ def _project(
     strokes = {number: lane.strokes for number, lane in enumerate(lanes)}
     stage = PixelStage(classifier.features, classifier.classes, classifier.colors, classifier, strokes)
     first = base or PixelProject("", "Pixel Classification", "", ())
+    inside = images_inside(base)
+    new = [lane for lane in lanes if lane.given.inside and lane.given.inside.strip("/") not in inside]
     return dataclasses.replace(
-        first, path=lesson.target, stages=(stage,), lanes=tuple(lane.inputs for lane in lanes)
+        first,
+        path=lesson.target,
+        stages=(stage,),
+        lanes=tuple(lane.inputs for lane in lanes),
+        images={lane.given.inside: lane.opened for lane in new},
     )
 
 

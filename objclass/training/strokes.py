@@ -56,10 +56,30 @@ def open_painted(
                 f"labels {part.file}: {known.name} smears values: save them as PNG or TIFF when you paint"
             )
             raise InputError(message)
-    image = images.open_image(path, stack_along=stack_along, context=context)
+    return check_painted(images.open_image(path, stack_along=stack_along, context=context), raw, offset)
+
+
+def check_painted(image: Image, raw: Image, offset: Offset) -> Image:
+    """The same painted image, with the axes of the raw image where it has its shape.
+
+    Parameters
+    ----------
+    image, raw
+        The painted image, and the one that it belongs to.
+    offset
+        Where it begins there.
+
+    Raises
+    ------
+    InputError
+        If it has several channels, or does not lie inside the raw image.
+    """
     lengths = [(axis, n) for axis, n in zip(raw.axes, raw.stored.shape, strict=True) if axis != "c"]
-    if image.stored.shape == tuple(n for _, n in lengths):  # painted over it: it has its axes
-        image = replace(image, axes="".join(axis for axis, _ in lengths), axes_from=raw.name)
+    letters, shape = "".join(axis for axis, _ in lengths), tuple(n for _, n in lengths)
+    if image.stored.shape == shape:  # painted over it: it has its axes
+        image = replace(image, axes=letters, axes_from=raw.name)
+    elif image.stored.shape == (*shape, 1) and image.axes_from == "shape":
+        image = replace(image, axes=f"{letters}c", axes_from=raw.name)
     if image.shape[4] != 1:
         message = (
             f"labels {image.name} of shape {image.stored.shape} (axes {image.axes}) have {image.shape[4]} channels: "
@@ -72,7 +92,9 @@ def open_painted(
     if not is_inside or (not offset and image.shape[:4] != raw.shape[:4]):
         at = f" at --label_offset {','.join(f'{axis}={n}' for axis, n in offset.items())}" if offset else ""
         expected = (
-            "labels inside of it" if offset else "the same (or --label_offset y=…,x=… says where they begin)"
+            "labels inside of it"
+            if offset
+            else "the same (smaller ones are put in their place by --label_offset)"
         )
         message = (
             f"labels {image.name} of shape {image.stored.shape} (axes {image.axes}){at} do not fit {raw.name} of shape "
@@ -138,7 +160,7 @@ def _classes(values: AnyArray, mapping: Mapping[int, int] | None, name: str) -> 
     if strange and mapping is None:
         message = (
             f"labels {name}: painted value {strange[0]}: expected classes 1, 2, 3 … up to {MAXIMUM_CLASSES} "
-            f"(--label_mapping {strange[0]}=1 says which is which)"
+            "(other values are mapped to classes by --label_mapping)"
         )
         raise InputError(message)
     if strange:

@@ -55,7 +55,7 @@ def request(lanes=range(LANES), table="out/t.csv", name="out/{nickname}"):
 
 
 def limited(monkeypatch, limits):
-    monkeypatch.setattr(schedule, "limits_for", lambda _: limits)
+    monkeypatch.setattr("objclass.compute.context.limits_for", lambda _: limits)
 
 
 def planned(lanes=range(LANES), **options):

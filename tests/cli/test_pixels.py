@@ -189,7 +189,7 @@ def test_from_raw_data_to_a_table(pair, shared):
 REFUSED = {
     "a table of pixels": (["--table_filename", "t.csv"], "finds no objects for a table"),
     "results of objects": (["--export_source", "Object Predictions"], "expected Probabilities, Simple Segmentation"),
-    "maps": (["--prediction_maps", "raw.h5/data"], "makes it from raw data"),
+    "maps": (["--prediction_maps", "raw.h5/data"], "looks at raw data alone: leave it out"),
     "two masks": (["--prediction_mask", "raw.h5/data", "raw.h5/data"], "2 for --prediction_mask and 1 for --raw_data"),
     "channels": (["--raw_data", "rgb.npy", "--ignore_training_axistags"], "3 channels in 2D give"),
     "a chain to itself": (["--pixel_project", "{pixels}"], "expected an object classification"),

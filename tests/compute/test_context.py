@@ -19,7 +19,7 @@ from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.lru import ByteLRU
-from objclass.errors import ImageError, Stop, TerminatedError, UsageError
+from objclass.errors import ImageError, Stop, TerminatedError
 from objclass.images.chunked import packed
 from objclass.images.formats import raster
 from objclass.pipeline.inputs import Inputs
@@ -173,7 +173,7 @@ def test_a_file_is_decoded_once_for_a_run(tmp_path, monkeypatch, jobs):
         paths[role] = [f"{tmp_path}/{role}.png"]
     decoded, decode = [], raster._decode_png
     monkeypatch.setattr(raster, "_decode_png", lambda path: decoded.append(path) or decode(path))
-    monkeypatch.setattr(schedule, "limits_for", lambda _: Limits(6 * 3000, (1, 4), jobs))
+    monkeypatch.setattr("objclass.compute.context.limits_for", lambda _: Limits(6 * 3000, (1, 4), jobs))
     export = ExportSettings(output_format="numpy", output_filename_format=f"{tmp_path}/out")
     assert schedule.run(Request(Inputs(paths), export=export, features=("regionprops:intensity_mean",))) == 0
     assert sorted(decoded) == sorted(path for (path,) in paths.values())
@@ -207,7 +207,7 @@ def request(name):
 def test_two_runs_in_two_threads_keep_to_their_own(here, monkeypatch):
     limits = {1: Limits(200_000, (2, 64), 1), 3: Limits(None, (5, 64), 3), 2: Limits(None, (5, 64), 2)}
     contexts, progress = {}, {name: [] for name in "abc"}
-    monkeypatch.setattr(schedule, "limits_for", lambda resources: limits[resources.jobs])
+    monkeypatch.setattr("objclass.compute.context.limits_for", lambda resources: limits[resources.jobs])
 
     class Seen(Context):
         def __post_init__(self):
@@ -270,13 +270,12 @@ def test_images_larger_than_pillow_likes(tmp_path, monkeypatch):
 
 def test_a_context_in_words_of_the_user():
     seen = []
-    context = Context.of(jobs=3, memory=900_000_000, progress=lambda *told: seen.append(told))
+    context = Context.of(ResourceSettings(3, 900_000_000), progress=lambda *told: seen.append(told))
     assert context.limits == Limits(600_000_000, None, 3)
     context.progress("a", 0.5)
     assert seen == [("a", 0.5)]
     assert Context.of().limits.jobs >= 1
-    with pytest.raises(UsageError, match="jobs"):
-        Context.of(jobs=0)
+    assert Context.of(ResourceSettings(jobs=2)).limits.jobs == 2
 
 
 def training(name="p.ilp"):

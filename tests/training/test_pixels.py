@@ -272,14 +272,67 @@ def test_images_that_lie_inside_of_the_project(here):
     assert project.lanes[0]["raw_data"].inside == "Input Data/local_data/abc"
     assert np.array_equal(painted(project), painted(read_pixel_project("new.ilp")))
     assert retrained_pixels(_bare("added.ilp")).stages[0].features.scales == stage.features.scales
-    with pytest.raises(ProjectError, match="holds its image a inside"):
-        train_pixels(PixelTrainingRequest("x.ilp", Inputs({}), ["new.ilp"]))
 
 
-def _put_inside(project, path):
+def test_images_inside_of_projects_go_along_into_the_one_that_takes_their_labels_over(here):
+    """Each under its own name, also where two projects use the same; an image that is named twice is stored once."""
+    for name in "ab":
+        assert train(raws=name, project=f"{name}.ilp") == 0
+        _put_inside(f"{name}.ilp", f"{name}.tif")
+    assert train(raws="ab", project="at_once.ilp") == 0
+    pixels = {"abc": tifffile.imread("a.tif"), "abc_2": tifffile.imread("b.tif")}
+    os.remove("a.tif")
+    os.remove("b.tif")
+    assert train(raws="", labels=["a.ilp", "b.ilp", "./a.ilp"], project="both.ilp") == 0
+    both = read_pixel_project("both.ilp")
+    assert [lane["raw_data"].inside.rpartition("/")[2] for lane in both.lanes] == ["abc", "abc_2"]
+    with h5py.File("both.ilp") as file:
+        stored = file["Input Data/local_data"]
+        assert {name: stored[name][()].tobytes() for name in stored} == {
+            n: p.tobytes() for n, p in pixels.items()
+        }
+    assert same_forest(forest_of("both.ilp"), forest_of("at_once.ilp"))
+    os.remove("b.ilp")
+    again = retrained_pixels(_bare("both.ilp")).stages[0].strokes
+    assert np.array_equal(again[1][0].labels, both.stages[0].strokes[1][0].labels)
+
+    first = (here / "both.ilp").read_bytes()
+    assert (
+        train(
+            "--output",
+            "more.ilp",
+            "--trees",
+            "10",
+            raws="",
+            labels=["a.ilp"],
+            project="both.ilp",
+            small=False,
+        )
+        == 0
+    )
+    with h5py.File("more.ilp") as file:
+        assert sorted(file["Input Data/local_data"]) == ["abc", "abc_2", "abc_3"]
+    assert (here / "both.ilp").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["/Input Data/local_data/abc/", "workflowName", "."])
+def test_the_name_of_an_image_inside_replaces_nothing_else(here, name, capsys):
+    assert train() == 0
+    _put_inside("new.ilp", "a.tif", name if name.startswith("/") else "Input Data/local_data/abc")
+    with h5py.File("new.ilp", "a") as file:
+        info = file["Input Data/infos/lane0000/Raw Data"]
+        del info["inner_path"]
+        info["inner_path"] = name.encode()
+    capsys.readouterr()
+    code = train(raws="", labels=["new.ilp"], project="other.ilp")
+    assert code == (0 if name.startswith("/") else 2)
+    assert capsys.readouterr().err.count("\n") == (2 if code == 0 else 1)
+    assert os.path.exists("other.ilp") == (code == 0)
+
+
+def _put_inside(project, path, name="Input Data/local_data/abc"):
     with h5py.File(project, "a") as file:
         info = file["Input Data/infos/lane0000/Raw Data"]
-        name = "Input Data/local_data/abc"
         file[name] = tifffile.imread(path)
         file[name].attrs["axistags"] = info["axistags"][()]
         for key in ("__class__", "location", "filePath"):
@@ -380,7 +433,10 @@ BAD = {
     "beyond the image": (["--raw_data", "a.tif", "--labels", "cut.tif", "--label_offset", "y=30"], "labels inside of it"),
     "one class": (["--raw_data", "a.tif", "--labels", "one.tif"], "only class 1 is painted"),
     "no labels": (["--raw_data", "a.tif", "--labels", "none.tif"], "nothing is painted"),
-    "beyond the names": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--class_names", "x"], "class 2, but 1 class names"),
+    "beyond the names": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--class_names", "x"], "class 2, but --class_names has 1: name all classes, or none"),
+    "the raw image": (["--raw_data", "a.tif", "b.tif", "--labels", "a_brush.tif", "./a.tif"], "labels ./a.tif is a raw image"),
+    "other names": (["--raw_data", "a.tif", "--labels", "given.ilp", "--class_names", "x", "y"], "--class_names x y: given.ilp has Class 1, Class 2, too"),
+    "a mask": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--prediction_mask", "a.tif"], "--prediction_mask: is for runs"),
     "not in the mapping": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--label_mapping", "1=1"], "2 is not in --label_mapping (2=0"),
     "no mapping": (["--raw_data", "a.tif", "--labels", "large.tif"], "painted value 1000: expected classes 1, 2, 3"),
     "negative": (["--raw_data", "a.tif", "--labels", "negative.tif"], "painted value -2"),
@@ -390,7 +446,7 @@ BAD = {
     "too few": (["--raw_data", "a.tif", "b.tif", "--labels", "a_brush.tif"], "1 painted images for 2 raw images"),
     "twice": (["--raw_data", "a.tif", "./a.tif", "--labels", "a_brush.tif", "b_brush.tif"], "twice"),
     "of two kinds": (["--raw_data", "a.tif", "rgb.tif", "--labels", "a_brush.tif", "b_brush.tif"], "one forest learns from images of one kind"),
-    "too small": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--pixel_features", "gaussian:20"], "scales 20 are too large for images of 40 × 48"),
+    "too small": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--pixel_features", "gaussian:20"], "scales 20 are too large for images of 40 × 48 pixels: give larger images or smaller scales"),
     "unknown filter": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--pixel_features", "sobel"], "unknown filter 'sobel'"),
     "no scale": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--pixel_features", "dog:x"], "scale 'x'"),
     "another scale in 2D": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--compute_in_2d", "7"], "expected scales of"),
@@ -419,13 +475,98 @@ def test_bad_input_is_one_line(here, capsys, case):
     tifffile.imwrite("rgb.tif", np.repeat(textures(0)[..., None], 3, axis=-1))
     tifffile.imwrite("nan.tif", np.where(brush() == 1, np.nan, 1).astype(np.float32))
     (here / "a_brush.jpg").write_bytes(imagecodecs.jpeg_encode(brush()))
-    before = sorted(os.listdir())
     arguments, told = BAD[case]
+    if "given.ilp" in arguments:
+        assert train(project="given.ilp") == 0
+        capsys.readouterr()
+    before = sorted(os.listdir())
     assert main(["train", "--pixels", "--project", "new.ilp", "--trees", "3", *arguments]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert told in lines[-1]
     assert len([line for line in lines if "left out" not in line]) == 1
     assert sorted(os.listdir()) == before
+
+
+BAD_RUNS = {
+    "other channels": (["--project", "new.ilp", "rgb.tif", "--ignore_training_axistags"], "3 channels in 2D give 15 feature channels"),
+    "too small": (["--project", "new.ilp", "small.tif"], "reach: give a larger image, or train without"),
+    "a smaller mask": (["--project", "new.ilp", "a.tif", "--prediction_mask", "cut.tif"], "differ along y"),
+    "a mask in colours": (["--project", "new.ilp", "a.tif", "--prediction_mask", "rgb.tif"], "mask rgb.tif has 3 channels"),
+    "a segmentation": (["--project", "new.ilp", "--raw_data", "a.tif", "--segmentation_image", "a.tif"], "looks at raw data alone: leave it out"),
+    "a threshold of pixels": (["--project", "new.ilp", "a.tif", "--threshold", "0.5"], "of --prediction_maps or --pixel_project"),
+    "a channel too many": (["--pixel_project", "new.ilp", "--raw_data", "a.tif", "--threshold", "0.5", "--channel", "2"], "expected at least 3, since channel 2"),
+    "no probability": (["--pixel_project", "new.ilp", "--raw_data", "a.tif", "--threshold", "128"], "--threshold 128: expected at most 1, since the probabilities of --pixel_project new.ilp"),
+    "a core without probability": (["--pixel_project", "new.ilp", "--raw_data", "a.tif", "--method", "hysteresis", "--threshold", "0.5", "--core_threshold", "200"], "--core_threshold 200: expected at most 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_RUNS)
+def test_bad_runs_are_one_line(here, capsys, case):
+    """Before pixels are read, and nothing is written."""
+    assert train() == 0
+    tifffile.imwrite("cut.tif", brush()[:20])
+    tifffile.imwrite("small.tif", textures(0)[:4])
+    tifffile.imwrite("rgb.tif", np.repeat(textures(0)[..., None], 3, axis=-1), photometric="rgb")
+    capsys.readouterr()
+    before = sorted(os.listdir())
+    arguments, told = BAD_RUNS[case]
+    assert main(["--headless", *arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert told in line
+    assert sorted(os.listdir()) == before
+
+
+def test_an_object_project_whose_thresholds_fit_no_probabilities(here, capsys):
+    assert train() == 0
+    labels = [
+        "--labels",
+        "points.csv",
+        "--threshold",
+        "0.5",
+        "--channel",
+        "0",
+        "--features",
+        "regionprops:area",
+    ]
+    maps = np.zeros((*SHAPE, 1), np.float32)
+    maps[5:10, 5:10], maps[20:30, 20:40] = 1, 1
+    np.save("maps.npy", maps)
+    (here / "points.csv").write_text("x,y,class\n6,6,small\n25,25,large\n")
+    assert (
+        main(
+            [
+                "train",
+                "--project",
+                "objects.ilp",
+                "--raw_data",
+                "a.tif",
+                "--prediction_maps",
+                "maps.npy",
+                *labels,
+            ]
+        )
+        == 0
+    )
+    with h5py.File("objects.ilp", "a") as file:
+        del file["ThresholdTwoLevels/LowThreshold"]
+        file["ThresholdTwoLevels/LowThreshold"] = 100.0
+    capsys.readouterr()
+    before = sorted(os.listdir())
+    assert (
+        main(["--headless", "--pixel_project", "new.ilp", "--project", "objects.ilp", "--raw_data", "a.tif"])
+        == 2
+    )
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert (
+        "objects.ilp stores the threshold 100: expected at most 1, since the probabilities of --pixel_project new.ilp"
+        in line
+    )
+    assert sorted(os.listdir()) == before
+
+
+def test_training_of_objects_without_objects_names_pixels(here, capsys):
+    assert main(["train", "--project", "x.ilp", "--raw_data", "a.tif", "--labels", "a_brush.tif"]) == 2
+    assert "training of pixels needs --pixels" in capsys.readouterr().err
 
 
 def test_projects_are_not_replaced_unasked(here, capsys):
