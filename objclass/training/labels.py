@@ -5,7 +5,7 @@ import io
 import math
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,8 +37,30 @@ class Annotation:
     """File and line of the label, for messages."""
 
 
-Label = Callable[[int, int, Objects], tuple[dict[int, str], list[str]]]
-"""Lane, time step, its objects -> class of each labelled object by id, and messages about labels that were left out."""
+@dataclass(frozen=True)
+class StepLabels:
+    """The labels of the objects of a time step.
+
+    Parameters
+    ----------
+    classes
+        Class of each labelled object by id.
+    left_out
+        Messages about labels that were left out.
+    places
+        Number of points, or of painted pixels.
+    misses
+        How many of them lie on background.
+    """
+
+    classes: dict[int, str]
+    left_out: list[str]
+    places: int
+    misses: int
+
+
+Label = Callable[[int, int, Objects], StepLabels]
+"""Lane, time step, its objects -> their labels."""
 
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -49,7 +71,7 @@ UNLABELLED = ("", "0")
 """A ``User Label`` of an object that is not labelled."""
 
 MAXIMUM_MISSES = 1 / 3
-"""Maximum fraction of points on background: more are a sign that x and y are wrong."""
+"""Maximum fraction of points or painted pixels on background: more are a sign that they are not of these objects."""
 
 
 def are_painted(labels: Sequence[str]) -> bool:
@@ -240,10 +262,8 @@ def _cell(row: Mapping[str, str], line: str, column: str, *, needed: bool) -> in
         raise InputError(message) from None
 
 
-def named_labels(
-    annotations: Iterable[Annotation], objects: Objects, image: str
-) -> tuple[dict[int, str], list[str]]:
-    """Class of each labelled object of a time step, and messages about labels that were left out.
+def named_labels(annotations: Sequence[Annotation], objects: Objects, image: str) -> StepLabels:
+    """The labels of a time step from those of a table.
 
     Raises
     ------
@@ -263,7 +283,8 @@ def named_labels(
                 f"{found[label]} and {given.name}"
             )
             raise InputError(message)
-    return found, left_out
+    points = sum(given.place is not None for given in annotations)
+    return StepLabels(found, left_out, points, len(left_out))
 
 
 def _labelled_object(given: Annotation, objects: Objects) -> int:
@@ -303,34 +324,37 @@ def _by_id(given: Annotation, objects: Objects) -> int:
     raise InputError(message)
 
 
-def check_misses(annotations: Iterable[Annotation], missed: Sequence[str]) -> None:
-    """Refuse labels of which too many are points on background.
+def check_misses(steps: Sequence[StepLabels], *, painted: bool) -> None:
+    """Refuse labels of which too many are points or painted pixels on background.
 
     Parameters
     ----------
-    annotations
-        All labels.
-    missed
-        Messages of `named_labels` about labels on background.
+    steps
+        The labels of all time steps of all lanes.
+    painted
+        Whether they are painted images.
 
     Raises
     ------
     InputError
         If there are too many; the message says how many, and names the first.
     """
-    points = sum(given.place is not None for given in annotations)
-    if len(missed) > MAXIMUM_MISSES * points:
-        message = (
-            f"{len(missed)} of {points} points of the labels lie on background (are x and y swapped, or in "
-            f"another unit than pixels?): give --allow_misses to leave them out; {missed[0]}"
-        )
-        raise InputError(message)
+    places, misses = sum(step.places for step in steps), sum(step.misses for step in steps)
+    if misses <= MAXIMUM_MISSES * places:
+        return
+    first = next(step.left_out[0] for step in steps if step.misses)
+    what, doubt = "points", "are x and y swapped, or in another unit than pixels?"
+    if painted:
+        what, doubt = "painted pixels", "strokes that train pixels need --pixels"
+    message = (
+        f"{misses} of {places} {what} of the labels lie on background ({doubt}): give --allow_misses to leave "
+        f"them out; {first}"
+    )
+    raise InputError(message)
 
 
-def painted_labels(
-    image: Image, t: int, objects: Objects, name: str, context: Context
-) -> tuple[dict[int, str], list[str]]:
-    """Class of each object from a painted image: the one that covers most of its painted pixels.
+def painted_labels(image: Image, t: int, objects: Objects, name: str, context: Context) -> StepLabels:
+    """The labels of a time step from a painted image: the class that covers most of the painted pixels of an object.
 
     Raises
     ------
@@ -353,7 +377,8 @@ def painted_labels(
     left_out += [
         f"{image.name}: object {label}: the class with most of its painted pixels is used" for label in mixed
     ]
-    return {label: str(vote.most_common(1)[0][0]) for label, vote in votes.items()}, left_out
+    classes = {label: str(vote.most_common(1)[0][0]) for label, vote in votes.items()}
+    return StepLabels(classes, left_out, stray + sum(vote.total() for vote in votes.values()), stray)
 
 
 def _votes(image: Image, t: int, objects: Objects, context: Context) -> tuple[dict[int, Counter[int]], int]:

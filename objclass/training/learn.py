@@ -47,6 +47,7 @@ from objclass.training.adding import (
 from objclass.training.labels import (
     Annotation,
     Label,
+    StepLabels,
     are_painted,
     check_misses,
     check_names,
@@ -89,7 +90,7 @@ class TrainingRequest:
     overwrite
         Whether a project may be replaced.
     allow_misses
-        Whether more than a third of the points of a CSV may lie on background.
+        Whether more than a third of the points of a CSV, or of the painted pixels, may lie on background.
     """
 
     project: str
@@ -149,20 +150,20 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
 
     tables: list[FeatureTable] = []
     found: Found = {}
-    left_out: list[str] = []
+    steps: list[StepLabels] = []
     for number, lane in enumerate(lanes):
         found[number] = {}
         for t in range(lane.objects.shape[0]):
             objects = find_objects(lane, t, plan.threshold, context)
-            labels, lost = label(number, t, objects)
-            left_out += lost
-            found[number][t] = labels
+            steps.append(label(number, t, objects))
+            labels = found[number][t] = steps[-1].classes
             if labels or not tables:
                 table = measure_step(lane, plan, t, objects, context)
                 tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
             context.progress(lane.nickname, (t + 1) / lane.objects.shape[0])
-    if not is_painted and not request.allow_misses:
-        check_misses(annotations, left_out)
+    if not request.allow_misses:
+        check_misses(steps, painted=is_painted)
+    left_out = [line for step in steps for line in step.left_out]
     names = request.class_names or (all_classes(base, annotations) if base is not None else ())
     classes = class_list(found, names, painted=is_painted)
     for line in _unreadable(lanes):

@@ -301,6 +301,30 @@ def test_points_on_background(here, capsys):
     assert train("swapped.csv", *SMALL, "--allow_misses") == 0
 
 
+def test_strokes_on_background(here, samples, capsys):
+    strokes = str(samples / "cells_train_strokes.png")
+    assert train(strokes, *SMALL) == 2
+    told = capsys.readouterr().err
+    assert (
+        "324 of 403 painted pixels of the labels lie on background (strokes that train pixels need --pixels)"
+        in told
+    )
+    assert "--allow_misses" in told
+    assert not (here / "new.ilp").exists()
+
+
+def test_paint_that_lies_partly_on_background(here, capsys):
+    ids = _ids("cells_train.tif", "cells_train_segmentation.tif")
+    paint = np.where(ids > 0, ids % 2 + 1, 0).astype(np.uint8)
+    painted, stray = np.count_nonzero(paint), np.argwhere(ids == 0)
+    for misses, code in ((painted // 2, 0), (painted // 2 + 1, 2)):  # a third of all
+        paint[tuple(stray[:misses].T)] = 1
+        tifffile.imwrite("paint.tif", paint)
+        assert train("paint.tif", *SMALL) == code
+        assert f"paint.tif: {misses} painted pixels on background" in capsys.readouterr().err
+    assert train("paint.tif", *SMALL, "--allow_misses") == 0
+
+
 def test_points_outside_that_are_inside_when_swapped(here, capsys):
     for name in ("cells_train.tif", "cells_train_segmentation.tif"):
         tifffile.imwrite(name, tifffile.imread(name)[:200])
