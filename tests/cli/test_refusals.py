@@ -457,7 +457,7 @@ TRAINING = {
         "has the classes",
         "follow these",
     ),
-    "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "image 'A'"),
+    "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "not given: A", "--allow_misses"),
     "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "line 3", "contains a line break"),
     "all on background": ({"labels": "x,y,class\n0,0,a\n"}, "there is no object at this point"),
     "ids of a label image": (

@@ -301,6 +301,36 @@ def test_points_on_background(here, capsys):
     assert train("swapped.csv", *SMALL, "--allow_misses") == 0
 
 
+def test_a_table_of_more_images_than_are_given(here, capsys):
+    rows = (here / "cells_train_labels.csv").read_text().splitlines()
+    lines = [f"image,{rows[0]}", *(f"cells_train,{row}" for row in rows[1:31])]
+    lines += [*(f"other.tif,{row}" for row in rows[31:]), f"third,{rows[1]}"]
+    (here / "l.csv").write_text("\n".join(lines))
+    assert train("l.csv", *SMALL) == 2
+    told = capsys.readouterr().err
+    assert "l.csv name images that are not given: other.tif, third (given: cells_train)" in told
+    assert "give them too, or --allow_misses to leave their 7 labels out" in told
+    assert not (here / "new.ilp").exists()
+    assert train("l.csv", *SMALL, "--allow_misses") == 0
+    assert "left out: l.csv: 6 labels of other.tif, which is not given" in capsys.readouterr().err
+    assert np.count_nonzero(open_project("new.ilp").labels[0][0]) == 30
+
+
+def test_a_name_of_several_images(here, capsys):
+    (here / "b").mkdir()
+    for name in ("cells_train.tif", "cells_train_segmentation.tif"):
+        shutil.copy(name, here / "b" / name)
+    inputs = ["--raw_data", "cells_train.tif", "b/cells_train.tif",
+              "--segmentation_image", "cells_train_segmentation.tif", "b/cells_train_segmentation.tif"]  # fmt: skip
+    for name, why in (("cells_train", "image 'cells_train' is the name of several"), ("", "no image")):
+        (here / "l.csv").write_text(f"image,labelimage_oid,class\n{name},1,a\n")
+        assert train("l.csv", *SMALL, "--allow_misses", inputs=inputs) == 2
+        assert (
+            f"line 2: {why}: expected one of {here.name}/cells_train, b/cells_train"
+            in capsys.readouterr().err
+        )
+
+
 def test_strokes_on_background(here, samples, capsys):
     strokes = str(samples / "cells_train_strokes.png")
     assert train(strokes, *SMALL) == 2
