@@ -224,6 +224,7 @@ def list_features() -> "DataFrame":
     input_axes="axes= or raw_axes=",
     raw_data="raw=",
     segmentation_image="segmentation=",
+    channel="a slice, image[..., 0]",
     ignore_training_axistags="ignore_training_axes=",
     jobs="n_jobs=",
 )
@@ -341,6 +342,7 @@ def _predict_from_raw(
     pixel_size="spacing=",
     label_image="labels=",
     prediction_maps="skimage.measure.label(maps > 0.5)",
+    channel="a slice, image[..., 0]",
     jobs="n_jobs=",
 )
 def measure(
