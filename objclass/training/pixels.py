@@ -15,6 +15,7 @@ from objclass.compute.context import Context
 from objclass.core import Image
 from objclass.errors import InputError, OutputError, ProjectError, UsageError
 from objclass.export.atomic import Pending, check_writable
+from objclass.export.naming import check_placeholders
 from objclass.forest import fit
 from objclass.pipeline.inputs import Inputs
 from objclass.pixels.chain import stage_input
@@ -449,6 +450,7 @@ def _suggestions(lesson: PixelTrainingRequest, given: Sequence[PixelLane]) -> li
     if not given:
         message = "--suggest: expected --raw_data, whose uncertainty it shows"
         raise UsageError(message)
+    check_placeholders("suggest", lesson.suggest, ("nickname",))
     if len(given) > 1 and "{nickname}" not in lesson.suggest:
         message = f"--suggest {lesson.suggest}: {len(given)} images: expected {{nickname}} in the name"
         raise UsageError(message)
