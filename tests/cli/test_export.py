@@ -557,3 +557,30 @@ def test_classes_in_their_colors_and_their_outlines(here, samples):
         )
         == 2
     )
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "colored"), [(3, "u1", True), (4, "u1", True), (2, "u1", False), (3, "u2", False)]
+)
+def test_outlines_on_raw_data_in_colors(here, samples, channels, dtype, colored):
+    """RGB, and RGBA without its alpha, as they are; all else is the first channel in grey."""
+    plane = tifffile.imread(samples / "cells_train.tif").astype(np.float64)
+    raw = np.stack([plane, plane / 2, 200 - plane / 2, np.full_like(plane, 9)], axis=-1)[
+        ..., :channels
+    ].astype(dtype)
+    np.save("raw.npy", raw)
+    images = ["--raw_data", "raw.npy", "--segmentation_image", f"{samples}/cells_train_segmentation.tif",
+              "--input_axes", "yxc,yx"]  # fmt: skip
+    assert main(["train", "--project", "rgb.ilp", *images, "--labels", f"{samples}/cells_train_labels.csv",
+                 "--features", "Standard Object Features:Count", "--trees", "3"]) == 0  # fmt: skip
+    assert main(["--headless", "--quiet", "--project", "rgb.ilp", *images, "--export_colors",
+                 "--output_filename_format", "{result_type}"]) == 0  # fmt: skip
+    colors, seen = (shown(f"Class {name}.png") for name in ("Colors", "Outlines"))
+    drawn = (seen == colors).all(axis=-1) & (colors > 0).any(axis=-1)
+    assert 100 < drawn.sum() < (colors > 0).any(axis=-1).sum() / 2
+    if colored:
+        assert np.array_equal(seen[~drawn], raw[..., :3][~drawn])
+    else:
+        first = raw[..., 0].astype(np.float64)
+        grey = ((first - first.min()) / (first.max() - first.min()) * 255).astype(np.uint8)
+        assert np.array_equal(seen[~drawn], np.repeat(grey[~drawn][:, None], 3, axis=1))
