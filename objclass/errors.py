@@ -92,12 +92,13 @@ def listed(names: Iterable[str], maximum: int = 5) -> str:
 
     Examples
     --------
-    >>> listed("abcdefg"), listed("ab")
-    ('a, b, c, d, e and 2 more', 'a, b')
+    >>> listed("abcdefg"), listed(["a (20, 30)", "b"]), listed([])
+    ('a, b, c, d, e and 2 more', 'a (20, 30); b', 'nothing')
     """
     every = list(names)
-    rest = len(every) - maximum
-    return ", ".join(every[:maximum]) + (f" and {rest} more" if rest > 0 else "")
+    shown, rest = every[:maximum], len(every) - maximum
+    separator = "; " if any("," in name for name in shown) else ", "
+    return (separator.join(shown) or "nothing") + (f" and {rest} more" if rest > 0 else "")
 
 
 def suggestion(name: str, known: Mapping[str, str]) -> str:

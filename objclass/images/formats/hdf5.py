@@ -16,11 +16,10 @@ from objclass.compute.context import Context
 from objclass.compute.hdf5_file import Hdf5File
 from objclass.compute.threads import Task
 from objclass.core import AXES, AnyArray, PixelSize
-from objclass.errors import ImageError, OutputError
+from objclass.errors import ImageError, OutputError, listed
 from objclass.images.attributes import attributes, element_size, stated_axes, stated_drange, tagged_size
 from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated
 from objclass.images.chunked.packed import read_packed, unpacker
-from objclass.images.paths import listed
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 from objclass.images.trust import check_chunk, check_kind
 from objclass.images.writer import OutputImage

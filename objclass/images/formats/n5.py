@@ -19,12 +19,12 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray, PixelSize
-from objclass.errors import ImageError, OutputError
+from objclass.errors import ImageError, OutputError, listed
 from objclass.images.attributes import attributes, stated_axes, stated_drange, tagged_size, write_json
 from objclass.images.chunked.cache import CachedChunks
 from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated, overlap
 from objclass.images.chunked.unpack import unpacked
-from objclass.images.paths import listed, pick
+from objclass.images.paths import pick
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 from objclass.images.trust import check_chunk, check_inside, check_kind
 from objclass.images.writer import OutputImage

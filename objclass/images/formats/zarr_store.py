@@ -17,9 +17,9 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import AXES, AnyArray, PixelSize
-from objclass.errors import ImageError
+from objclass.errors import ImageError, listed
 from objclass.images.chunked.cache import CachedChunks
-from objclass.images.paths import MARKS, is_zarr, listed, pick
+from objclass.images.paths import MARKS, is_zarr, pick
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
 from objclass.images.trust import check_chunk, check_inside, check_kind, check_members
 
