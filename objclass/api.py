@@ -260,7 +260,7 @@ def predict(
         The images to paint: any of ``"labels"``, ``"classes"``, ``"probabilities"``; ``()`` for the table alone.
     raw_axes, axes
         Axes of raw data and of the second input, such as ``"zyxc"``. By default those of the
-        project's training images, where they fit (as on the command line); else those that the image states; else by shape:
+        project's training images, where they fit (as on the command line); else those that the image has; else by shape:
         segmentations and label images are yx, zyx, tzyx, and raw data have the same axes, then channels.
     ignore_training_axes
         Whether to take the axes from the images, rather than from the project.

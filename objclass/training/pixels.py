@@ -423,13 +423,13 @@ def _features(
     large = too_large(features, (z, y, x))
     if not large:
         return features
-    told = f"{', '.join(f'{scale:g}' for scale in large)} are too large for images of {size} pixels"
+    why = f"{', '.join(f'{scale:g}' for scale in large)} are too large for images of {size} pixels"
     remedy = " (--compute_in_2d filters planes one by one)" if z > 1 and base is None else ""
     left = without(wanted, large)
     if base is not None or lesson.features or not left:
-        message = f"scales {told}{remedy}"
+        message = f"scales {why}{remedy}"
         raise InputError(message)
-    log.warning("scales %s and left out%s", told, remedy)
+    log.warning("scales %s and left out%s", why, remedy)
     planar = None if lesson.planar is None else [scale for scale in lesson.planar if scale not in large]
     return pixel_features(left, planar, z)
 
@@ -485,8 +485,8 @@ def _all_classes(
     number = sum((counts(lane.strokes) for lane in lanes), np.zeros(MAXIMUM_CLASSES + 1, np.int64))
     painted = [k for k in range(1, len(number)) if number[k]]
     if len(painted) < 2:
-        told = f"only class {painted[0]} is painted" if painted else "nothing is painted"
-        message = f"labels: {told}: expected pixels of two classes at least (0 is unlabelled)"
+        which = f"only class {painted[0]} is painted" if painted else "nothing is painted"
+        message = f"labels: {which}: expected pixels of two classes at least (0 is unlabelled)"
         raise InputError(message)
     if lesson.class_names and painted[-1] > len(names):
         message = f"labels of class {painted[-1]}, but {len(names)} class names"

@@ -58,8 +58,8 @@ class _Scale:
     @property
     def axes(self) -> str:
         """Letters of the axes, as far as they have one."""
-        stated = self.image.get("axes", _OLDEST_AXES)
-        named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in stated]
+        axes = self.image.get("axes", _OLDEST_AXES)
+        named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes]
         return "".join(_KINDS.get(axis.get("type", ""), str(axis["name"]).lower()) for axis in named)
 
     def pixel_size(self) -> PixelSize | None:
