@@ -77,7 +77,7 @@ CASES = {
     "too many channels": (run(raw_data="rgb.npy"), "rgb.npy", "axes"),
     "segmentation with channels": (
         run(segmentation_image="rgb.npy", ignore_training_axistags=True), "rgb.npy", "3 channels",
-        "--channel", "--input_axes",
+        "--channel", "--input_axes", "--prediction_maps",
     ),
     "segmentation with channels, axes of the training lane": (
         run(segmentation_image="rgb.npy"), "rgb.npy", "3 channels", "--channel",
