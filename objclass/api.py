@@ -325,6 +325,7 @@ def list_features() -> "DataFrame":
     input_axes="axes= or raw_axes=",
     raw_data="raw=",
     segmentation_image="segmentation=",
+    channel="a slice, image[..., 0]",
     ignore_training_axistags="ignore_training_axes=",
     jobs="n_jobs=",
 )
@@ -360,7 +361,7 @@ def predict(
         The images to paint: any of ``"labels"``, ``"classes"``, ``"probabilities"``; ``()`` for the table alone.
     raw_axes, axes
         Axes of raw data and of the second input, such as ``"zyxc"``. By default those of the
-        project's training images, where they fit (as on the command line); else those that the image states; else by shape:
+        project's training images, where they fit (as on the command line); else those that the image has; else by shape:
         segmentations and label images are yx, zyx, tzyx, and raw data have the same axes, then channels.
     ignore_training_axes
         Whether to take the axes from the images, rather than from the project.
@@ -445,6 +446,7 @@ def _predict_from_raw(
     pixel_size="spacing=",
     label_image="labels=",
     prediction_maps="skimage.measure.label(maps > 0.5)",
+    channel="a slice, image[..., 0]",
     jobs="n_jobs=",
 )
 def measure(

@@ -24,7 +24,7 @@ Region = tuple[slice, slice, slice, slice, slice]
 AnyArray = NDArray[Any]
 
 FloatArray = AnyArray
-"""float64 unless stated otherwise; numpy's stubs cannot follow arithmetic any closer."""
+"""float64 where nothing else is said; numpy's stubs cannot follow arithmetic any closer."""
 
 IntArray = AnyArray
 

@@ -5,7 +5,7 @@ visited one after the other: all rows are compared with each of them, and each s
 crosses out what lies to its left; the first that is left is where the row comes out (QuickScorer, Lucchese et al. 2015).
 From there rows go on step by step, several at a time, so that one goes on while others wait for memory.
 
-What the ranges of the columns tell of a split, that it sends all rows of the block the same way, is decided once. So
+What the ranges of the columns say of a split, that it sends all rows of the block the same way, is decided once. So
 rows that are pixels are taken in blocks of neighbours, which are alike.
 """
 

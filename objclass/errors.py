@@ -13,7 +13,8 @@ The message of each is one line: what was given, what was expected, what to do.
 """
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 
 class ObjclassError(Exception):
@@ -91,9 +92,29 @@ def listed(names: Iterable[str], maximum: int = 5) -> str:
 
     Examples
     --------
-    >>> listed("abcdefg"), listed("ab")
-    ('a, b, c, d, e and 2 more', 'a, b')
+    >>> listed("abcdefg"), listed(["a (20, 30)", "b"]), listed([])
+    ('a, b, c, d, e and 2 more', 'a (20, 30); b', 'nothing')
     """
     every = list(names)
-    rest = len(every) - maximum
-    return ", ".join(every[:maximum]) + (f" and {rest} more" if rest > 0 else "")
+    shown, rest = every[:maximum], len(every) - maximum
+    separator = "; " if any("," in name for name in shown) else ", "
+    return (separator.join(shown) or "nothing") + (f" and {rest} more" if rest > 0 else "")
+
+
+def suggestion(name: str, known: Mapping[str, str]) -> str:
+    """A part of a message about an unknown name: what to write for the most similar known one, if any is similar.
+
+    Parameters
+    ----------
+    name
+        The unknown name.
+    known
+        Known name -> how to write it.
+
+    Examples
+    --------
+    >>> suggestion("nicknmae", {"nickname": "{nickname}"}), suggestion("colour", {"area": "area"})
+    (' (did you mean {nickname}?)', '')
+    """
+    close = get_close_matches(name, known, 1)
+    return f" (did you mean {known[close[0]]}?)" if close else ""

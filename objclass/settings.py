@@ -85,7 +85,11 @@ class ThresholdSettings:
 
     threshold: float = knob(0.5, "pixels of at least this value belong to objects")
     core_threshold: float = knob(0.8, "hysteresis: an object needs a pixel of at least this value")
-    channel: int = knob(0, "channel of the map that shows the objects", minimum=0)
+    channel: int = knob(
+        0,
+        "channel that shows the objects: of the map; in a run also of a segmentation or label image with several",
+        minimum=0,
+    )
     core_channel: int = knob(0, "hysteresis: channel for the cores", minimum=0)
     smooth: float = knob(
         0.0,

@@ -206,6 +206,14 @@ def test_time_is_a_column_where_there_is_time(two):
     assert found["intensity_mean"][0] == found["intensity_mean"][2]
 
 
+def test_a_segmentation_of_several_channels_is_refused(tmp_path):
+    np.save(tmp_path / "s.npy", np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(
+        InputError, match=r"has 3 channels .* a run selects it with a slice, image\[\.\.\., 0\]"
+    ):
+        objclass.measure(objclass.open_image(tmp_path / "s.npy", axes="yxc"), features=["area"])
+
+
 def test_a_label_image_has_no_channels(tmp_path):
     """Three planes of a volume are no colours; raw data have the axes of the labels, then channels."""
     labels = np.zeros((20, 30, 3), np.uint8)

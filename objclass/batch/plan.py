@@ -12,14 +12,25 @@ from objclass.errors import OutputError, UsageError
 from objclass.export.checks import check_collisions, check_columns_agree, check_sinks, check_tables
 from objclass.export.colors import PICTURES
 from objclass.export.images import PIXEL_PROBABILITIES, PIXEL_SOURCES, SOURCES
-from objclass.export.naming import Output, Task, check_stored, picture_paths, plan_output, table_path
+from objclass.export.naming import (
+    PLACEHOLDERS,
+    TABLE_PLACEHOLDERS,
+    Output,
+    Task,
+    check_placeholders,
+    check_stored,
+    picture_paths,
+    plan_output,
+    table_path,
+)
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
-from objclass.settings import EXPORT_DEFAULTS
+from objclass.registry import output_format
+from objclass.settings import EXPORT_DEFAULTS, ExportSettings
 
 log = logging.getLogger("objclass")
 
@@ -123,6 +134,18 @@ def result_images(request: Request, plan: Plan) -> tuple[str, ...]:
     return sources
 
 
+def _check_placeholders(request: Request, settings: ExportSettings, *, images: bool) -> None:
+    """Refuse unknown placeholders in the paths that are given; ilastik writes them as they stand."""
+    check_placeholders("table_filename", request.table, TABLE_PLACEHOLDERS)
+    if images:
+        kind = output_format(str(settings.output_format))
+        slices = ("slice_index",) if kind is not None and kind.part else ()
+        check_placeholders(
+            "output_filename_format", request.export.output_filename_format, (*PLACEHOLDERS, *slices)
+        )
+        check_placeholders("output_internal_path", request.export.output_internal_path, PLACEHOLDERS)
+
+
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
     """The tasks of a run: each lane with the files that it writes.
 
@@ -165,6 +188,8 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         if request.export_colors:  # paths stored in a project are not used for them
             pictures = picture_paths(PICTURES, lane, usual if is_stored else settings, base)
         tasks.append(Task(lane, name, outputs, path, pictures, crop_margin))
+    if not request.ilastik_names:
+        _check_placeholders(request, settings, images=any(task.outputs or task.pictures for task in tasks))
     check_tables(tasks, request.table)
     check_sinks(tasks, plan)
     check_columns_agree(tasks, plan)

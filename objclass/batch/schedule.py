@@ -22,10 +22,9 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PIXEL_ROLE, PixelSize, Progress
-from objclass.errors import LaneError, ObjclassError, Stop, UsageError
+from objclass.errors import LaneError, ObjclassError, Stop, UsageError, listed
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
-from objclass.images.paths import listed
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
 from objclass.pipeline.plan import Plan
 from objclass.pixels.chain import PixelChain

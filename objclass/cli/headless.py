@@ -260,16 +260,23 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     """The options as a `BatchRequest`."""
     from objclass import batch
 
-    check_thresholds(options, needed=bool(options.prediction_maps or options.pixel_project))
+    selects_channel = bool(options.segmentation_image or options.label_image)
+    used = ("channel",) if selects_channel else ()
+    check_thresholds(options, needed=bool(options.prediction_maps or options.pixel_project), used=used)
     if options.project is not None:
-        check_thresholds(options, needed=False, why=f"thresholds are stored in {options.project}")
+        why = f"thresholds are stored in {options.project}"
+        check_thresholds(options, needed=False, why=why, used=used)
         for name in ("features", "margin"):
             if name in options.given:
                 message = f"--{name}: is stored in {options.project}"
                 raise UsageError(message)
     threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
     return batch.Request(
-        inputs=read_inputs(options, ignore_training_axes=options.ignore_training_axistags),
+        inputs=read_inputs(
+            options,
+            ignore_training_axes=options.ignore_training_axistags,
+            channel=options.channel if selects_channel and "channel" in options.given else None,
+        ),
         project=options.project,
         pixel_project=options.pixel_project,
         export=ExportSettings(**{f.name: getattr(options, f.name) for f in fields(ExportSettings)}),

@@ -1,6 +1,7 @@
 """Options that the run and training share: which images, and what their axes are."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
@@ -66,7 +67,9 @@ class InputOptions(CommandOptions):
     )
 
 
-def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) -> "Inputs":
+def read_inputs(
+    options: InputOptions, *, ignore_training_axes: bool = False, channel: int | None = None
+) -> "Inputs":
     """The options as `Inputs`."""
     from objclass.pipeline.inputs import Inputs
 
@@ -79,6 +82,7 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
         options.stack_along,
         ignore_training_axes,
         options.follow_links,
+        channel,
     )
 
 
@@ -87,9 +91,22 @@ def check_thresholds(
     *,
     needed: bool,
     why: str = "only prediction maps are thresholded, of --prediction_maps or --pixel_project",
+    used: Collection[str] = (),
 ) -> None:
-    """Refuse threshold options that would change nothing, or contradict each other."""
-    given = [f.name for f in fields(ThresholdSettings) if f.name in options.given]
+    """Refuse threshold options that would change nothing, or contradict each other.
+
+    Parameters
+    ----------
+    options
+        All options.
+    needed
+        Whether anything is thresholded.
+    why
+        Why an option would change nothing.
+    used
+        Options that have another meaning here.
+    """
+    given = [f.name for f in fields(ThresholdSettings) if f.name in options.given and f.name not in used]
     if given and not needed:
         message = f"--{given[0]}: {why}"
         raise UsageError(message)

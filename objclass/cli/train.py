@@ -47,7 +47,9 @@ class LearningOptions:
         None, "names of the classes, in the order of their numbers", nargs="+", type=str, metavar="NAME"
     )
     allow_misses: bool = knob(
-        False, "accept labels of which more than a third lie on background (they are left out)"
+        False,
+        "accept labels of which more than a third lie on background, and labels of images that are not given (they are "
+        "left out)",
     )
     features: Optional[list[str]] = knob(
         None,

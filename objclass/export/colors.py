@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import AnyArray, Lane
+from objclass.core import AnyArray, Image, Lane
 from objclass.export.files import LaneFiles
 from objclass.export.sink import Header
 from objclass.pipeline.lane import Step
 from objclass.project.model import Project, class_colors
 
 PICTURES = ("Class Colors", "Class Outlines")
-"""Result types: the classes in their colors; their outlines on the raw data, or on black."""
+"""Result types: the classes in their colors; their outlines on the raw data (RGB or grey), or on black."""
 
 
 class ColorSink:
@@ -48,15 +48,15 @@ class ColorSink:
         self._pictures = colored, seen
 
     def _raw(self, t: int, z: int) -> AnyArray:
-        """The plane of the raw data, first channel, smallest value black and largest white."""
+        """The plane of the raw data as RGB: its colors as they are, else shades of grey."""
         _, _, height, width, _ = self._lane.objects.shape
-        if self._lane.raw is None:
+        raw = self._lane.raw
+        if raw is None:
             return np.zeros((height, width, 3), np.uint8)
-        region = (slice(t, t + 1), slice(z, z + 1), slice(0, height), slice(0, width), slice(0, 1))
-        pixels = np.nan_to_num(self._lane.raw.read(region)[0, 0, ..., 0].astype(np.float64))
-        low, high = pixels.min(), pixels.max()
-        grey = (pixels - low) / (high - low or 1) * 255
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        shown = 3 if has_colors(raw) else 1
+        region = (slice(t, t + 1), slice(z, z + 1), slice(0, height), slice(0, width), slice(0, shown))
+        plane = raw.read(region)[0, 0]
+        return plane.copy() if shown == 3 else in_grey(plane[..., 0])
 
     def finish(self) -> None:
         """Write the files."""
@@ -73,6 +73,25 @@ class ColorSink:
     def abort(self) -> None:
         """Discard the pictures."""
         self._pictures = None
+
+
+def has_colors(image: Image) -> bool:
+    """Whether the channels of an image are red, green and blue of 8 bits, and alpha if there are four."""
+    return image.dtype == np.uint8 and image.shape[4] in (3, 4)
+
+
+def in_grey(plane: AnyArray) -> AnyArray:
+    """A plane (y, x) as RGB, smallest value black and largest white.
+
+    Examples
+    --------
+    >>> in_grey(np.array([[2.0, 4.0]])).tolist()
+    [[[0, 0, 0], [255, 255, 255]]]
+    """
+    pixels = np.nan_to_num(plane.astype(np.float64))
+    low, high = pixels.min(), pixels.max()
+    grey = (pixels - low) / (high - low or 1) * 255
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def outlines(plane: AnyArray) -> AnyArray:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from objclass.core import AXES, Lane
-from objclass.errors import ObjclassError, OutputError, UsageError
+from objclass.errors import ObjclassError, OutputError, UsageError, suggestion
 from objclass.export.atomic import check_writable
 from objclass.export.images import PIXEL_PROBABILITIES, SLOT_AXES, Export, is_of_pixels, plan_export
 from objclass.export.tables import writer_for
@@ -238,6 +238,37 @@ def path_fields(lane: Lane, export: Export) -> dict[str, Any]:
     for axis in AXES:
         fields |= {f"{axis}_start": bounds[axis].start, f"{axis}_stop": bounds[axis].stop}
     return fields
+
+
+TABLE_PLACEHOLDERS = ("dataset_dir", "nickname")
+"""Placeholders in the path of a table."""
+
+PLACEHOLDERS = (
+    *TABLE_PLACEHOLDERS, "result_type", "roi", *(f"{axis}_{end}" for axis in AXES for end in ("start", "stop")),
+)  # fmt: skip
+"""Placeholders in the path of an image; sequences have ``slice_index``, too."""
+
+
+def check_placeholders(option: str, template: str | None, known: Sequence[str]) -> None:
+    """Refuse a path with unknown placeholders, which would be written as they stand.
+
+    Raises
+    ------
+    UsageError
+        If there is one; the message names it and the most similar known one.
+    """
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(template or "") if name is not None]
+    except ValueError:  # what is wrong with its braces is said where it is filled in
+        return
+    written = {name: f"{{{name}}}" for name in known}
+    for name in fields:
+        if name not in written:
+            message = (
+                f"--{option} '{template}': there is no placeholder {{{name}}}{suggestion(name, written)}: expected "
+                f"{' '.join(written.values())}"
+            )
+            raise UsageError(message)
 
 
 MAXIMUM_WIDTH = 255

@@ -12,14 +12,13 @@ statistics that it needs (`objclass.features.statistics`), which determine how i
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 import numpy as np
 
 from objclass import registry
 from objclass.core import AnyArray
-from objclass.errors import PluginError, UsageError
+from objclass.errors import PluginError, UsageError, suggestion
 from objclass.features.statistics.kinds import Statistic, closure
 
 Key = tuple[str, str]
@@ -247,8 +246,7 @@ def _similar(name: str, set_name: str = "") -> str:
     sets = [set_name] if set_name else list(registry.feature_sets())
     known = {feature: f"{found}:{feature}" for found in sets for feature in feature_set(found) or ()}
     known |= {} if set_name else dict(zip(sets, sets, strict=True))
-    close = get_close_matches(name, known, 1)
-    return f" (did you mean {known[close[0]]}?)" if close else ""
+    return suggestion(name, known)
 
 
 def feature_rows() -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from objclass.compute.context import Context
 from objclass.core import Image
-from objclass.errors import ImageError
+from objclass.errors import ImageError, listed
 from objclass.images.arrays import array_source
-from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, listed
+from objclass.images.paths import Part, counted_order, dataset_name, expand, kind
 from objclass.images.source import Source, checked, reason
 from objclass.images.stack import open_stack
 from objclass.images.trust import check_readable

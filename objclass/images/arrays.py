@@ -7,7 +7,7 @@ import numpy as np
 
 from objclass.core import ArrayStore, PixelSize
 from objclass.errors import ImageError
-from objclass.images.attributes import stated_axes, tagged_size
+from objclass.images.attributes import stored_axes, tagged_size
 from objclass.images.source import Source, axes_by_shape, known_pixel_size, reason
 
 DIMENSIONS = {
@@ -54,13 +54,13 @@ def array_source(array: Any, axes: str | None, name: str, *, channels: bool) -> 
     except Exception as error:  # a closed file of h5py, a tensor of another library: each has its own
         message = f"{name}: cannot be taken for an array: {reason(error)}"
         raise ImageError(message) from error
-    letters, axes_from = (axes.lower(), "axes=") if axes else _stated(array, name)
+    letters, axes_from = (axes.lower(), "axes=") if axes else _own_axes(array, name)
     if not letters:
         letters, axes_from = axes_by_shape(stored.shape, channels=channels), "shape"
     return Source(name, stored, letters, axes_from, pixel_size=_pixel_size(array, letters))
 
 
-def _stated(array: Any, name: str) -> tuple[str, str]:
+def _own_axes(array: Any, name: str) -> tuple[str, str]:
     """Axes that the array has, and where they come from; empty if it has none."""
     if hasattr(array, "dims") and hasattr(array, "coords"):
         return _named(array.dims, name), "dims"
@@ -68,7 +68,7 @@ def _stated(array: Any, name: str) -> tuple[str, str]:
     names = getattr(metadata, "dimension_names", None) or _attributes(array).get("_ARRAY_DIMENSIONS")
     if names and all(names):
         return _named(names, name), "dimension names"
-    axes, axes_from = stated_axes(_attributes(array), ())
+    axes, axes_from = stored_axes(_attributes(array), ())
     return ("", "") if axes_from == "shape" else (axes, axes_from)
 
 

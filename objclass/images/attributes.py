@@ -75,7 +75,7 @@ def write_json(folder: str, name: str, content: Mapping[str, Any]) -> None:
         json.dump(content, file, indent=2, ensure_ascii=False, default=np.ndarray.tolist)
 
 
-def stated_axes(found: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[str, str]:
+def stored_axes(found: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[str, str]:
     """Axes of a dataset, and their origin: ``axistags``, else ``axes`` (the fastest one first), else its shape."""
     if "axistags" in found:
         try:
@@ -90,7 +90,7 @@ def stated_axes(found: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[str, 
     return axes_by_shape(shape), "shape"
 
 
-def stated_drange(found: Mapping[str, Any]) -> tuple[float, float] | None:
+def stored_drange(found: Mapping[str, Any]) -> tuple[float, float] | None:
     """Smallest and largest possible value, from ``drange``; None if unknown."""
     stored = np.ravel(found.get("drange", ()))
     if stored.shape != (2,) or stored.dtype.kind not in "iuf":

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import NamedTuple
 from unicodedata import normalize
 
-from objclass.errors import ImageError
+from objclass.errors import ImageError, listed
 from objclass.images.trust import check_readable
 from objclass.registry import image_format, image_formats, resolve
 
@@ -300,13 +300,6 @@ def counted_order(parts: list[Part]) -> list[Part]:
     return sorted(
         parts, key=lambda part: [int(c) if c.isdecimal() else c for c in re.split(r"(\d+)", str(part))]
     )
-
-
-def listed(names: list[str], maximum: int = 8) -> str:
-    """Names for a message, the first few of them."""
-    if len(names) <= maximum:
-        return "; ".join(names) or "nothing"
-    return f"{'; '.join(names[:maximum])}; … ({len(names)} in all)"
 
 
 def pick(path: str, held: list[str], internal: str = "", noun: str = "array") -> str:

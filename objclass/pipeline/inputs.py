@@ -12,6 +12,7 @@ from objclass import images
 from objclass.compute.context import Context
 from objclass.core import PIXEL_ROLE, TRAINING_AXES, Image, Lane, PixelSize
 from objclass.errors import ImageError, UsageError
+from objclass.images.channel import channel_of
 from objclass.pixels.chain import PixelChain, kept
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
@@ -20,6 +21,9 @@ log = logging.getLogger("objclass")
 
 OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
 """Roles of the image that defines the objects."""
+
+ONE_CHANNEL_ROLES = ("segmentation_image", "label_image")
+"""Roles of images that have one channel, or of which one is chosen."""
 
 MAXIMUM_ROLES = 3
 """Raw data, objects, atlas."""
@@ -48,6 +52,8 @@ class Inputs:
         Whether axes are taken from the files, not from the training lane.
     follow_links
         Whether files may refer to other files.
+    channel
+        The channel of segmentations and label images that shows the objects. None: they have only one.
     """
 
     paths: Mapping[str, Sequence[str]]
@@ -55,6 +61,7 @@ class Inputs:
     stack_along: str = "z"
     ignore_training_axes: bool = False
     follow_links: bool = False
+    channel: int | None = None
 
     def axes_of(self, role: str) -> str | None:
         """The axes that were given for a role, None if there are none."""
@@ -191,11 +198,11 @@ def object_role(inputs: Inputs, project: Project | None) -> str:
 
 def _open(path: str, role: str, inputs: Inputs, project: Trained, context: Context) -> Image:
     """Open an image with its axes: those given, else those of the training lane, else those of the file."""
-    stack = inputs.stack_along
-    if inputs.axes:
-        return images.open_image(path, axes=inputs.axes_of(role), stack_along=stack, context=context)
-    own = images.open_image(path, stack_along=stack, context=context)
-    if project is None or inputs.ignore_training_axes:
+    axes = inputs.axes_of(role) if inputs.axes else None
+    own = images.open_image(path, axes=axes, stack_along=inputs.stack_along, context=context)
+    if inputs.channel is not None and role in ONE_CHANNEL_ROLES:
+        own = channel_of(own, inputs.channel)
+    if inputs.axes or project is None or inputs.ignore_training_axes:
         return own
     return with_training_axes(own, role, project)
 
@@ -227,6 +234,8 @@ def _fit_training_axes(own: Image, trained: str, role: str) -> Image:
     extra = [axis for axis in own.axes if axis not in trained and lengths[axis] > 1]
     if not extra:
         return own  # an axis of length 1 more or less is never an error
+    if extra == ["c"] and role in ONE_CHANNEL_ROLES:
+        return own  # refused as what it is
     message = (
         f"{role.replace('_', ' ')} {own.name} of shape {own.stored.shape} (axes {own.axes} from "
         f"{own.axes_from}) does not fit the axes {trained} that the project was trained with: "

@@ -27,16 +27,34 @@ RANGES = (1, 100, 255, 65535, 2**32 - 1)
 
 @dataclass(frozen=True)
 class Look:
-    """The middle of an image: number of values except 0, number of connected pieces of equal value, their median size."""
+    """The middle of an image.
+
+    Parameters
+    ----------
+    values
+        Number of values except 0.
+    pieces
+        Number of connected pieces of equal value except 0; 0 where they were not counted.
+    median
+        Their median size.
+    has_background
+        Whether any pixel is 0.
+    """
 
     values: int
     pieces: int
     median: float
+    has_background: bool
 
     @property
     def is_grey(self) -> bool:
         """Whether most pieces are single pixels of many values."""
         return self.values >= MANY_VALUES and self.pieces >= MANY_PIECES and self.median <= 1
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether few values, none of them 0, cover many pieces: classes of pixels, counted from 1."""
+        return not self.has_background and 1 < self.values < MANY_VALUES and self.pieces > self.values
 
 
 def look_at(image: Image) -> Look | None:
@@ -49,13 +67,15 @@ def look_at(image: Image) -> Look | None:
     except LaneError:
         return None
     ordered = np.sort(plane, axis=None)  # np.unique would import numpy.ma, a fiftieth of a small run
-    values = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1])) - bool((plane == 0).any())
+    has_background = bool((plane == 0).any())
+    values = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1])) - has_background
     # with fewer single pixels the median size cannot be 1: no need to label
-    if values != 1 and 2 * _singles(plane[0]) < MANY_PIECES:
-        return Look(values, 0, np.inf)
+    is_counted = values == 1 or not has_background
+    if not is_counted and 2 * _singles(plane[0]) < MANY_PIECES:
+        return Look(values, 0, np.inf, has_background)
     found = label(plane)
     sizes = np.bincount(found.labels.ravel())[1:]
-    return Look(values, found.count, float(np.median(sizes)) if found.count else np.inf)
+    return Look(values, found.count, float(np.median(sizes)) if found.count else np.inf, has_background)
 
 
 def _singles(plane: AnyArray) -> int:
@@ -89,6 +109,11 @@ def doubt(lane: Lane) -> str | None:
         return (
             f"{name} looks like a grey image, a map of probabilities or a mask in JPEG ({seen.values} values in "
             f"its middle, most objects are single pixels): give a segmentation, or a map as --prediction_maps"
+        )
+    if seen.is_of_classes:
+        return (
+            f"{name} looks like classes of pixels counted from 1, as in ilastik's Simple Segmentation: no pixel in its "
+            "middle is 0, so background is objects, too: set the class of the background to 0"
         )
     if lane.role == "label_image" and seen.values == 1 and seen.pieces >= FEW_PIECES:
         return (

@@ -120,8 +120,8 @@ def check_lane(lane: Lane, plan: Plan) -> None:
         if lane.objects.shape[4] > 1:
             message = (
                 f"{lane.role.replace('_', ' ')} {lane.objects.name} has {lane.objects.shape[4]} "
-                f"channels (axes {lane.objects.axes} from {lane.objects.axes_from}): expected one "
-                "(wrong --input_axes?)"
+                f"channels (axes {lane.objects.axes} from {lane.objects.axes_from}): expected one (wrong "
+                "--input_axes? a map for --prediction_maps?): a run selects it with --channel, training needs it as an image of its own"
             )
             raise ImageError(message)
     if plan.project is None and plan.pixel_size == FROM_FILE and lane.pixel_size is None:

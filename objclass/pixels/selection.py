@@ -87,7 +87,7 @@ def _scale(number: str, text: str) -> float:
 
 
 def pixel_features(wanted: Wanted, planar: Sequence[float] | None, depth: int) -> PixelFeatures:
-    """The selection as a project states it: ilastik's six filters, its usual scales, custom ones behind them.
+    """The selection as a project stores it: ilastik's six filters, its usual scales, custom ones behind them.
 
     Parameters
     ----------

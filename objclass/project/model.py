@@ -305,7 +305,7 @@ class Project:
     def _trained_on(self) -> str:
         raws = [lane["raw_data"] for lane in self.lanes if "raw_data" in lane]
         described = [f"{_first_path(raw.path)} {raw.shape or ''} with axes {raw.axes}" for raw in raws]
-        return listed(described, 1) or "images that it does not name"
+        return listed(described, 1) if described else "images that it does not name"
 
 
 def save(project: object, path: str | os.PathLike[str], *, overwrite: bool) -> None:

@@ -5,7 +5,7 @@ import io
 import math
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,8 +37,30 @@ class Annotation:
     """File and line of the label, for messages."""
 
 
-Label = Callable[[int, int, Objects], tuple[dict[int, str], list[str]]]
-"""Lane, time step, its objects -> class of each labelled object by id, and messages about labels that were left out."""
+@dataclass(frozen=True)
+class StepLabels:
+    """The labels of the objects of a time step.
+
+    Parameters
+    ----------
+    classes
+        Class of each labelled object by id.
+    left_out
+        Messages about labels that were left out.
+    places
+        Number of points, or of painted pixels.
+    misses
+        How many of them lie on background.
+    """
+
+    classes: dict[int, str]
+    left_out: list[str]
+    places: int
+    misses: int
+
+
+Label = Callable[[int, int, Objects], StepLabels]
+"""Lane, time step, its objects -> their labels."""
 
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -49,7 +71,7 @@ UNLABELLED = ("", "0")
 """A ``User Label`` of an object that is not labelled."""
 
 MAXIMUM_MISSES = 1 / 3
-"""Maximum fraction of points on background: more are a sign that x and y are wrong."""
+"""Maximum fraction of points or painted pixels on background: more are a sign that they are not of these objects."""
 
 
 def are_painted(labels: Sequence[str]) -> bool:
@@ -57,12 +79,22 @@ def are_painted(labels: Sequence[str]) -> bool:
     return Path(labels[0]).suffix.lower() not in (*TABLES, *SPREADSHEETS)
 
 
-def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
+Row = tuple[str, dict[str, str]]
+"""File and line of a row of a table for messages, and its fields by column."""
+
+
+def read_csv(
+    path: str, lanes: Sequence[Lane], *, allow_misses: bool = False
+) -> tuple[list[Annotation], list[str]]:
     """Labels of a table: ``class``, and ``labelimage_oid``, ``original_oid`` or ``x, y[, z]``.
 
     ``timestep`` (or ``t``) may be left out (0); ``image`` too if there is one lane. Separators may be
     comma, semicolon or tab. In the table of a run, ``User Label`` is the class, and rows without one are
     ignored.
+
+    Returns
+    -------
+    The labels, and messages about those of images that are not given, which ``allow_misses`` leaves out.
 
     Raises
     ------
@@ -70,13 +102,24 @@ def read_csv(path: str, lanes: Sequence[Lane]) -> list[Annotation]:
         If a line cannot be used; the message names it and says why.
     """
     try:
-        return _read_rows(path, _table_text(path), lanes)
+        rows = _read_rows(path, _table_text(path), lanes)
     except csv.Error as fault:  # a quote that is never closed makes the rest of the file one field
         message = f"labels {path}: {fault}: expected CSV (is a quote not closed?)"
         raise InputError(message) from None
+    names = lane_names(lanes)
+    absent = Counter(name for _, row in rows if (name := _image_of(row)) and _number(name, names) is None)
+    if absent and not allow_misses:
+        message = (
+            f"labels {path} name images that are not given: {listed(absent)} (given: {listed(distinct_names(lanes))}): "
+            f"give them too, or --allow_misses to leave their {absent.total()} labels out"
+        )
+        raise InputError(message)
+    annotations = [_annotation(row, names, lanes, line) for line, row in rows if _image_of(row) not in absent]
+    return annotations, [f"{path}: {n} labels of {name}, which is not given" for name, n in absent.items()]
 
 
-def _read_rows(path: str, text: str, lanes: Sequence[Lane]) -> list[Annotation]:
+def _read_rows(path: str, text: str, lanes: Sequence[Lane]) -> list[Row]:
+    """The rows that hold a label."""
     header = text.partition("\n")[0]
     separator = max("\t;,", key=header.count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -86,8 +129,7 @@ def _read_rows(path: str, text: str, lanes: Sequence[Lane]) -> list[Annotation]:
     named = [known.get(name, name) for name in written]
     rows.fieldnames = named
     _check_columns(path, written, named, lanes)
-    names = lane_names(lanes)
-    annotations = []
+    filled: list[Row] = []
     for row in rows:
         line = f"{path} line {rows.line_num}"
         surplus = row.pop(None, [])  # the key of fields without a heading
@@ -100,13 +142,23 @@ def _read_rows(path: str, text: str, lanes: Sequence[Lane]) -> list[Annotation]:
         is_empty = not any((value or "").strip() for value in row.values())
         if is_empty or (is_filled_in and (row["class"] or "").strip() in UNLABELLED):
             continue
-        annotations.append(_annotation(row, names, lanes, line))
-    if is_filled_in and not annotations:
+        filled.append((line, row))
+    if is_filled_in and not filled:
         message = (
             f"labels {path}: no User Label is filled in: write class names there, or give a column class"
         )
         raise InputError(message)
-    return annotations
+    return filled
+
+
+def _image_of(row: Mapping[str, str]) -> str:
+    """The name of the image of a row, ``""`` if it has none."""
+    return (row.get("image") or "").strip()
+
+
+def _number(name: str, names: Mapping[str, int]) -> int | None:
+    """The lane of an image that is named as it is, or by a path; -1 where several have the name."""
+    return names.get(name, names.get(Path(name).name))
 
 
 def _table_text(path: str) -> str:
@@ -178,13 +230,7 @@ def _annotation(
 ) -> Annotation:
     """The label of one line of a table; timestep and image are required where there are several."""
     number = partial(_cell, row, line)
-    lane = 0
-    name = (row.get("image") or "").strip()
-    if len(lanes) > 1 or name:
-        lane = names.get(name, names.get(Path(name).name, -1))
-        if lane < 0:
-            message = f"labels {line}: image '{name}' is not one of {listed(sorted(names))}"
-            raise InputError(message)
+    lane = _lane_of(_image_of(row), names, lanes, line)
     label_class = (row.get("class") or "").strip()
     if fault := name_fault(label_class):
         message = f"labels {line}: {fault}"
@@ -200,6 +246,16 @@ def _annotation(
         return Annotation(lane, t, label_class, label, original, line=line)
     place = number("z", needed=shape[1] > 1), number("y", needed=True), number("x", needed=True)
     return Annotation(lane, t, label_class, label, original, place, line)
+
+
+def _lane_of(name: str, names: Mapping[str, int], lanes: Sequence[Lane], line: str) -> int:
+    """The lane of an image that is given; the only one where no image is named."""
+    lane = _number(name, names) if name else (0 if len(lanes) == 1 else None)
+    if lane is not None and lane >= 0:
+        return lane
+    why = f"image '{name}' is the name of several" if name else "no image"
+    message = f"labels {line}: {why}: expected one of {listed(distinct_names(lanes))}"
+    raise InputError(message)
 
 
 IDS = ("labelimage_oid", "original_oid")
@@ -240,10 +296,8 @@ def _cell(row: Mapping[str, str], line: str, column: str, *, needed: bool) -> in
         raise InputError(message) from None
 
 
-def named_labels(
-    annotations: Iterable[Annotation], objects: Objects, image: str
-) -> tuple[dict[int, str], list[str]]:
-    """Class of each labelled object of a time step, and messages about labels that were left out.
+def named_labels(annotations: Sequence[Annotation], objects: Objects, image: str) -> StepLabels:
+    """The labels of a time step from those of a table.
 
     Raises
     ------
@@ -263,7 +317,8 @@ def named_labels(
                 f"{found[label]} and {given.name}"
             )
             raise InputError(message)
-    return found, left_out
+    points = sum(given.place is not None for given in annotations)
+    return StepLabels(found, left_out, points, len(left_out))
 
 
 def _labelled_object(given: Annotation, objects: Objects) -> int:
@@ -303,34 +358,37 @@ def _by_id(given: Annotation, objects: Objects) -> int:
     raise InputError(message)
 
 
-def check_misses(annotations: Iterable[Annotation], missed: Sequence[str]) -> None:
-    """Refuse labels of which too many are points on background.
+def check_misses(steps: Sequence[StepLabels], *, painted: bool) -> None:
+    """Refuse labels of which too many are points or painted pixels on background.
 
     Parameters
     ----------
-    annotations
-        All labels.
-    missed
-        Messages of `named_labels` about labels on background.
+    steps
+        The labels of all time steps of all lanes.
+    painted
+        Whether they are painted images.
 
     Raises
     ------
     InputError
         If there are too many; the message says how many, and names the first.
     """
-    points = sum(given.place is not None for given in annotations)
-    if len(missed) > MAXIMUM_MISSES * points:
-        message = (
-            f"{len(missed)} of {points} points of the labels lie on background (are x and y swapped, or in "
-            f"another unit than pixels?): give --allow_misses to leave them out; {missed[0]}"
-        )
-        raise InputError(message)
+    places, misses = sum(step.places for step in steps), sum(step.misses for step in steps)
+    if misses <= MAXIMUM_MISSES * places:
+        return
+    first = next(step.left_out[0] for step in steps if step.misses)
+    what, doubt = "points", "are x and y swapped, or in another unit than pixels?"
+    if painted:
+        what, doubt = "painted pixels", "strokes that train pixels need --pixels"
+    message = (
+        f"{misses} of {places} {what} of the labels lie on background ({doubt}): give --allow_misses to leave "
+        f"them out; {first}"
+    )
+    raise InputError(message)
 
 
-def painted_labels(
-    image: Image, t: int, objects: Objects, name: str, context: Context
-) -> tuple[dict[int, str], list[str]]:
-    """Class of each object from a painted image: the one that covers most of its painted pixels.
+def painted_labels(image: Image, t: int, objects: Objects, name: str, context: Context) -> StepLabels:
+    """The labels of a time step from a painted image: the class that covers most of the painted pixels of an object.
 
     Raises
     ------
@@ -353,7 +411,8 @@ def painted_labels(
     left_out += [
         f"{image.name}: object {label}: the class with most of its painted pixels is used" for label in mixed
     ]
-    return {label: str(vote.most_common(1)[0][0]) for label, vote in votes.items()}, left_out
+    classes = {label: str(vote.most_common(1)[0][0]) for label, vote in votes.items()}
+    return StepLabels(classes, left_out, stray + sum(vote.total() for vote in votes.values()), stray)
 
 
 def _votes(image: Image, t: int, objects: Objects, context: Context) -> tuple[dict[int, Counter[int]], int]:

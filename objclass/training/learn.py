@@ -47,6 +47,7 @@ from objclass.training.adding import (
 from objclass.training.labels import (
     Annotation,
     Label,
+    StepLabels,
     are_painted,
     check_misses,
     check_names,
@@ -89,7 +90,8 @@ class TrainingRequest:
     overwrite
         Whether a project may be replaced.
     allow_misses
-        Whether more than a third of the points of a CSV may lie on background.
+        Whether more than a third of the points of a CSV, or of the painted pixels, may lie on background; and
+        whether a CSV may have labels of images that are not given.
     """
 
     project: str
@@ -144,25 +146,30 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
         _check_like(lane, lanes[0])
         check_lane(lane, plan)
     is_painted = are_painted(request.labels)
-    annotations = [] if is_painted else [a for path in request.labels for a in read_csv(path, lanes)]
+    tables_of_labels = [
+        read_csv(path, lanes, allow_misses=request.allow_misses)
+        for path in (() if is_painted else request.labels)
+    ]
+    annotations = [a for given, _ in tables_of_labels for a in given]
     label = _painted_by(request, lanes, context) if is_painted else _named_by(annotations, lanes)
 
     tables: list[FeatureTable] = []
     found: Found = {}
-    left_out: list[str] = []
+    steps: list[StepLabels] = []
     for number, lane in enumerate(lanes):
         found[number] = {}
         for t in range(lane.objects.shape[0]):
             objects = find_objects(lane, t, plan.threshold, context)
-            labels, lost = label(number, t, objects)
-            left_out += lost
-            found[number][t] = labels
+            steps.append(label(number, t, objects))
+            labels = found[number][t] = steps[-1].classes
             if labels or not tables:
                 table = measure_step(lane, plan, t, objects, context)
                 tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
             context.progress(lane.nickname, (t + 1) / lane.objects.shape[0])
-    if not is_painted and not request.allow_misses:
-        check_misses(annotations, left_out)
+    if not request.allow_misses:
+        check_misses(steps, painted=is_painted)
+    left_out = [line for _, lines in tables_of_labels for line in lines]
+    left_out += [line for step in steps for line in step.left_out]
     names = request.class_names or (all_classes(base, annotations) if base is not None else ())
     classes = class_list(found, names, painted=is_painted)
     for line in _unreadable(lanes):

@@ -15,6 +15,7 @@ from objclass.compute.context import Context
 from objclass.core import Image
 from objclass.errors import InputError, OutputError, ProjectError, UsageError
 from objclass.export.atomic import Pending, check_writable
+from objclass.export.naming import check_placeholders
 from objclass.forest import fit
 from objclass.pipeline.inputs import Inputs
 from objclass.pixels.chain import stage_input
@@ -467,13 +468,13 @@ def _features(
     large = too_large(features, (z, y, x))
     if not large:
         return features
-    told = f"{', '.join(f'{scale:g}' for scale in large)} are too large for images of {size} pixels"
+    why = f"{', '.join(f'{scale:g}' for scale in large)} are too large for images of {size} pixels"
     remedy = " (--compute_in_2d filters planes one by one)" if z > 1 and base is None else ""
     left = without(wanted, large)
     if base is not None or lesson.features or not left:
-        message = f"scales {told}: give larger images or smaller scales{remedy}"
+        message = f"scales {why}: give larger images or smaller scales{remedy}"
         raise InputError(message)
-    log.warning("scales %s and left out%s", told, remedy)
+    log.warning("scales %s and left out%s", why, remedy)
     planar = None if lesson.planar is None else [scale for scale in lesson.planar if scale not in large]
     return pixel_features(left, planar, z)
 
@@ -494,6 +495,7 @@ def _suggestions(lesson: PixelTrainingRequest, given: Sequence[PixelLane]) -> li
     if not given:
         message = "--suggest: expected --raw_data, whose uncertainty it shows"
         raise UsageError(message)
+    check_placeholders("suggest", lesson.suggest, ("nickname",))
     if len(given) > 1 and "{nickname}" not in lesson.suggest:
         message = f"--suggest {lesson.suggest}: {len(given)} images: expected {{nickname}} in the name"
         raise UsageError(message)
@@ -538,8 +540,8 @@ def _all_classes(
     number = sum((counts(lane.strokes) for lane in lanes), np.zeros(MAXIMUM_CLASSES + 1, np.int64))
     painted = [k for k in range(1, len(number)) if number[k]]
     if len(painted) < 2:
-        told = f"only class {painted[0]} is painted" if painted else "nothing is painted"
-        message = f"labels: {told}: expected pixels of two classes at least (0 is unlabelled)"
+        which = f"only class {painted[0]} is painted" if painted else "nothing is painted"
+        message = f"labels: {which}: expected pixels of two classes at least (0 is unlabelled)"
         raise InputError(message)
     if lesson.class_names and painted[-1] > len(names):
         message = (

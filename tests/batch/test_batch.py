@@ -198,7 +198,7 @@ def test_a_lane_that_fails_ends_the_run_behind_it(here, monkeypatch, caplog, job
     ]
     left = [r.message for r in caplog.records if r.message.startswith("not run")]
     assert left == (
-        [f"not run: {'; '.join(f'seg{n}' for n in range(bad + 1, LANES))} (all are named in the run file)"]
+        [f"not run: {', '.join(f'seg{n}' for n in range(bad + 1, LANES))} (all are named in the run file)"]
         if bad < LANES - 1
         else []
     )

@@ -82,3 +82,10 @@ def test_only_a_table_that_may_not_be_written(here, capsys):
     store(table="/away/t.csv")
     assert run("--table_only") == 2
     assert "give --table_filename" in capsys.readouterr().err
+
+
+def test_unknown_placeholders_stay_as_in_ilastik(here):
+    store(images="{other}", table="{dataset_dir}/{another}")
+    assert run() == 0
+    assert (here / "{other}.h5").exists()
+    assert (here / "{another}.csv").exists()

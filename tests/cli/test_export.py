@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from objclass.cli import main
+from objclass.export.naming import PLACEHOLDERS
 from objclass.images import open_image
 
 
@@ -257,7 +258,6 @@ def test_all_at_once(here, samples, chances):
         ("/a/b/c", "a/b/c"),
         ("{nickname}/{result_type}", "spots3d/Object Predictions"),
         ("from_{x_start:03}_to_{x_stop}", "from_020_to_96"),
-        ("{unknown}", "{unknown}"),
         ("", "exported_data"),
     ],
 )
@@ -286,12 +286,45 @@ def test_datasets_within_each_other_are_refused(here, samples, capsys):
 def test_placeholders_in_names(here, samples, classes):
     pattern = (
         "{nickname}/{result_type} {t_start}-{t_stop} {x_start:03}-{x_stop} {y_start}-{y_stop:>4} {z_start}-{z_stop} "
-        "{c_start}-{c_stop} {roi} {other}"
+        "{c_start}-{c_stop} {roi}"
     )
     region = "[(0,20,10,5,0), (1,90,50,15,1)]"
     assert spots(samples, "--output_filename_format", pattern, "--cutout_subregion", region) == 0
-    name = "Object Predictions 0-1 020-90 10-  50 5-15 0-1 [(0, 20, 10, 5, 0), (1, 90, 50, 15, 1)] {other}.h5"
+    name = "Object Predictions 0-1 020-90 10-  50 5-15 0-1 [(0, 20, 10, 5, 0), (1, 90, 50, 15, 1)].h5"
     assert np.array_equal(stored(here / "spots3d" / name), classes[5:15, 10:50, 20:90])
+
+
+def test_all_placeholders_are_known(here, samples):
+    pattern = " ".join(f"{{{name}}}" for name in PLACEHOLDERS[1:])
+    assert spots(samples, "--output_filename_format", pattern) == 0
+    [written] = here.glob("*.h5")
+    assert "{" not in written.name
+
+
+@pytest.mark.parametrize(
+    ("option", "template", "told"),
+    [
+        ("output_filename_format", "{nicknmae}", "no placeholder {nicknmae} (did you mean {nickname}?)"),
+        ("output_filename_format", "a{slice_index}", "no placeholder {slice_index}: expected {dataset_dir}"),
+        ("output_filename_format", "{nickname}{colour:3}", "no placeholder {colour}: expected {dataset_dir}"),
+        ("output_internal_path", "{result_typ}", "(did you mean {result_type}?)"),
+        (
+            "table_filename",
+            "{nicknam}.csv",
+            "(did you mean {nickname}?): expected {dataset_dir} {nickname}\n",
+        ),
+        ("table_filename", "{result_type}.csv", "no placeholder {result_type}: expected"),
+    ],
+)
+def test_unknown_placeholders_are_refused_unless_as_in_ilastik(here, samples, capsys, option, template, told):
+    assert spots(samples, f"--{option}", template) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"objclass: error: --{option} '{template}': there is ")
+    assert told in error
+    assert os.listdir(here) == []
+    assert spots(samples, f"--{option}", template, "--ilastik_names") == 0
+    if option != "output_internal_path":
+        assert any("{" in name for name in os.listdir(here))
 
 
 def test_folder_of_the_data(here, samples, classes):
@@ -524,3 +557,30 @@ def test_classes_in_their_colors_and_their_outlines(here, samples):
         )
         == 2
     )
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "colored"), [(3, "u1", True), (4, "u1", True), (2, "u1", False), (3, "u2", False)]
+)
+def test_outlines_on_raw_data_in_colors(here, samples, channels, dtype, colored):
+    """RGB, and RGBA without its alpha, as they are; all else is the first channel in grey."""
+    plane = tifffile.imread(samples / "cells_train.tif").astype(np.float64)
+    raw = np.stack([plane, plane / 2, 200 - plane / 2, np.full_like(plane, 9)], axis=-1)[
+        ..., :channels
+    ].astype(dtype)
+    np.save("raw.npy", raw)
+    images = ["--raw_data", "raw.npy", "--segmentation_image", f"{samples}/cells_train_segmentation.tif",
+              "--input_axes", "yxc,yx"]  # fmt: skip
+    assert main(["train", "--project", "rgb.ilp", *images, "--labels", f"{samples}/cells_train_labels.csv",
+                 "--features", "Standard Object Features:Count", "--trees", "3"]) == 0  # fmt: skip
+    assert main(["--headless", "--quiet", "--project", "rgb.ilp", *images, "--export_colors",
+                 "--output_filename_format", "{result_type}"]) == 0  # fmt: skip
+    colors, seen = (shown(f"Class {name}.png") for name in ("Colors", "Outlines"))
+    drawn = (seen == colors).all(axis=-1) & (colors > 0).any(axis=-1)
+    assert 100 < drawn.sum() < (colors > 0).any(axis=-1).sum() / 2
+    if colored:
+        assert np.array_equal(seen[~drawn], raw[..., :3][~drawn])
+    else:
+        first = raw[..., 0].astype(np.float64)
+        grey = ((first - first.min()) / (first.max() - first.min()) * 255).astype(np.uint8)
+        assert np.array_equal(seen[~drawn], np.repeat(grey[~drawn][:, None], 3, axis=1))

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -553,6 +554,44 @@ def test_ilastiks_own_options_are_accepted_with_one_line(here, samples, capsys):
     told = capsys.readouterr().err
     assert told.count("objclass: warning") == 2
     assert main(["--headless", "--project", str(samples / "cells.ilp")]) == 2
+
+
+@pytest.mark.parametrize(("axes", "place"), [("yxc", -1), ("cyx", 0)])
+@pytest.mark.parametrize("project", [True, False])
+def test_a_channel_of_a_segmentation(here, samples, axes, place, project):
+    """As if it were an image of its own; the first one is what ilastik takes."""
+    seen = tifffile.imread(samples / "cells_segmentation.tif")
+    (here / "one").mkdir()
+    (here / "all").mkdir()
+    tifffile.imwrite("one/s.tif", seen)
+    with h5py.File("all/s.h5", "w") as file:
+        file["s"] = np.stack([np.zeros_like(seen), seen, seen.T], axis=place)
+    with_project = ["--project", str(samples / "cells.ilp")] if project else []
+    for segmentation, options in (
+        ("one/s.tif", []),
+        ("all/s.h5", ["--channel", "1", "--input_axes", f"yx,{axes}"]),
+    ):
+        folder = Path(segmentation).parent
+        assert main([
+            "--headless", "--quiet", *with_project, "--raw_data", str(samples / "cells.tif"),
+            "--segmentation_image", segmentation, "--table_filename", f"{folder}/t.csv",
+            "--output_format", "numpy", "--output_filename_format", f"{folder}/out", *options,
+        ]) == 0  # fmt: skip
+    assert Path("one/t.csv").read_bytes() == Path("all/t.csv").read_bytes()
+    assert np.array_equal(np.load("one/out.npy"), np.load("all/out.npy"))
+
+
+def test_a_channel_of_a_label_image_in_the_axes_of_the_file(here, samples):
+    ids = tifffile.imread(samples / "spots3d_label_image.tif")
+    tifffile.imwrite("ids.ome.tif", np.stack([np.zeros_like(ids), ids], axis=1), metadata={"axes": "ZCYX"})
+    for name, options in (("spots3d_label_image.tif", []), ("ids.ome.tif", ["--channel", "1"])):
+        path = samples / name if (samples / name).exists() else name
+        assert main([
+            "--headless", "--quiet", "--project", str(samples / "spots3d.ilp"), "--table_only",
+            "--raw_data", str(samples / "spots3d.tif"), "--label_image", str(path),
+            "--table_filename", f"{name}.csv", *options,
+        ]) == 0  # fmt: skip
+    assert Path("ids.ome.tif.csv").read_bytes() == Path("spots3d_label_image.tif.csv").read_bytes()
 
 
 def test_columns_of_a_volume_with_channels(here):

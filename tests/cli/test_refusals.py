@@ -77,6 +77,13 @@ CASES = {
     "too many channels": (run(raw_data="rgb.npy"), "rgb.npy", "axes"),
     "segmentation with channels": (
         run(segmentation_image="rgb.npy", ignore_training_axistags=True), "rgb.npy", "3 channels",
+        "--channel", "--input_axes", "--prediction_maps",
+    ),
+    "segmentation with channels, axes of the training lane": (
+        run(segmentation_image="rgb.npy"), "rgb.npy", "3 channels", "--channel",
+    ),
+    "no such channel of a segmentation": (
+        run(segmentation_image="rgb.npy", channel="3"), "--channel 3: rgb.npy has 3 channels",
     ),
     "role of another workflow": (
         run(prediction_maps="cells_probabilities.h5", segmentation_image=None), "--prediction_maps",
@@ -457,7 +464,7 @@ TRAINING = {
         "has the classes",
         "follow these",
     ),
-    "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "image 'A'"),
+    "another image": ({"labels": "image,labelimage_oid,class\nA,1,a\n"}, "not given: A", "--allow_misses"),
     "class of two lines": ({"labels": 'labelimage_oid,class\n1,"a\nb"\n'}, "line 3", "contains a line break"),
     "all on background": ({"labels": "x,y,class\n0,0,a\n"}, "there is no object at this point"),
     "ids of a label image": (
@@ -470,6 +477,8 @@ TRAINING = {
         "original_oid",
     ),
     "threshold of a segmentation": ({"threshold": "0.3"}, "only prediction maps"),
+    "segmentation with channels": ({"segmentation_image": "rgb.npy"}, "rgb.npy", "an image of its own"),
+    "channel of a segmentation": ({"segmentation_image": "rgb.npy", "channel": "1"}, "only prediction maps"),
     "blank place": ({"labels": "x,y,class\n,,a\n"}, "line 2", "x"),
     "same class names": ({"class_names": ["ring", "ring"]}, "different names"),
     "project over input": ({"project": "cells.ilp", "labels": "cells.ilp"}, "overwrite an input"),

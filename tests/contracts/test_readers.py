@@ -618,9 +618,9 @@ def test_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, mo
     monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(Reader=Scene))  # type: ignore[arg-type]
     path = tmp_path / f"a.{suffix}"
     path.touch()
-    with pytest.raises(ImageError, match="which scene.*/NAME with one of first; second"):
+    with pytest.raises(ImageError, match="which scene.*/NAME with one of first, second"):
         open_image(str(path))
-    with pytest.raises(ImageError, match="there is no scene 'third', expected .*first; second"):
+    with pytest.raises(ImageError, match="there is no scene 'third', expected .*first, second"):
         open_image(f"{path}/third")
     colours = open_image(f"{path}/first")
     assert (colours.axes, colours.shape) == ("tyxc", (1, 1, 41, 37, 3))

@@ -167,7 +167,7 @@ ERRORS = [
     ("many.h5", "many.h5: which dataset? expected many.h5/NAME with one of a (3, 4) uint8; b/c"),
     ("many.h5/x", "many.h5: there is no dataset 'x', expected one of a (3, 4) uint8; b/c"),
     ("many.h5/b", "many.h5: there is no dataset 'b', expected one of"),
-    ("many.h5/x_*", "no array matches: many.h5/x_*; expected one of a; b/c"),
+    ("many.h5/x_*", "no array matches: many.h5/x_*; expected one of a, b/c"),
     ("line.h5", "line.h5: has no dataset of 2 to 5 dimensions; it holds line (4,) uint8"),
     ("line.h5/line", "line.h5/line: shape (4,) is 1-dimensional, expected 2 to 5 dimensions"),
     ("empty.h5", "empty.h5: has no dataset of 2 to 5 dimensions; it holds nothing"),
@@ -176,10 +176,10 @@ ERRORS = [
     ("odd.h5/six", "odd.h5/six: shape (1, 1, 1, 1, 1, 1) is 6-dimensional"),
     ("odd.h5/scalar", "odd.h5/scalar: shape () is 0-dimensional"),
     ("odd.h5/none", "odd.h5/none: shape (0, 4) has no pixels"),
-    ("two.npz", "two.npz: which array? expected two.npz/NAME with one of a; b"),
-    ("two.npz/c", "two.npz: there is no array 'c', expected two.npz/NAME with one of a; b"),
+    ("two.npz", "two.npz: which array? expected two.npz/NAME with one of a, b"),
+    ("two.npz/c", "two.npz: there is no array 'c', expected two.npz/NAME with one of a, b"),
     ("object.npy", "object.npy: pixels are object, expected integers or floats"),
-    (f"plane.npy{os.pathsep}two.npz/a", "matches files of several kinds, expected one: .npy; .npz"),
+    (f"plane.npy{os.pathsep}two.npz/a", "matches files of several kinds, expected one: .npy, .npz"),
 ]
 
 

@@ -43,6 +43,18 @@ def test_what_looks_like_something_else(raw, mask, rng):
     assert "looks like a mask: its" in doubt(Lane(image(raw), image(mask), "label_image", "", ""))
 
 
+@pytest.mark.parametrize("role", ["segmentation_image", "label_image"])
+def test_classes_of_pixels_counted_from_1(raw, mask, role):
+    """A Simple Segmentation of ilastik; a map that is tiled by regions has as many values as pieces."""
+    classes = (1 + (mask > 0)).astype(np.uint8)
+    assert "looks like classes of pixels counted from 1" in doubt(
+        Lane(image(raw), image(classes), role, "", "")
+    )
+    tiles = np.kron(np.arange(1, 10).reshape(3, 3), np.ones((100, 100), int)).astype(np.uint16)
+    assert doubt(Lane(None, image(tiles), role, "", "")) is None
+    assert doubt(Lane(None, image(np.ones_like(mask)), role, "", "")) is None
+
+
 def test_sound_images_are_not_doubted(samples, raw, mask):
     labels = tifffile.imread(samples / "spots3d_label_image.tif")
     for role, values, axes in (

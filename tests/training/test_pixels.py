@@ -454,6 +454,7 @@ BAD = {
     "no mapping at all": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--label_mapping", "1"], "such as 10=1,20=2"),
     "for objects": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--margin", "3"], "is for training of objects"),
     "one name for two": (["--raw_data", "a.tif", "b.tif", "--labels", "a_brush.tif", "b_brush.tif", "--suggest", "u.tif"], "{nickname}"),
+    "placeholder": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--suggest", "{nickname}{nicknmae}.tif"], "did you mean {nickname}?"),
     "no such format": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--suggest", "u.xyz"], "suffix '.xyz'"),
     "8 bits": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--suggest", "u.png"], "hold any image"),
     "over an input": (["--raw_data", "a.tif", "--labels", "a_brush.tif", "--suggest", "a.tif"], "would overwrite an input"),

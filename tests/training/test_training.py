@@ -301,6 +301,60 @@ def test_points_on_background(here, capsys):
     assert train("swapped.csv", *SMALL, "--allow_misses") == 0
 
 
+def test_a_table_of_more_images_than_are_given(here, capsys):
+    rows = (here / "cells_train_labels.csv").read_text().splitlines()
+    lines = [f"image,{rows[0]}", *(f"cells_train,{row}" for row in rows[1:31])]
+    lines += [*(f"other.tif,{row}" for row in rows[31:]), f"third,{rows[1]}"]
+    (here / "l.csv").write_text("\n".join(lines))
+    assert train("l.csv", *SMALL) == 2
+    told = capsys.readouterr().err
+    assert "l.csv name images that are not given: other.tif, third (given: cells_train)" in told
+    assert "give them too, or --allow_misses to leave their 7 labels out" in told
+    assert not (here / "new.ilp").exists()
+    assert train("l.csv", *SMALL, "--allow_misses") == 0
+    assert "left out: l.csv: 6 labels of other.tif, which is not given" in capsys.readouterr().err
+    assert np.count_nonzero(open_project("new.ilp").labels[0][0]) == 30
+
+
+def test_a_name_of_several_images(here, capsys):
+    (here / "b").mkdir()
+    for name in ("cells_train.tif", "cells_train_segmentation.tif"):
+        shutil.copy(name, here / "b" / name)
+    inputs = ["--raw_data", "cells_train.tif", "b/cells_train.tif",
+              "--segmentation_image", "cells_train_segmentation.tif", "b/cells_train_segmentation.tif"]  # fmt: skip
+    for name, why in (("cells_train", "image 'cells_train' is the name of several"), ("", "no image")):
+        (here / "l.csv").write_text(f"image,labelimage_oid,class\n{name},1,a\n")
+        assert train("l.csv", *SMALL, "--allow_misses", inputs=inputs) == 2
+        assert (
+            f"line 2: {why}: expected one of {here.name}/cells_train, b/cells_train"
+            in capsys.readouterr().err
+        )
+
+
+def test_strokes_on_background(here, samples, capsys):
+    strokes = str(samples / "cells_train_strokes.png")
+    assert train(strokes, *SMALL) == 2
+    told = capsys.readouterr().err
+    assert (
+        "324 of 403 painted pixels of the labels lie on background (strokes that train pixels need --pixels)"
+        in told
+    )
+    assert "--allow_misses" in told
+    assert not (here / "new.ilp").exists()
+
+
+def test_paint_that_lies_partly_on_background(here, capsys):
+    ids = _ids("cells_train.tif", "cells_train_segmentation.tif")
+    paint = np.where(ids > 0, ids % 2 + 1, 0).astype(np.uint8)
+    painted, stray = np.count_nonzero(paint), np.argwhere(ids == 0)
+    for misses, code in ((painted // 2, 0), (painted // 2 + 1, 2)):  # a third of all
+        paint[tuple(stray[:misses].T)] = 1
+        tifffile.imwrite("paint.tif", paint)
+        assert train("paint.tif", *SMALL) == code
+        assert f"paint.tif: {misses} painted pixels on background" in capsys.readouterr().err
+    assert train("paint.tif", *SMALL, "--allow_misses") == 0
+
+
 def test_points_outside_that_are_inside_when_swapped(here, capsys):
     for name in ("cells_train.tif", "cells_train_segmentation.tif"):
         tifffile.imwrite(name, tifffile.imread(name)[:200])

@@ -137,8 +137,8 @@ def _dims(name: str, lengths: dict[str, int]) -> str:
 
 def _pixel_size(reader: Any, axes: str) -> PixelSize | None:
     try:
-        stated = reader.physical_pixel_sizes
-        sizes = {axis: float(getattr(stated, axis.upper()) or 0) for axis in "xyz"}
+        stored = reader.physical_pixel_sizes
+        sizes = {axis: float(getattr(stored, axis.upper()) or 0) for axis in "xyz"}
     except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
         return None
     return known_pixel_size(sizes, dict.fromkeys("xyz", "um"), axes)

@@ -16,11 +16,10 @@ from objclass.compute.context import Context
 from objclass.compute.hdf5_file import Hdf5File
 from objclass.compute.threads import Task
 from objclass.core import AXES, AnyArray, PixelSize
-from objclass.errors import ImageError, OutputError
-from objclass.images.attributes import attributes, element_size, stated_axes, stated_drange, tagged_size
+from objclass.errors import ImageError, OutputError, listed
+from objclass.images.attributes import attributes, element_size, stored_axes, stored_drange, tagged_size
 from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated
 from objclass.images.chunked.packed import read_packed, unpacker
-from objclass.images.paths import listed
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 from objclass.images.trust import check_chunk, check_kind
 from objclass.images.writer import OutputImage
@@ -71,10 +70,10 @@ def open_dataset(path: str, internal: str, context: Context) -> Source:
         if dataset.chunks:
             check_chunk(f"{path}/{name}", dataset.chunks, dataset.dtype)
         shape = tuple(dataset.shape or ())
-        axes, axes_from = stated_axes(dataset.attrs, shape)
+        axes, axes_from = stored_axes(dataset.attrs, shape)
         store = Hdf5Store(path, name, shape, dataset.dtype, dataset.chunks, context)
         size = _pixel_size(dataset, axes)
-        return Source(f"{path}/{name}", store, axes, axes_from, stated_drange(dataset.attrs), size)
+        return Source(f"{path}/{name}", store, axes, axes_from, stored_drange(dataset.attrs), size)
 
 
 def arrays_in(path: str) -> list[str]:

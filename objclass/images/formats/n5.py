@@ -19,12 +19,12 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray, PixelSize
-from objclass.errors import ImageError, OutputError
-from objclass.images.attributes import attributes, stated_axes, stated_drange, tagged_size, write_json
+from objclass.errors import ImageError, OutputError, listed
+from objclass.images.attributes import attributes, stored_axes, stored_drange, tagged_size, write_json
 from objclass.images.chunked.cache import CachedChunks
 from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated, overlap
 from objclass.images.chunked.unpack import unpacked
-from objclass.images.paths import listed, pick
+from objclass.images.paths import pick
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 from objclass.images.trust import check_chunk, check_inside, check_kind
 from objclass.images.writer import OutputImage
@@ -113,13 +113,13 @@ def open_n5(path: str, internal: str, context: Context) -> Source:
         message = f"{folder}: is packed with '{packing}', expected one of {', '.join(_PACKINGS)}"
         raise ImageError(message)
     shape, blocks = _shape(found), tuple(int(n) for n in found["blockSize"][::-1])
-    axes, axes_from = stated_axes(found, shape)
+    axes, axes_from = stored_axes(found, shape)
     dtype = np.dtype(str(found["dataType"]))
     check_chunk(folder, blocks, dtype)
     stored = N5Store(folder, shape, dtype, blocks, packing, within, context)
     size = tagged_size(found, axes) or _pixel_size(found, axes)
     shown = f"{path}/{name}".rstrip("/")
-    return Source(shown, CachedChunks(stored, blocks, context), axes, axes_from, stated_drange(found), size)
+    return Source(shown, CachedChunks(stored, blocks, context), axes, axes_from, stored_drange(found), size)
 
 
 def arrays_in(path: str) -> list[str]:
@@ -171,20 +171,20 @@ def _shape(found: Mapping[str, Any]) -> tuple[int, ...]:
 def _pixel_size(found: Mapping[str, Any], axes: str) -> PixelSize | None:
     """By the first of: ``resolution`` and ``units``; ``pixelResolution`` of n5-viewer."""
     try:
-        return _stated_size(found.get("resolution"), found, axes) or _stated_size(
+        return _stored_size(found.get("resolution"), found, axes) or _stored_size(
             found.get("pixelResolution"), found, axes, "downsamplingFactors"
         )
     except (ValueError, TypeError, KeyError, AttributeError):  # it is not worth failing for
         return None
 
 
-def _stated_size(stated: Any, found: Mapping[str, Any], axes: str, factors: str = "") -> PixelSize | None:
+def _stored_size(size: Any, found: Mapping[str, Any], axes: str, factors: str = "") -> PixelSize | None:
     """Lengths along the axes from the fastest on: of all, or of x, y and z only."""
-    if stated is None:
+    if size is None:
         return None
-    lengths, units = stated, found.get("units", found.get("unit", "um"))
-    if isinstance(stated, Mapping):
-        lengths, units = stated["dimensions"], stated.get("unit", units)
+    lengths, units = size, found.get("units", found.get("unit", "um"))
+    if isinstance(size, Mapping):
+        lengths, units = size["dimensions"], size.get("unit", units)
     letters = axes[::-1] if len(lengths) == len(axes) else "xyz"[: len(lengths)]
     coarser = found.get(factors, [1] * len(lengths))
     sizes = {a: float(n) * float(f) for a, n, f in zip(letters, lengths, coarser, strict=True)}

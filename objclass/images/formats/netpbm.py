@@ -74,7 +74,7 @@ def _parse(path: str, head: bytes) -> tuple[bool, tuple[int, ...], np.dtype[Any]
 class PnmWriter(MappedWriter):
     """Writes a packed Netpbm file of 8 or 16 bits: a PGM of one channel, a PPM of three.
 
-    The header states the largest value of the pixels, as ilastik does (viewers show it as white). It is
+    The header holds the largest value of the pixels, as ilastik does (viewers show it as white). It is
     at least 1, and 256 for 16 bits, since with less a number would be read as 8 bits.
     """
 

@@ -117,7 +117,7 @@ def _decode_png(path: str) -> AnyArray:
     (height, width, channels), _ = _png_header(path)
     with open(path, "rb") as file:
         pixels: AnyArray = imagecodecs.png_decode(file.read())
-    # a transparent colour makes a channel that the header does not tell of
+    # a transparent colour makes a channel that the header does not name
     return pixels.reshape(height, width, -1)[..., :channels]
 
 

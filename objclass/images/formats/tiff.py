@@ -199,7 +199,7 @@ def open_tiff(path: str, internal: str, context: Context) -> Source:
         If it is no TIFF file, a truncated one, claims what cannot be, leads to other files elsewhere, or holds
         several images.
     """
-    del internal  # axes tell its pages apart, not names
+    del internal  # axes distinguish its pages, not names
     with _opened(path) as file:
         _check_chain(path, file)
         if file.is_ome:
@@ -570,7 +570,7 @@ def _ome(image: OutputImage) -> dict[str, Any]:
     size = image.pixel_size
     if size is not None:
         unit = {"um": "µm", "": "pixel"}.get(size.unit, size.unit)
-        for axis in [axis for axis in "xyz" if axis in image.axes]:  # of planes, nobody stated a z
+        for axis in [axis for axis in "xyz" if axis in image.axes]:  # an image of planes has no size along z
             key = f"PhysicalSize{axis.upper()}"
             found |= {key: getattr(size, axis), f"{key}Unit": unit}
     if len(image.names) == channels(image) and not image.labels:

@@ -17,9 +17,9 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import AXES, AnyArray, PixelSize
-from objclass.errors import ImageError
+from objclass.errors import ImageError, listed
 from objclass.images.chunked.cache import CachedChunks
-from objclass.images.paths import MARKS, is_zarr, listed, pick
+from objclass.images.paths import MARKS, is_zarr, pick
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
 from objclass.images.trust import check_chunk, check_inside, check_kind, check_members
 
@@ -58,8 +58,8 @@ class _Scale:
     @property
     def axes(self) -> str:
         """Letters of the axes, as far as they have one."""
-        stated = self.image.get("axes", _OLDEST_AXES)
-        named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in stated]
+        axes = self.image.get("axes", _OLDEST_AXES)
+        named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes]
         return "".join(_KINDS.get(axis.get("type", ""), str(axis["name"]).lower()) for axis in named)
 
     def pixel_size(self) -> PixelSize | None:
