@@ -19,9 +19,9 @@ PICTURE_AXES = "xyzc"
 
 MAXIMUM_DESCRIBED = 64_000
 
-SMALL, VALUE_BYTES = 1_000_000, 10
-"""Tables of up to so many bytes, at about so many bytes a value, are written without polars, which takes as long to
-load as a small run.
+SMALL, VALUE_BYTES = 2_500_000, 10
+"""Tables of up to so many bytes, at no more than so many bytes a value, are written without polars, which takes as long
+to load as a small run.
 """
 
 

@@ -18,6 +18,9 @@ MANY_VALUES = 16
 MANY_PIECES = 100
 """Number of objects from which on single pixels are grey values rather than noise."""
 
+FEW_VALUES = 65535
+"""Up to this value it is faster to count the pixels of each than to order them."""
+
 FEW_PIECES = 3
 """A label image of one id in at least this many pieces is a mask."""
 
@@ -66,9 +69,7 @@ def look_at(image: Image) -> Look | None:
         plane = integral(pixels[0, ..., 0], image.name)
     except LaneError:
         return None
-    ordered = np.sort(plane, axis=None)  # np.unique would import numpy.ma, a fiftieth of a small run
-    has_background = bool((plane == 0).any())
-    values = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1])) - has_background
+    values, has_background = _values(plane)
     # with fewer single pixels the median size cannot be 1: no need to label
     is_counted = values == 1 or not has_background
     if not is_counted and 2 * _singles(plane[0]) < MANY_PIECES:
@@ -76,6 +77,16 @@ def look_at(image: Image) -> Look | None:
     found = label(plane)
     sizes = np.bincount(found.labels.ravel())[1:]
     return Look(values, found.count, float(np.median(sizes)) if found.count else np.inf, has_background)
+
+
+def _values(plane: AnyArray) -> tuple[int, bool]:
+    """Number of values except 0, and whether there are pixels of 0."""
+    if plane.min() >= 0 and plane.max() <= FEW_VALUES:
+        counts = np.bincount(plane.ravel().astype(np.intp, copy=False))
+        return int(np.count_nonzero(counts[1:])), bool(counts[0])
+    ordered = np.sort(plane, axis=None)  # np.unique would import numpy.ma, a fiftieth of a small run
+    has_background = bool((plane == 0).any())
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1])) - has_background, has_background
 
 
 def _singles(plane: AnyArray) -> int:

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from objclass.cli import main
 from objclass.core import ArrayStore, Image, Lane
 from objclass.images import open_image
-from objclass.pipeline.looks import doubt, in_range_of
+from objclass.pipeline.looks import _values, doubt, in_range_of
 from objclass.settings import ProjectThreshold, ThresholdSettings
 
 
@@ -66,6 +66,14 @@ def test_sound_images_are_not_doubted(samples, raw, mask):
         ("prediction_maps", raw, "yx"),
     ):
         assert doubt(Lane(None, image(values, axes=axes), role, "", "")) is None
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "u8", "i8"])
+@pytest.mark.parametrize(("factor", "less"), [(1, 0), (1, 3), (10**6, 0)])
+def test_values_of_any_type_are_counted(dtype, factor, less, rng):
+    values = rng.integers(0, 9, (1, 20, 20)) * factor - less
+    if np.iinfo(dtype).min <= values.min() and values.max() <= np.iinfo(dtype).max:
+        assert _values(values.astype(dtype)) == (np.count_nonzero(np.unique(values)), 0 in values)
 
 
 def test_no_image_of_the_reference_data_is_doubted(shared):
