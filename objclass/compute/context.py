@@ -17,6 +17,9 @@ from objclass.core import Progress
 from objclass.errors import Stop
 from objclass.settings import ResourceSettings
 
+TASKS = 4
+"""Tasks for each thread in which small work is done: several, so that none waits long for another."""
+
 
 def _quiet(_: str, __: float) -> None:
     """Report no progress."""
@@ -113,6 +116,18 @@ class Context:
     ) -> Generator[Result, None, None]:
         """``function`` of each item by the threads of the run, in the order of the items (`Threads.ordered`)."""
         return self.threads.ordered(function, items, drop, helps=helps)
+
+    def each(self, function: Callable[[Item], object], items: Iterable[Item]) -> None:
+        """Apply ``function`` to each item, in any order: for work so small that a task for each would cost more."""
+        every = list(items)
+        tasks = min(len(every), TASKS * self.limits.jobs)
+
+        def some(first: int) -> None:
+            for item in every[first::tasks]:
+                function(item)
+
+        for _ in self.ordered(some, range(tasks)):
+            pass
 
     def __reduce__(self) -> tuple[Any, tuple[Limits, bool]]:
         """Pickle without threads and caches: another process has its own."""

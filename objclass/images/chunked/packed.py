@@ -97,8 +97,7 @@ def read_packed(
         source, target = overlap(place, region)
         pixels[target] = chunk[source]
 
-    for _ in context.ordered(fill, _kept(grid, region, context.chunks.maximum // 2)):
-        pass
+    context.each(fill, _kept(grid, region, context.chunks.maximum // 2))
     return pixels
 
 

@@ -71,8 +71,7 @@ class N5Store:
                 _check_file(path, self.within)
                 pixels[target] = self._block(path, place)[source]
 
-        for _ in self.context.ordered(fill, grid.touched(region)):
-            pass
+        self.context.each(fill, grid.touched(region))
         return pixels
 
     def _block(self, path: str, place: tuple[slice, ...]) -> AnyArray:
