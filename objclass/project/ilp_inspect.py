@@ -167,7 +167,7 @@ def _report_table(file: h5py.File, _: str) -> dict[str, Any] | None:
 
 
 def _report_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
-    """The training images, and whether they are found (relative to the project)."""
+    """The training images, and whether they are found (in the project, or relative to it)."""
     folder = Path(file.filename).resolve().parent
     return [
         {
@@ -175,7 +175,7 @@ def _report_lanes(file: h5py.File, _: str) -> list[dict[str, Any]]:
                 "path": given.path,
                 "axes": given.axes,
                 "shape": list(given.shape),
-                "found": _found(folder / _file_part(given.path)),
+                "found": given.inside in file if given.inside else _found(folder / _file_part(given.path)),
             }
             for role, given in lane.items()
         }

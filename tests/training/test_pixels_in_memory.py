@@ -9,6 +9,7 @@ import tifffile
 
 import objclass
 from objclass.cli import main
+from objclass.project.ilp_inspect import inspect_project
 from objclass.project.ilp_pixels import read_pixel_project
 
 SHAPE = (40, 48)
@@ -69,6 +70,7 @@ def test_arrays_are_trained_on_and_saved_inside(here, monkeypatch):
         for k, name in enumerate(("image0", "image1")):
             assert np.array_equal(file[f"Input Data/local_data/{name}"][()], textures(k))
     assert np.array_equal(np.asarray(objclass.predict_pixels("new.ilp", textures(2))), before)
+    assert [lane["raw_data"]["found"] for lane in inspect_project("new.ilp")["lanes"]] == [True, True]
 
     stored = read_pixel_project("new.ilp")
     os.mkdir("sub")
