@@ -516,7 +516,7 @@ def test_predicting_imports_no_heavy_library(here, samples):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     for name in (
-        "sklearn", "pandas", "skimage", "numba", "matplotlib", "polars", "numpy.ma", "objclass.training",
+        "sklearn", "pandas", "skimage", "numba", "matplotlib", "polars", "objclass.training",
     ):  # fmt: skip
         assert f" {name}\n" not in done.stderr
 
@@ -545,7 +545,8 @@ def test_a_small_run_imports_what_it_needs_and_no_more(here, samples):
         "typing_extensions",
     }
     assert not imported & unneeded
-    assert "importlib.metadata" not in done.stderr
+    for name in ("importlib.metadata", "numpy.ma", "objclass.training"):
+        assert f" {name}\n" not in done.stderr
 
 
 def test_ilastiks_own_options_are_accepted_with_one_line(here, samples, capsys):
