@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from math import prod
 from time import perf_counter
-
-import numpy as np
 
 from objclass.batch.journal import RunReport
 from objclass.batch.plan import make_plan, plan_tasks
@@ -20,6 +19,7 @@ from objclass.batch.request import Request
 from objclass.batch.task import LaneResult, keep, run_task, written
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
+from objclass.compute.machine import tune_allocator
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PIXEL_ROLE, PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, UsageError, listed
@@ -44,10 +44,10 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
         If anything is wrong that can be known before writing.
     """
     started = perf_counter()
-    np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
     context = Context.of(
         request.resources, progress=progress, stop=stop, follow_links=request.inputs.follow_links
     )
+    tune_allocator(context.limits.memory)
     project = _trained(open_any(request.project), context, anew=request.retrain) if request.project else None
     if isinstance(project, Project) and project.inclusive_maximum:
         log.info(
@@ -204,7 +204,7 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     at_once = min(limits.jobs, len(tasks))
     memory = limits.memory // at_once if limits.memory is not None else None
     each = replace(limits, memory=memory, jobs=1)
-    largest = max(int(np.prod(task.lane.objects.shape[1:4])) for task in tasks)
+    largest = max(prod(task.lane.objects.shape[1:4]) for task in tasks)
     if not each.holds(largest * VOXEL_BYTES):
         return 1, limits
     return at_once, each

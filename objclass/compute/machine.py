@@ -3,8 +3,13 @@
 psutil describes the machine, on every system; cgroups and Slurm, which it does not know, are read here.
 """
 
+import ctypes
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -119,3 +124,23 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
+
+
+LITTLE = 2_000_000_000
+"""Bytes: with less memory to use, what large arrays leave goes back to the system at once."""
+
+LARGE_ARRAY, M_MMAP_THRESHOLD = 1 << 22, -3
+"""Bytes from which on an array is large; glibc's number of that setting."""
+
+
+def tune_allocator(memory: int | None) -> None:
+    """Tell glibc's allocator what to do with the memory that arrays leave.
+
+    To keep it saves the system the time to clear it again. But each thread keeps its own, which a run that may use
+    little memory cannot afford.
+    """
+    if memory is None or memory >= LITTLE:
+        np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
+    elif sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
