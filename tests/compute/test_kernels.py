@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from hashlib import pbkdf2_hmac
-from threading import Barrier, Event, Thread
+from threading import Barrier, Event, Thread, main_thread
 from typing import NamedTuple
 
 import numpy as np
@@ -379,7 +379,10 @@ def test_a_signal_does_not_wait_for_the_compiler(monkeypatch, tmp_path):
 
     monkeypatch.setattr(kernels, "machine_code", slowly)
     before = signal.signal(signal.SIGTERM, end)
-    Thread(target=lambda: begun.wait(10) and os.kill(os.getpid(), signal.SIGTERM)).start()
+    main = (
+        main_thread().ident
+    )  # the system may choose another thread, left by other tests, which would not wake this one
+    Thread(target=lambda: begun.wait(10) and signal.pthread_kill(main, signal.SIGTERM)).start()
     try:
         with pytest.raises(TerminatedError):
             Kernel(roots, repays_loading=1, repays_compiling=1).choose(9)
