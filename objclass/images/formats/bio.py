@@ -94,7 +94,7 @@ def _opened(path: str, scene: str = "") -> Iterator[Any]:
     except ImportError as error:
         message = f"{path}: {suffix} is read with bioio, which is not installed: pip install objclass[bio]"
         raise ImageError(message) from error
-    if suffix == ".czi":
+    if suffix == ".czi" and not scene:  # once: scenes are listed before one is read, plane by plane
         _check_czi(path)
     reader = module.Reader(path, **({} if suffix == ".nd2" else _BY_PLANE))
     if scene:
