@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from objclass.compute.slabs import Slab
 from objclass.core import FloatArray
+from objclass.features.blocks import FrameBlocks
 from objclass.features.contract import Feature, Key
 from objclass.features.frame import Frame
 from objclass.features.gather import gather
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.kinds import Done, Statistic, closure
 from objclass.features.statistics.per_object import Crop, PerObject
-from objclass.features.voxels import Block
 
 _CROP_BYTES = 5
 """Bytes for a voxel of a crop: its label, and whether it belongs to the object."""
@@ -34,7 +33,7 @@ def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
     inside = by_scope.pop("object", [])
     needed = closure([Extent, *(s for f in inside for s in f.needs)])
     pixels = any(s.pixels for s in needed if not issubclass(s, PerObject))
-    done = gather(needed, lambda: _frame_blocks(frame, pixels=pixels), frame.context)
+    done = gather(needed, FrameBlocks(frame, pixels), frame.context)
     _add_per_object(frame, needed, done)
     results = {f.key: _compute(f, done, frame.objects.count) for f in inside}
     if by_scope:
@@ -46,22 +45,6 @@ def _compute(feature: Feature, done: Done, count: int) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         numbers = np.asarray(feature.compute(*(done[s] for s in feature.needs)))
         return numbers.reshape(count, -1 if count else int(np.prod(numbers.shape[1:]))).astype(feature.dtype)
-
-
-def _frame_blocks(frame: Frame, *, pixels: bool) -> Iterator[Block]:
-    """The time step, slab after slab."""
-    total = int(np.prod(frame.shape)) * frame.context.limits.images
-
-    def read(slab: Slab) -> Block:
-        where = slab.within(frame.shape)
-        labels = np.ascontiguousarray(frame.objects.labels[where])
-        if pixels and frame.read_raw is not None:
-            raw = frame.read_raw(where)
-        else:
-            raw = np.zeros((*labels.shape, 0), np.uint8)
-        return Block(labels, raw, slab.origin, frame.objects.count, total, frame.objects.ndim, frame.spacing)
-
-    return frame.context.ordered(read, frame.context.limits.slabs(frame.shape))
 
 
 def _add_per_object(

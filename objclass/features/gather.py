@@ -1,12 +1,14 @@
 """Compute statistics together, pass after pass, block after block."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from objclass.compute.context import Context
+from objclass.compute.slabs import Slab
+from objclass.features.blocks import FrameBlocks, Stretch
 from objclass.features.statistics import folding
 from objclass.features.statistics.intensity import Intensity, Spread
 from objclass.features.statistics.kinds import Derived, Done, Folded, Merged, Statistic
@@ -29,7 +31,7 @@ def share(states: dict[type[Statistic], Any], folds: dict[type[Statistic], Fold]
 
 def gather(
     statistics: Sequence[type[Statistic]],
-    read_blocks: Callable[[], Iterable[Block | Voxels]],
+    source: Iterable[Block | Voxels],
     context: Context | None = None,
 ) -> dict[type[Statistic], Any]:
     """Compute merged, folded and derived statistics in as few passes as the longest chain has.
@@ -38,10 +40,10 @@ def gather(
     ----------
     statistics
         The statistics, each after those that it needs.
-    read_blocks
-        Starts a pass: returns the slabs of a time step in scan order (or the voxels of samples).
+    source
+        The slabs of a time step in scan order (or the voxels of samples); each pass goes through it.
     context
-        The context of the run: with compiled code its threads share the objects of a slab.
+        The context of the run: with compiled code its threads share the objects.
     """
     context = context or Context()
     passes: dict[type[Statistic], int] = {}
@@ -54,7 +56,7 @@ def gather(
     for number in range(max((passes[s] for s in scanned), default=-1) + 1):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be NaN
             now = [s for s in scanned if passes[s] == number]
-            states, only = _pass(now, [only] if only else read_blocks(), done, context)
+            states, only = _pass(now, [only] if only else source, done, context)
             done |= states
             for s in statistics:
                 if issubclass(s, Derived) and passes[s] == number:
@@ -66,7 +68,9 @@ def _pass(
     statistics: Sequence[type[Statistic]], parts: Iterable[Block | Voxels], done: Done, context: Context
 ) -> tuple[dict[type[Statistic], Any], Block | Voxels | None]:
     """One pass: the statistics that are computed together, and the block if there is only one."""
-    states: dict[type[Statistic], Any] = {}
+    if isinstance(parts, FrameBlocks) and (states := _by_stretches(statistics, parts, done)):
+        return states, None
+    states = {}
     folds: dict[type[Statistic], Fold] = {}
     only = function = None
     for number, block in enumerate(parts):
@@ -81,6 +85,28 @@ def _pass(
                 voxels = block.voxels if isinstance(block, Block) else block
                 states[s] = _advance(s, states.get(s), voxels, done)
     return states, only
+
+
+def _by_stretches(
+    statistics: Sequence[type[Statistic]], blocks: FrameBlocks, done: Done
+) -> dict[type[Statistic], Any]:
+    """One pass in which each thread goes through the slabs of its objects; {} where that is not possible."""
+    if not blocks.stretches:
+        return {}
+    context, line = blocks.frame.context, blocks.read(Slab(0, 1, 0, 1))
+    function = compiled_for(line)
+    states, folds = _begin(statistics, line, done)
+    if function is None or len(folds) < len(statistics):
+        return {}
+
+    def work(stretch: Stretch) -> None:
+        for slab, visit in stretch:
+            context.stop.check()
+            folding.fold(function, list(folds.values()), blocks.read(slab), context, visit)
+
+    for _ in context.ordered(work, blocks.stretches):
+        pass
+    return states
 
 
 def _begin(

@@ -12,7 +12,6 @@ are integers, so that its squared distances are, too: it compares those.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -146,9 +145,7 @@ def _gathered(
     from objclass.features.gather import gather
 
     for samples in _samples(frame, low, high, tuple(needed)):
-        done: dict[str, Done] = {
-            scope: gather(needed[scope], partial(list, [samples[scope]])) for scope in needed
-        }
+        done: dict[str, Done] = {scope: gather(needed[scope], [samples[scope]]) for scope in needed}
         yield next(iter(samples.values())).count, done
 
 

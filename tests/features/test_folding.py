@@ -13,6 +13,7 @@ from objclass.compute.context import Context
 from objclass.compute.kernels import Kernel
 from objclass.compute.limits import Limits
 from objclass.core import Objects
+from objclass.features import blocks as blocks_room
 from objclass.features.contract import feature_set
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
@@ -53,15 +54,15 @@ def blocks(labels, raw, lines):
     """Slabs of so many lines, or of planes."""
     count, ndim = int(labels.max(initial=0)), 3 if len(labels) > 1 else 2
 
-    def read():
-        axis = 0 if ndim == 3 else 1
-        for start in range(0, labels.shape[axis], lines):
-            cut = [slice(None)] * 3
-            cut[axis] = slice(start, start + lines)
-            origin = (start, 0, 0) if axis == 0 else (0, start, 0)
-            yield Block(labels[tuple(cut)], raw[tuple(cut)], origin, count, labels.size, ndim)
+    axis = 0 if ndim == 3 else 1
 
-    return read
+    def read(start):
+        cut = [slice(None)] * 3
+        cut[axis] = slice(start, start + lines)
+        origin = (start, 0, 0) if axis == 0 else (0, start, 0)
+        return Block(labels[tuple(cut)], raw[tuple(cut)], origin, count, labels.size, ndim)
+
+    return [read(start) for start in range(0, labels.shape[axis], lines)]
 
 
 def assert_equal(found, expected):
@@ -184,7 +185,61 @@ def test_slabs_may_be_some_lines_of_a_plane_in_a_volume(compiled, rng, monkeypat
                 yield Block(labels[cut], raw[cut], (z, y, 0), int(labels.max()), labels.size, 3)
 
     monkeypatch.setattr(Kernel, "choose", lambda self, *_: self.compiled if compiled else None)
-    assert_equal(gather(wanted, lines, Context(Limits(jobs=2))), expected)
+    assert_equal(gather(wanted, list(lines()), Context(Limits(jobs=2))), expected)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.integers(2, 7), st.sampled_from([1, 64, 1 << 17]), st.booleans())
+def test_threads_that_go_through_their_own_objects(seed, jobs, part, deep):
+    """Objects of several pieces reach from one stretch into later ones."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(5, 40)), 6, 9) if deep else (1, int(rng.integers(20, 90)), 11)
+    axis = 0 if deep else 1
+    places = np.arange(shape[axis]).reshape([-1 if a == axis else 1 for a in range(3)])
+    ids = 1 + places // int(rng.integers(1, 4)) - rng.integers(0, 1 + int(rng.integers(0, 6)), shape)
+    labels, count = numbered_by_first_voxel(np.where(rng.random(shape) < 0.7, ids, 0))
+    raw = rng.integers(0, 3000, (*shape, 1)).astype(np.uint16)
+    wanted = feature_set("Standard Object Features").values()
+    inside = [f for f in wanted if f.scope == "object"]
+
+    def frame(limits):
+        return Frame(Objects(labels, count), lambda box: raw[box], 1, (1.0,) * 3, context=Context(limits))
+
+    block = (2, shape[1]) if deep else (1, 5)
+    expected = measure(frame(Limits(block=block)), inside)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kernel, "choose", lambda self, *_: self.compiled)
+        patch.setattr(folding, "PART", part)
+        patch.setattr(blocks_room, "UNEVEN", float(rng.choice([1.0, 1.25, 99.0])))
+        found = measure(frame(Limits(block=block, jobs=jobs)), inside)
+    for key, numbers in expected.items():
+        assert np.array_equal(found[key], numbers, equal_nan=True), key
+
+
+def numbered_by_first_voxel(labels):
+    """Ids 1 … n by first voxel, and n; 0 and below is background."""
+    ids, first = np.unique(np.where(labels > 0, labels, 0), return_index=True)
+    order = np.zeros(labels.max(initial=0) + 1, np.uint32)
+    here = ids > 0
+    order[ids[here][np.argsort(first[here])]] = np.arange(1, here.sum() + 1)
+    return order[np.where(labels > 0, labels, 0)], int(here.sum())
+
+
+def test_a_thread_reads_the_slabs_of_its_objects_alone():
+    labels = np.repeat(np.arange(1, 41, dtype=np.uint32), 50).reshape(1, 40, 50)
+    labels[0, 19, :10] = 19  # the last of the first thread reaches into the slab of the second
+    labels[0, 20, :10] = 20
+    frame = Frame(Objects(labels, 40), None, 0, (1.0,) * 2, context=Context(Limits(block=(1, 5), jobs=2)))
+    first, second = blocks_room.FrameBlocks(frame, pixels=False).stretches
+    assert [slab.y for slab, _ in first] == [0, 5, 10, 15, 20]
+    assert [slab.y for slab, _ in second] == [20, 25, 30, 35]
+    assert [(visit.first, visit.last) for _, visit in (first[0], second[0])] == [(0, 20), (20, 40)]
+
+
+def test_objects_as_long_as_the_image_are_shared_slab_by_slab():
+    labels = np.broadcast_to(np.arange(1, 9, dtype=np.uint32), (1, 40, 8))
+    frame = Frame(Objects(labels, 8), None, 0, (1.0,) * 2, context=Context(Limits(block=(1, 10), jobs=2)))
+    assert not blocks_room.FrameBlocks(frame, pixels=False).stretches
 
 
 def test_passes_may_be_of_either_formulation(rng, monkeypatch):
@@ -212,7 +267,7 @@ def test_slabs_count_for_the_run_that_they_are_part_of(monkeypatch):
 
 def test_arrays_that_are_too_short_are_refused(rng):
     labels = rng.integers(0, 9, (1, 10, 40)).astype(np.uint32)
-    (block,) = blocks(labels, rng.random((*labels.shape, 1)), 10)()
+    (block,) = blocks(labels, rng.random((*labels.shape, 1)), 10)
     state = Extent.start(block.nothing, {})
     fold = replace(state, high=state.high[:-1]).compiled(block, {})
     with pytest.raises(ValueError, match="fold_part: last has 14 elements: expected 16"):

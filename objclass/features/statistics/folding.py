@@ -67,31 +67,62 @@ class States(NamedTuple):
     bins: NDArray[np.float64]
 
 
+class Visit(NamedTuple):
+    """The objects of a thread, ``first < id <= last``, and which parts of a slab have some of them."""
+
+    first: int
+    last: int
+    parts: NDArray[np.bool_]
+
+
 NOTHING = {name: np.empty(0, get_args(get_args(kind)[1])[0]) for name, kind in States.__annotations__.items()}
 
 
-def fold(function: Any, folds: Sequence[Fold], block: "Block", context: Context) -> None:
-    """Update statistics with a slab; each thread of the run takes a part of the objects.
+def lines_of_part(width: int) -> int:
+    """Lines of a slab that are one part of it."""
+    return max(PART // width, 1)
 
-    ``function`` is `fold_part`, compiled.
+
+def fold(
+    function: Any, folds: Sequence[Fold], block: "Block", context: Context, visit: Visit | None = None
+) -> None:
+    """Update statistics with a slab.
+
+    Parameters
+    ----------
+    function
+        `fold_part`, compiled.
+    folds
+        What is wanted.
+    block
+        The slab.
+    context
+        The context of the run: unless there is a ``visit``, its threads share the objects.
+    visit
+        The only objects that are wanted.
     """
     wanted = reduce(or_, (one.wanted for one in folds), 0)
     given = {name: array for one in folds for name, array in one.arrays.items()}
     states = States(*(given.get(name, none) for name, none in NOTHING.items()))
     depth, height, width, channels = block.raw.shape
-    threads = context.limits.jobs
-    step = max(PART // width, 1)  # lines of a part
+    threads = 1 if visit else context.limits.jobs
+    step = lines_of_part(width)
+    parts = np.arange(0, depth * height if wanted else 0, step)
+    if visit:
+        parts = parts[visit.parts] if wanted else parts
+    first, last = visit[:2] if visit else (0, block.count)
     labels = np.ascontiguousarray(block.labels, np.uint32)
     pixels = block.raw.reshape(depth * height * width, channels)
     z0, y0, _ = block.origin
 
     def work(number: int) -> None:
         share = Share(
-            wanted, block.count, block.ndim, channels, labels, width, height, y0, z0, number, threads
+            *(wanted, block.count, block.ndim, channels, labels, width, height, y0, z0),
+            *(first, last, number, threads),
         )
         call = function.bind(share, states, work_space(width, step))
         with np.errstate(over="ignore", invalid="ignore"):  # threads have states of their own
-            for line in range(0, depth * height if wanted else 0, step):
+            for line in parts.tolist():
                 part = pixels[line * width : (line + step) * width]
                 values = np.ascontiguousarray(part.T, np.float32)
                 call(line, len(part) // width, values, len(part))

@@ -45,7 +45,10 @@ class Fold(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A slab, whose first line is ``y0`` and ``z0``, and which of its objects a thread takes."""
+    """A slab, whose first line is ``y0`` and ``z0``, and which of its objects a thread takes.
+
+    These are the ids after ``first`` up to ``last``, divided into ``shares``.
+    """
 
     wanted: int
     objects: int
@@ -56,6 +59,8 @@ class Share(NamedTuple):
     height: int
     y0: int
     z0: int
+    first: int
+    last: int
     number: int
     shares: int
 
@@ -124,7 +129,9 @@ def find_runs(share: Share, space: WorkSpace, line: int, lines: int) -> int:
         start = 0
         for i in range(changes + 1):
             label, end = labels[at + start], ends[i]
-            if label != 0 and (share.shares == 1 or label % share.shares == share.number):
+            if share.first < label <= share.last and (
+                share.shares == 1 or label % share.shares == share.number
+            ):
                 while start < end:
                     here = COLUMNS * found
                     runs[here + OBJECT] = label - 1
