@@ -116,7 +116,8 @@ class Forest:
             votes, total = self._count(rows)
         with np.errstate(invalid="ignore", divide="ignore"):
             votes /= total.astype(np.float32)[:, None]
-        votes[np.isnan(rows).any(axis=1)] = 0
+        if np.isnan(rows.min(initial=0)):  # which of them costs a second array, and there hardly ever is one
+            votes[np.isnan(rows).any(axis=1)] = 0
         return Predictions(votes)
 
     @cached_property

@@ -18,17 +18,24 @@ PATIENCE = 0.2
 
 
 class Task(Generic[Result]):
-    """Work that is done once, by the first thread that begins it."""
+    """Work that is done once, by the first thread that begins it.
+
+    It lets go of the work then: a pool whose threads are busy still has the task in its queue, and the work
+    holds arrays.
+    """
 
     def __init__(self, work: Callable[[], Result]) -> None:
-        self._work, self._turn, self._future = work, Lock(), Future[Result]()
+        self._turn, self._future = Lock(), Future[Result]()
+        self._work: Callable[[], Result] | None = work
 
     def run(self) -> None:
         """Do the work, unless another thread has begun it."""
         if not self._turn.acquire(blocking=False):
             return
+        work, self._work = self._work, None
+        assert work is not None
         try:
-            self._future.set_result(self._work())
+            self._future.set_result(work())
         except BaseException as fault:
             self._future.set_exception(fault)
             if not isinstance(fault, Exception):
@@ -38,6 +45,7 @@ class Task(Generic[Result]):
         """Cancel the work; return False if a thread has begun it."""
         is_mine = self._turn.acquire(blocking=False)
         if is_mine:
+            self._work = None
             self._future.set_exception(CancelledError())
         return is_mine
 

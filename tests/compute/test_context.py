@@ -4,8 +4,10 @@ import contextlib
 import io
 import logging
 import threading
+import weakref
 from collections import deque
 from dataclasses import replace
+from functools import partial
 
 import h5py
 import imagecodecs
@@ -47,6 +49,21 @@ def test_work_within_work_ends_and_keeps_its_order(jobs):
         return [depth, *context.ordered(tree, [depth - 1] * 3)] if depth else [0]
 
     assert in_time(lambda: tree(4)) == Context().threads.jobs * tree(4)
+
+
+@pytest.mark.parametrize("ends", ["run", "cancel"])
+def test_a_task_in_the_queue_of_a_busy_pool_holds_no_arrays(ends):
+    """They were kept until a thread became free: memory grew with the image."""
+    threads, busy = Context(Limits(jobs=2)).threads, threading.Event()
+    tasks = [threads.begin(busy.wait) for _ in range(2)]
+    array = np.zeros(9)
+    gone = weakref.ref(array)
+    task = threads.begin(partial(np.sum, array))
+    del array
+    getattr(task, ends)()
+    assert gone() is None
+    busy.set()
+    assert [other.result() for other in tasks] == [True, True]
 
 
 def test_no_more_threads_than_jobs_however_deep_the_work():
