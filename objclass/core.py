@@ -172,6 +172,10 @@ class Lane:
     ``label_image``; `PIXEL_ROLE` where pixels alone are classified: then ``objects`` are their probabilities.
     ``mask``, if given, says where pixels have probabilities. ``raw`` may be None where no feature needs it. ``atlas`` may be an image: its value at
     the centre of each object goes into the table.
+
+    ``metadata`` are columns of the table that say where the images come from, such as plate and well: pairs of a name and a
+    text, the same names in all lanes of a run. ``given_size`` and ``cutout`` are the pixel size and the part to write (start and
+    stop) that were given for this lane; None: those of the run.
     """
 
     raw: Image | None
@@ -181,6 +185,9 @@ class Lane:
     directory: str
     atlas: Image | None = None
     mask: Image | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    given_size: PixelSize | None = None
+    cutout: tuple[Any, Any] | None = None
 
     def __post_init__(self) -> None:
         for image in self.images:

@@ -9,7 +9,13 @@ from pathlib import Path
 from objclass.batch.request import DEFAULT_FEATURES, Request
 from objclass.core import PIXEL_ROLE, Lane, PixelSize
 from objclass.errors import OutputError, UsageError
-from objclass.export.checks import check_collisions, check_columns_agree, check_sinks, check_tables
+from objclass.export.checks import (
+    check_collisions,
+    check_columns_agree,
+    check_metadata,
+    check_sinks,
+    check_tables,
+)
 from objclass.export.colors import PICTURES
 from objclass.export.images import PIXEL_PROBABILITIES, PIXEL_SOURCES, SOURCES
 from objclass.export.naming import (
@@ -80,9 +86,7 @@ def _check_one_unit(lanes: Sequence[Lane], plan: Plan) -> None:
     units = {plan.measured_size(lane).unit: lane.objects.name for lane in lanes}
     if len(units) > 1:
         units_of_lanes = ", ".join(f"{name} in {unit or 'no unit'}" for unit, name in units.items())
-        message = (
-            f"--pixel_size=file: {units_of_lanes}: expected one unit for all lanes: give the size in numbers"
-        )
+        message = f"--pixel_size: {units_of_lanes}: expected one unit for all lanes: give the size in numbers"
         raise UsageError(message)
 
 
@@ -174,9 +178,10 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         crop_margin = plan.project.table.margin if plan.project and plan.project.table else 0
     tasks = []
     for lane, name in zip(lanes, names, strict=True):
+        of_lane = replace(settings, cutout_subregion=lane.cutout or settings.cutout_subregion)
         place = partial(plan_output, lane=lane, plan=plan, base=base, ilastik_names=request.ilastik_names)
-        outputs = tuple(place(source, settings=settings) for source in sources)
-        usual = replace(settings, output_filename_format=EXPORT_DEFAULTS.output_filename_format)
+        outputs = tuple(place(source, settings=of_lane) for source in sources)
+        usual = replace(of_lane, output_filename_format=EXPORT_DEFAULTS.output_filename_format)
         if is_stored and project is not None and not _may_be_stored(outputs, project, lane):
             outputs = tuple(place(source, settings=usual) for source in sources)
         path = None
@@ -186,11 +191,12 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
             )
         pictures: tuple[str, ...] = ()
         if request.export_colors:  # paths stored in a project are not used for them
-            pictures = picture_paths(PICTURES, lane, usual if is_stored else settings, base)
+            pictures = picture_paths(PICTURES, lane, usual if is_stored else of_lane, base)
         tasks.append(Task(lane, name, outputs, path, pictures, crop_margin))
     if not request.ilastik_names:
         _check_placeholders(request, settings, images=any(task.outputs or task.pictures for task in tasks))
     check_tables(tasks, request.table)
+    check_metadata(tasks, plan)
     check_sinks(tasks, plan)
     check_columns_agree(tasks, plan)
     check_collisions(tasks, [path for path in (request.project, request.pixel_project) if path])

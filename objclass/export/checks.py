@@ -3,11 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from objclass.core import FeatureTable, Lane, Predictions
-from objclass.errors import InputError, OutputError
+from objclass.errors import InputError, OutputError, UsageError
 from objclass.export.atomic import check_writable
 from objclass.export.columns import ilastik_columns
 from objclass.export.naming import Task
@@ -49,6 +50,24 @@ def check_sinks(tasks: Sequence[Task], plan: Plan) -> None:
             refusal = sink.refusal(header)
             if refusal is not None:
                 raise OutputError(refusal)
+
+
+def check_metadata(tasks: Sequence[Task], plan: Plan) -> None:
+    """Refuse metadata that have the name of another column of the table.
+
+    Raises
+    ------
+    UsageError
+        If there are such metadata; the message names the column.
+    """
+    for task in tasks:
+        if task.table is None or not task.lane.metadata:
+            continue
+        others = table_header(replace(task, lane=replace(task.lane, metadata=())), plan)
+        clash = next((name for name, _ in task.lane.metadata if name in others), None)
+        if clash is not None:
+            message = f"metadata column '{clash}': the table has a column of this name: give the metadata another name"
+            raise UsageError(message)
 
 
 def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:

@@ -25,7 +25,7 @@ def ilastik_columns(
     predictions: Predictions | None = None,
     user_labels: NDArray[Any] | None = None,
 ) -> Columns:
-    """The profile ``ilastik``: ids, classes, probabilities, image, default features, features.
+    """The profile ``ilastik``: ids, classes, probabilities, image, its metadata, default features, features.
 
     Parameters
     ----------
@@ -53,6 +53,7 @@ def ilastik_columns(
             columns[f"Probability of {numbered}"] = predictions.probabilities[:, k]
         columns["Uncertainty"] = predictions.uncertainty
     columns["Image"] = np.full(count, image, dtype=object)
+    columns |= {name: np.full(count, text, dtype=object) for name, text in lane.metadata}
     columns |= table.given
     for feature in features:
         values = table.values[feature.key]

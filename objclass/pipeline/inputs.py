@@ -146,7 +146,7 @@ def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: Pixe
 
 def warn_of_pixel_sizes(lanes: Sequence[Lane]) -> None:
     """Warn where the inputs of a lane have different pixel sizes; the warning says which one is used."""
-    for lane in lanes:
+    for lane in (lane for lane in lanes if lane.given_size is None):
         sized = [(image, image.pixel_size) for image in lane.images if image.pixel_size is not None]
         taken = lane.pixel_size
         if taken is None or all(_is_same(size, taken, lane.objects.ndim) for _, size in sized):

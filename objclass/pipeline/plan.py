@@ -39,7 +39,8 @@ class Plan:
     project
         The project that classifies; None to measure only.
     pixel_size
-        As given by the user, in place of that of the images; `FROM_FILE` for that of the images.
+        As given by the user, in place of that of the images; `FROM_FILE` for that of the images. That of a lane
+        comes first.
     pixels
         Classifies the pixels of raw data, whose probabilities are the prediction maps.
     pixel_project
@@ -60,19 +61,24 @@ class Plan:
         """The project whose stored settings of the outputs count."""
         return self.project or self.pixel_project
 
+    def _given_size(self, lane: Lane) -> PixelSize | FromFile | None:
+        return lane.given_size or self.pixel_size
+
     def measured_size(self, lane: Lane) -> PixelSize:
         """The pixel size used by features: `PIXELS`, unless the user gives another one.
 
         Forests are trained in pixels; and the size stored in a file must not silently turn a column
         ``area`` from pixels to µm².
         """
-        if self.project is not None or self.pixel_size is None:
+        given = self._given_size(lane)
+        if self.project is not None or given is None:
             return PIXELS
-        return (lane.pixel_size or PIXELS) if self.pixel_size == FROM_FILE else self.pixel_size
+        return (lane.pixel_size or PIXELS) if given == FROM_FILE else given
 
     def carried_size(self, lane: Lane) -> PixelSize | None:
         """The pixel size that is stored in the images that are written; None if unknown."""
-        return self.pixel_size if isinstance(self.pixel_size, PixelSize) else lane.pixel_size
+        given = self._given_size(lane)
+        return given if isinstance(given, PixelSize) else lane.pixel_size
 
 
 def plan_for(project: Project, lanes: Sequence[Lane], pixel_size: PixelSize | FromFile | None = None) -> Plan:
@@ -124,7 +130,8 @@ def check_lane(lane: Lane, plan: Plan) -> None:
                 "--input_axes? a map for --prediction_maps?): a run selects it with --channel, training needs it as an image of its own"
             )
             raise ImageError(message)
-    if plan.project is None and plan.pixel_size == FROM_FILE and lane.pixel_size is None:
+    is_from_file = plan.pixel_size == FROM_FILE and lane.given_size is None
+    if plan.project is None and is_from_file and lane.pixel_size is None:
         message = (
             f"{lane.objects.name}: --pixel_size=file: none of its images has a pixel size for each of its axes: "
             "give the size in numbers"
