@@ -46,10 +46,26 @@ COLUMNS = (
     ("…", "the features of the project, by ilastik's names; `_0`, `_1`, … where one has several numbers"),
 )
 
+SUMMARY_COLUMNS = (
+    ("image", "name of the image, as in the table"),
+    ("…", "the metadata of the image, as in the table"),
+    ("frame", "time step, from 0"),
+    ("class", "name of the class; with a project only: without one there is a single row for all objects"),
+    ("object_count", "number of objects"),
+    ("share", "their part of the objects of this image and time step, 0 to 1; with a project only"),
+    ("mean_size_px", "mean size in pixels (voxels)"),
+    (
+        "mean_size",
+        "mean size in `size_unit`; the two columns are there if the pixel size of any image is known",
+    ),
+    ("size_unit", "`um2` for areas, `um3` for volumes; empty where the pixel size of the image is unknown"),
+    ("mean_uncertainty", "mean of Uncertainty; with a project only"),
+)
+
 
 def reference() -> str:
     """The page, from top to bottom."""
-    return "\n".join([*head(), *options(), *formats(), *labels(), *columns(), *features()]) + "\n"
+    return "\n".join([*head(), *options(), *formats(), *labels(), *columns(), *summary(), *features()]) + "\n"
 
 
 def head() -> Iterator[str]:
@@ -95,6 +111,16 @@ def columns() -> Iterator[str]:
     yield "What is not finite (the skewness of a single pixel) is an empty field."
     yield from ("", "| column | meaning |", "|---|---|")
     yield from (f"| {name} | {text} |" for name, text in COLUMNS)
+
+
+def summary() -> Iterator[str]:
+    """Columns of the summary."""
+    yield from ("", "## Columns of the summary", "")
+    yield "`--summary_filename summary.csv` writes one row for each image, time step and class, also where there are no objects:"
+    yield "their number is 0 there, and share and means are empty fields. Like the table, it has the images in the order in which"
+    yield "they were given."
+    yield from ("", "| column | meaning |", "|---|---|")
+    yield from (f"| {name} | {text} |" for name, text in SUMMARY_COLUMNS)
 
 
 def features() -> Iterator[str]:

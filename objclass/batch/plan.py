@@ -29,6 +29,8 @@ from objclass.export.naming import (
     plan_output,
     table_path,
 )
+from objclass.export.summary import Summary, is_known
+from objclass.export.tables import writer_for
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
@@ -114,7 +116,7 @@ def result_images(request: Request, plan: Plan) -> tuple[str, ...]:
         If there are no such images in this workflow.
     """
     if plan.pixel_project is not None:
-        if request.table_only or request.table is not None:
+        if request.table_only or request.table is not None or request.summary is not None:
             message = (
                 f"{plan.pixel_project.path} classifies pixels, and finds no objects for a table: give it as "
                 "--pixel_project, with --threshold or the --project of an object classification"
@@ -150,6 +152,26 @@ def _check_placeholders(request: Request, settings: ExportSettings, *, images: b
         check_placeholders("output_internal_path", request.export.output_internal_path, PLACEHOLDERS)
 
 
+def plan_summary(path: str | None, plan: Plan, lanes: Sequence[Lane]) -> Summary | None:
+    """The summary of all lanes, if it is asked for.
+
+    Raises
+    ------
+    UsageError
+        If its suffix is not that of a table, or a placeholder is in its name.
+    """
+    if path is None:
+        return None
+    if "{" in path:
+        message = (
+            f"--summary_filename {path}: expected a name without placeholders: all images are in one summary"
+        )
+        raise UsageError(message)
+    writer_for(path)
+    has_sizes = any(is_known(plan.carried_size(lane)) for lane in lanes)
+    return Summary(path, plan.project is not None, has_sizes)
+
+
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
     """The tasks of a run: each lane with the files that it writes.
 
@@ -176,6 +198,7 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     crop_margin = None
     if request.table_images:
         crop_margin = plan.project.table.margin if plan.project and plan.project.table else 0
+    summary = plan_summary(request.summary, plan, lanes)
     tasks = []
     for lane, name in zip(lanes, names, strict=True):
         of_lane = replace(settings, cutout_subregion=lane.cutout or settings.cutout_subregion)
@@ -192,7 +215,7 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         pictures: tuple[str, ...] = ()
         if request.export_colors:  # paths stored in a project are not used for them
             pictures = picture_paths(PICTURES, lane, usual if is_stored else of_lane, base)
-        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin))
+        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin, summary))
     if not request.ilastik_names:
         _check_placeholders(request, settings, images=any(task.outputs or task.pictures for task in tasks))
     check_tables(tasks, request.table)

@@ -24,6 +24,7 @@ class Request:
     """Whether the probabilities of pixels are written besides, where they are computed."""
     table: str | None = None
     table_only: bool = False
+    summary: str | None = None
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     features: tuple[str, ...] = ()
     margin: int = 30

@@ -133,6 +133,13 @@ class TableOptions:
         "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}; without {nickname}, one table for all lanes",
         metavar="PATH",
     )
+    summary_filename: Optional[str] = knob(
+        None,
+        "write one table for all images, with a row for each image, time step and class: number of objects, share, mean size "
+        "and uncertainty; the suffixes are those of tables (default: no summary)",
+        metavar="PATH",
+        type=expand_home,
+    )
     table_images: bool = knob(False, "put a picture of each object into the table (.h5), as ilastik does")
     table_columns: str = knob("ilastik", "names and order of the columns", choices=("ilastik",))
 
@@ -284,6 +291,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         pixel_image=options.export_pixel_probability_img,
         table=options.table_filename,
         table_only=options.table_only,
+        summary=options.summary_filename,
         threshold=threshold,
         features=tuple(options.features or ()),
         margin=options.margin,

@@ -166,3 +166,5 @@ def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str, ImageFormat 
             yield os.path.realpath(path), ALONE, f"a picture of {task.name}", None
     for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
         yield os.path.realpath(path), ALONE, "the table", None
+    for path in dict.fromkeys(task.summary.path for task in tasks if task.summary is not None):
+        yield os.path.realpath(path), ALONE, "the summary", None

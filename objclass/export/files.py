@@ -66,11 +66,11 @@ class RunFiles:
         self._opening = Lock()
         self._locks = ExitStack()
         self._claimed: set[str] = set()
-        tables = {task.table for task in tasks if task.table is not None}
+        shared = {path for task in tasks for path in task.tables}
+        own = {path for path in shared if self._lanes[path] == 1 and len(tasks) > 1}
         try:
-            for table in sorted(tables):
-                if self._lanes[table] > 1 or len(tables) == 1:
-                    self._claim(table)
+            for table in sorted(shared - own):
+                self._claim(table)
         except BaseException:
             self._locks.close()
             raise

@@ -13,6 +13,7 @@ from objclass.core import AXES, Lane
 from objclass.errors import ObjclassError, OutputError, UsageError, suggestion
 from objclass.export.atomic import check_writable
 from objclass.export.images import PIXEL_PROBABILITIES, SLOT_AXES, Export, is_of_pixels, plan_export
+from objclass.export.summary import Summary
 from objclass.export.tables import writer_for
 from objclass.images import sequence
 from objclass.images.sequence import writer_of
@@ -76,17 +77,25 @@ class Task:
     crop_margin: int | None = None
     """Pixels around the pictures of objects in the table; None for no pictures."""
 
+    summary: Summary | None = None
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that have rows of the lane: of its objects, and the summary."""
+        summary = self.summary.path if self.summary is not None else None
+        return [path for path in (self.table, summary) if path is not None]
+
     @property
     def paths(self) -> list[str]:
         """All that is there when the lane is done."""
         images = [path for o in self.outputs if not o.is_url for path in o.slices or (o.path,)]
-        return [*images, *self.pictures, *([self.table] if self.table is not None else [])]
+        return [*images, *self.pictures, *self.tables]
 
     @property
     def shared(self) -> set[str]:
         """Files that other lanes may share."""
         containers = {output.path for output in self.outputs if output.is_shared}
-        return containers | ({self.table} if self.table is not None else set())
+        return containers | {*self.tables}
 
 
 def plan_output(

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from objclass.compute.context import Context
 from objclass.compute.slabs import Box
-from objclass.core import AnyArray, FeatureTable, Image, Predictions
+from objclass.core import AnyArray, FeatureTable, Image, Lane, Predictions
 from objclass.export.colors import ColorSink
 from objclass.export.columns import Columns, ilastik_columns
 from objclass.export.files import LaneFiles
@@ -16,6 +16,7 @@ from objclass.export.images import is_of_pixels
 from objclass.export.naming import Output, Task
 from objclass.export.paint import painter
 from objclass.export.sink import Header, Sink
+from objclass.export.summary import Group, Summary, groups_of, summary_columns
 from objclass.export.tables import format_of, writer_for
 from objclass.images.sequence import writer_of
 from objclass.images.writer import Writer
@@ -38,6 +39,8 @@ def sinks_of(task: Task, plan: Plan) -> list[Sink]:
         if task.crop_margin is not None:
             sinks.append(PictureSink(task, task.table, task.crop_margin))
         sinks.append(TableSink(task, task.table, plan))
+    if task.summary is not None:
+        sinks.append(SummarySink(task, task.summary, plan))
     return sinks
 
 
@@ -226,3 +229,48 @@ class PictureSink:
     def abort(self) -> None:
         """Discard the pictures."""
         self._pictures.clear()
+
+
+class SummarySink:
+    """The counts of a lane, in the summary of all lanes."""
+
+    duty = "summary"
+
+    def __init__(self, task: Task, summary: Summary, plan: Plan) -> None:
+        self._task, self._summary = task, summary
+        self._size = plan.carried_size(task.lane)
+        self._classes = plan.project.classes if plan.project is not None else ()
+        self._groups: list[Group] = []
+
+    def refusal(self, header: Header) -> str | None:
+        """The reason why the format of the summary cannot hold its columns."""
+        path, lane = self._summary.path, self._task.lane
+        own = self._columns(replace(lane, metadata=()))
+        clash = next((name for name, _ in lane.metadata if name in own), None)
+        if clash is not None:
+            return f"{path}: the summary has a column '{clash}' of its own: give the metadata column '{clash}' another name"
+        refusal = writer_for(path).refusal(list(self._columns(lane)))
+        return f"{path}: {refusal}" if refusal else None
+
+    def _columns(self, lane: Lane) -> Columns:
+        return summary_columns(self._groups, self._summary, lane, self._task.name, self._size)
+
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """Do nothing: the summary is opened with its first rows."""
+        self._files = files
+
+    def step(self, step: Step) -> None:
+        """Count the objects."""
+        self._groups += groups_of(step, self._classes)
+
+    def finish(self) -> None:
+        """Do nothing: there are few rows."""
+
+    def commit(self) -> None:
+        """Add the rows."""
+        path = self._summary.path
+        self._files.share(path, writer_for(path)).append(self._columns(self._task.lane))
+
+    def abort(self) -> None:
+        """Discard the rows."""
+        self._groups.clear()
