@@ -20,8 +20,9 @@ from objclass.export.columns import ilastik_columns
 from objclass.features.contract import choose, feature_rows, feature_set
 from objclass.images.lazy import LazyImage
 from objclass.images.source import axes_by_shape
-from objclass.pipeline.inputs import OBJECT_ROLES, Inputs, with_training_axes
+from objclass.pipeline.inputs import with_training_axes
 from objclass.pipeline.lane import collect, run_lane
+from objclass.pipeline.pairing import OBJECT_ROLES, Inputs
 from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
 from objclass.pixels.chain import kept
 from objclass.project.model import Project

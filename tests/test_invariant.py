@@ -23,7 +23,7 @@ from objclass.compute.kernels import Kernel
 from objclass.compute.limits import Limits
 from objclass.features.contract import feature_set
 from objclass.features.frame import Frame
-from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.pairing import Inputs
 from objclass.project.open import open_project
 from objclass.settings import ExportSettings, ProjectThreshold, ThresholdSettings
 from objclass.training import learn

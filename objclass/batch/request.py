@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from objclass.core import PixelSize
-from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.pairing import Inputs
 from objclass.pipeline.plan import FromFile
 from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings
 

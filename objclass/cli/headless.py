@@ -227,8 +227,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     from objclass import batch
 
     request = _request(options, arguments)
-    count = max(len(paths) for paths in request.inputs.paths.values())
-    with progress_bar(count, quiet=options.quiet) as progress:
+    with progress_bar(request.inputs.count, quiet=options.quiet) as progress:
         return batch.run(request, progress, stop)
 
 

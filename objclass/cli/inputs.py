@@ -11,7 +11,7 @@ from objclass.settings import ThresholdSettings, knob
 
 if TYPE_CHECKING:
     from objclass.core import PixelSize
-    from objclass.pipeline.inputs import Inputs
+    from objclass.pipeline.pairing import Inputs
     from objclass.pipeline.plan import FromFile
 
 ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas", "prediction_mask")
@@ -71,7 +71,7 @@ def read_inputs(
     options: InputOptions, *, ignore_training_axes: bool = False, channel: int | None = None
 ) -> "Inputs":
     """The options as `Inputs`."""
-    from objclass.pipeline.inputs import Inputs
+    from objclass.pipeline.pairing import Inputs
 
     paths = {name: getattr(options, name) or [] for name in ROLES}
     entries = [entry.strip() for entry in (options.input_axes or "").split(",")]

@@ -116,8 +116,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         options.overwrite,
         options.allow_misses,
     )
-    lanes = max((len(paths) for paths in request.inputs.paths.values()), default=0)
-    with progress_bar(lanes, quiet=options.quiet) as progress:
+    with progress_bar(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(
             resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )
@@ -141,7 +140,7 @@ def _check_of_objects(options: TrainOptions) -> None:
         if field.name in options.given:
             message = f"--{field.name}: is for training of pixels (--pixels)"
             raise UsageError(message)
-    from objclass.pipeline.inputs import OBJECT_ROLES
+    from objclass.pipeline.pairing import OBJECT_ROLES
 
     if options.output is None:
         if not any(getattr(options, role) for role in OBJECT_ROLES):

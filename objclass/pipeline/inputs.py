@@ -1,74 +1,30 @@
-"""The lanes of a run: which images belong together, and the axes of each."""
+"""The lanes of a run: the images of each, open, and their axes."""
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from math import isclose
 from pathlib import Path
 
 from objclass import images
 from objclass.compute.context import Context
 from objclass.core import PIXEL_ROLE, TRAINING_AXES, Image, Lane, PixelSize
-from objclass.errors import ImageError, UsageError
+from objclass.errors import ImageError
 from objclass.images.channel import channel_of
+from objclass.pipeline.pairing import OBJECT_ROLES, Inputs, LanePaths, Trained, pair
 from objclass.pixels.chain import PixelChain, kept
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
 
 log = logging.getLogger("objclass")
 
-OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
-"""Roles of the image that defines the objects."""
-
 ONE_CHANNEL_ROLES = ("segmentation_image", "label_image")
 """Roles of images that have one channel, or of which one is chosen."""
 
-MAXIMUM_ROLES = 3
-"""Raw data, objects, atlas."""
-
-Trained = Project | PixelProject | None
-"""What was trained, if anything."""
-
 _ROUNDING = 1e-4
 """Relative difference of two pixel sizes that are taken as equal, since formats round them."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The images given for each role, lane after lane.
-
-    Parameters
-    ----------
-    paths
-        Role -> one entry for each lane.
-    axes
-        Axes of the first role, the second, …; a single entry is for all roles. None, or no entry: those of the
-        file. Empty: no axes are given, and those of the training lane are used.
-    stack_along
-        The axis along which the files of a glob are stacked.
-    ignore_training_axes
-        Whether axes are taken from the files, not from the training lane.
-    follow_links
-        Whether files may refer to other files.
-    channel
-        The channel of segmentations and label images that shows the objects. None: they have only one.
-    """
-
-    paths: Mapping[str, Sequence[str]]
-    axes: tuple[str | None, ...] = ()
-    stack_along: str = "z"
-    ignore_training_axes: bool = False
-    follow_links: bool = False
-    channel: int | None = None
-
-    def axes_of(self, role: str) -> str | None:
-        """The axes that were given for a role, None if there are none."""
-        if len(self.axes) == 1:
-            return self.axes[0]
-        place = {"raw_data": 0, "atlas": 2}.get(role, 1)
-        return self.axes[place] if place < len(self.axes) else None
 
 
 def open_lanes(
@@ -77,71 +33,52 @@ def open_lanes(
     context: Context | None = None,
     chain: PixelChain | None = None,
 ) -> list[Lane]:
-    """Open the headers of all images, to be read in a context, and pair them to lanes.
+    """Pair the images to lanes, and open the headers of all of them, to be read in a context.
 
     With a ``chain``, the prediction maps are computed from raw data; with a pixel project alone they are the result.
     """
-    context = context or Context()
-    if chain is not None:
-        return _pixel_lanes(inputs, project, context, chain)
-    assert not isinstance(project, PixelProject)
-    if inputs.paths.get("prediction_mask"):
-        message = "--prediction_mask: is an option of Pixel Classification: pixels are not classified here"
-        raise UsageError(message)
-    role = object_role(inputs, project)
-    if len(inputs.axes) > MAXIMUM_ROLES:
-        message = f"--input_axes of {len(inputs.axes)} entries: more entries than roles"
-        raise UsageError(message)
-    raws, objects = inputs.paths.get("raw_data", ()), inputs.paths.get(role, ())
-    if len(raws) != len(objects) and (raws or project is not None):
-        message = (
-            f"{len(raws)} for --raw_data and {len(objects)} for --{role}: expected as many of each, one "
-            'for each lane (a glob in quotes, "stack/*.png", is one lane; without quotes, a lane for each file)'
-        )
-        raise UsageError(message)
-    atlases = inputs.paths.get("atlas", ())
-    if len(atlases) not in (0, len(objects)):
-        message = f"{len(atlases)} for --atlas and {len(objects)} for --{role}: expected as many, or none"
-        raise UsageError(message)
-    lanes = []
-    for number, path in enumerate(objects):
-        raw = _open(raws[number], "raw_data", inputs, project, context) if raws else None
-        atlas = _open(atlases[number], "atlas", inputs, project, context) if atlases else None
-        nickname, directory = images.dataset_name(raws[number] if raws else path)
-        opened = _open(path, role, inputs, project, context)
-        lanes.append(Lane(raw, opened, role, nickname, directory, atlas))
-    return lanes
+    context, paired = context or Context(), pair(inputs, project, chain)
+    context = context.within(replace(context.limits, images=len(paired)))
+    return [open_lane(paths, inputs, project, context, chain) for paths in paired]
 
 
-def _pixel_lanes(inputs: Inputs, project: Trained, context: Context, chain: PixelChain) -> list[Lane]:
-    """Lanes whose pixels are classified."""
-    given = [role for role in OBJECT_ROLES if inputs.paths.get(role)]
-    if given:
-        message = f"--{given[0]}: the pixel classifier of {chain.path} looks at raw data alone: leave it out"
-        raise UsageError(message)
-    raws = inputs.paths.get("raw_data", ())
-    others = {role: inputs.paths.get(role, ()) for role in ("atlas", "prediction_mask")}
-    for role, paths in others.items():
-        if len(paths) not in (0, len(raws)):
-            message = f"{len(paths)} for --{role} and {len(raws)} for --raw_data: expected as many, or none"
-            raise UsageError(message)
-    is_result = isinstance(project, PixelProject)
-    is_combined = isinstance(project, Project) and project.classifies_pixels
-    opened = [_open(path, "raw_data", inputs, project, context) for path in raws]
-    context = context.within(replace(context.limits, images=sum(raw.shape[0] for raw in opened)))
-    lanes = []
-    for number, (path, raw) in enumerate(zip(raws, opened, strict=True)):
-        atlas, mask = (
-            _open(paths[number], role, inputs, project, context) if paths else None
-            for role, paths in others.items()
-        )
+def open_lane(
+    paths: LanePaths, inputs: Inputs, project: Trained, context: Context, chain: PixelChain | None = None
+) -> Lane:
+    """Open the headers of the images of one lane; ``inputs`` says how.
+
+    Raises
+    ------
+    ImageError
+        If an image cannot be opened, or they do not fit each other.
+    """
+    inputs = replace(inputs, axes=paths.axes or inputs.axes)
+    opened = {role: _open(path, role, inputs, project, context) for role, path in paths.paths.items()}
+    raw, atlas, mask = (opened.get(role) for role in ("raw_data", "atlas", "prediction_mask"))
+    if chain is None:
+        role = next(role for role in OBJECT_ROLES if role in opened)
+        objects = opened[role]
+    else:
+        assert raw is not None
+        role = PIXEL_ROLE if isinstance(project, PixelProject) else "prediction_maps"
         # ilastik masks the pixels of its combined workflow by the atlas
+        is_combined = isinstance(project, Project) and project.classifies_pixels
         inside = atlas if mask is None and is_combined else mask
-        probabilities = kept(chain.probabilities(raw, context, inside), context)
-        nickname, directory = images.dataset_name(path)
-        role = PIXEL_ROLE if is_result else "prediction_maps"
-        lanes.append(Lane(raw, probabilities, role, nickname, directory, atlas, mask))
-    return lanes
+        context = context.within(replace(context.limits, images=context.limits.images * raw.shape[0]))
+        objects = kept(chain.probabilities(raw, context, inside), context)
+    nickname, directory = images.dataset_name(paths.paths.get("raw_data") or paths.paths[role])
+    return Lane(
+        raw,
+        objects,
+        role,
+        paths.nickname or nickname,
+        directory,
+        atlas,
+        mask,
+        paths.metadata,
+        paths.pixel_size,
+        paths.cutout,
+    )
 
 
 def warn_of_pixel_sizes(lanes: Sequence[Lane]) -> None:
@@ -166,34 +103,6 @@ def _is_same(a: PixelSize, b: PixelSize, ndim: int) -> bool:
 def _described(size: PixelSize, ndim: int) -> str:
     lengths = ",".join(f"{axis}={n:g}" for axis, n in zip("zyx"[-ndim:], size.spacing(ndim), strict=True))
     return lengths + size.unit
-
-
-def object_role(inputs: Inputs, project: Project | None) -> str:
-    """The role of the images that define the objects.
-
-    Raises
-    ------
-    UsageError
-        If a role is given that the workflow does not have, or none, or several.
-    """
-    given = [role for role in OBJECT_ROLES if inputs.paths.get(role)]
-    if project is not None:
-        wrong = [role for role in given if role != project.role]
-        if wrong:
-            message = (
-                f"--{wrong[0]}: {project.path} is of the workflow '{project.workflow}', whose inputs are "
-                f"--raw_data and --{project.role}"
-            )
-            raise UsageError(message)
-        return project.role
-    if len(given) != 1:
-        options = " and ".join(f"--{role}" for role in given) or "none"
-        message = (
-            f"{options} given: without --project, expected one of "
-            f"{', '.join(f'--{role}' for role in OBJECT_ROLES)}"
-        )
-        raise UsageError(message)
-    return given[0]
 
 
 def _open(path: str, role: str, inputs: Inputs, project: Trained, context: Context) -> Image:

@@ -21,8 +21,9 @@ from objclass.export.projects import save_project
 from objclass.features.contract import Key, choose
 from objclass.forest import Forest, fit
 from objclass.images.paths import relative, split_stack
-from objclass.pipeline.inputs import Inputs, object_role, open_lanes
+from objclass.pipeline.inputs import open_lanes
 from objclass.pipeline.lane import measure_step
+from objclass.pipeline.pairing import Inputs, object_role
 from objclass.pipeline.plan import Plan, check_lane
 from objclass.project.model import (
     MAXIMUM_SIZE,

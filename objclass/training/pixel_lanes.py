@@ -12,7 +12,7 @@ from objclass.compute.context import Context
 from objclass.core import Image
 from objclass.errors import InputError, ProjectError, UsageError
 from objclass.images.paths import relative, split_stack
-from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.pairing import Inputs
 from objclass.project.model import TrainingInput
 from objclass.project.pixel_model import PixelProject, Strokes
 from objclass.training.strokes import renumbered

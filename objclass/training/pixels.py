@@ -17,7 +17,7 @@ from objclass.errors import InputError, OutputError, ProjectError, UsageError
 from objclass.export.atomic import Pending, check_writable
 from objclass.export.naming import check_placeholders
 from objclass.forest import fit
-from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.pairing import Inputs
 from objclass.pixels.chain import stage_input
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures

@@ -18,7 +18,8 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.errors import LaneError
-from objclass.pipeline.inputs import Inputs, open_lanes
+from objclass.pipeline.inputs import open_lanes
+from objclass.pipeline.pairing import Inputs
 from objclass.settings import ExportSettings
 
 LANES = 6

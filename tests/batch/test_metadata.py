@@ -11,7 +11,7 @@ from objclass.core import Lane, PixelSize
 from objclass.errors import UsageError
 from objclass.export.checks import table_header
 from objclass.images import from_array
-from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.pairing import Inputs
 from objclass.settings import ExportSettings
 
 REQUEST = Request(Inputs({}), table="t.csv", features=("regionprops:area",), table_only=True)

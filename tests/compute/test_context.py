@@ -24,7 +24,7 @@ from objclass.compute.lru import ByteLRU
 from objclass.errors import ImageError, Stop, TerminatedError
 from objclass.images.chunked import packed
 from objclass.images.formats import raster
-from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.pairing import Inputs
 from objclass.settings import ExportSettings, ResourceSettings
 from objclass.training.learn import TrainingRequest, train
 

@@ -16,7 +16,7 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.errors import InputError, ProjectError
 from objclass.forest import encode
-from objclass.pipeline.inputs import Inputs
+from objclass.pipeline.pairing import Inputs
 from objclass.pixels.chain import PixelChain
 from objclass.pixels.classifier import segmentation, uncertainty
 from objclass.pixels.features import FILTERS
