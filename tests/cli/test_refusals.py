@@ -110,7 +110,7 @@ CASES = {
         "x.h5", "{result_type}",
     ),
     "two lanes, one file": (
-        run(raw_data=["cells.tif"] * 2, segmentation_image=["cells_segmentation.tif"] * 2), "cells_Object",
+        run(raw_data=["cells.tif"] * 2, segmentation_image=["cells_segmentation.tif", "again.tif"]), "cells_Object",
     ),
     "output over input": (
         run(output_filename_format="cells", output_format="tif"), "cells.tif", "overwrite an input",
@@ -167,9 +167,17 @@ CASES = {
     "empty name": (run(output_filename_format=""), "empty"),
     "unit": (run(pixel_size="0.5foo"), "units"),
     "one table for each lane": (
-        run(raw_data=["cells.tif"] * 2, segmentation_image=["cells_segmentation.tif"] * 2, table_only=True,
+        run(raw_data=["cells.tif"] * 2, segmentation_image=["cells_segmentation.tif", "again.tif"], table_only=True,
             table_filename="{nickname}_t.csv"),
         "2 images",
+    ),
+    "the same images twice": (
+        run(raw_data=["cells.tif"] * 2, segmentation_image=["cells_segmentation.tif"] * 2),
+        "the same images twice: lane 2 and lane 1 (cells.tif)",
+    ),
+    "images without a partner": (
+        run(raw_data=["cell1.tif", "cell10.tif", "cell2.tif"], segmentation_image=["cell10_s.tif", "cell1_s.tif"]),
+        "3 for --raw_data and 2 for --segmentation_image", "no partner: cell2.tif",
     ),
     "pictures in a CSV": (run(table_images=True, table_filename="t.csv"), "--table_images", ".h5"),
     "negative size": (run(project=None, min_size="-1"), "--min_size -1"),
@@ -181,6 +189,7 @@ def test_refused(here, capsys, name):
     arguments, *told = CASES[name]
     (here / "folder.npy").mkdir()
     shutil.copy("cells.ilp", "no_table.ilp")
+    shutil.copy("cells_segmentation.tif", "again.tif")
     with h5py.File("no_table.ilp", "a") as file:
         del file["ObjectClassification/ExportSettings"]
     NAMES[here] = {p.name for p in here.iterdir()}
