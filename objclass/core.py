@@ -1,13 +1,15 @@
 """The nouns: image, lane, objects, table of features, predictions."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.errors import ImageError
+from objclass.errors import ImageError, UsageError
 
 AXES = "tzyxc"
 """The order of axes everywhere inside: time, z, y, x, channel."""
@@ -29,6 +31,13 @@ FloatArray = AnyArray
 IntArray = AnyArray
 
 
+UNITS = {
+    "um": "um", "µm": "um", "μm": "um", "micron": "um", "nm": "nm", "mm": "mm", "cm": "cm", "m": "m",
+    "px": "", "pixel": "", "": "",
+}  # fmt: skip
+"""Accepted spelling of a unit -> its spelling in files."""
+
+
 @dataclass(frozen=True)
 class PixelSize:
     """Extent of a pixel along x, y, z, and its unit (``""`` if unknown)."""
@@ -42,6 +51,34 @@ class PixelSize:
         if not all(np.isfinite(v) and v > 0 for v in (self.x, self.y, self.z)):
             message = f"pixel size x={self.x}, y={self.y}, z={self.z}: expected positive numbers"
             raise ImageError(message)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The pixel size that a text gives, one for all axes or one for each.
+
+        Raises
+        ------
+        UsageError
+            If it is none.
+
+        Examples
+        --------
+        >>> PixelSize.parse("0.65um"), PixelSize.parse("z=2,y=0.5,x=0.5nm")
+        (PixelSize(x=0.65, y=0.65, z=0.65, unit='um'), PixelSize(x=0.5, y=0.5, z=2.0, unit='nm'))
+        """
+        number = r"[0-9.]+(?:[eE][-+]?[0-9]+)?"
+        whole = re.fullmatch(rf"({number})\s*([^\d\s]*)", text.strip())
+        parts = re.fullmatch(rf"([xyz]={number}(?:,\s*[xyz]={number})*)\s*([^\d\s,]*)", text.strip())
+        with suppress(ValueError, KeyError):
+            if whole:
+                size = float(whole[1])
+                return cls(size, size, size, UNITS[whole[2]])
+            pairs = re.findall(rf"([xyz])=({number})", parts[1]) if parts else []
+            sizes = dict(pairs)
+            if parts and len(sizes) == len(pairs):
+                return cls(**{axis: float(size) for axis, size in sizes.items()}, unit=UNITS[parts[2]])
+        message = f"{text}: expected 0.65um or z=2.0,y=0.65,x=0.65um (units: {', '.join(UNITS)})"
+        raise UsageError(message)
 
     def spacing(self, ndim: int) -> tuple[float, ...]:
         """Extents in the order of array axes: (y, x) in 2D, (z, y, x) in 3D."""

@@ -16,6 +16,9 @@ from typing import Any, ClassVar, Optional
 from objclass.errors import UsageError
 from objclass.registry import output_format, output_formats
 
+ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas", "prediction_mask")
+"""What an image is in its lane: each role is an option of the command line, and a column of a manifest."""
+
 
 def knob(
     default: Any,

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Optional
 
 from objclass.cli import Parser, set_up_log
 from objclass.cli.environment import check_address_space, resources, wants_ilastik_names
-from objclass.cli.inputs import ROLES, InputOptions, check_thresholds, read_inputs, read_pixel_size
+from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
 from objclass.cli.progress import progress_bar
 from objclass.errors import Stop, UsageError
-from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings, knob
+from objclass.settings import ROLES, ExportSettings, ResourceSettings, ThresholdSettings, knob
 
 log = logging.getLogger("objclass")
 

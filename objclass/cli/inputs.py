@@ -1,27 +1,17 @@
 """Options that the run and training share: which images, and what their axes are."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from objclass.cli import CommandOptions
 from objclass.errors import UsageError
-from objclass.settings import ThresholdSettings, knob
+from objclass.settings import ROLES, ThresholdSettings, knob
 
 if TYPE_CHECKING:
     from objclass.core import PixelSize
     from objclass.pipeline.pairing import Inputs
     from objclass.pipeline.plan import FromFile
-
-ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas", "prediction_mask")
-
-
-UNITS = {
-    "um": "um", "µm": "um", "μm": "um", "micron": "um", "nm": "nm", "mm": "mm", "cm": "cm", "m": "m",
-    "px": "", "pixel": "", "": "",
-}  # fmt: skip
-"""Accepted spelling of a unit -> its spelling in files."""
 
 
 def many(text: str) -> Any:
@@ -71,14 +61,12 @@ def read_inputs(
     options: InputOptions, *, ignore_training_axes: bool = False, channel: int | None = None
 ) -> "Inputs":
     """The options as `Inputs`."""
-    from objclass.pipeline.pairing import Inputs
+    from objclass.pipeline.pairing import Inputs, parse_axes
 
     paths = {name: getattr(options, name) or [] for name in ROLES}
-    entries = [entry.strip() for entry in (options.input_axes or "").split(",")]
-    axes = tuple(None if entry in ("None", "") else check_axes(entry) for entry in entries)
     return Inputs(
         paths,
-        axes if options.input_axes else (),
+        parse_axes(options.input_axes or ""),
         options.stack_along,
         ignore_training_axes,
         options.follow_links,
@@ -114,14 +102,6 @@ def check_thresholds(
         options.check_cores(options.given)
 
 
-def check_axes(text: str) -> str:
-    """Letters of tzyxc, each once, with x and y."""
-    if set(text) - set("tzyxc") or len(set(text)) != len(text) or not {"x", "y"} <= set(text):
-        message = f"--input_axes {text}: expected letters of tzyxc, each once, with x and y"
-        raise UsageError(message)
-    return text
-
-
 def read_pixel_size(text: str | None) -> "PixelSize | FromFile | None":
     """``0.65um``, ``z=2.0,y=0.65,x=0.65um`` or ``file``."""
     if text is None:
@@ -130,22 +110,8 @@ def read_pixel_size(text: str | None) -> "PixelSize | FromFile | None":
         return "file"
     from objclass.core import PixelSize
 
-    number = r"[0-9.]+(?:[eE][-+]?[0-9]+)?"
-    whole = re.fullmatch(rf"({number})\s*([^\d\s]*)", text.strip())
-    parts = re.fullmatch(rf"([xyz]={number}(?:,\s*[xyz]={number})*)\s*([^\d\s,]*)", text.strip())
     try:
-        if whole:
-            size = float(whole[1])
-            return PixelSize(size, size, size, UNITS[whole[2]])
-        if parts:
-            pairs = re.findall(rf"([xyz])=({number})", parts[1])
-            sizes = dict(pairs)
-            if len(sizes) < len(pairs):
-                raise ValueError  # noqa: TRY301 (the message is below)
-            return PixelSize(**{axis: float(size) for axis, size in sizes.items()}, unit=UNITS[parts[2]])
-    except (ValueError, KeyError):
-        pass
-    message = (
-        f"--pixel_size {text}: expected 0.65um, z=2.0,y=0.65,x=0.65um or file (units: {', '.join(UNITS)})"
-    )
-    raise UsageError(message)
+        return PixelSize.parse(text)
+    except UsageError as fault:
+        message = f"--pixel_size {fault}; or file"
+        raise UsageError(message) from None

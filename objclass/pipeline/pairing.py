@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from objclass.core import PixelSize
+from objclass.core import AXES, PixelSize
 from objclass.errors import UsageError, listed
 from objclass.images.paths import same_file_key
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
+from objclass.settings import ROLES
 
 OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
 """Roles of the image that defines the objects."""
-
-ROLES = ("raw_data", *OBJECT_ROLES, "atlas", "prediction_mask")
-"""All roles, in the order in which a lane is described."""
 
 MAXIMUM_ROLES = 3
 """Raw data, objects, atlas."""
@@ -102,6 +100,28 @@ class Inputs:
             return self.axes[0]
         place = {"raw_data": 0, "atlas": 2}.get(role, 1)
         return self.axes[place] if place < len(self.axes) else None
+
+
+def parse_axes(text: str) -> tuple[str | None, ...]:
+    """The axes of each role, as in `Inputs`.
+
+    Raises
+    ------
+    UsageError
+        If an entry is not made of letters of tzyxc, each once, with x and y.
+
+    Examples
+    --------
+    >>> parse_axes("zyx,zyxc"), parse_axes("None,yx"), parse_axes("")
+    (('zyx', 'zyxc'), (None, 'yx'), ())
+    """
+    entries = [entry.strip() for entry in text.split(",")] if text.strip() else []
+    axes = tuple(None if entry in ("None", "") else entry for entry in entries)
+    for letters in filter(None, axes):
+        if set(letters) - set(AXES) or len(set(letters)) != len(letters) or not {"x", "y"} <= set(letters):
+            message = f"--input_axes {letters}: expected letters of {AXES}, each once, with x and y"
+            raise UsageError(message)
+    return axes
 
 
 def pair(inputs: Inputs, project: Trained, chain: PixelChain | None = None) -> list[LanePaths]:
@@ -250,7 +270,7 @@ def _refuse_repeated(lanes: Sequence[LanePaths]) -> None:
     first: dict[tuple[str, ...], LanePaths] = {}
     repeated = []
     for lane in lanes:
-        key = tuple(same_file_key(os.path.abspath(path)) for path in lane.paths.values())
+        key = (*(same_file_key(os.path.abspath(path)) for path in lane.paths.values()), repr(lane.cutout))
         other = first.setdefault(key, lane)
         if other is not lane:
             repeated.append(f"{lane.origin} and {other.origin} ({next(iter(lane.paths.values()))})")

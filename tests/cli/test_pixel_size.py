@@ -53,7 +53,9 @@ def test_a_file_that_says_nothing_is_refused(measured, capsys, tmp_path):
     assert "plain.tif: --pixel_size=file: none of its images has a pixel size" in capsys.readouterr().err
     assert not (tmp_path / "t.csv").exists()
     assert measured("--pixel_size", "big")[1] == 2
-    assert "expected 0.65um, z=2.0,y=0.65,x=0.65um or file" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "--pixel_size big: expected 0.65um or z=2.0,y=0.65,x=0.65um (units: um" in err
+    assert "; or file" in err
 
 
 def test_lanes_of_several_units_are_refused(measured, capsys, tmp_path):
