@@ -1,0 +1,1 @@
+"""Objects for other programs: outlines, points and tables whose ids are the pixel values of the objects."""
