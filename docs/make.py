@@ -92,6 +92,7 @@ def formats() -> Iterator[str]:
     yield f"| images that are read | {', '.join(f'`{s}`' for e in registry.image_formats() if e.reader for s in e.suffixes)} |"
     yield f"| images that are written | {', '.join(f'`{e.name}`' for e in registry.output_formats())} |"
     yield f"| tables | {', '.join(f'`{e.suffix}`' for e in registry.table_formats())} |"
+    yield f"| objects for [other programs](how-to/other-programs.md) | {', '.join(f'`{s}`' for e in registry.object_formats() for s in e.suffixes)} |"
 
 
 def labels() -> Iterator[str]:

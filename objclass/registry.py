@@ -1,8 +1,8 @@
 """Tables of formats, features and kernels by name. Entries are imported on use: listing them imports nothing.
 
-An image format, a table format and a feature set are one entry each, which holds all that is known of it. Installed
+An image format, a table format, a format of objects and a feature set are one entry each, which holds all that is known of it. Installed
 packages add entries of the same types through entry points (`IMAGE_PLUGINS`, `TABLE_PLUGINS`,
-`FEATURE_PLUGINS`); those of objclass come first. Standard library only.
+`OBJECT_PLUGINS`, `FEATURE_PLUGINS`); those of objclass come first. Standard library only.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,9 @@ IMAGE_PLUGINS = "objclass.images"
 
 TABLE_PLUGINS = "objclass.tables"
 """Group of entry points, each a `TableFormat`."""
+
+OBJECT_PLUGINS = "objclass.objects"
+"""Group of entry points, each an `ObjectFormat`."""
 
 FEATURE_PLUGINS = "objclass.features"
 """Group of entry points, each an `objclass.features.contract.FeatureSet` under its name."""
@@ -131,6 +134,43 @@ class TableFormat:
     suffix: str
     writer: Any
     pictures: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectFormat:
+    """A kind of file in which other programs take objects: a value of ``--export_objects`` by its suffix.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    suffixes
+        Ends of the names of its files, lower case, with the dot.
+    sink
+        ``"module:name"`` of an `objclass.export.objects.object_sink.ObjectSink`, or the class itself.
+    holds
+        What it holds of each object, for the documentation.
+    volumes, series
+        Whether it holds several planes, several time steps.
+    library, extra
+        The module that it needs, and the extra of objclass that installs it; empty if it needs none.
+    folder
+        Whether it is a folder of files.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    sink: Any
+    holds: str
+    volumes: bool = True
+    series: bool = True
+    library: str = ""
+    extra: str = ""
+    folder: bool = False
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether it holds images of this shape (t, z, y, x, c)."""
+        return (self.volumes or shape[1] == 1) and (self.series or shape[0] == 1)
 
 
 _UNSIGNED = ("uint8", "uint16")
@@ -302,6 +342,28 @@ TABLE_FORMATS = (
 )
 """All table formats of objclass."""
 
+_OBJECTS = "objclass.export.objects"
+
+OBJECT_FORMATS = (
+    ObjectFormat(
+        "QuPath GeoJSON",
+        (".geojson", ".geojson.gz"),
+        f"{_OBJECTS}.geojson:GeoJsonSink",
+        "outline, class, colour, measurements",
+        volumes=False,
+        series=False,
+    ),
+    ObjectFormat(
+        "ImageJ ROIs",
+        (".zip",),
+        f"{_OBJECTS}.rois:RoiSink",
+        "outline in each plane, class as group, colour",
+        library="roifile",
+        extra="roi",
+    ),
+)
+"""All formats of objects for other programs."""
+
 FEATURE_SETS = {
     "2D Convex Hull Features": "objclass.features.sets.ilastik_hull:PLANE",
     "2D Skeleton Features": "objclass.features.sets.skeleton:FEATURES",
@@ -370,6 +432,18 @@ def table_formats(*, plugins: bool = False) -> Iterator[TableFormat]:
 def table_format(suffix: str) -> TableFormat | None:
     """The table format with this suffix, None if there is none."""
     return _first(table_formats, lambda entry: entry.suffix == suffix)
+
+
+def object_formats(*, plugins: bool = False) -> Iterator[ObjectFormat]:
+    """All formats of objects; those of plug-ins last."""
+    yield from OBJECT_FORMATS
+    if plugins:
+        yield from _entries(OBJECT_PLUGINS, ObjectFormat)
+
+
+def object_format(path: str) -> ObjectFormat | None:
+    """The format of objects of a file of that name, None if there is none."""
+    return _first(object_formats, lambda entry: path.lower().endswith(entry.suffixes))
 
 
 def feature_sets() -> list[str]:

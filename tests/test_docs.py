@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from objclass import registry
 from objclass.cli import main
 from objclass.version import __version__
 from tests.conftest import ROOT, script
@@ -72,6 +73,21 @@ def test_all_commands_of_the_tutorial(tmp_path, monkeypatch):
         assert main(command) == 0, command
 
 
+def test_all_commands_of_the_page_on_other_programs(tmp_path, monkeypatch):
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/how-to/other-programs.md").read_text(encoding="utf-8")
+    for command in commands(page):
+        assert main(command) == 0, command
+    (table,) = (block for block in page.split("\n\n") if block.startswith("| suffix"))
+    suffixes = [s for entry in registry.OBJECT_FORMATS for s in entry.suffixes]
+    assert re.findall(r"`(\.[a-z5.]+)`", table) == suffixes
+    for entry in registry.OBJECT_FORMATS:
+        needed = f'pip install "objclass[{entry.extra}]"'
+        assert (needed in table) is bool(entry.extra)
+        assert any((tmp_path / "results").glob(f"*{entry.suffixes[0]}")), entry.name
+
+
 def test_from_three_brush_strokes_to_a_table(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -111,7 +127,7 @@ def test_the_python_of_the_readme(tmp_path, monkeypatch):
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 

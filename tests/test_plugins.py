@@ -73,6 +73,21 @@ def test_a_feature_set_an_image_format_and_a_table_of_a_package(extras, tmp_path
     assert "grid" in capsys.readouterr().err
 
 
+def test_objects_for_the_program_of_a_package(extras, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labels = np.zeros((20, 30), int)
+    labels[2:6, 3:8], labels[10:14, 10:14] = 1, 2
+    np.savetxt("cells.grid", labels, fmt="%d")
+    options = ["--label_image", "cells.grid", "--features", "spread", "--table_only"]
+    assert (
+        main(
+            ["--headless", "--quiet", *options, "--table_filename", "t.csv", "--export_objects", "a.centers"]
+        )
+        == 0
+    )
+    assert (tmp_path / "a.centers").read_text() == "1 [5.0, 3.5]\n2 [11.5, 11.5]"
+
+
 def test_a_project_learns_from_a_set_of_a_package(extras, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train = f"{SAMPLES}/cells_train"

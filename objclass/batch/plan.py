@@ -25,6 +25,7 @@ from objclass.export.naming import (
     Task,
     check_placeholders,
     check_stored,
+    object_paths,
     picture_paths,
     plan_output,
     table_path,
@@ -116,7 +117,7 @@ def result_images(request: Request, plan: Plan) -> tuple[str, ...]:
         If there are no such images in this workflow.
     """
     if plan.pixel_project is not None:
-        if request.table_only or request.table is not None or request.summary is not None:
+        if request.table_only or request.table is not None or request.summary is not None or request.objects:
             message = (
                 f"{plan.pixel_project.path} classifies pixels, and finds no objects for a table: give it as "
                 "--pixel_project, with --threshold or the --project of an object classification"
@@ -143,6 +144,8 @@ def result_images(request: Request, plan: Plan) -> tuple[str, ...]:
 def _check_placeholders(request: Request, settings: ExportSettings, *, images: bool) -> None:
     """Refuse unknown placeholders in the paths that are given; ilastik writes them as they stand."""
     check_placeholders("table_filename", request.table, TABLE_PLACEHOLDERS)
+    for path in request.objects:
+        check_placeholders("export_objects", path, TABLE_PLACEHOLDERS)
     if images:
         kind = output_format(str(settings.output_format))
         slices = ("slice_index",) if kind is not None and kind.part else ()
@@ -215,7 +218,8 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         pictures: tuple[str, ...] = ()
         if request.export_colors:  # paths stored in a project are not used for them
             pictures = picture_paths(PICTURES, lane, usual if is_stored else of_lane, base)
-        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin, summary))
+        objects = object_paths(request.objects, lane)
+        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin, summary, objects))
     if not request.ilastik_names:
         _check_placeholders(request, settings, images=any(task.outputs or task.pictures for task in tasks))
     check_tables(tasks, request.table)

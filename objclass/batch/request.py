@@ -25,6 +25,8 @@ class Request:
     table: str | None = None
     table_only: bool = False
     summary: str | None = None
+    objects: tuple[str, ...] = ()
+    """Paths of the files of objects for other programs; their suffixes select the formats."""
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     features: tuple[str, ...] = ()
     margin: int = 30

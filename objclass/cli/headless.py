@@ -11,6 +11,7 @@ from objclass.cli.environment import check_address_space, resources, wants_ilast
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
 from objclass.cli.progress import progress_bar
 from objclass.errors import Stop, UsageError
+from objclass.registry import object_formats
 from objclass.settings import ROLES, ExportSettings, ResourceSettings, ThresholdSettings, knob
 
 log = logging.getLogger("objclass")
@@ -145,6 +146,22 @@ class TableOptions:
 
 
 @dataclass(frozen=True)
+class ObjectOptions:
+    """Objects for other programs."""
+
+    group: ClassVar[str] = "objects for other programs"
+
+    export_objects: Optional[list[str]] = knob(
+        None,
+        "write the objects of each lane for another program: a path with {dataset_dir} {nickname}, whose suffix selects "
+        f"the format: {', '.join(suffix for entry in object_formats() for suffix in entry.suffixes)}; may be repeated",
+        repeat=True,
+        type=str,
+        metavar="PATH",
+    )
+
+
+@dataclass(frozen=True)
 class MessageOptions:
     """Messages on stderr."""
 
@@ -182,6 +199,7 @@ class HeadlessOptions(
     ProjectOptions,
     ImageOptions,
     TableOptions,
+    ObjectOptions,
     ThresholdSettings,
     ResourceSettings,
     MessageOptions,
@@ -291,6 +309,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         table=options.table_filename,
         table_only=options.table_only,
         summary=options.summary_filename,
+        objects=tuple(options.export_objects or ()),
         threshold=threshold,
         features=tuple(options.features or ()),
         margin=options.margin,

@@ -12,6 +12,7 @@ from objclass.errors import InputError, OutputError, UsageError
 from objclass.export.atomic import check_writable
 from objclass.export.columns import ilastik_columns
 from objclass.export.naming import Task
+from objclass.export.objects.object_sink import format_of
 from objclass.export.sink import Header
 from objclass.export.sinks import sinks_of
 from objclass.images.paths import same_file_key
@@ -136,8 +137,8 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
         other = next((there[name] for name in there if _clash(name, inside)), None)
         if other is not None:
             message = (
-                f"{path}: both {other} and {what} would be written there: use {{nickname}} and "
-                "{result_type} in --output_filename_format, or other names"
+                f"{path}: both {other} and {what} would be written there: use {{nickname}} (and "
+                "{result_type} for images) in the names of outputs, or other names"
             )
             raise OutputError(message)
         there[inside] = what
@@ -164,6 +165,9 @@ def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str, ImageFormat 
                 yield path, inside, f"{output.export.source} of {task.name}", kind
         for path in task.pictures:
             yield os.path.realpath(path), ALONE, f"a picture of {task.name}", None
+        for path in task.objects:
+            kind = image_format(".zarr") if format_of(path).folder else None
+            yield os.path.realpath(path), ALONE, f"the objects of {task.name}", kind
     for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
         yield os.path.realpath(path), ALONE, "the table", None
     for path in dict.fromkeys(task.summary.path for task in tasks if task.summary is not None):

@@ -78,6 +78,8 @@ class Task:
     """Pixels around the pictures of objects in the table; None for no pictures."""
 
     summary: Summary | None = None
+    objects: tuple[str, ...] = ()
+    """The files of objects for other programs."""
 
     @property
     def tables(self) -> list[str]:
@@ -89,7 +91,7 @@ class Task:
     def paths(self) -> list[str]:
         """All that is there when the lane is done."""
         images = [path for o in self.outputs if not o.is_url for path in o.slices or (o.path,)]
-        return [*images, *self.pictures, *self.tables]
+        return [*images, *self.pictures, *self.objects, *self.tables]
 
     @property
     def shared(self) -> set[str]:
@@ -250,7 +252,7 @@ def path_fields(lane: Lane, export: Export) -> dict[str, Any]:
 
 
 TABLE_PLACEHOLDERS = ("dataset_dir", "nickname")
-"""Placeholders in the path of a table."""
+"""Placeholders in the path of a table, or of objects for other programs."""
 
 PLACEHOLDERS = (
     *TABLE_PLACEHOLDERS, "result_type", "roi", *(f"{axis}_{end}" for axis in AXES for end in ("start", "stop")),
@@ -408,6 +410,18 @@ def table_path(
     path = str(Path(expand(template, fields)).expanduser())
     writer_for(path)
     return ilastik_table(path) if ilastik_names and wanted is not None else path
+
+
+def object_paths(wanted: Sequence[str], lane: Lane) -> tuple[str, ...]:
+    """The paths of the files of objects of a lane.
+
+    Raises
+    ------
+    UsageError
+        If braces do not match.
+    """
+    fields = {"dataset_dir": lane.directory, "nickname": lane.nickname}
+    return tuple(str(Path(expand(template, fields)).expanduser()) for template in wanted)
 
 
 def ilastik_table(path: str) -> str:

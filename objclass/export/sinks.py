@@ -14,6 +14,7 @@ from objclass.export.columns import Columns, ilastik_columns
 from objclass.export.files import LaneFiles
 from objclass.export.images import is_of_pixels
 from objclass.export.naming import Output, Task
+from objclass.export.objects.object_sink import sink_for
 from objclass.export.paint import painter
 from objclass.export.sink import Header, Sink
 from objclass.export.summary import Group, Summary, groups_of, summary_columns
@@ -35,6 +36,7 @@ def sinks_of(task: Task, plan: Plan) -> list[Sink]:
     ]
     if task.pictures and plan.project is not None:
         sinks.append(ColorSink(task.lane, plan.project, task.pictures))
+    sinks += [sink_for(task, path, plan) for path in task.objects]
     if task.table is not None:
         if task.crop_margin is not None:
             sinks.append(PictureSink(task, task.table, task.crop_margin))

@@ -1,1 +1,1 @@
-"""Objects for other programs: outlines, points and tables whose ids are the pixel values of the objects."""
+"""Objects for other programs: each file is a sink, and its ids are the pixel values of the objects."""

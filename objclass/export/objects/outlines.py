@@ -114,7 +114,12 @@ def corners(pixels: AnyArray, y: int) -> Corners:
     four = np.stack([quadrant[turns] for quadrant in around])
     parts = []
     for quadrant in range(4):
-        own, beside, below, opposite = four[quadrant], four[quadrant ^ 1], four[quadrant ^ 2], four[3 - quadrant]
+        own, beside, below, opposite = (
+            four[quadrant],
+            four[quadrant ^ 1],
+            four[quadrant ^ 2],
+            four[3 - quadrant],
+        )
         is_convex = (own != 0) & (beside != own) & (below != own)
         is_concave = (beside != 0) & (beside == below) & (beside == opposite) & (own != beside)
         for here, label, (before, after) in (
@@ -200,7 +205,8 @@ def split(ring: Ring) -> list[Ring]:
     >>> [part.tolist() for part in split(np.array(eight))]
     [[[1, 1], [2, 1], [2, 2], [1, 2]], [[0, 0], [1, 0], [1, 1], [0, 1]]]
     """
-    parts, path = [], []
+    parts: list[Ring] = []
+    path: list[tuple[int, ...]] = []
     depth: dict[tuple[int, ...], int] = {}
     for vertex in map(tuple, ring.tolist()):
         if vertex in depth:

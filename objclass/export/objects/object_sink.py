@@ -1,0 +1,131 @@
+"""What all files of objects for other programs have in common."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass import registry
+from objclass.compute.context import Context
+from objclass.errors import UsageError
+from objclass.export.columns import Columns, ilastik_columns
+from objclass.export.files import LaneFiles
+from objclass.export.naming import Task
+from objclass.export.objects.outlines import Outline, outlines
+from objclass.export.sink import Header
+from objclass.pipeline.lane import Step
+from objclass.pipeline.plan import Plan
+from objclass.project.model import Color, class_colors
+
+CENTER, STOPS = ("Default features", "RegionCenter"), ("Default features", "Coord<Maximum>")
+
+IDS = ("object_id", "timestep", "labelimage_oid")
+"""Columns of the table that identify an object: no measurements."""
+
+
+def format_of(path: str) -> registry.ObjectFormat:
+    """The format of the suffix of a path.
+
+    Raises
+    ------
+    UsageError
+        If no program takes objects in files of that suffix.
+    """
+    found = registry.object_format(path)
+    if found is None:
+        message = f"--export_objects {path}: expected a name that ends in {_suffixes(registry.object_formats(plugins=True))}"
+        raise UsageError(message)
+    return found
+
+
+def _suffixes(formats: Iterator[registry.ObjectFormat]) -> str:
+    return ", ".join(suffix for found in formats for suffix in found.suffixes)
+
+
+class ObjectSink:
+    """The objects of a lane in a file of their own; a format derives from it.
+
+    Row i of whatever is measured in a time step belongs to the object whose pixels have the value i + 1.
+    """
+
+    duty = "objects"
+
+    def __init__(self, task: Task, path: str, plan: Plan) -> None:
+        project = plan.project
+        self.lane, self.image, self.path, self.plan = task.lane, task.name, path, plan
+        self.classes: tuple[str, ...] = project.classes if project is not None else ()
+        self.colors: tuple[Color, ...] = class_colors(project.colors, len(self.classes)) if project else ()
+
+    def refusal(self, header: Header) -> str | None:
+        """The reason why the format cannot hold the lane, or cannot be written here, and what to do."""
+        found = format_of(self.path)
+        if not found.fits(header.lane.objects.shape):
+            depth_or_time = (
+                "volumes" if header.lane.objects.ndim == 3 and not found.volumes else "time series"
+            )
+            others = (
+                other
+                for other in registry.object_formats(plugins=True)
+                if other.fits(header.lane.objects.shape)
+            )
+            return f"{self.path}: {found.name} holds no {depth_or_time}: give a name in {_suffixes(others)}"
+        if found.library and find_spec(found.library) is None:
+            return f"{self.path}: needs {found.library}: pip install 'objclass[{found.extra}]'"
+        return None
+
+    def step(self, step: Step) -> None:
+        """Write the objects of a time step; defined by the format."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Complete the file; defined by the format."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close the file at once; defined by the format."""
+        raise NotImplementedError
+
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """Get the temporary name."""
+        self.context, self.temporary = context, files.add(self.path)
+
+    def commit(self) -> None:
+        """Nothing is shared between lanes."""
+
+    def outlines(self, step: Step) -> Iterator[tuple[int, Outline]]:
+        """The outlines of all objects, plane by plane: z and the outline, in the order of the labels."""
+        depth, height, width = step.objects.labels.shape
+        stops = step.table.values[STOPS][:, 1].astype(int)
+        for z in range(depth):
+            cut = self.context.limits.slabs((1, height, width))
+            for outline in outlines(step.objects.labels, z, stops, cut):
+                self.context.stop.check()
+                yield z, outline
+
+    def measurements(self, step: Step) -> Columns:
+        """All columns of the table that are numbers, by their names in the table."""
+        columns = ilastik_columns(
+            step.table, self.plan.shown, self.lane, self.image, self.classes, step.predictions
+        )
+        return {
+            name: found for name, found in columns.items() if found.dtype.kind in "iuf" and name not in IDS
+        }
+
+    def class_names(self, step: Step) -> NDArray[np.object_] | None:
+        """The class of each object; None without a project."""
+        if step.predictions is None:
+            return None
+        return np.array(self.classes, dtype=object)[step.predictions.classes - 1]
+
+
+def sink_for(task: Task, path: str, plan: Plan) -> ObjectSink:
+    """The sink of a file of objects.
+
+    Raises
+    ------
+    UsageError
+        If no program takes objects in files of that suffix.
+    """
+    made: ObjectSink = registry.resolve(format_of(path).sink)(task, path, plan)
+    return made
