@@ -14,8 +14,9 @@ import numpy as np
 import tifffile
 
 from objclass import registry
-from objclass.cli import main
+from objclass.cli import main, progress
 from objclass.cli.headless import HeadlessOptions
+from objclass.cli.messages import FEW_LANES
 from objclass.cli.train import TrainOptions
 from objclass.features.contract import feature_rows
 from objclass.project.model import COLORS
@@ -65,7 +66,12 @@ SUMMARY_COLUMNS = (
 
 def reference() -> str:
     """The page, from top to bottom."""
-    return "\n".join([*head(), *options(), *formats(), *labels(), *columns(), *summary(), *features()]) + "\n"
+    return (
+        "\n".join(
+            [*head(), *options(), *formats(), *labels(), *columns(), *summary(), *messages(), *features()]
+        )
+        + "\n"
+    )
 
 
 def head() -> Iterator[str]:
@@ -122,6 +128,25 @@ def summary() -> Iterator[str]:
     yield "they were given."
     yield from ("", "| column | meaning |", "|---|---|")
     yield from (f"| {name} | {text} |" for name, text in SUMMARY_COLUMNS)
+
+
+def messages() -> Iterator[str]:
+    """Where messages go."""
+    yield from ("", "## Messages", "")
+    yield "On a terminal, bars on stderr show how far the run and a large lane of it are, and the time that is left. Elsewhere, a run"
+    yield f"of more than {progress.INTERVAL:.0f} seconds writes a line from time to time. Each lane has a line with its number of objects and seconds, and"
+    yield f"one with its outputs; of more than {FEW_LANES} lanes, only the first and one at each tenth of the run are shown. At the end"
+    yield "stand the lanes that are done, failed and not run, the objects of each class, seconds, peak memory and where the"
+    yield "outputs are. `--quiet` prints only warnings and errors. stdout stays empty."
+    yield ""
+    yield "`--logfile` and `--log_json` add to their files, and have all lanes, with `--quiet` as well. A line of JSON has"
+    yield "`time` (ISO 8601, UTC), `level`, `message`, and `lane` where it is about one. Of a lane that is done or has failed it has"
+    yield "`status` (`done`, `failed`), `number` and `lanes` (their number); of one that is done also `counts` (`objects` and each class),"
+    yield "`seconds`, `stages` (seconds of each part) and `outputs`. The line at the end has `lanes`, `done`, `failed`, `not_run`, `counts`,"
+    yield "`seconds` and `peak_memory` (bytes). The images with the most objects, for example:"
+    yield from ("", "```sh")
+    yield "jq -r 'select(.status == \"done\") | [.counts.objects, .lane] | @tsv' log.json | sort -rn | head"
+    yield "```"
 
 
 def features() -> Iterator[str]:

@@ -60,6 +60,11 @@ class RunReport:
             "partial": [],
         }
 
+    @property
+    def path(self) -> str | None:
+        """Where the run file is written; None if nowhere."""
+        return str(self._path) if self._path is not None else None
+
     def finished(
         self,
         task: Task,

@@ -6,7 +6,7 @@ anything is written. Outputs are written under temporary names and renamed when 
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -16,12 +16,13 @@ from time import perf_counter
 from objclass.batch.journal import RunReport
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
-from objclass.batch.task import LaneResult, keep, run_task, written
+from objclass.batch.task import LaneResult, keep, run_task
+from objclass.batch.totals import Totals
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.machine import tune_allocator
 from objclass.compute.slabs import VOXEL_BYTES
-from objclass.core import PIXEL_ROLE, PixelSize, Progress
+from objclass.core import PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, UsageError, listed
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
@@ -35,8 +36,24 @@ from objclass.project.pixel_model import PixelProject
 log = logging.getLogger("objclass")
 
 
-def run(request: Request, progress: Progress | None = None, stop: Stop | None = None) -> int:
+def run(
+    request: Request,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    expect: Callable[[int], None] | None = None,
+) -> int:
     """Run all lanes; return the exit code.
+
+    Parameters
+    ----------
+    request
+        What is to be done.
+    progress
+        Called with the name of a lane and its completed fraction, from any thread.
+    stop
+        Asks the run to end.
+    expect
+        Called with the number of lanes, once they are known.
 
     Raises
     ------
@@ -64,11 +81,15 @@ def run(request: Request, progress: Progress | None = None, stop: Stop | None = 
     tasks = plan_tasks(request, plan, lanes)
     report = RunReport(request, plan, tasks, context.limits)
     files = RunFiles(tasks)
+    if expect is not None:
+        expect(len(tasks))
+    totals = Totals(tasks)
     code = LaneError.exit_code
     try:
-        code = _run_tasks(tasks, plan, files, report, context)
+        code = _run_tasks(tasks, plan, files, report, context, totals)
     finally:
         is_written = _finish(files, report, perf_counter() - started)
+        totals.ended(perf_counter() - started, report.path, files.partial)
     return code if is_written else max(code, 1)
 
 
@@ -152,7 +173,7 @@ def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:
 
 
 def _run_tasks(
-    tasks: Sequence[Task], plan: Plan, files: RunFiles, report: RunReport, context: Context
+    tasks: Sequence[Task], plan: Plan, files: RunFiles, report: RunReport, context: Context, totals: Totals
 ) -> int:
     """Run the lanes, several at once where they are small; results are committed in the order of the lanes."""
     images = sum(task.lane.objects.shape[0] for task in tasks)
@@ -162,7 +183,6 @@ def _run_tasks(
     lanes = context if at_once > 1 else context.within(Limits())
     with closing(lanes.ordered(run_one, tasks, LaneResult.discard, helps=False)) as results:
         for number, result in enumerate(results, 1):
-            label = f"lane {number}/{len(tasks)} {result.task.name}"
             seconds = result.clock.seconds
             try:
                 keep(
@@ -171,25 +191,16 @@ def _run_tasks(
                 )
             except ObjclassError as fault:
                 report.failed(result.task, str(fault))
-                log.error("%s failed: %s", label, " ".join(str(fault).split()))  # noqa: TRY400
-                log.debug("", exc_info=True)
+                totals.failed(number, result.task, fault)
                 return 1 if done else LaneError.exit_code
             done += 1
-            found = "" if result.task.lane.role == PIXEL_ROLE else f"{result.counts['objects']} objects in "
-            log.info("%s: %s%.2f s", label, found, sum(seconds.values()))
-            log.info("  %s", ", ".join(written(result.task)))
-            log.debug("  %s", _described(seconds))
-            log.debug("  within these, summed over threads: %s", _described(result.context.timings))
+            totals.done(number, result)
     gone = [path for task in tasks for path in task.paths if not os.path.exists(path)]
     if gone:
         report.lost(f"removed by somebody since it was written: {listed(gone)}")
         log.error("removed by somebody since it was written: %s", listed(gone))
         return 1
     return 0
-
-
-def _described(seconds: Mapping[str, float]) -> str:
-    return ", ".join(f"{part} {taken:.3f} s" for part, taken in seconds.items())
 
 
 def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from objclass.compute.context import Context
+from objclass.compute.origin import in_lane
 from objclass.errors import LaneError, ObjclassError, Stop
 from objclass.export.files import LaneFiles, RunFiles
 from objclass.export.naming import Task
@@ -58,11 +59,12 @@ def run_task(task: Task, plan: Plan, files: RunFiles, context: Context) -> LaneR
     """Run one lane, and write the files of this lane under temporary names."""
     result = LaneResult(task, context.within(context.limits), files.lane(), sinks_of(task, plan))
     try:
-        with as_lane_error(task, context.stop):
+        with in_lane(task.name), as_lane_error(task, context.stop):
             _walk(result, plan)
     except ObjclassError as fault:
         result.discard()
         result.fault = fault
+        context.progress(task.name, 1.0)  # it has ended
     except BaseException:
         result.discard()
         raise

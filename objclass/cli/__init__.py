@@ -11,13 +11,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from inspect import get_annotations
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
-from unicodedata import category
 
 from argparse_dataclass import ArgumentParser
 
+from objclass.cli.messages import RunLog
 from objclass.errors import ObjclassError, Stop, TerminatedError, UsageError
 from objclass.registry import resolve
 from objclass.settings import help_of
@@ -151,71 +150,6 @@ def normalise(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that reverse the direction of writing, so that one text can look like another."""
-
-
-def printable(text: str) -> str:
-    r"""Text from a file, safe to print on a terminal: control characters are escaped.
-
-    Examples
-    --------
-    >>> print(printable("a\x1b[31m\nµ"))
-    a\u001b[31m\u000aµ
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        f"\\u{ord(letter):04x}" if letter in _TURNS or category(letter) in _STEERING else letter
-        for letter in text
-    )
-
-
-_STEERING = frozenset(("Cc", "Cs", "Zl", "Zp"))
-"""Unicode's categories of control characters, halves of letters, ends of lines and paragraphs."""
-
-
-class _Printable(logging.Formatter):
-    """Messages of one line each: control characters are escaped."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        """The message without what follows it, such as a traceback."""
-        record.message = printable(record.message)
-        return super().formatMessage(record)
-
-
-class _OneLine(_Printable):
-    """``objclass: warning: …`` for warnings and errors, plain lines below."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        text = super().format(record)
-        level = record.levelname.lower()
-        return f"objclass: {level}: {text}" if record.levelno >= logging.WARNING else text
-
-
-def set_up_log(*, quiet: bool = False, debug: bool = False, logfile: str | None = None) -> None:
-    """Write messages to stderr, and to ``logfile`` if it is given."""
-    for handler in log.handlers[:]:  # of an earlier run in this process
-        log.removeHandler(handler)
-        handler.close()
-    log.propagate = False
-    log.setLevel(logging.DEBUG if debug else logging.INFO)
-    console = logging.StreamHandler(sys.stderr)
-    console.setLevel(logging.WARNING if quiet else logging.NOTSET)
-    console.setFormatter(_OneLine())
-    log.addHandler(console)
-    if logfile:
-        try:
-            Path(logfile).absolute().parent.mkdir(parents=True, exist_ok=True)
-            file = logging.FileHandler(logfile, encoding="utf-8", errors="backslashreplace")
-        except OSError as fault:
-            message = f"--logfile {logfile}: {fault.strerror}"
-            raise UsageError(message) from None
-        file.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(file)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code.
 
@@ -227,7 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # a process of our own
         os.environ.setdefault(*ONE_BLAS_THREAD)
         open_closed_streams()
-    set_up_log()
+    with RunLog():
+        return _exit_code(given, debug=debug, is_process=arguments is None)
+
+
+def _exit_code(given: Sequence[str], *, debug: bool, is_process: bool) -> int:
+    """Run a command; what it raises becomes a message and an exit code."""
     try:
         with _Terminable() as stop, warnings.catch_warnings():
             # warnings of libraries about files, such as a damaged comment next to intact pixels
@@ -240,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         number = int(end.args[0]) if end.args else signal.SIGINT
         what = "interrupted" if number == signal.SIGINT else "terminated"
         log.error("%s: outputs that were not complete are removed", what)  # noqa: TRY400
-        if arguments is None and threading.active_count() > 1:  # work in a long step is not waited for
+        if is_process and threading.active_count() > 1:  # work in a long step is not waited for
             logging.shutdown()
             os._exit(128 + number)
         return 128 + number

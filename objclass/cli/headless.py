@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields, replace
 from os.path import expanduser as expand_home
 from typing import Any, ClassVar, Optional
 
-from objclass.cli import Parser, set_up_log
+from objclass.cli import Parser
 from objclass.cli.environment import check_address_space, resources, wants_ilastik_names
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
-from objclass.cli.progress import progress_bar
+from objclass.cli.messages import MessageOptions, set_up_log
+from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
 from objclass.registry import object_formats
 from objclass.settings import ROLES, ExportSettings, ResourceSettings, ThresholdSettings, knob
@@ -162,19 +163,6 @@ class ObjectOptions:
 
 
 @dataclass(frozen=True)
-class MessageOptions:
-    """Messages on stderr."""
-
-    group: ClassVar[str] = "messages"
-
-    quiet: bool = knob(False, "print only warnings and errors")
-    debug: bool = knob(False, "show the traceback of an error, and the time that each stage took")
-    logfile: Optional[str] = knob(
-        None, "write messages to this file as well", metavar="FILE", type=expand_home
-    )
-
-
-@dataclass(frozen=True)
 class IlastikOptions:
     """Options of ilastik that have no effect."""
 
@@ -217,7 +205,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     parser = Parser(HeadlessOptions, "objclass --headless", "Classify the objects of images.", USAGE)
     options: HeadlessOptions
     options, unknown = parser.parse_known_args(list(arguments))
-    set_up_log(quiet=options.quiet, debug=options.debug, logfile=options.logfile)
+    set_up_log(options)
     if options.project is not None:  # a wrong workflow explains all other errors
         from objclass.project.open import check_workflow
 
@@ -245,8 +233,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     from objclass import batch
 
     request = _request(options, arguments)
-    with progress_bar(request.inputs.count, quiet=options.quiet) as progress:
-        return batch.run(request, progress, stop)
+    with reported(request.inputs.count, quiet=options.quiet) as progress:
+        return batch.run(request, progress, stop, progress.expect)
 
 
 def _refuse_other_workflows(unknown: Sequence[str]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from os.path import expanduser as expand_home
 from typing import Any, Optional
 
-from objclass.cli import CommandOptions, Parser, printable
+from objclass.cli import CommandOptions, Parser
+from objclass.cli.messages import printable
 from objclass.errors import ObjclassError, Stop, UsageError, listed
 from objclass.settings import knob
 

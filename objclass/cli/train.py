@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields
 from os.path import expanduser as expand_home
 from typing import ClassVar, Optional
 
-from objclass.cli import Parser, set_up_log
+from objclass.cli import Parser
 from objclass.cli.environment import resources
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
-from objclass.cli.progress import progress_bar
+from objclass.cli.messages import MessageOptions, set_up_log
+from objclass.cli.progress import reported
 from objclass.cli.train_pixels import PixelTrainingOptions, train_pixels
 from objclass.errors import Stop, UsageError
 from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, knob
@@ -66,11 +67,10 @@ class LearningOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions(InputOptions, LearningOptions, PixelTrainingOptions, ThresholdSettings, ResourceSettings):
+class TrainOptions(
+    InputOptions, LearningOptions, PixelTrainingOptions, ThresholdSettings, ResourceSettings, MessageOptions
+):
     """All options of training."""
-
-    quiet: bool = knob(False, "print only warnings and errors")
-    debug: bool = knob(False, "show the traceback of an error")
 
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         usage,
     )
     options: TrainOptions = parser.parse_args(list(arguments))
-    set_up_log(quiet=options.quiet, debug=options.debug)
+    set_up_log(options)
     if not options.project or not options.labels:
         message = "train needs --project OUT.ilp and --labels (objclass train --help)"
         raise UsageError(message)
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         options.overwrite,
         options.allow_misses,
     )
-    with progress_bar(request.inputs.count, quiet=options.quiet) as progress:
+    with reported(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(
             resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )

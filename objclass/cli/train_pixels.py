@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Optional
 
 from objclass.cli.environment import resources
 from objclass.cli.inputs import read_inputs
-from objclass.cli.progress import progress_bar
+from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
 from objclass.settings import ThresholdSettings, knob
 
@@ -92,7 +92,7 @@ def train_pixels(options: Any, stop: Stop) -> int:
         options.overwrite,
         options.suggest,
     )
-    with progress_bar(len(request.labels), quiet=options.quiet) as progress:
+    with reported(len(request.labels), quiet=options.quiet) as progress:
         context = Context.of(
             resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from threading import Lock, Thread, current_thread, main_thread
 from typing import Generic, TypeVar
@@ -18,7 +19,7 @@ PATIENCE = 0.2
 
 
 class Task(Generic[Result]):
-    """Work that is done once, by the first thread that begins it.
+    """Work that is done once, by the first thread that begins it, with the context variables of who wants it.
 
     It lets go of the work then: a pool whose threads are busy still has the task in its queue, and the work
     holds arrays.
@@ -26,7 +27,7 @@ class Task(Generic[Result]):
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self._turn, self._future = Lock(), Future[Result]()
-        self._work: Callable[[], Result] | None = work
+        self._work: Callable[[], Result] | None = partial(copy_context().run, work)
 
     def run(self) -> None:
         """Do the work, unless another thread has begun it."""

@@ -348,17 +348,17 @@ def _bare(path):
     return dataclasses.replace(project, stages=tuple(stages))
 
 
-def test_a_project_without_a_forest_is_trained_again(here, capsys):
+def test_a_project_without_a_forest_is_trained_again(here, caplog):
     assert train("--trees", "100", raws="ab") == 0
     before = forest_of("new.ilp")
     with h5py.File("new.ilp", "a") as file:
         del file["PixelClassification/ClassifierForests"]
     project = read_pixel_project("new.ilp")
     assert project.stages[0].classifier is None
-    capsys.readouterr()
+    caplog.clear()
     again = retrained_pixels(project, Context(Limits(jobs=2)))
     assert same_forest(again.classifiers()[0].forests[0], before)
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    (line,) = caplog.messages
     assert "trained again on 246 labelled pixels" in line
     assert retrained_pixels(again) is not again
     assert retrained_pixels(again).stages == again.stages
