@@ -5,6 +5,7 @@ packages add entries of the same types through entry points (`IMAGE_PLUGINS`, `T
 `OBJECT_PLUGINS`, `FEATURE_PLUGINS`); those of objclass come first. Standard library only.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -124,16 +125,22 @@ class TableFormat:
     Parameters
     ----------
     suffix
-        Suffix of its files, lower case, with the dot.
+        Suffix of its files, lower case, with the dot; of two parts where it is packed (``.csv.gz``).
     writer
         ``"module:name"`` of an `objclass.export.tables.TableWriter`, or the class itself.
     pictures
         Whether it holds pictures of the objects.
+    dialects
+        Whether ``--csv_dialect`` applies to it.
+    extra
+        The extra of objclass that its writer needs (``pip install "objclass[extra]"``); ``""`` for none.
     """
 
     suffix: str
     writer: Any
     pictures: bool = False
+    dialects: bool = False
+    extra: str = ""
 
 
 @dataclass(frozen=True)
@@ -335,10 +342,18 @@ IMAGE_FORMATS = (
 )
 """All image formats of objclass. ``docs/formats.md`` describes each."""
 
+_TABLES = "objclass.export.tables"
+
 TABLE_FORMATS = (
-    TableFormat(".csv", "objclass.export.tables:CsvWriter"),
-    TableFormat(".tsv", "objclass.export.tables:TsvWriter"),
-    TableFormat(".h5", "objclass.export.tables:Hdf5TableWriter", pictures=True),
+    TableFormat(".csv", f"{_TABLES}.text:CsvWriter", dialects=True),
+    TableFormat(".csv.gz", f"{_TABLES}.compressed:GzipCsvWriter", dialects=True),
+    TableFormat(".csv.zst", f"{_TABLES}.zstd:ZstdCsvWriter", dialects=True, extra="zstd"),
+    TableFormat(".tsv", f"{_TABLES}.text:TsvWriter"),
+    TableFormat(".tsv.gz", f"{_TABLES}.compressed:GzipTsvWriter"),
+    TableFormat(".tsv.zst", f"{_TABLES}.zstd:ZstdTsvWriter", extra="zstd"),
+    TableFormat(".parquet", f"{_TABLES}.parquet:ParquetWriter"),
+    TableFormat(".xlsx", f"{_TABLES}.xlsx:XlsxWriter", extra="xlsx"),
+    TableFormat(".h5", f"{_TABLES}.hdf5:Hdf5TableWriter", pictures=True),
 )
 """All table formats of objclass."""
 
@@ -429,9 +444,16 @@ def table_formats(*, plugins: bool = False) -> Iterator[TableFormat]:
         yield from _entries(TABLE_PLUGINS, TableFormat)
 
 
-def table_format(suffix: str) -> TableFormat | None:
-    """The table format with this suffix, None if there is none."""
-    return _first(table_formats, lambda entry: entry.suffix == suffix)
+def table_format(path: str) -> TableFormat | None:
+    """The table format of a path by its suffix, in any case; None if there is none.
+
+    Examples
+    --------
+    >>> table_format("out/cells.1.CSV.gz").suffix, table_format("out/.csv"), table_format("cells.gz")
+    ('.csv.gz', None, None)
+    """
+    name = os.path.basename(path).lower()
+    return _first(table_formats, lambda entry: name.endswith(entry.suffix) and len(name) > len(entry.suffix))
 
 
 def object_formats(*, plugins: bool = False) -> Iterator[ObjectFormat]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from objclass.errors import OutputError, UsageError
 from objclass.export.checks import (
     check_collisions,
     check_columns_agree,
+    check_dialect,
     check_metadata,
     check_sinks,
     check_tables,
 )
 from objclass.export.colors import PICTURES
+from objclass.export.columns import column_units
 from objclass.export.images import PIXEL_PROBABILITIES, PIXEL_SOURCES, SOURCES
 from objclass.export.naming import (
     PLACEHOLDERS,
@@ -31,7 +33,7 @@ from objclass.export.naming import (
     table_path,
 )
 from objclass.export.summary import Summary, is_known
-from objclass.export.tables import writer_for
+from objclass.export.tables import TableDetails, writer_for
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import Plan, check_lane, plan_for
@@ -40,6 +42,7 @@ from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
 from objclass.registry import output_format
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings
+from objclass.version import __version__
 
 log = logging.getLogger("objclass")
 
@@ -175,6 +178,21 @@ def plan_summary(path: str | None, plan: Plan, lanes: Sequence[Lane]) -> Summary
     return Summary(path, plan.project is not None, has_sizes)
 
 
+def _details(request: Request, plan: Plan, lane: Lane) -> TableDetails:
+    """What writers need to know of the tables of a lane; paths and numbers of threads differ between equal runs."""
+    trained = plan.trained
+    facts = {
+        "objclass": __version__,
+        "project": Path(trained.path).name if trained is not None else None,
+        "classes": list(trained.classes) if trained is not None else [],
+        "features": [": ".join(feature.key) for feature in plan.shown],
+        "threshold": asdict(plan.threshold),
+    }
+    return TableDetails(
+        request.csv_dialect, column_units(plan.shown, lane, plan.measured_size(lane).unit), facts
+    )
+
+
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
     """The tasks of a run: each lane with the files that it writes.
 
@@ -219,10 +237,12 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         if request.export_colors:  # paths stored in a project are not used for them
             pictures = picture_paths(PICTURES, lane, usual if is_stored else of_lane, base)
         objects = object_paths(request.objects, lane)
-        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin, summary, objects))
+        details = _details(request, plan, lane)
+        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin, summary, objects, details))
     if not request.ilastik_names:
         _check_placeholders(request, settings, images=any(task.outputs or task.pictures for task in tasks))
     check_tables(tasks, request.table)
+    check_dialect(tasks)
     check_metadata(tasks, plan)
     check_sinks(tasks, plan)
     check_columns_agree(tasks, plan)

@@ -27,6 +27,7 @@ class Request:
     summary: str | None = None
     objects: tuple[str, ...] = ()
     """Paths of the files of objects for other programs; their suffixes select the formats."""
+    csv_dialect: str = "standard"
     threshold: ThresholdSettings = field(default_factory=ThresholdSettings)
     features: tuple[str, ...] = ()
     margin: int = 30

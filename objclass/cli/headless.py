@@ -12,7 +12,7 @@ from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, rea
 from objclass.cli.messages import MessageOptions, set_up_log
 from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
-from objclass.registry import object_formats
+from objclass.registry import object_formats, table_formats
 from objclass.settings import ROLES, ExportSettings, ResourceSettings, ThresholdSettings, knob
 
 log = logging.getLogger("objclass")
@@ -132,7 +132,8 @@ class TableOptions:
 
     table_filename: Optional[str] = knob(
         None,
-        "write the table: .csv .tsv .h5, with {dataset_dir} {nickname}; without {nickname}, one table for all lanes",
+        f"write the table: {' '.join(entry.suffix for entry in table_formats())}, with {{dataset_dir}} {{nickname}}; without "
+        "{nickname}, one table for all lanes",
         metavar="PATH",
     )
     summary_filename: Optional[str] = knob(
@@ -144,6 +145,12 @@ class TableOptions:
     )
     table_images: bool = knob(False, "put a picture of each object into the table (.h5), as ilastik does")
     table_columns: str = knob("ilastik", "names and order of the columns", choices=("ilastik",))
+    csv_dialect: str = knob(
+        "standard",
+        "how CSV is written; excel: with a byte order mark, and no text that a spreadsheet would run as a formula; excel-eu: "
+        "also with semicolons and decimal commas",
+        choices=("standard", "excel", "excel-eu"),
+    )
 
 
 @dataclass(frozen=True)
@@ -298,6 +305,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         table_only=options.table_only,
         summary=options.summary_filename,
         objects=tuple(options.export_objects or ()),
+        csv_dialect=options.csv_dialect,
         threshold=threshold,
         features=tuple(options.features or ()),
         margin=options.margin,

@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from objclass.core import FeatureTable, Lane, Predictions
-from objclass.errors import InputError, OutputError, UsageError
+from objclass.errors import InputError, OutputError, UsageError, listed
 from objclass.export.atomic import check_writable
 from objclass.export.columns import ilastik_columns
 from objclass.export.naming import Task
 from objclass.export.objects.object_sink import format_of
 from objclass.export.sink import Header
 from objclass.export.sinks import sinks_of
+from objclass.export.tables import TableDetails, format_of
 from objclass.images.paths import same_file_key
 from objclass.pipeline.lane import given_columns
 from objclass.pipeline.plan import Plan
-from objclass.registry import ImageFormat, image_format
+from objclass.registry import ImageFormat, image_format, table_formats
 
 
 def table_header(task: Task, plan: Plan) -> list[str]:
@@ -113,6 +114,22 @@ def check_tables(tasks: Sequence[Task], template: str | None) -> None:
                 f"{path}: {lanes} images would have this table: use {{dataset_dir}}, or one table for all"
             )
             raise OutputError(message)
+
+
+def check_dialect(tasks: Sequence[Task]) -> None:
+    """Refuse a dialect of CSV where no table is CSV.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message names the tables.
+    """
+    paths = list(dict.fromkeys(path for task in tasks for path in task.tables))
+    dialect = tasks[0].details.dialect
+    if dialect != TableDetails.dialect and not any(format_of(path).dialects for path in paths):
+        known = ", ".join(entry.suffix for entry in table_formats() if entry.dialects)
+        message = f"--csv_dialect {dialect}: {listed(paths) if paths else 'no table'} is written: expected a table in {known}"
+        raise UsageError(message)
 
 
 def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:

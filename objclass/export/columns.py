@@ -60,3 +60,14 @@ def ilastik_columns(
         for k, name in enumerate(feature.columns(lane.objects.ndim, lane.channels)):
             columns.setdefault(name, values[:, k])
     return columns
+
+
+def column_units(features: Sequence[Feature], lane: Lane, length: str) -> dict[str, str]:
+    """The units of the columns of features that have one; ``length`` is that of lengths, ``""`` if unknown."""
+    units = {
+        name: feature.unit.replace("px", length) if length else ""
+        for feature in features
+        if feature.unit
+        for name in feature.columns(lane.objects.ndim, lane.channels)
+    }
+    return {name: unit for name, unit in units.items() if unit}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from objclass.compute import lock
 from objclass.compute.signals import uninterrupted
 from objclass.errors import OutputError
 from objclass.export.atomic import Pending, lock_file
-from objclass.export.naming import Task
+from objclass.export.naming import Task, split_suffix
 
 log = logging.getLogger("objclass")
 
@@ -167,11 +166,11 @@ class RunFiles:
 
 def _partial_name(path: str) -> str:
     """A name for an incomplete file, next to the file that it does not replace."""
-    target = Path(path)
+    stem, suffix = split_suffix(path)
     for number in count(1):
-        found = target.with_name(f"{target.stem}.partial{number if number > 1 else ''}{target.suffix}")
+        found = f"{stem}.partial{number if number > 1 else ''}{suffix}"
         if not os.path.lexists(found):
-            return str(found)
+            return found
     raise AssertionError
 
 

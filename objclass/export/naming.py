@@ -5,7 +5,7 @@ import os
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,13 +14,13 @@ from objclass.errors import ObjclassError, OutputError, UsageError, suggestion
 from objclass.export.atomic import check_writable
 from objclass.export.images import PIXEL_PROBABILITIES, SLOT_AXES, Export, is_of_pixels, plan_export
 from objclass.export.summary import Summary
-from objclass.export.tables import writer_for
+from objclass.export.tables import TableDetails, writer_for
 from objclass.images import sequence
 from objclass.images.sequence import writer_of
 from objclass.pipeline.plan import Plan
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
-from objclass.registry import OutputFormat, image_format, output_format, table_format
+from objclass.registry import OutputFormat, image_format, output_format, table_format, table_formats
 from objclass.settings import ExportSettings
 
 log = logging.getLogger("objclass")
@@ -80,6 +80,8 @@ class Task:
     summary: Summary | None = None
     objects: tuple[str, ...] = ()
     """The files of objects for other programs."""
+    details: TableDetails = field(default_factory=TableDetails)
+    """The dialect, units and facts of its tables."""
 
     @property
     def tables(self) -> list[str]:
@@ -341,12 +343,24 @@ def with_suffix(path: str, suffix: str) -> str:
 
     Examples
     --------
-    >>> with_suffix("out/cell.001", ".h5"), with_suffix("out/a.tiff", ".h5")
-    ('out/cell.001.h5', 'out/a.h5')
+    >>> with_suffix("out/cell.001", ".h5"), with_suffix("out/a.tiff", ".h5"), with_suffix("out/a.csv.gz", ".h5")
+    ('out/cell.001.h5', 'out/a.h5', 'out/a.h5')
     """
-    ending = Path(path).suffix
-    is_known = bool(ending) and (image_format(ending.lower()) or table_format(ending.lower()))
-    return f"{path.removesuffix(ending) if is_known else path}{suffix}"
+    stem, ending = split_suffix(path)
+    is_known = bool(ending) and (image_format(ending.lower()) or table_format(path))
+    return f"{stem if is_known else path}{suffix}"
+
+
+def split_suffix(path: str) -> tuple[str, str]:
+    """The path without its suffix, and the suffix; those of our tables may have two parts.
+
+    Examples
+    --------
+    >>> split_suffix("out/a.1.csv.gz"), split_suffix("out/a.tar.gz")
+    (('out/a.1', '.csv.gz'), ('out/a.tar', '.gz'))
+    """
+    suffix = next((entry.suffix for entry in table_formats() if path.lower().endswith(entry.suffix)), None)
+    return (path[: -len(suffix)], path[-len(suffix) :]) if suffix else os.path.splitext(path)
 
 
 def check_stored(path: str, project: Project | PixelProject, lane: Lane) -> None:
@@ -383,7 +397,7 @@ def table_path(
     template = wanted
     if template is None and plan.project is not None and plan.project.table is not None:
         stored = str(Path(expand(plan.project.table.path, fields)).expanduser())
-        if table_format(Path(stored).suffix.lower()) is None:
+        if table_format(stored) is None:
             stored = f"{stored}.{plan.project.table.file_type}"
         stored = ilastik_table(stored) if ilastik_names else stored
         try:
@@ -429,8 +443,8 @@ def ilastik_table(path: str) -> str:
 
     Examples
     --------
-    >>> ilastik_table("out/cells.1.csv"), ilastik_table("out/cells.h5")
-    ('out/cells.1_table.csv', 'out/cells.h5')
+    >>> ilastik_table("out/cells.1.csv"), ilastik_table("out/cells.h5"), ilastik_table("out/cells.csv.gz")
+    ('out/cells.1_table.csv', 'out/cells.h5', 'out/cells_table.csv.gz')
     """
-    stem, suffix = os.path.splitext(path)
+    stem, suffix = split_suffix(path)
     return path if suffix.lower() == ".h5" else f"{stem}_table{suffix}"

@@ -18,7 +18,7 @@ from objclass.export.objects.object_sink import sink_for
 from objclass.export.paint import painter
 from objclass.export.sink import Header, Sink
 from objclass.export.summary import Group, Summary, groups_of, summary_columns
-from objclass.export.tables import format_of, writer_for
+from objclass.export.tables import format_of, table_maker, table_refusal
 from objclass.images.sequence import writer_of
 from objclass.images.writer import Writer
 from objclass.pipeline.crops import ObjectImage, object_images
@@ -167,8 +167,7 @@ class TableSink:
 
     def refusal(self, header: Header) -> str | None:
         """The reason why the format of the table cannot hold the columns."""
-        refusal = writer_for(self._path).refusal(header.columns)
-        return f"{self._path}: {refusal}" if refusal else None
+        return table_refusal(self._path, header.columns)
 
     def begin(self, files: LaneFiles, context: Context) -> None:
         """Do nothing: the table is opened with its first rows."""
@@ -188,7 +187,8 @@ class TableSink:
 
     def commit(self) -> None:
         """Add the rows."""
-        self._files.share(self._path, writer_for(self._path)).append(self._columns)
+        maker = table_maker(self._path, self._task.details)
+        self._files.share(self._path, maker).append(self._columns)
 
     def abort(self) -> None:
         """Discard the rows."""
@@ -225,7 +225,8 @@ class PictureSink:
 
     def commit(self) -> None:
         """Add the pictures."""
-        self._files.share(self._path, writer_for(self._path)).append_pictures(self._pictures)
+        maker = table_maker(self._path, self._task.details)
+        self._files.share(self._path, maker).append_pictures(self._pictures)
         self._pictures.clear()
 
     def abort(self) -> None:
@@ -251,8 +252,7 @@ class SummarySink:
         clash = next((name for name, _ in lane.metadata if name in own), None)
         if clash is not None:
             return f"{path}: the summary has a column '{clash}' of its own: give the metadata column '{clash}' another name"
-        refusal = writer_for(path).refusal(list(self._columns(lane)))
-        return f"{path}: {refusal}" if refusal else None
+        return table_refusal(path, list(self._columns(lane)))
 
     def _columns(self, lane: Lane) -> Columns:
         return summary_columns(self._groups, self._summary, lane, self._task.name, self._size)
@@ -271,7 +271,8 @@ class SummarySink:
     def commit(self) -> None:
         """Add the rows."""
         path = self._summary.path
-        self._files.share(path, writer_for(path)).append(self._columns(self._task.lane))
+        maker = table_maker(path, self._task.details)
+        self._files.share(path, maker).append(self._columns(self._task.lane))
 
     def abort(self) -> None:
         """Discard the rows."""

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from objclass.export import tables
-from objclass.export.tables import CsvWriter, TsvWriter
+from objclass.export.tables import text
+from objclass.export.tables.text import CsvWriter, TsvWriter
 
 
 def written(path, writer, parts):
@@ -24,8 +24,8 @@ def both(tmp_path, parts, writer=CsvWriter):
     """The same without polars and by polars alone."""
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        for small in (tables.SMALL, -1):
-            patch.setattr(tables, "SMALL", small)
+        for small in (text.SMALL, -1):
+            patch.setattr(text, "SMALL", small)
             found.append(written(tmp_path / "t", writer, parts))
     return found
 
@@ -84,6 +84,6 @@ def test_integers_and_no_rows(folder):
 
 def test_the_end_of_a_large_table_is_left_to_polars(folder, monkeypatch):
     part = {"a": np.linspace(1e-7, 1e7, 20).astype(np.float32)}
-    monkeypatch.setattr(tables, "SMALL", 600)
+    monkeypatch.setattr(text, "SMALL", 600)
     mixed = written(folder / "t", CsvWriter, [part] * 4)
     assert mixed == both(folder, [part] * 4)[1]

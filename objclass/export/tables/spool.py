@@ -1,0 +1,173 @@
+"""Formats that can only be written when all rows are known."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from tempfile import TemporaryFile
+from typing import Any
+from weakref import finalize
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.export.columns import Columns
+from objclass.export.tables.writer import TableDetails
+
+PART = 1 << 24
+"""Bytes of rows that are read at once, unless a single lane has more."""
+
+LENGTH_BYTES = 8
+
+
+class Spool:
+    """Rows of a table in a temporary file without a name: a record for each lane.
+
+    A record is the length of its header, the header in JSON (number of rows; type and number of bytes of each column) and
+    the columns, numbers as they are and text as JSON.
+
+    Parameters
+    ----------
+    folder
+        Folder of the file, on the disk that the table goes to.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed by finalize)
+        finalize(self, self._file.close)  # a table that is closed can still be undone
+        self._names: list[str] = []
+        self._end = self._marked = 0
+
+    @property
+    def size(self) -> int:
+        """Number of bytes of all rows."""
+        return self._end
+
+    def append(self, columns: Columns) -> None:
+        """Write the rows of a lane."""
+        self._names = list(columns)
+        packed = [_packed(values) for values in columns.values()]
+        rows = len(next(iter(columns.values())))
+        head = json.dumps([rows, [(kind, len(data)) for kind, data in packed]]).encode()
+        self._file.seek(self._end)
+        for data in (len(head).to_bytes(LENGTH_BYTES, "little"), head, *(data for _, data in packed)):
+            self._write(data)
+        self._end = self._file.tell()
+
+    def mark(self) -> None:
+        """Mark the rows so far as permanent."""
+        self._marked = self._end
+
+    def undo(self) -> None:
+        """Remove the rows since the last `mark`."""
+        self._end = self._marked
+        self._file.truncate(self._end)
+
+    def types(self) -> tuple[int, dict[str, np.dtype[Any]]]:
+        """The number of rows, and the type of each column that holds all of its values.
+
+        Text is UTF-8 bytes of the largest length, at least 1.
+        """
+        count, found = 0, [np.dtype("S1")] * len(self._names)
+        for number, (rows, columns, _) in enumerate(self._heads()):
+            types = [np.dtype(kind) for kind, _ in columns]
+            found = [np.promote_types(a, b) for a, b in zip(found, types, strict=True)] if number else types
+            count += rows
+        return count, dict(zip(self._names, found, strict=True))
+
+    def parts(self) -> Iterator[Columns]:
+        """The rows in their order, in parts of at least one lane; text is of the dtype object."""
+        types = self.types()[1]
+        part: list[list[NDArray[Any]]] = []
+        size = 0
+        for _, columns, start in self._heads():
+            self._file.seek(start)
+            part.append([_unpacked(kind, self._read(length)) for kind, length in columns])
+            size += sum(length for _, length in columns)
+            if size >= PART:
+                yield _joined(part, types)
+                part, size = [], 0
+        if part:
+            yield _joined(part, types)
+
+    def _heads(self) -> Iterator[tuple[int, list[tuple[str, int]], int]]:
+        """For each record the number of its rows, type and length of its columns, and where they begin."""
+        position = 0
+        while position < self._end:
+            self._file.seek(position)
+            length = int.from_bytes(self._read(LENGTH_BYTES), "little")
+            rows, columns = json.loads(self._read(length))
+            start = position + LENGTH_BYTES + length
+            yield rows, columns, start
+            position = start + sum(length for _, length in columns)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def _read(self, length: int) -> bytearray:
+        data = bytearray(length)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.readinto(rest) :]
+        return data
+
+
+def _packed(values: NDArray[Any]) -> tuple[str, bytes]:
+    """Type and bytes of a column; the type of text has the largest length in UTF-8."""
+    if values.dtype.kind not in "OU":
+        return values.dtype.str, values.tobytes()
+    texts = [str(value) for value in values.tolist()]
+    longest = max((len(text.encode()) for text in texts), default=0)
+    return f"S{max(longest, 1)}", json.dumps(texts).encode()
+
+
+def _unpacked(kind: str, data: bytearray) -> NDArray[Any]:
+    is_text = np.dtype(kind).kind == "S"
+    return np.array(json.loads(data), dtype=object) if is_text else np.frombuffer(data, kind)
+
+
+def _joined(part: Sequence[Sequence[NDArray[Any]]], types: dict[str, np.dtype[Any]]) -> Columns:
+    """Columns of several lanes, of the types of the whole table."""
+    columns = {
+        name: np.concatenate(values) for name, values in zip(types, zip(*part, strict=True), strict=True)
+    }
+    return {
+        name: values.astype(object if types[name].kind == "S" else types[name], copy=False)
+        for name, values in columns.items()
+    }
+
+
+class SpoolWriter:
+    """A `TableWriter` whose file is written when it is closed, from rows that wait in a `Spool`."""
+
+    @classmethod
+    def refusal(cls, header: Sequence[str]) -> str | None:
+        """None: it can hold any columns."""
+        return None
+
+    def __init__(self, path: str, details: TableDetails | None = None) -> None:
+        self.path, self.details = path, details or TableDetails()
+        self.rows = Spool(os.path.dirname(path) or ".")
+
+    def append(self, columns: Columns) -> None:
+        """Keep rows."""
+        self.rows.append(columns)
+
+    def flush(self) -> None:
+        """Do nothing: rows are kept unbuffered."""
+
+    def mark(self) -> None:
+        """Mark the rows so far as permanent."""
+        self.rows.mark()
+
+    def undo(self) -> None:
+        """Remove the rows since the last `mark`."""
+        self.rows.undo()
+
+    def close(self) -> None:
+        """Write the file."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Do nothing: there is no file yet, or it is discarded."""
