@@ -9,13 +9,13 @@ import numpy as np
 
 from objclass.core import FeatureTable, Lane, Predictions
 from objclass.errors import InputError, OutputError, UsageError, listed
+from objclass.export import tables
 from objclass.export.atomic import check_writable
 from objclass.export.columns import ilastik_columns
 from objclass.export.naming import Task
 from objclass.export.objects.object_sink import format_of
 from objclass.export.sink import Header
 from objclass.export.sinks import sinks_of
-from objclass.export.tables import TableDetails, format_of
 from objclass.images.paths import same_file_key
 from objclass.pipeline.lane import given_columns
 from objclass.pipeline.plan import Plan
@@ -126,7 +126,7 @@ def check_dialect(tasks: Sequence[Task]) -> None:
     """
     paths = list(dict.fromkeys(path for task in tasks for path in task.tables))
     dialect = tasks[0].details.dialect
-    if dialect != TableDetails.dialect and not any(format_of(path).dialects for path in paths):
+    if dialect != tables.TableDetails.dialect and not any(tables.format_of(path).dialects for path in paths):
         known = ", ".join(entry.suffix for entry in table_formats() if entry.dialects)
         message = f"--csv_dialect {dialect}: {listed(paths) if paths else 'no table'} is written: expected a table in {known}"
         raise UsageError(message)

@@ -149,6 +149,7 @@ class SpoolWriter:
     def __init__(self, path: str, details: TableDetails | None = None) -> None:
         self.path, self.details = path, details or TableDetails()
         self.rows = Spool(os.path.dirname(path) or ".")
+        open(path, "wb").close()  # what cannot be written shows before the rows are known
 
     def append(self, columns: Columns) -> None:
         """Keep rows."""
