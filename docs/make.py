@@ -35,6 +35,7 @@ COLUMNS = (
     ("Probability of …", "for each class; their sum is 1"),
     ("Uncertainty", "1 less the gap between the two most probable classes: 0 is sure, 1 is a tie"),
     ("Image", "nickname of the image, or the shortest end of its path that tells images of one name apart"),
+    ("metadata", "those of `--manifest`, `--metadata_regex` and plates, by their own names"),
     ("original_oid", "label images only: the id that the object has in the label image that was given"),
     (
         "AtlasMapping",

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import tomllib
 
+import pandas as pd
 import pytest
 import tifffile
 from scipy import ndimage
@@ -86,6 +87,29 @@ def test_all_commands_of_the_page_on_other_programs(tmp_path, monkeypatch):
         needed = f'pip install "objclass[{entry.extra}]"'
         assert (needed in table) is bool(entry.extra)
         assert any((tmp_path / "results").glob(f"*{entry.suffixes[0]}")), entry.name
+
+
+def test_the_page_on_batches(tmp_path, monkeypatch):
+    """All four ways to the same two lanes result in the same rows."""
+    page = (ROOT / "docs/how-to/batches.md").read_text(encoding="utf-8")
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "batch/in").mkdir(parents=True)
+    for source, copy in re.findall(r"cp (\S+) (\S+)", page):
+        shutil.copy(source, copy)
+    (tmp_path / "batch/lanes.csv").write_text(
+        re.search(r"```text\n(raw_data.*?)```", page, re.DOTALL)[1], "utf-8"
+    )
+    found = list(commands(page))
+    assert len(found) == 4
+    for command in found:
+        assert main(command) == 0, command
+    tables = {
+        path.stem: pd.read_csv(path) for path in (tmp_path / "batch").glob("*.csv") if path.stem != "lanes"
+    }
+    assert {tuple(table["area"]) for table in tables.values()} == {tuple(tables["lists"]["area"])}
+    assert tables["wells"].groupby(["plate", "well"]).ngroups == 2
+    assert tables["manifest"].groupby(["Image", "well", "treatment"], dropna=False).ngroups == 2
 
 
 def test_from_three_brush_strokes_to_a_table(tmp_path, monkeypatch):

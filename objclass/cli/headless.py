@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from os.path import expanduser as expand_home
-from typing import Any, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import check_address_space, resources, wants_ilastik_names
@@ -14,6 +14,9 @@ from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
 from objclass.registry import object_formats, table_formats
 from objclass.settings import ROLES, ExportSettings, ResourceSettings, ThresholdSettings, knob
+
+if TYPE_CHECKING:
+    from objclass.pipeline.pairing import Inputs
 
 log = logging.getLogger("objclass")
 
@@ -68,6 +71,23 @@ class RunInputs(InputOptions):
 
     inputs: Optional[list[str]] = knob(
         None, "raw images, if --raw_data is not given", args=["inputs"], nargs="*", type=str, metavar="RAW"
+    )
+    manifest: Optional[str] = knob(
+        None,
+        "table of the lanes, CSV or TSV, in place of the options of images: columns of images (raw_data, "
+        "segmentation_image …), nickname, pixel_size, input_axes, cutout_subregion; each other column goes into the table",
+        metavar="FILE", type=expand_home,
+    )  # fmt: skip
+    pair: bool = knob(
+        False,
+        'each option of images is a pattern such as "in/*_raw.tif" (in quotes): files are lanes where the stars stand for '
+        "the same; a file without a partner is refused",
+    )
+    metadata_regex: Optional[str] = knob(
+        None,
+        "regular expression that is found in the nickname of each lane (with / in it: in the path of its raw image); its "
+        "named groups, such as (?P<well>[A-H][0-9]+), are columns of the table",
+        metavar="REGEX",
     )
     ignore_training_axistags: bool = knob(
         False, "take axes from the files, not from the project's training images"
@@ -229,7 +249,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         message = "expected --headless, or a command: train, inspect, features, compile (objclass --help)"
         raise UsageError(message)
     options = _with_roles(options, arguments)
-    if not any(getattr(options, role) for role in ROLES):
+    if options.manifest is None and not any(getattr(options, role) for role in ROLES):
         hint = "give --raw_data and --segmentation_image (objclass --headless --help)"
         if options.project is not None:
             message = f"no images for {options.project}: {hint}"
@@ -275,13 +295,50 @@ def _with_roles(options: HeadlessOptions, arguments: Sequence[str]) -> HeadlessO
     return replace(options, raw_data=options.inputs, inputs=None)
 
 
+def _inputs(options: HeadlessOptions) -> "Inputs":
+    """The images: of the manifest, of the patterns, or of the options, in their order.
+
+    Raises
+    ------
+    UsageError
+        If options contradict each other, or images cannot be paired.
+    """
+    inputs = replace(
+        read_inputs(options, ignore_training_axes=options.ignore_training_axistags),
+        metadata_regex=options.metadata_regex,
+    )
+    if options.manifest is not None:
+        from objclass.pipeline.manifest import read_manifest
+
+        others = [*inputs.roles, *(["pair"] if options.pair else [])]
+        if others:
+            message = f"--{others[0]}: the images are those of --manifest {options.manifest}: leave it out"
+            raise UsageError(message)
+        return replace(inputs, lanes=read_manifest(options.manifest))
+    if options.pair:
+        from objclass.pipeline.patterns import match_files
+
+        several = next((role for role in inputs.roles if len(inputs.paths[role]) > 1), None)
+        if several is not None:
+            message = f'{len(inputs.paths[several])} for --{several}: with --pair, expected one pattern, in quotes ("in/*.tif")'
+            raise UsageError(message)
+        patterns = {role: expand_home(inputs.paths[role][0]) for role in inputs.roles}
+        return replace(inputs, paths={}, lanes=match_files(patterns))
+    from objclass.pipeline.plates import lanes_of_plates
+
+    fields_ = lanes_of_plates(inputs.paths)
+    return replace(inputs, paths={}, lanes=fields_) if fields_ else inputs
+
+
 def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     """The options as a `BatchRequest`."""
     from objclass import batch
 
-    selects_channel = bool(options.segmentation_image or options.label_image)
+    inputs = _inputs(options)
+    selects_channel = bool({"segmentation_image", "label_image"} & {*inputs.roles})
     used = ("channel",) if selects_channel else ()
-    check_thresholds(options, needed=bool(options.prediction_maps or options.pixel_project), used=used)
+    needs_threshold = "prediction_maps" in inputs.roles or options.pixel_project is not None
+    check_thresholds(options, needed=needs_threshold, used=used)
     if options.project is not None:
         why = f"thresholds are stored in {options.project}"
         check_thresholds(options, needed=False, why=why, used=used)
@@ -291,10 +348,8 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
                 raise UsageError(message)
     threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
     return batch.Request(
-        inputs=read_inputs(
-            options,
-            ignore_training_axes=options.ignore_training_axistags,
-            channel=options.channel if selects_channel and "channel" in options.given else None,
+        inputs=replace(
+            inputs, channel=options.channel if selects_channel and "channel" in options.given else None
         ),
         project=options.project,
         pixel_project=options.pixel_project,

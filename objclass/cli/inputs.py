@@ -57,20 +57,22 @@ class InputOptions(CommandOptions):
     )
 
 
-def read_inputs(
-    options: InputOptions, *, ignore_training_axes: bool = False, channel: int | None = None
-) -> "Inputs":
+def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) -> "Inputs":
     """The options as `Inputs`."""
     from objclass.pipeline.pairing import Inputs, parse_axes
 
     paths = {name: getattr(options, name) or [] for name in ROLES}
+    try:
+        axes = parse_axes(options.input_axes or "")
+    except UsageError as fault:
+        message = f"--input_axes {fault}"
+        raise UsageError(message) from None
     return Inputs(
         paths,
-        parse_axes(options.input_axes or ""),
+        axes,
         options.stack_along,
         ignore_training_axes,
         options.follow_links,
-        channel,
     )
 
 

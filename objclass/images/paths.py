@@ -297,9 +297,12 @@ def _list_arrays(file: str) -> list[str]:
 
 def counted_order(parts: list[Part]) -> list[Part]:
     """The parts in the order of the numbers in their names: ``img2`` before ``img10``."""
-    return sorted(
-        parts, key=lambda part: [int(c) if c.isdecimal() else c for c in re.split(r"(\d+)", str(part))]
-    )
+    return sorted(parts, key=lambda part: natural(str(part)))
+
+
+def natural(name: str) -> list[str | int]:
+    """A key that sorts names by the numbers in them: ``img2`` before ``img10``."""
+    return [int(c) if c.isdecimal() else c for c in re.split(r"(\d+)", name)]
 
 
 def pick(path: str, held: list[str], internal: str = "", noun: str = "array") -> str:

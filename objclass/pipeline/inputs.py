@@ -66,7 +66,7 @@ def open_lane(
         inside = atlas if mask is None and is_combined else mask
         context = context.within(replace(context.limits, images=context.limits.images * raw.shape[0]))
         objects = kept(chain.probabilities(raw, context, inside), context)
-    nickname, directory = images.dataset_name(paths.paths.get("raw_data") or paths.paths[role])
+    nickname, directory = images.dataset_name(paths.image)
     return Lane(
         raw,
         objects,

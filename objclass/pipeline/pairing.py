@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from objclass.core import AXES, PixelSize
 from objclass.errors import UsageError, listed
-from objclass.images.paths import same_file_key
+from objclass.images.paths import dataset_name, same_file_key
+from objclass.pipeline.metadata import find_metadata
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
@@ -51,6 +52,16 @@ class LanePaths:
     pixel_size: PixelSize | None = None
     cutout: tuple[Any, Any] | None = None
 
+    @property
+    def image(self) -> str:
+        """The image that the lane is named after: raw data, else the objects."""
+        return next(self.paths[role] for role in ROLES if role in self.paths)
+
+    @property
+    def name(self) -> str:
+        """The nickname."""
+        return self.nickname or dataset_name(self.image)[0]
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -73,6 +84,9 @@ class Inputs:
         The channel of segmentations and label images that shows the objects. None: they have only one.
     lanes
         The lanes, where they are given one by one instead of by ``paths``; all have the same roles.
+    metadata_regex
+        A regular expression whose named groups are metadata; it is searched in the nickname of each lane, or in its
+        path where the expression has ``/`` in it.
     """
 
     paths: Mapping[str, Sequence[str]]
@@ -82,6 +96,7 @@ class Inputs:
     follow_links: bool = False
     channel: int | None = None
     lanes: tuple[LanePaths, ...] = ()
+    metadata_regex: str | None = None
 
     @property
     def roles(self) -> list[str]:
@@ -119,7 +134,7 @@ def parse_axes(text: str) -> tuple[str | None, ...]:
     axes = tuple(None if entry in ("None", "") else entry for entry in entries)
     for letters in filter(None, axes):
         if set(letters) - set(AXES) or len(set(letters)) != len(letters) or not {"x", "y"} <= set(letters):
-            message = f"--input_axes {letters}: expected letters of {AXES}, each once, with x and y"
+            message = f"{letters}: expected letters of {AXES}, each once, with x and y"
             raise UsageError(message)
     return axes
 
@@ -144,7 +159,7 @@ def pair(inputs: Inputs, project: Trained, chain: PixelChain | None = None) -> l
         raise UsageError(message)
     lanes = list(inputs.lanes) or _zipped(inputs.paths, role, needed, optional)
     _refuse_repeated(lanes)
-    return lanes
+    return lanes if inputs.metadata_regex is None else _with_metadata(lanes, inputs.metadata_regex)
 
 
 def _roles(
@@ -257,6 +272,21 @@ def _varying(paths: Sequence[str]) -> list[str]:
     rests = [path[len(prefix) :] for path in paths]
     suffix = os.path.commonprefix([rest[::-1] for rest in rests])[::-1].lstrip("0123456789")  # noqa: RUF071
     return [rest.removesuffix(suffix) for rest in rests]
+
+
+def _with_metadata(lanes: Sequence[LanePaths], expression: str) -> list[LanePaths]:
+    """The lanes, with the named groups of a regular expression as further metadata."""
+    is_of_path = "/" in expression
+    names = [os.path.abspath(lane.image).replace(os.sep, "/") if is_of_path else lane.name for lane in lanes]
+    found = find_metadata(expression, names)
+    clash = next((name for lane in lanes[:1] for name, _ in lane.metadata if name in found[0]), None)
+    if clash is not None:
+        message = f"--metadata_regex '{expression}': the lanes have metadata '{clash}' already: name the group otherwise"
+        raise UsageError(message)
+    return [
+        replace(lane, metadata=(*lane.metadata, *groups.items()))
+        for lane, groups in zip(lanes, found, strict=True)
+    ]
 
 
 def _refuse_repeated(lanes: Sequence[LanePaths]) -> None:

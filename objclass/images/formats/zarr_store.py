@@ -20,7 +20,7 @@ from objclass.core import AXES, AnyArray, PixelSize
 from objclass.errors import ImageError, listed
 from objclass.images.chunked.cache import CachedChunks
 from objclass.images.paths import MARKS, is_zarr, pick
-from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size
+from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size, reason
 from objclass.images.trust import check_chunk, check_inside, check_kind, check_members
 
 _KINDS = {"time": "t", "channel": "c"}
@@ -111,6 +111,39 @@ def arrays_in(path: str) -> list[str]:
     """
     with _opened(path) as store:
         return _arrays(_node(store, path, ""))
+
+
+def plate_fields(path: str) -> list[tuple[str, str]]:
+    """Path of the well, and of the field in it, for each field of a plate, in its order; none if it is no plate.
+
+    Raises
+    ------
+    ImageError
+        If the plate or a well of it cannot be read.
+    """
+    if not is_zarr(path):
+        return []
+    with _opened(path) as store:
+        plate = _ome(_node(store, path, "")).get("plate")
+        if plate is None:
+            return []
+        try:
+            wells = [str(well["path"]) for well in plate["wells"]]
+            found = [
+                (well, str(field["path"])) for well in wells for field in _well(store, path, well)["images"]
+            ]
+        except (KeyError, TypeError, ValueError) as fault:
+            message = f"{path}: its list of wells and fields cannot be used: {reason(fault)}"
+            raise ImageError(message) from fault
+    outside = next((place for place in found if ".." in "/".join(place).split("/")), None)
+    if not found or outside is not None:
+        message = f"{path}: {'has no fields' if outside is None else f'its field {outside} is outside of it'}"
+        raise ImageError(message)
+    return found
+
+
+def _well(store: Any, path: str, name: str) -> dict[str, Any]:
+    return dict(_ome(_node(store, path, name))["well"])
 
 
 def _root(path: str, internal: str) -> tuple[str, str]:
