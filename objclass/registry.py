@@ -376,6 +376,17 @@ OBJECT_FORMATS = (
         library="roifile",
         extra="roi",
     ),
+    ObjectFormat(
+        "AnnData",
+        (".h5ad",),
+        f"{_OBJECTS}.h5ad:AnnDataSink",
+        "features, classes, probabilities, positions",
+        library="anndata",
+        extra="anndata",
+    ),
+    ObjectFormat(
+        "points for tracking", (".tracks.csv",), f"{_OBJECTS}.tracks:TrackSink", "position, class, radius"
+    ),
 )
 """All formats of objects for other programs."""
 

@@ -8,10 +8,12 @@ import zipfile
 from dataclasses import replace
 from uuid import UUID
 
+import anndata
 import h5py
 import numpy as np
 import pytest
 import shapely
+from scipy import ndimage
 
 from objclass import registry
 from objclass.batch.plan import make_plan, plan_tasks
@@ -20,6 +22,7 @@ from objclass.batch.task import keep, run_task
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.core import Lane
+from objclass.errors import OutputError
 from objclass.export.files import RunFiles
 from objclass.export.objects.geojson import object_id
 from objclass.images import from_array
@@ -74,6 +77,40 @@ MASKS = {".geojson": masks_of_geojson, ".geojson.gz": masks_of_geojson, ".zip": 
 """Suffix -> what paints the objects of such a file into an image (t, z, y, x)."""
 
 
+def points_of_h5ad(path, ndim):
+    made = anndata.read_h5ad(path)
+    size = made[:, "Size in pixels"].X[:, 0] if "Size in pixels" in made.var_names else [None] * made.n_obs
+    rows = zip(made.obs["frame"], made.obs["label"], made.obsm["spatial"], size, strict=True)
+    return {(t, label): (center, count) for t, label, center, count in rows}
+
+
+def points_of_tracks(path, ndim):
+    found = {}
+    for row in rows_of(path):
+        center = [float(row[axis]) for axis in "xyz"]
+        assert ndim == 3 or center[2] == 0
+        area = np.pi * float(row["radius"]) ** ndim * (1 if ndim == 2 else 4 / 3)
+        found[int(row["frame"]), int(row["label"])] = center[:ndim], area
+    return found
+
+
+POINTS = {".h5ad": points_of_h5ad, ".tracks.csv": points_of_tracks}
+"""Suffix -> what reads time step and label -> centre x, y(, z) and size from such a file."""
+
+
+def check_points(found, ids):
+    """Centres and sizes are those of the pixels with these values."""
+    for t, volume in enumerate(ids):
+        labels = sorted(label for step, label in found if step == t)
+        assert labels == sorted(set(volume[volume > 0].tolist()))
+        centers = ndimage.center_of_mass(volume > 0, volume, labels) if labels else []
+        counts = np.bincount(volume.ravel())
+        for label, expected in zip(labels, centers, strict=True):
+            center, size = found[t, label]
+            assert np.allclose(center, expected[::-1][: len(center)], atol=1e-3)
+            assert size is None or size == pytest.approx(counts[label], rel=1e-4)
+
+
 def run(folder, *options, suffixes, name="o"):
     """One run with the label image and files of objects; returns the label image (t, z, y, x)."""
     exports = [word for suffix in suffixes for word in ("--export_objects", f"{folder}/{name}{suffix}")]
@@ -92,8 +129,13 @@ def fitting(shape):
 
 def check_all(folder, ids, suffixes, name="o"):
     """All files hold the objects of the label image, each under its id."""
+    ndim = 3 if ids.shape[1] > 1 else 2
     for suffix in suffixes:
-        assert np.array_equal(MASKS[suffix](folder / f"{name}{suffix}", ids.shape), ids), suffix
+        path = folder / f"{name}{suffix}"
+        if suffix in MASKS:
+            assert np.array_equal(MASKS[suffix](path, ids.shape), ids), suffix
+        if suffix in POINTS:
+            check_points(POINTS[suffix](path, ndim), ids)
 
 
 @pytest.mark.parametrize("given", OBJECTS, ids=lambda o: f"{o['case']}-{o['object']}")
@@ -272,11 +314,84 @@ def test_rois_of_stacks(tmp_path):
     assert (roi.name, roi.position, roi.t_position, roi.z_position) == ("1_t2_z3", 0, 2, 3)
 
 
+def test_anndata_says_what_the_table_says(tmp_path):
+    run(tmp_path, *CELLS, suffixes=[".h5ad"])
+    made = anndata.read_h5ad(tmp_path / "o.h5ad")
+    rows = rows_of(tmp_path / "t.csv")
+    project = open_project(str(SAMPLES / "cells.ilp"))
+    assert made.X.dtype == np.float32
+    assert list(made.obs_names) == [f"cells_0_{row['labelimage_oid']}" for row in rows]
+    assert made.obs["class"].tolist() == [row["Predicted Class"] for row in rows]
+    assert tuple(made.obs["class"].cat.categories) == project.classes
+    assert list(made.uns["class_colors"]) == [
+        "#{:02x}{:02x}{:02x}".format(*color) for color in project.colors
+    ]
+    for name in project.classes:
+        given = np.array([row[f"Probability of {name}"] for row in rows], np.float32)
+        assert np.array_equal(made.obs[f"p_{name}"], given)
+    assert np.array_equal(made.obs["uncertainty"], np.array([row["Uncertainty"] for row in rows], np.float32))
+    features = list(rows[0])[list(rows[0]).index("Image") + 1 :]
+    assert list(made.var_names) == features
+    for name in features:
+        expected = np.array([row[name] or "nan" for row in rows], np.float32)
+        found = made[:, name].X[:, 0]
+        assert np.array_equal(np.where(np.isfinite(found), found, np.nan), expected, equal_nan=True)
+    assert made.var.loc["Size in pixels", "unit"] == "px"
+    assert made.var.loc["Size in pixels", "definition"] == "Number of pixels (voxels) of the object."
+    assert made.uns["objclass"]["project"] == "cells.ilp"
+    assert made.uns["objclass"]["spatial_unit"] == "px"
+
+
+def test_positions_in_the_unit_of_the_pixel_size(tmp_path):
+    """Anisotropic voxels: each axis has its own size."""
+    labels = np.zeros((4, 5, 6), np.uint8)
+    labels[1, 2, 3] = 1
+    np.save(tmp_path / "labels.npy", labels)
+    run(tmp_path, "--label_image", f"{tmp_path}/labels.npy", "--input_axes", "zyx", "--pixel_size", "z=2,y=0.5,x=0.25um",
+        suffixes=[".h5ad", ".tracks.csv"])  # fmt: skip
+    made = anndata.read_h5ad(tmp_path / "o.h5ad")
+    assert made.obsm["spatial"].tolist() == [[0.75, 1, 2]]
+    assert made.uns["objclass"]["spatial_unit"] == "um"
+    (row,) = rows_of(tmp_path / "o.tracks.csv")
+    assert [row[axis] for axis in "xyz"] == ["3.0", "2.0", "1.0"]
+    assert [row[f"{axis}_um"] for axis in "xyz"] == ["0.75", "1.0", "2.0"]
+    assert 4 / 3 * np.pi * float(row["radius_um"]) ** 3 == pytest.approx(0.25)
+
+
+def test_time_series_of_points(tmp_path):
+    labels = np.zeros((3, 4, 5), np.uint8)
+    labels[0, 1, 1], labels[2, 2, 2:4] = 9, 4  # none at the second time step
+    np.save(tmp_path / "labels.npy", labels)
+    ids = run(
+        tmp_path, "--label_image", f"{tmp_path}/labels.npy", "--input_axes", "tyx", suffixes=fitting((3, 1))
+    )
+    check_all(tmp_path, ids, fitting((3, 1)))
+    rows = rows_of(tmp_path / "o.tracks.csv")
+    assert [(row["frame"], row["x"], row["y"], row["label"]) for row in rows] == [
+        ("0", "1.0", "1.0", "1"),
+        ("2", "2.5", "2.0", "1"),
+    ]
+    assert anndata.read_h5ad(tmp_path / "o.h5ad").obs["original_oid"].tolist() == [9, 4]
+
+
+def test_metadata_that_anndata_has_itself(tmp_path):
+    image = from_array(np.eye(2, dtype=np.uint8), "yx")
+    lane = Lane(None, image, "label_image", "a", str(tmp_path), metadata=(("frame", "7"),))
+    request = Request(
+        Inputs({}), objects=(f"{tmp_path}/o.h5ad",), features=("regionprops:area",), table_only=True
+    )
+    plan = make_plan(request, [lane], None)
+    with pytest.raises(
+        OutputError, match="o.h5ad: has a column 'frame' of its own: give the metadata column"
+    ):
+        plan_tasks(request, plan, [lane])
+
+
 @pytest.mark.parametrize(
     ("options", "name", "message"),
     [
-        (SPOTS, "a.geojson", "a.geojson: QuPath GeoJSON holds no volumes: give a name in .zip"),
-        (CELLS, "a.csv", "a.csv: expected a name that ends in .geojson, .geojson.gz, .zip"),
+        (SPOTS, "a.geojson", "a.geojson: QuPath GeoJSON holds no volumes: give a name in .zip, "),
+        (CELLS, "a.csv", "a.csv: expected a name that ends in .geojson, .geojson.gz, .zip, "),
         (CELLS, "{nick}.zip", "{nickname}"),
         (CELLS, "t.csv/a.zip", "t.csv is not a folder"),
         (CELLS, "", "the path of an output is empty"),
@@ -296,13 +411,14 @@ def test_time_series_are_refused_where_they_do_not_fit(tmp_path, capsys):
     code = main([*TABLE_ONLY, "--label_image", f"{tmp_path}/labels.npy", "--input_axes", "tyx",
                  "--export_objects", f"{tmp_path}/a.geojson", "--table_filename", f"{tmp_path}/t.csv"])  # fmt: skip
     assert code == 2
-    assert "a.geojson: QuPath GeoJSON holds no time series: give a name in .zip" in capsys.readouterr().err
+    assert "a.geojson: QuPath GeoJSON holds no time series: give a name in .zip, " in capsys.readouterr().err
 
 
 def test_a_library_that_is_not_installed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("objclass.export.objects.object_sink.find_spec", lambda _: None)
     assert main([*TABLE_ONLY, *CELLS, "--export_objects", f"{tmp_path}/a.zip"]) == 2
-    assert "a.zip: needs roifile: pip install 'objclass[roi]'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert 'is written with roifile, which is not installed: pip install "objclass[roi]"' in error
 
 
 def test_an_image_that_is_too_large_for_imagej(tmp_path, capsys):

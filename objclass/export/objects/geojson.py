@@ -6,7 +6,6 @@ QuPath writes and reads (https://qupath.readthedocs.io, "Exporting annotations")
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from gzip import GzipFile
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -32,7 +31,7 @@ class GeoJsonSink(ObjectSink):
     def begin(self, files: LaneFiles, context: Context) -> None:
         """Open the file."""
         super().begin(files, context)
-        self._file = Path(self.temporary).open("wb")  # noqa: SIM115  closed by finish or abort
+        self._file = self.cleanup.enter_context(Path(self.temporary).open("wb"))  # noqa: SIM115
         self._text: BinaryIO = self._file
         if self.path.lower().endswith(".gz"):
             packed = GzipFile("", "wb", fileobj=self._file, mtime=0)  # neither name nor time in it
@@ -63,12 +62,6 @@ class GeoJsonSink(ObjectSink):
         self._text.write(b"\n]}\n")
         self._text.close()
         self._file.close()
-
-    def abort(self) -> None:
-        """Close the file."""
-        if hasattr(self, "_file"):
-            with suppress(OSError):
-                self._file.close()
 
 
 def _separators() -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What all files of objects for other programs have in common."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 
 import numpy as np
@@ -18,7 +19,7 @@ from objclass.pipeline.lane import Step
 from objclass.pipeline.plan import Plan
 from objclass.project.model import Color, class_colors
 
-CENTER, STOPS = ("Default features", "RegionCenter"), ("Default features", "Coord<Maximum>")
+CENTER, COUNT, STOPS = (("Default features", name) for name in ("RegionCenter", "Count", "Coord<Maximum>"))
 
 IDS = ("object_id", "timestep", "labelimage_oid")
 """Columns of the table that identify an object: no measurements."""
@@ -55,6 +56,8 @@ class ObjectSink:
         project = plan.project
         self.lane, self.image, self.path, self.plan = task.lane, task.name, path, plan
         self.classes: tuple[str, ...] = project.classes if project is not None else ()
+        self.cleanup = ExitStack()
+        """What closes the files that `begin` has opened."""
         self.colors: tuple[Color, ...] = class_colors(project.colors, len(self.classes)) if project else ()
 
     def refusal(self, header: Header) -> str | None:
@@ -71,7 +74,10 @@ class ObjectSink:
             )
             return f"{self.path}: {found.name} holds no {depth_or_time}: give a name in {_suffixes(others)}"
         if found.library and find_spec(found.library) is None:
-            return f"{self.path}: needs {found.library}: pip install 'objclass[{found.extra}]'"
+            return (
+                f"{self.path}: {found.name} is written with {found.library}, which is not installed: "
+                f'pip install "objclass[{found.extra}]"'
+            )
         return None
 
     def step(self, step: Step) -> None:
@@ -82,16 +88,17 @@ class ObjectSink:
         """Complete the file; defined by the format."""
         raise NotImplementedError
 
-    def abort(self) -> None:
-        """Close the file at once; defined by the format."""
-        raise NotImplementedError
-
     def begin(self, files: LaneFiles, context: Context) -> None:
         """Get the temporary name."""
         self.context, self.temporary = context, files.add(self.path)
 
     def commit(self) -> None:
         """Nothing is shared between lanes."""
+
+    def abort(self) -> None:
+        """Close the file without finishing it."""
+        with suppress(Exception):
+            self.cleanup.close()
 
     def outlines(self, step: Step) -> Iterator[tuple[int, Outline]]:
         """The outlines of all objects, plane by plane: z and the outline, in the order of the labels."""
@@ -111,6 +118,17 @@ class ObjectSink:
         return {
             name: found for name, found in columns.items() if found.dtype.kind in "iuf" and name not in IDS
         }
+
+    def numbered_classes(self) -> list[str]:
+        """Names of the classes; of two of the same name the second one is numbered."""
+        return [
+            f"{name} ({again + 1})" if (again := self.classes[:k].count(name)) else name
+            for k, name in enumerate(self.classes)
+        ]
+
+    def probability_names(self) -> list[str]:
+        """Names of columns of probabilities."""
+        return [f"p_{name}" for name in self.numbered_classes()]
 
     def class_names(self, step: Step) -> NDArray[np.object_] | None:
         """The class of each object; None without a project."""

@@ -1,7 +1,6 @@
 """ImageJ regions of interest: a zip file for ImageJ's ROI Manager, a region for each object in each plane."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
@@ -38,7 +37,7 @@ class RoiSink(ObjectSink):
     def begin(self, files: LaneFiles, context: Context) -> None:
         """Open the file."""
         super().begin(files, context)
-        self._zip = ZipFile(self.temporary, "w")
+        self._zip = self.cleanup.enter_context(ZipFile(self.temporary, "w"))
 
     def step(self, step: Step) -> None:
         """Write the regions, plane by plane."""
@@ -70,12 +69,6 @@ class RoiSink(ObjectSink):
     def finish(self) -> None:
         """Complete the file."""
         self._zip.close()
-
-    def abort(self) -> None:
-        """Close the file."""
-        if hasattr(self, "_zip"):
-            with suppress(Exception):
-                self._zip.close()
 
 
 def _as_file_name(name: str) -> str:
