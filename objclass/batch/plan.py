@@ -246,5 +246,6 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     check_metadata(tasks, plan)
     check_sinks(tasks, plan)
     check_columns_agree(tasks, plan)
-    check_collisions(tasks, [path for path in (request.project, request.pixel_project) if path])
+    others = (request.project, request.pixel_project, request.inputs.manifest)
+    check_collisions(tasks, [path for path in others if path])
     return tasks

@@ -314,7 +314,7 @@ def _inputs(options: HeadlessOptions) -> "Inputs":
         if others:
             message = f"--{others[0]}: the images are those of --manifest {options.manifest}: leave it out"
             raise UsageError(message)
-        return replace(inputs, lanes=read_manifest(options.manifest))
+        return replace(inputs, lanes=read_manifest(options.manifest), manifest=options.manifest)
     if options.pair:
         from objclass.pipeline.patterns import match_files
 
@@ -326,8 +326,8 @@ def _inputs(options: HeadlessOptions) -> "Inputs":
         return replace(inputs, paths={}, lanes=match_files(patterns))
     from objclass.pipeline.plates import lanes_of_plates
 
-    fields_ = lanes_of_plates(inputs.paths)
-    return replace(inputs, paths={}, lanes=fields_) if fields_ else inputs
+    of_plates = lanes_of_plates(inputs.paths)
+    return replace(inputs, paths={}, lanes=of_plates) if of_plates else inputs
 
 
 def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:

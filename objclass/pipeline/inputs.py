@@ -75,7 +75,7 @@ def open_lane(
         directory,
         atlas,
         mask,
-        paths.metadata,
+        tuple((name, _as_text(text)) for name, text in paths.metadata),
         paths.pixel_size,
         paths.cutout,
     )

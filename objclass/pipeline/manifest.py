@@ -27,7 +27,9 @@ _SIMILARITY = 0.8
 
 Value = TypeVar("Value")
 
-_NO_NAME = re.compile(r"[/\\\x00-\x1f\x7f]|\.{1,2}$")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+_NO_NAME = re.compile(r"[/\\]|^\.{1,2}$")
 """A nickname is a part of names of files, and leads to no other folder."""
 
 
@@ -128,6 +130,10 @@ def _lane(header: Sequence[str], cells: Sequence[str], origin: str, folder: str)
         message = f"{len(cells)} cells, expected {len(header)} as in the header"
         raise UsageError(message)
     row = dict(zip(header, cells, strict=True))
+    odd = next((name for name, text in row.items() if _CONTROL.search(text)), None)
+    if odd is not None:
+        message = f"{odd}: has control characters in it, such as a line break: expected plain text"
+        raise UsageError(message)
     empty = [name for name in ROLES if row.get(name) == ""]
     if empty:
         message = f"no {' and no '.join(empty)}: expected an image for each lane"

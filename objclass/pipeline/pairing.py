@@ -84,6 +84,8 @@ class Inputs:
         The channel of segmentations and label images that shows the objects. None: they have only one.
     lanes
         The lanes, where they are given one by one instead of by ``paths``; all have the same roles.
+    manifest
+        The file that they come from, if any: no output may replace it.
     metadata_regex
         A regular expression whose named groups are metadata; it is searched in the nickname of each lane, or in its
         path where the expression has ``/`` in it.
@@ -96,6 +98,7 @@ class Inputs:
     follow_links: bool = False
     channel: int | None = None
     lanes: tuple[LanePaths, ...] = ()
+    manifest: str | None = None
     metadata_regex: str | None = None
 
     @property

@@ -4,13 +4,16 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from glob import escape, glob
 
 from objclass.errors import UsageError, listed
-from objclass.images.paths import natural, split_internal
+from objclass.images.paths import IGNORES_CASE, natural, split_internal
 from objclass.pipeline.pairing import LanePaths
 
 log = logging.getLogger("objclass")
+
+_FLAGS = re.IGNORECASE if IGNORES_CASE else re.NOFLAG
 
 Key = tuple[str, ...]
 """What each star stands for."""
@@ -58,6 +61,7 @@ def _files(role: str, pattern: str) -> dict[Key, str]:
         If there are none.
     """
     file, internal = split_internal(pattern)
+    file = re.sub(f"{re.escape(os.sep)}+", lambda _: os.sep, file)  # as glob returns them
     names = glob("*".join(escape(piece) for piece in file.split("*")))
     if not names:
         message = f"--{role} {pattern}: no file matches"
@@ -67,10 +71,14 @@ def _files(role: str, pattern: str) -> dict[Key, str]:
 
 
 def _key(pattern: str, name: str, star: str = "([^/]*)") -> Key:
-    expression = star.join(re.escape(_plain(piece)) for piece in pattern.split("*"))
-    match = re.fullmatch(expression, _plain(name), re.DOTALL)
+    match = _expression(pattern, star).fullmatch(_plain(name))
     assert match is not None, (pattern, name)
     return match.groups()
+
+
+@cache
+def _expression(pattern: str, star: str) -> re.Pattern[str]:
+    return re.compile(star.join(re.escape(_plain(piece)) for piece in pattern.split("*")), _FLAGS)
 
 
 def _plain(path: str) -> str:

@@ -1,6 +1,7 @@
 """Lanes from a manifest: what its columns mean, and what is refused with its line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -153,6 +154,8 @@ def test_folders_with_magic_letters(here):
         (["label_image,cutout_subregion", "a,left"], ["line 2: cutout_subregion 'left': expected"]),
         (["label_image,area", "labels 1.tif,b"], ["metadata column 'area'", "another name"]),
         (["label_image"], ["has no lanes"]),
+        (["label_image,x", 'a,"b', 'c"'], ["line 3: x: has control characters"]),
+        (["label_image,nickname", "a,b\\c"], ["line 2: nickname 'b\\c'"]),
         ([""], ["no column of images"]),
         (["label_image,x", 'a,"b'], ["line 2", "unexpected end of data"]),
         (["atlas,well", "a,b"], ["expected one of --segmentation_image"]),
@@ -173,6 +176,18 @@ def test_what_is_no_text_is_refused(here, capsys):
     )
     assert "No such file" in refusal(capsys, "none.csv")
     assert "Is a directory" in refusal(capsys, str(here))
+
+
+def test_an_output_does_not_replace_it(here, capsys):
+    path = manifest(here, "label_image", "labels 1.tif")
+    before = Path(path).read_text()
+    assert "would overwrite an input" in refusal(capsys, path, "--table_filename", path)
+    assert Path(path).read_text() == before
+
+
+def test_a_nickname_may_end_in_dots(here):
+    assert run(manifest(here, "label_image,nickname", "labels 1.tif,day 1..")) == 0
+    assert pd.read_csv("t.csv")["Image"].tolist() == ["day 1.."]
 
 
 def test_it_replaces_the_options_of_images(here, capsys):

@@ -52,6 +52,13 @@ def test_several_stars_spaces_brackets_and_other_folders(here):
     ]
 
 
+def test_paths_need_not_be_tidy(here):
+    touch("in/1_raw.tif", "in/1_seg.tif")
+    assert matched(".//in//*_raw.tif", f"{here}/./in/*_seg.tif") == [
+        ("./in/1_raw.tif", f"{here}/./in/1_seg.tif")
+    ]
+
+
 def test_arrays_in_files(here):
     touch("1.h5", "2.h5")
     assert matched("*.h5/raw", "*.h5/seg/labels") == [(f"{n}.h5/raw", f"{n}.h5/seg/labels") for n in (1, 2)]
@@ -167,6 +174,22 @@ def test_expressions_that_are_refused(pairs, capsys, here, expression, part):
     assert part in err
     assert err.count("\n") == 1
     assert os.listdir(here) == ["data"]
+
+
+def test_names_that_are_not_utf8(here):
+    with open(b"caf\xe9_1.npy", "wb") as file:
+        np.save(file, np.eye(4, dtype=np.uint8))
+    options = [
+        "--pair",
+        "--label_image",
+        "*.npy",
+        "--metadata_regex",
+        "(?P<name>.+)_",
+        "--table_filename",
+        "t.csv",
+    ]
+    assert main(["--headless", "--quiet", *options, "--table_only", "--features", "regionprops:area"]) == 0
+    assert "caf\ufffd" in pd.read_csv("t.csv")["name"].tolist()
 
 
 def test_an_expression_that_would_take_years_is_refused(monkeypatch):

@@ -121,6 +121,13 @@ def test_one_field_stays_one_image(here):
     assert "well" not in pd.read_csv("t.csv")
 
 
+def test_parts_that_are_links_are_refused(here, capsys):
+    write_plate("p.zarr", "0.4", objects)
+    (here / "p.zarr/B").rename(here / "B")
+    (here / "p.zarr/B").symlink_to(here / "B")
+    assert "p.zarr/B/2" in refusal(capsys, "--label_image", "p.zarr")
+
+
 def test_plates_that_differ_are_refused(here, capsys):
     write_plate("raw.zarr", "0.4", raw)
     write_plate("seg.zarr", "0.4", objects, fields={**FIELDS, ("C/3", "0"): 1})

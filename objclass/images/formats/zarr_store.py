@@ -132,6 +132,8 @@ def plate_fields(path: str) -> list[tuple[str, str]]:
             found = [
                 (well, str(field["path"])) for well in wells for field in _well(store, path, well)["images"]
             ]
+        except ImageError:
+            raise
         except (KeyError, TypeError, ValueError) as fault:
             message = f"{path}: its list of wells and fields cannot be used: {reason(fault)}"
             raise ImageError(message) from fault
