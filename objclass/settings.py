@@ -349,3 +349,36 @@ class ResourceSettings:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+DIGESTS = ("none", "header", "content")
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """What happens to the lanes of a batch."""
+
+    group: ClassVar[str] = "batch"
+
+    on_error: str = knob(
+        "stop", "when a lane fails: stop, or continue with the others", choices=("stop", "continue")
+    )
+    resume: bool = knob(
+        False,
+        "skip the lanes that an earlier run in the same folder has completed, with the same inputs, project, options "
+        "and version of objclass (by size and time of change), and whose outputs are unchanged",
+    )
+    verify: bool = knob(
+        False, "with --resume: compare by content; needs an earlier run with --digest content"
+    )
+    digest: str = knob(
+        "header",
+        "digests of files in the run file: of their first 64 KiB, or of their content, for which they are read once more",
+        choices=DIGESTS,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.verify and not self.resume:
+            message = "--verify: compares what --resume finds: give that, too"
+            raise UsageError(message)

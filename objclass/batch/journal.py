@@ -1,69 +1,177 @@
-"""The run file: the arguments, inputs, outputs and results of a run."""
+"""The run file: the arguments, inputs, outputs and results of a run, and where a later run can go on.
+
+While a run goes on it is a journal, ``objclass_run_TIME_ID.jsonl``: a line for the run and one for each lane,
+written when the lane is complete. At the end it becomes ``objclass_run.json``, one JSON document with a line for
+each lane; that of an earlier run in the folder is kept as ``objclass_run_TIME_ID.json``. The journal of a process that was killed
+becomes such a file, too, when the next run finds it.
+"""
 
 import contextlib
 import hashlib
 import json
+import logging
+import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
+from objclass.batch.digests import file_entry
 from objclass.batch.request import Request
 from objclass.batch.task import written
-from objclass.compute import machine
+from objclass.compute import lock, machine
 from objclass.compute.limits import Limits
-from objclass.export.atomic import Pending
+from objclass.errors import InputError, OutputError
+from objclass.export.atomic import Pending, lock_file
 from objclass.export.files import PartialFile
 from objclass.export.naming import Task
+from objclass.export.spool import Rows
 from objclass.pipeline.plan import Plan
 from objclass.settings import ThresholdSettings
 from objclass.version import __version__
 
+log = logging.getLogger("objclass")
+
 RUN_FILE = "objclass_run.json"
 
+_JOURNAL = re.compile(r"objclass_run_\d{8}T\d{6}_[0-9a-f]{8}\.jsonl")
 
-class RunReport:
-    """``objclass_run.json``: the arguments, inputs, outputs and results of a run."""
+Record = dict[str, Any]
+"""An entry of a run file."""
+
+
+def journal_folder(request: Request, tasks: Sequence[Task]) -> Path | None:
+    """The folder of the run file: next to the table if it was given, else next to the first image."""
+    paths = [o.path for t in tasks for o in t.outputs]
+    tables = [t.table for t in tasks if t.table]
+    # not where the project stores the table
+    first = next(iter([*tables, *paths] if request.table else [*paths, *tables]), None)
+    return Path(first).parent if first and "://" not in first else None
+
+
+class Journal:
+    """What a run does, written as it goes.
+
+    Raises
+    ------
+    OutputError
+        If another run is writing one of the same files.
+    """
 
     def __init__(self, request: Request, plan: Plan, tasks: Sequence[Task], limits: Limits) -> None:
-        paths = [o.path for t in tasks for o in t.outputs]
-        tables_ = [t.table for t in tasks if t.table]
-        # next to the table if it was given, not where the project stores it
-        first = next(iter([*tables_, *paths] if request.table else [*paths, *tables_]), None)
-        self._path = Path(first).parent / RUN_FILE if first else None
-        self._plan = plan
-        self._waiting = {id(task): task for task in tasks}
+        self._folder = journal_folder(request, tasks)
+        self._plan, self._digest = plan, request.batch.digest
+        self._numbers = {id(task): number for number, task in enumerate(tasks)}
+        self._waiting = dict(self._numbers)
+        self._tasks = tasks
+        self.fault: OSError | None = None
+        """Why lanes could not be recorded."""
+        self._entry = lru_cache(1024)(lambda path: file_entry(path, self._digest))  # lanes may share a file
+        self._options = _options(request, plan)
+        lanes = lanes_of(tasks)
+        self._sharing = lru_cache(16)(lambda table: _digest({"lanes": [tasks[n].name for n in lanes[table]]}))
         project, pixels = plan.trained, plan.pixels
-        self._file_entry = cache(_file_entry)  # many lanes may share a file
-        self._content: dict[str, Any] = {
+        self._started = datetime.now(UTC)
+        self._run = token_hex(4)
+        self._head: Record = {
             "objclass": __version__,
-            "run": token_hex(4),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "run": self._run,
+            "started": self._started.isoformat(timespec="milliseconds"),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "arguments": list(request.arguments),
-            "project": self._file_entry(project.path) if project else None,
-            "pixel_project": self._file_entry(pixels.path) if pixels is not None else None,
+            "folder": os.getcwd(),
+            "host": platform.node(),
+            "process": os.getpid(),
+            "project": self._entry(project.path) if project else None,
+            "pixel_project": self._entry(pixels.path) if pixels is not None else None,
             "jobs": limits.jobs,
             "memory": limits.memory,
             "threshold": _plain(plan.threshold),
             "features": [": ".join(feature.key) for feature in plan.features],
             "classes": list(project.classes) if project else [],
-            "lanes": [],
-            "partial": [],
         }
+        self._partial: list[Record] = []
+        self._error: str | None = None
+        self._file: TextIO | None = None
+        if self._folder is not None:
+            self._open(self._folder)
 
-    @property
-    def path(self) -> str | None:
-        """Where the run file is written; None if nowhere."""
-        return str(self._path) if self._path is not None else None
+    def _open(self, folder: Path) -> None:
+        """Begin the journal, unless another run writes the same files."""
+        claims = _claims(self._tasks)
+        with contextlib.ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lock.held(lock_file(str(folder / RUN_FILE))))
+                _check_others(folder, claims)
+                name = f"objclass_run_{self._started:%Y%m%dT%H%M%S}_{self._run}.jsonl"
+                self._path = folder / name
+                self._file = self._path.open("x", encoding="utf-8")
+                lock.lock_if_possible(self._file.fileno())
+                self._write({"claims": sorted(claims), **self._head})
+            except OutputError:
+                raise
+            except OSError as fault:
+                self._fail(fault)
+
+    def _write(self, record: Record) -> None:
+        """Add a line, and wait until it is on the disk."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(_line(record) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as fault:
+            self._fail(fault)
+
+    def _fail(self, fault: OSError) -> None:
+        self.fault = self.fault or fault
+        self.close()
+
+    def fingerprint(self, task: Task, *, content: bool = False) -> str:
+        """A digest of all that the results of a lane depend on; where it is equal, results are.
+
+        With ``content``, files count by their digests, else by size and time of change.
+        """
+        compared = {"sha256"} if content else {"path", "size", "modified", "sha256_head"}
+        files = [self._head["project"], self._head["pixel_project"]]
+        inputs = self._inputs(task)
+        files += [entry for image in inputs for entry in image.pop("files")]
+        entries = [entry and {n: entry[n] for n in sorted(compared & entry.keys())} for entry in files]
+        of_lane = {
+            "image": task.name,
+            "inputs": inputs,
+            "outputs": _described_outputs(task),
+            "files": entries,
+        }
+        return _digest({**self._options, **of_lane})
+
+    def sharing(self, table: str) -> str:
+        """A digest of the names of the lanes that share a table."""
+        return self._sharing(table)
+
+    def _inputs(self, task: Task) -> list[Record]:
+        return [
+            {
+                "name": image.name,
+                "axes": image.axes,
+                "axes_from": image.axes_from,
+                "shape": list(image.stored.shape),
+                "dtype": str(image.dtype),
+                "files": [self._entry(path) for path in image.files],
+            }
+            for image in task.lane.images
+        ]
 
     def finished(
         self,
@@ -71,11 +179,48 @@ class RunReport:
         counts: Mapping[str, int],
         seconds: Mapping[str, float],
         within: Mapping[str, float],
+        completed: Iterable[str] = (),
+        rows: Mapping[str, Rows] | None = None,
     ) -> None:
-        """Record a complete lane: ``seconds`` of each part, ``within`` summed over threads."""
+        """Record a complete lane.
+
+        Parameters
+        ----------
+        task
+            The lane.
+        counts
+            Numbers of objects, in all and of each class.
+        seconds, within
+            Seconds of each part, and of parts of these summed over threads.
+        completed
+            The files that got their names with this lane.
+        rows
+            Table -> the rows of the lane in its spool.
+        """
         rounded = {name: round(taken, 4) for name, taken in seconds.items()}
         threads = {name: round(taken, 4) for name, taken in within.items()}
-        self._add(task, "done", counts=dict(counts), seconds=rounded, thread_seconds=threads)
+        has_content = self._digest == "content"
+        files = [file_entry(path, "content" if has_content else "none") for path in completed]
+        for entry in files:
+            if entry["path"] in task.tables:
+                entry["lanes"] = self.sharing(entry["path"])
+        marks = {"content": self.fingerprint(task, content=True)} if has_content else {}
+        self._add(
+            task,
+            "done",
+            counts=dict(counts),
+            seconds=rounded,
+            thread_seconds=threads,
+            fingerprint=self.fingerprint(task),
+            **marks,
+            files=files,
+            rows={table: list(where) for table, where in (rows or {}).items()},
+        )
+
+    def earlier(self, task: Task, record: Record) -> None:
+        """Record a lane that an earlier run has completed."""
+        del self._waiting[id(task)]
+        self._store({**record, "number": self._numbers[id(task)]})
 
     def failed(self, task: Task, fault: str) -> None:
         """Record a lane that failed."""
@@ -83,69 +228,248 @@ class RunReport:
 
     def ended(self, partial: Mapping[str, PartialFile]) -> list[str]:
         """Record that the run has ended; return the names of the lanes that were not run."""
-        waiting = list(self._waiting.values())
-        for task in waiting:
+        names = self.waiting
+        for task in [task for task in self._tasks if id(task) in self._waiting]:
             self._add(task, "not run")
-        self._content["partial"] = [
+        self._partial = [
             {"output": path, "written": file.path, "lanes": file.lanes, "of": file.of}
             for path, file in partial.items()
         ]
-        return [task.name for task in waiting]
+        return names
 
     def lost(self, fault: str) -> None:
         """Record that files shared by finished lanes could not be written."""
-        self._content["error"] = fault
+        self._error = fault
 
     def _add(self, task: Task, status: str, **more: Any) -> None:
         del self._waiting[id(task)]
-        self._content["lanes"].append(
+        self._store(
             {
+                "number": self._numbers[id(task)],
                 "image": task.name,
                 "status": status,
-                "inputs": [
-                    {
-                        "name": image.name,
-                        "axes": image.axes,
-                        "axes_from": image.axes_from,
-                        "shape": list(image.stored.shape),
-                        "dtype": str(image.dtype),
-                        "files": [self._file_entry(path) for path in image.files],
-                    }
-                    for image in task.lane.images
-                ],
+                "inputs": self._inputs(task),
                 **self._units(task),
                 "outputs": written(task),
                 **more,
             }
         )
 
-    def _units(self, task: Task) -> dict[str, Any]:
+    def _store(self, record: Record) -> None:
+        self._write({"lane": record})
+
+    def _units(self, task: Task) -> Record:
         """The unit of lengths in the table, and the pixel size that is stored in the images."""
         size = self._plan.carried_size(task.lane)
         unit = self._plan.measured_size(task.lane).unit
         return {"unit": unit, "pixel_size": asdict(size) if size is not None else None}
 
-    def write(self, seconds: float) -> None:
-        """Write the file next to the table, or next to the first image; that of an earlier run is kept.
+    @property
+    def path(self) -> str | None:
+        """The run file, if there is one."""
+        return str(self._folder / RUN_FILE) if self._folder is not None else None
+
+    @property
+    def waiting(self) -> list[str]:
+        """The names of the lanes that were not run so far."""
+        return [task.name for task in self._tasks if id(task) in self._waiting]
+
+    def discard(self) -> None:
+        """Remove the journal: the run is refused."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        self.close()
+
+    def earlier_records(self) -> Iterator[Record]:
+        """The records of complete lanes of all runs of this folder, the latest run first."""
+        if self._folder is None:
+            return
+        runs = []
+        for path in self._folder.glob("objclass_run*.json"):
+            with contextlib.suppress(InputError):
+                run = read_run(path)
+                runs.append((str(run.get("started", "")), path.name, run))
+        for _, _, run in sorted(runs, key=lambda found: found[:2], reverse=True):
+            for record in run["lanes"]:
+                if record.get("status") == "done":
+                    yield {"from_run": run.get("run"), **record}
+
+    def close(self) -> None:
+        """Close the file; a journal that was not published is that of a run that was killed."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def publish(self, seconds: float) -> None:
+        """Make the run file of the journal.
 
         Raises
         ------
         OSError
-            If it cannot be written.
+            If it, or a record before, could not be written.
         """
-        if self._path is None:
+        if self._folder is None:
             return
-        self._content["seconds"] = round(seconds, 4)
-        self._content["peak_memory"] = machine.peak_memory()
-        pending = Pending()
+        end: Record = {
+            "partial": self._partial,
+            "seconds": round(seconds, 4),
+            "peak_memory": machine.peak_memory(),
+        }
+        if self._error is not None:
+            end["error"] = self._error
+        self._write({"end": end})
+        if self.fault is not None or self._file is None:
+            raise self.fault or OSError(f"{self._path} was closed")
+        _publish(self._path, self._folder / RUN_FILE)
+        with contextlib.suppress(OSError):  # while it is still locked
+            self._path.unlink()
+
+
+def read_run(path: Path) -> Record:
+    """A run file.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(run["lanes"], list):
+            return dict(run)
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    message = f"{path}: expected a run file of objclass ({RUN_FILE})"
+    raise InputError(message)
+
+
+def lanes_of(tasks: Sequence[Task]) -> dict[str, list[int]]:
+    """Table -> the numbers of the lanes that share it."""
+    lanes = defaultdict(list)
+    for number, task in enumerate(tasks):
+        for table in task.tables:
+            lanes[table].append(number)
+    return dict(lanes)
+
+
+def _options(request: Request, plan: Plan) -> Record:
+    """The options on which results depend."""
+    without = ("resources", "arguments", "inputs", "batch", "project", "pixel_project")
+    kept = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in without}
+    return {"objclass": __version__, "options": repr(kept), "plan": [": ".join(f.key) for f in plan.features]}
+
+
+def _described_outputs(task: Task) -> list[Any]:
+    """All that decides what the files of a lane hold."""
+    images = [
+        [
+            o.path,
+            o.format.name,
+            o.export.source,
+            repr(o.export.region),
+            str(o.export.image.dtype),
+            o.export.image.axes,
+        ]
+        for o in task.outputs
+    ]
+    return [images, task.pictures, task.table, task.crop_margin]
+
+
+def _digest(record: Record) -> str:
+    return hashlib.sha256(_line(record).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record, default=str)
+
+
+def _claims(tasks: Sequence[Task]) -> set[str]:
+    """Digests of the paths that only one run may write; containers are completed by one run after the other."""
+    paths = {path for task in tasks for o in task.outputs if not o.is_shared for path in o.files}
+    paths |= {os.path.realpath(path) for task in tasks for path in (*task.pictures, *task.tables)}
+    return {_claim(path) for path in paths}
+
+
+def _claim(path: str) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def _check_others(folder: Path, claims: set[str]) -> None:
+    """Refuse to run beside another process that writes the same files; make run files of journals of the dead."""
+    for path in sorted(folder.iterdir()):
+        if not _JOURNAL.fullmatch(path.name):
+            continue
         try:
-            temporary = pending.add(str(self._path))
-            Path(temporary).write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")
-            pending.lock(str(self._path))
-            _set_aside(self._path)
-            pending.commit()
-        finally:
-            pending.discard()
+            with path.open("r+", encoding="utf-8") as file:
+                if lock.lock_if_possible(file.fileno()):
+                    _bury(path)
+                    continue
+            head = next(_lines(path), {})
+        except OSError:  # it has ended meanwhile, or is of another user
+            continue
+        if claims & set(head.get("claims", ())):
+            message = (
+                f"{folder}: another run writes the same files (process {head.get('process')} on {head.get('host')}, since "
+                f"{head.get('started')}): wait for its end, or give other names"
+            )
+            raise OutputError(message)
+
+
+def _bury(path: Path) -> None:
+    """Make a run file of the journal of a process that was killed."""
+    try:
+        _publish(path, path.with_suffix(".json"))
+        path.unlink()
+    except (OSError, ValueError) as fault:
+        log.warning("%s: the journal of an interrupted run stays: %s", path, fault)
+
+
+def _lines(path: Path) -> Iterator[Record]:
+    """The records of a journal; the last line of a process that was killed may be cut off."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                return
+            if isinstance(record, dict):
+                yield record
+
+
+def _publish(journal: Path, final: Path) -> None:
+    """Write the run file from the journal, in bounded memory; that of an earlier run is kept."""
+    pending = Pending()
+    try:
+        temporary = pending.add(str(final))
+        with open(temporary, "w", encoding="utf-8") as file:
+            _copy(_lines(journal), file)
+        pending.lock(str(final))
+        if final.name == RUN_FILE:
+            _set_aside(final)
+        pending.commit()
+    finally:
+        pending.discard()
+
+
+def _copy(records: Iterator[Record], file: TextIO) -> None:
+    """Write one JSON document, with a line for each lane."""
+    head = next(records, {})
+    head.pop("claims", None)
+    file.write("{\n")
+    file.writelines(f" {json.dumps(name)}: {json.dumps(value)},\n" for name, value in head.items())
+    file.write(' "lanes": [')
+    end: Record = {"partial": [], "error": "the process was killed"}
+    separator = "\n"
+    for record in records:
+        if "lane" in record:
+            file.write(f"{separator}  {json.dumps(record['lane'])}")
+            separator = ",\n"
+        end = record.get("end", end)
+    file.write("\n ]")
+    file.writelines(f",\n {json.dumps(name)}: {json.dumps(value)}" for name, value in end.items())
+    file.write("\n}\n")
 
 
 def _set_aside(path: Path) -> None:
@@ -162,34 +486,5 @@ def _set_aside(path: Path) -> None:
         path.rename(kept)
 
 
-HEAD_BYTES = 1 << 16
-"""Number of leading bytes in the digest of a file: data are not read a second time for it."""
-
-_FOLDER_HEADERS = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "attributes.json")
-"""Header files of a folder of chunks."""
-
-
-def _file_entry(path: str) -> dict[str, Any]:
-    """Size, time of the last change, and digest of the first bytes of a file; of a folder, those of its headers."""
-    entry: dict[str, Any] = {"path": path}
-    with contextlib.suppress(OSError):
-        found = Path(path)
-        status = found.stat()
-        entry["modified"] = datetime.fromtimestamp(status.st_mtime, UTC).isoformat()
-        if found.is_dir():
-            headers = [found / name for name in _FOLDER_HEADERS if (found / name).is_file()]
-            entry["sha256_head"] = hashlib.sha256(b"".join(_head(header) for header in headers)).hexdigest()
-        else:
-            entry["size"] = status.st_size
-            is_whole = status.st_size <= HEAD_BYTES
-            entry["sha256" if is_whole else "sha256_head"] = hashlib.sha256(_head(found)).hexdigest()
-    return entry
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
-
-
-def _plain(settings: ThresholdSettings) -> dict[str, Any]:
+def _plain(settings: ThresholdSettings) -> Record:
     return {name: getattr(settings, name) for name in settings.__dataclass_fields__}

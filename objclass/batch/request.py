@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from objclass.core import PixelSize
 from objclass.pipeline.pairing import Inputs
 from objclass.pipeline.plan import FromFile
-from objclass.settings import ExportSettings, ResourceSettings, ThresholdSettings
+from objclass.settings import BatchSettings, ExportSettings, ResourceSettings, ThresholdSettings
 
 DEFAULT_FEATURES = ("regionprops",)
 """Features that are measured without a project."""
@@ -37,4 +37,5 @@ class Request:
     ilastik_names: bool = False
     export_colors: bool = False
     resources: ResourceSettings = field(default_factory=ResourceSettings)
+    batch: BatchSettings = field(default_factory=BatchSettings)
     arguments: tuple[str, ...] = ()

@@ -6,14 +6,15 @@ anything is written. Outputs are written under temporary names and renamed when 
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from math import prod
 from time import perf_counter
 
-from objclass.batch.journal import RunReport
+from objclass.batch import resume
+from objclass.batch.journal import Journal, Record
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.batch.task import LaneResult, keep, run_task
@@ -26,12 +27,14 @@ from objclass.core import PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, UsageError, listed
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
+from objclass.export.tables import table_maker
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
 from objclass.pipeline.plan import Plan
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.open import open_any, open_pixel_project
 from objclass.project.pixel_model import PixelProject
+from objclass.settings import BatchSettings
 
 log = logging.getLogger("objclass")
 
@@ -79,18 +82,32 @@ def run(
         warn_of_pixel_sizes(lanes)
     plan = make_plan(request, lanes, project, pixels)
     tasks = plan_tasks(request, plan, lanes)
-    report = RunReport(request, plan, tasks, context.limits)
-    files = RunFiles(tasks)
+    journal = Journal(request, plan, tasks, context.limits)
+    try:
+        done, files = _resumed(request, tasks, journal)
+    except BaseException:
+        journal.discard()
+        raise
     if expect is not None:
         expect(len(tasks))
     totals = Totals(tasks)
     code = LaneError.exit_code
     try:
-        code = _run_tasks(tasks, plan, files, report, context, totals)
+        code = _run_tasks(tasks, plan, files, journal, context, done, request.batch, totals)
     finally:
-        is_written = _finish(files, report, perf_counter() - started)
-        totals.ended(perf_counter() - started, report.path, files.partial)
+        with closing(journal):
+            is_written = _finish(files, journal, perf_counter() - started)
+        totals.ended(perf_counter() - started, journal.path, files.partial)
     return code if is_written else max(code, 1)
+
+
+def _resumed(request: Request, tasks: Sequence[Task], journal: Journal) -> tuple[dict[int, Record], RunFiles]:
+    """The records of the lanes that are complete already, by number, and the files of the run."""
+    if not request.batch.resume:
+        return {}, RunFiles(tasks)
+    earlier, done = resume.find(tasks, journal, verify=request.batch.verify)
+    log.info("%d of %d lanes are complete already", len(done), len(tasks))
+    return done, RunFiles(tasks, earlier)
 
 
 def _trained(
@@ -152,20 +169,21 @@ def _check_threshold(request: Request, project: Project | None) -> None:
             raise UsageError(message)
 
 
-def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:
+def _finish(files: RunFiles, journal: Journal, seconds: float) -> bool:
     """Give the files that lanes share their final names, and write the run file; return False if that fails."""
     is_written = True
     try:
         files.close()
     except OSError as fault:
         is_written = False
-        report.lost(str(fault))
+        journal.lost(str(fault))
         log.error("files that lanes share could not be written: %s", fault)  # noqa: TRY400
-    left = report.ended(files.partial)
+    left = journal.ended(files.partial)
     if left:
         log.warning("not run: %s (all are named in the run file)", listed(left))
+        log.info("to go on where it ended, run the same command with --resume")
     try:
-        report.write(seconds)
+        journal.publish(seconds)
     except OSError as fault:
         is_written = False
         log.error("the run file could not be written: %s", fault)  # noqa: TRY400
@@ -173,34 +191,64 @@ def _finish(files: RunFiles, report: RunReport, seconds: float) -> bool:
 
 
 def _run_tasks(
-    tasks: Sequence[Task], plan: Plan, files: RunFiles, report: RunReport, context: Context, totals: Totals
+    tasks: Sequence[Task],
+    plan: Plan,
+    files: RunFiles,
+    journal: Journal,
+    context: Context,
+    done: Mapping[int, Record],
+    batch: BatchSettings,
+    totals: Totals,
 ) -> int:
-    """Run the lanes, several at once where they are small; results are committed in the order of the lanes."""
+    """Run the lanes that are not done, several at once where they are small, and commit them in their order."""
+    left = [(number, task) for number, task in enumerate(tasks) if number not in done]
+    for number, record in done.items():
+        journal.earlier(tasks[number], record)
+        totals.earlier(record.get("counts", {}))
+        context.progress(tasks[number].name, 1.0)
     images = sum(task.lane.objects.shape[0] for task in tasks)
-    at_once, limits = share_out(tasks, replace(context.limits, images=images))
-    done = 0
+    at_once, limits = share_out([task for _, task in left], replace(context.limits, images=images))
     run_one = partial(run_task, plan=plan, files=files, context=context.within(limits))
     lanes = context if at_once > 1 else context.within(Limits())
-    with closing(lanes.ordered(run_one, tasks, LaneResult.discard, helps=False)) as results:
-        for number, result in enumerate(results, 1):
-            seconds = result.clock.seconds
+    failed: list[str] = []
+    with closing(lanes.ordered(run_one, left, LaneResult.discard, helps=False)) as results:
+        for (number, task), result in zip(left, results, strict=True):
             try:
-                keep(
-                    result,
-                    partial(report.finished, result.task, result.counts, seconds, result.context.timings),
-                )
+                keep(result, partial(_record, journal, result))
             except ObjclassError as fault:
-                report.failed(result.task, str(fault))
-                totals.failed(number, result.task, fault)
-                return 1 if done else LaneError.exit_code
-            done += 1
-            totals.done(number, result)
+                failed.append(task.name)
+                journal.failed(task, str(fault))
+                totals.failed(number + 1, task, fault)
+                if batch.on_error == "stop":
+                    break
+            else:
+                totals.done(number + 1, result)
+    details = {path: task.details for task in tasks for path in task.tables}
+    files.make_missing(lambda path: table_maker(path, details[path]))
+    succeeded = len(tasks) - len(journal.waiting) - len(failed)
+    if failed and batch.on_error == "continue":
+        log.error(
+            "failed: %d of %d lanes: %s (--resume runs them again)", len(failed), len(tasks), listed(failed)
+        )
+    if failed:
+        return 1 if succeeded else LaneError.exit_code
     gone = [path for task in tasks for path in task.paths if not os.path.exists(path)]
     if gone:
-        report.lost(f"removed by somebody since it was written: {listed(gone)}")
+        journal.lost(f"removed by somebody since it was written: {listed(gone)}")
         log.error("removed by somebody since it was written: %s", listed(gone))
         return 1
     return 0
+
+
+def _record(journal: Journal, result: LaneResult) -> None:
+    journal.finished(
+        result.task,
+        result.counts,
+        result.clock.seconds,
+        result.context.timings,
+        result.files.completed,
+        result.files.rows,
+    )
 
 
 def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
@@ -210,7 +258,7 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     lanes that are written to one file.
     """
     files = [path for task in tasks for path in {output.path for output in task.outputs}]
-    if limits.jobs == 1 or len(tasks) == 1 or len(set(files)) < len(files):
+    if limits.jobs == 1 or len(tasks) <= 1 or len(set(files)) < len(files):
         return 1, limits
     at_once = min(limits.jobs, len(tasks))
     memory = limits.memory // at_once if limits.memory is not None else None

@@ -55,9 +55,10 @@ class LaneResult:
         self.files.abort()
 
 
-def run_task(task: Task, plan: Plan, files: RunFiles, context: Context) -> LaneResult:
-    """Run one lane, and write the files of this lane under temporary names."""
-    result = LaneResult(task, context.within(context.limits), files.lane(), sinks_of(task, plan))
+def run_task(numbered: tuple[int, Task], plan: Plan, files: RunFiles, context: Context) -> LaneResult:
+    """Run one lane, given with its number, and write the files of this lane under temporary names."""
+    number, task = numbered
+    result = LaneResult(task, context.within(context.limits), files.lane(number), sinks_of(task, plan))
     try:
         with in_lane(task.name), as_lane_error(task, context.stop):
             _walk(result, plan)

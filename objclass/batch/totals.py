@@ -27,7 +27,7 @@ class Totals:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = tasks
-        self._done = self._failed = 0
+        self._done = self._failed = self._earlier = 0
         self._counts: Counter[str] = Counter()
 
     def done(self, number: int, result: LaneResult) -> None:
@@ -50,6 +50,11 @@ class Totals:
         log.debug("  %s", _described(seconds), extra={"fields": fields})
         within = _described(result.context.timings)
         log.debug("  within these, summed over threads: %s", within, extra={"fields": fields})
+
+    def earlier(self, counts: Mapping[str, int]) -> None:
+        """Add a lane that an earlier run has completed, and its numbers of objects."""
+        self._earlier += 1
+        self._counts.update(counts)
 
     def failed(self, number: int, task: Task, fault: Exception) -> None:
         """Add a lane that failed, and say why."""
@@ -78,12 +83,14 @@ class Totals:
             Incomplete files, by their intended names.
         """
         every, memory = len(self._tasks), machine.peak_memory()
-        left = every - self._done - self._failed
+        left = every - self._done - self._failed - self._earlier
         lanes = f"{self._done} of {every} lanes done" if every > 1 or not self._done else "done"
+        lanes += f", {self._earlier} done before" * (self._earlier > 0)
         lanes += f", {self._failed} failed" * (self._failed > 0) + f", {left} not run" * (left > 0)
         fields = {
             "lanes": every,
             "done": self._done,
+            "done_before": self._earlier,
             "failed": self._failed,
             "not_run": left,
             "counts": dict(self._counts),
@@ -92,9 +99,9 @@ class Totals:
         }
         message = f"{lanes} in {seconds:.1f} s, peak memory {memory / 1e6:.0f} MB"
         log.info("%s", message, extra={"fields": fields})
-        if self._done and self._has_objects:
+        if (self._done or self._earlier) and self._has_objects:
             log.info("%s", self._objects())
-        if self._done:
+        if self._done or self._earlier:
             log.info("outputs: %s", ", ".join(self._places(run_file, partial)))
 
     @property

@@ -13,7 +13,7 @@ from objclass.cli.messages import MessageOptions, set_up_log
 from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
 from objclass.registry import object_formats, table_formats
-from objclass.settings import ROLES, ExportSettings, ResourceSettings, ThresholdSettings, knob
+from objclass.settings import ROLES, BatchSettings, ExportSettings, ResourceSettings, ThresholdSettings, knob
 
 if TYPE_CHECKING:
     from objclass.pipeline.pairing import Inputs
@@ -216,6 +216,7 @@ class HeadlessOptions(
     TableOptions,
     ObjectOptions,
     ThresholdSettings,
+    BatchSettings,
     ResourceSettings,
     MessageOptions,
     IlastikOptions,
@@ -225,6 +226,7 @@ class HeadlessOptions(
     def __post_init__(self) -> None:
         ThresholdSettings.__post_init__(self)  # checks the ranges of all knobs
         ExportSettings.__post_init__(self)
+        BatchSettings.__post_init__(self)
 
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
@@ -369,6 +371,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         table_images=options.table_images,
         export_colors=options.export_colors,
         ilastik_names=options.ilastik_names or wants_ilastik_names(),
+        batch=BatchSettings(**{f.name: getattr(options, f.name) for f in fields(BatchSettings)}),
         resources=resources(options),
         arguments=tuple(arguments),
     )

@@ -3,9 +3,10 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from threading import Lock
 from typing import Any, Protocol
@@ -14,7 +15,9 @@ from objclass.compute import lock
 from objclass.compute.signals import uninterrupted
 from objclass.errors import OutputError
 from objclass.export.atomic import Pending, lock_file
+from objclass.export.columns import Columns
 from objclass.export.naming import Task, split_suffix
+from objclass.export.spool import Rows, Spool, SpooledTable, spool_path
 
 log = logging.getLogger("objclass")
 
@@ -47,6 +50,22 @@ class PartialFile:
     of: int
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier run has left that this one resumes.
+
+    Parameters
+    ----------
+    lanes
+        The numbers of the lanes that are complete.
+    rows
+        Table -> number of a lane -> its rows in the spool of the table.
+    """
+
+    lanes: frozenset[int] = frozenset()
+    rows: Mapping[str, Mapping[int, Rows]] = field(default_factory=dict)
+
+
 class RunFiles:
     """All files of a run.
 
@@ -55,13 +74,20 @@ class RunFiles:
     An incomplete file never replaces an older one.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], earlier: Earlier | None = None) -> None:
         self.pending = Pending()
+        self._earlier = earlier or Earlier()
         self.partial: dict[str, PartialFile] = {}
         """Incomplete files, by their intended names."""
-        self._lanes = Counter(path for task in tasks for path in {*task.shared})
-        self._kept: Counter[str] = Counter()
+        self._lanes = Counter(
+            path
+            for number, task in enumerate(tasks)
+            for path in task.shared
+            if number not in self._earlier.lanes or path in self._earlier.rows
+        )
+        self._kept = Counter({path: len(rows) for path, rows in self._earlier.rows.items()})
         self._open: dict[str, SharedFile] = {}
+        self._complete: list[SpooledTable] = []
         self._opening = Lock()
         self._locks = ExitStack()
         self._claimed: set[str] = set()
@@ -84,9 +110,9 @@ class RunFiles:
             raise OutputError(message) from None
         self._claimed.add(table)
 
-    def lane(self) -> "LaneFiles":
-        """The files of one lane."""
-        return LaneFiles(self)
+    def lane(self, number: int) -> "LaneFiles":
+        """The files of the lane of a number, from 0."""
+        return LaneFiles(self, number)
 
     def open(self, path: str, make: Callable[[str], Any]) -> Any:
         """The shared file of that path; the first lane makes it under its temporary name."""
@@ -94,6 +120,22 @@ class RunFiles:
             if path not in self._open:
                 self._open[path] = make(self.pending.add(path))
             return self._open[path]
+
+    def open_table(self, path: str, writer: Any) -> Any:
+        """The table of that path; one that lanes share collects their rows in a spool."""
+        if self._lanes[path] == 1:
+            return self.open(path, writer)
+        return self.open(path, partial(self._spooled, table=path, writer=writer))
+
+    def _spooled(self, temporary: str, table: str, writer: Any) -> SpooledTable:
+        earlier = self._earlier.rows.get(table, {})
+        return SpooledTable(temporary, writer, Spool(spool_path(table), anew=not earlier), earlier)
+
+    def unsynced(self, shared: Iterable[str]) -> list[str]:
+        """Those of some shared files that `SharedFile.flush` leaves to the system."""
+        return [
+            path for path in shared if self.has_last(path) or not isinstance(self._open[path], SpooledTable)
+        ]
 
     def has_last(self, path: str) -> bool:
         """Whether the next lane completes a shared file."""
@@ -105,10 +147,11 @@ class RunFiles:
         self.pending.rename([*own, *whole])
         self._kept.update(shared)
         for path in shared:
-            if path in whole:
-                del self._open[path]
-            else:
-                self._open[path].mark()
+            file = self._open.pop(path) if path in whole else self._open[path]
+            if path not in whole:
+                file.mark()
+            elif isinstance(file, SpooledTable):
+                self._complete.append(file)
 
     def undo(self, path: str) -> None:
         """Remove the last lane from a shared file."""
@@ -126,14 +169,34 @@ class RunFiles:
         del self._open[path]
         self.pending.discard([path])
 
+    def make_missing(self, maker_of: Callable[[str], Callable[[str], Any]]) -> None:
+        """Make the tables whose rows are all there already, but which are not.
+
+        Raises
+        ------
+        OSError
+            If one could not be written.
+        """
+        for path, rows in self._earlier.rows.items():
+            if len(rows) == self._lanes[path] and path not in self._open:
+                table = self.open_table(path, maker_of(path))
+                table.close()
+                self.pending.sync([path])
+                self.pending.rename([path])
+                self._complete.append(self._open.pop(path))  # type: ignore[arg-type]
+
     def close(self) -> None:
         """Give shared files their names although they are incomplete, and remove everything else.
+
+        The rows of an incomplete table stay in its spool, for a run that resumes this one.
 
         Raises
         ------
         OSError
             If one could not be written; then none of its lanes is kept.
         """
+        for table in self._complete:
+            table.done()
         try:
             if self._open:
                 self._close_early()
@@ -155,6 +218,9 @@ class RunFiles:
         self.pending.sync(names)
         with uninterrupted():
             self.pending.rename(names, names)
+            for file in self._open.values():
+                if isinstance(file, SpooledTable):
+                    file.abort()
             self._open.clear()
         for path, name in names.items():
             self.partial[path] = PartialFile(name, self._kept[path], self._lanes[path])
@@ -177,10 +243,13 @@ def _partial_name(path: str) -> str:
 class LaneFiles:
     """The files of one lane, and those that it shares with other lanes."""
 
-    def __init__(self, run: RunFiles) -> None:
-        self._run = run
+    def __init__(self, run: RunFiles, number: int) -> None:
+        self._run, self._number = run, number
+        self.rows: dict[str, Rows] = {}
+        """The rows of this lane in the spools of tables."""
         self._own: list[str] = []
         self._shared: dict[str, bool] = {}
+        self._completed: list[str] = []
         self._is_kept = False
 
     def add(self, path: str) -> str:
@@ -198,6 +267,20 @@ class LaneFiles:
         self._shared[path] = merge
         return self._run.open(path, make)
 
+    def append(self, table: str, writer: Any, columns: Columns) -> None:
+        """Add the rows of this lane to a table, which other lanes may share."""
+        self._shared.setdefault(table, False)
+        file = self._run.open_table(table, writer)
+        if isinstance(file, SpooledTable):
+            self.rows[table] = file.append(columns, self._number)
+        else:
+            file.append(columns)
+
+    @property
+    def completed(self) -> list[str]:
+        """The paths that got their final names with this lane."""
+        return [*self._own, *self._completed]
+
     def commit(self, kept: Callable[[], None]) -> None:
         """Give the files of this lane their final names, and the shared files that it completes: all, or none.
 
@@ -213,7 +296,8 @@ class LaneFiles:
                 self._shared.items()
             ):  # always in the same order, so that no two processes wait for each other
                 self._finish(path, merge=merge)
-            self._run.pending.sync([*self._own, *self._shared])
+            self._completed = [path for path in self._shared if self._run.has_last(path)]
+            self._run.pending.sync([*self._own, *self._run.unsynced(self._shared)])
             with uninterrupted():
                 self._run.keep(self._own, list(self._shared))
                 self._is_kept = True

@@ -188,7 +188,7 @@ class TableSink:
     def commit(self) -> None:
         """Add the rows."""
         maker = table_maker(self._path, self._task.details)
-        self._files.share(self._path, maker).append(self._columns)
+        self._files.append(self._path, maker, self._columns)
 
     def abort(self) -> None:
         """Discard the rows."""
@@ -272,7 +272,7 @@ class SummarySink:
         """Add the rows."""
         path = self._summary.path
         maker = table_maker(path, self._task.details)
-        self._files.share(path, maker).append(self._columns(self._task.lane))
+        self._files.append(path, maker, self._columns(self._task.lane))
 
     def abort(self) -> None:
         """Discard the rows."""

@@ -66,8 +66,10 @@ def planned(lanes=range(LANES), **options):
 
 
 def left_in(folder):
-    """What a run has left there, but for its account."""
-    return sorted(p.name for p in folder.iterdir() if not p.name.startswith("objclass_run"))
+    """What a run has left there, but for its account, and the rows for a run that resumes it."""
+    return sorted(
+        p.name for p in folder.iterdir() if not p.name.startswith("objclass_run") and p.name != ".t.csv.rows"
+    )
 
 
 def statuses(folder):
@@ -137,9 +139,9 @@ def in_turns(monkeypatch, turn):
     """Lanes end in the order ``turn``, whatever they were begun in; answers the order in which they did."""
     run_task, done, begun = task.run_task, [], threading.Condition()
 
-    def run_one(task, plan, files, context):
-        finished = run_task(task, plan, files, context)
-        number = int(task.name[3:])
+    def run_one(numbered, plan, files, context):
+        finished = run_task(numbered, plan, files, context)
+        number = int(numbered[1].name[3:])
         with begun:
             assert begun.wait_for(lambda: turn.index(number) == len(done), timeout=20)
             done.append(number)

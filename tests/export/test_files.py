@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from objclass.batch import journal, task
+from objclass.batch import task
+from objclass.batch.digests import file_entry
 from objclass.cli import main
 from objclass.compute import lock
 from objclass.compute.hdf5_file import Hdf5File
@@ -130,12 +131,12 @@ def test_digests_read_no_more_than_the_head(here):
     path = here / "large.bin"
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a hole: read whole, it would take minutes
-    entry = journal._file_entry(str(path))
+    entry = file_entry(str(path))
     assert (entry["size"], len(entry["sha256_head"])) == (1 << 40, 64)
     (here / "plate.zarr/A/1/0").mkdir(parents=True)
     (here / "plate.zarr/.zattrs").write_text("{}")
     (here / "plate.zarr/A/1/0/chunk").symlink_to(path)
-    assert len(journal._file_entry(str(here / "plate.zarr"))["sha256_head"]) == 64
+    assert len(file_entry(str(here / "plate.zarr"))["sha256_head"]) == 64
 
 
 # --- containers

@@ -125,7 +125,7 @@ def planned(base, name, pattern="out", **more):
 def lane_of(output, value=1):
     """The files of a run of one lane that is painted, but not committed."""
     run = RunFiles([Task(lane(), "cells", (output,), None)])
-    files = run.lane()
+    files = run.lane(0)
     sink = ImageSink(output)
     try:
         sink.begin(files, Context())

@@ -1,0 +1,227 @@
+"""The rows of a table that lanes share: each lane's in a spool, as soon as it is complete.
+
+A spool outlives the process, even one that is killed: a later run takes the rows of complete lanes from it. The
+table itself is made from it in the order of the lanes, so that its bytes do not depend on which run measured
+which lane; its format need not be one that can be continued.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from io import BufferedRandom
+from pathlib import Path
+from secrets import token_hex
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from objclass.errors import OutputError
+from objclass.export.columns import Columns
+
+BATCH = 20_000
+"""Rows that are given to the writer of a table together, or a few more."""
+
+
+class Rows(NamedTuple):
+    """Where the rows of a lane are: the name of a spool's content, and bytes in it."""
+
+    spool: str
+    start: int
+    stop: int
+
+
+def spool_path(table: str) -> str:
+    """The spool of a table: a hidden file next to it."""
+    return str(Path(table).with_name(f".{Path(table).name}.rows"))
+
+
+def spooled(table: str) -> tuple[str, int]:
+    """The name of the content of the spool of a table, and its size; empty and 0 if there is none."""
+    try:
+        with Path(spool_path(table)).open("rb") as file:
+            return _name(file), os.fstat(file.fileno()).st_size
+    except OSError:
+        return "", 0
+
+
+class Spool:
+    """A file of rows, lane after lane; each addition is one array of numpy's format, without pickled objects.
+
+    Parameters
+    ----------
+    path
+        The file.
+    anew
+        Whether to remove what an earlier run has left there.
+    """
+
+    def __init__(self, path: str, *, anew: bool) -> None:
+        self._path = path
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags | (os.O_TRUNC if anew else 0), 0o666)
+        self._file: BufferedRandom = os.fdopen(descriptor, "r+b")
+        self.name = _name(self._file)
+        if not self.name:
+            self.name = token_hex(_NAME_BYTES)
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(f"{self.name}\n".encode())
+        self._file.seek(0, os.SEEK_END)
+        self._end = self._marked = self._file.tell()
+
+    def add(self, columns: Columns) -> Rows:
+        """Add the rows of a lane."""
+        start = self._end
+        self._file.seek(start)
+        np.lib.format.write_array(self._file, _packed(columns), allow_pickle=False)
+        self._end = self._file.tell()
+        return Rows(self.name, start, self._end)
+
+    def read(self, rows: Rows) -> Columns:
+        """The rows of a lane.
+
+        Raises
+        ------
+        OutputError
+            If the file was changed by somebody.
+        """
+        self._file.seek(rows.start)
+        try:
+            found = np.lib.format.read_array(self._file, allow_pickle=False)
+            names = found.dtype.names
+        except ValueError:
+            names = None
+        if names is None or self._file.tell() != rows.stop:
+            message = f"{self._path}: damaged: run again without --resume"
+            raise OutputError(message)
+        columns = {name: found[name] for name in names}
+        return {
+            n: values.astype(object) if values.dtype.kind == "U" else values for n, values in columns.items()
+        }
+
+    def flush(self) -> None:
+        """Wait until all rows are on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def mark(self) -> None:
+        """Mark the rows so far as permanent."""
+        self._marked = self._end
+
+    def undo(self) -> None:
+        """Remove the rows since the last `mark`."""
+        self._end = self._marked
+        with suppress(OSError):  # what is behind the end is not looked at
+            self._file.truncate(self._end)
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        with suppress(OSError):
+            self._file.close()
+
+    def remove(self) -> None:
+        """Close and remove the file."""
+        self.close()
+        with suppress(OSError):
+            os.unlink(self._path)
+
+
+_NAME_BYTES = 8
+
+
+def _name(file: IO[bytes]) -> str:
+    """The name of the content, which another run would change; empty for a file that is not a spool."""
+    file.seek(0)
+    line = file.read(2 * _NAME_BYTES + 1)
+    is_name = len(line) == 2 * _NAME_BYTES + 1 and line.endswith(b"\n")
+    return line[:-1].decode("ascii", "replace") if is_name else ""
+
+
+def _packed(columns: Columns) -> np.ndarray[Any, Any]:
+    """A structured array with a field for each column; text as fixed width."""
+    arrays = {n: values.astype("U") if values.dtype.kind == "O" else values for n, values in columns.items()}
+    rows = np.empty(len(next(iter(arrays.values()))), [(n, values.dtype) for n, values in arrays.items()])
+    for n, values in arrays.items():
+        rows[n] = values
+    return rows
+
+
+def _joined(parts: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+class SpooledTable:
+    """A table that many lanes share.
+
+    Parameters
+    ----------
+    path
+        The temporary name of the table.
+    writer
+        Class of the writer of its format.
+    spool
+        Its spool.
+    earlier
+        Number of a lane -> its rows that an earlier run has left in the spool.
+    """
+
+    def __init__(self, path: str, writer: Any, spool: Spool, earlier: Mapping[int, Rows]) -> None:
+        self._path, self._writer, self._spool = path, writer, spool
+        self._rows = dict(earlier)
+        self._new: list[int] = []
+
+    def append(self, columns: Columns, lane: int) -> Rows:
+        """Add the rows of a lane, and return where they are."""
+        self._rows[lane] = self._spool.add(columns)
+        self._new.append(lane)
+        return self._rows[lane]
+
+    def flush(self) -> None:
+        """Wait until all rows are on the disk."""
+        self._spool.flush()
+
+    def mark(self) -> None:
+        """Mark the rows so far as permanent."""
+        self._spool.mark()
+        self._new.clear()
+
+    def undo(self) -> None:
+        """Remove the rows since the last `mark`."""
+        for lane in self._new:
+            del self._rows[lane]
+        self._new.clear()
+        self._spool.undo()
+
+    def close(self) -> None:
+        """Make the table, lane after lane."""
+        self._spool.flush()
+        table = self._writer(self._path)
+        try:
+            for columns in self._batches():
+                table.append(columns)
+            table.close()
+        except BaseException:
+            table.abort()
+            raise
+
+    def _batches(self) -> Iterator[Columns]:
+        """The rows of small lanes together: what is called for each lane costs more than they."""
+        parts: list[Columns] = []
+        count = 0
+        for lane in sorted(self._rows):
+            parts.append(self._spool.read(self._rows[lane]))
+            count += len(next(iter(parts[-1].values())))
+            if count >= BATCH:
+                yield _joined(parts)
+                parts, count = [], 0
+        if parts:
+            yield _joined(parts)
+
+    def done(self) -> None:
+        """Remove the spool: the table is complete and has its name."""
+        self._spool.remove()
+
+    def abort(self) -> None:
+        """Close the spool, which stays for a later run if there are rows in it."""
+        self.undo()
+        self._spool.close() if self._rows else self._spool.remove()

@@ -1,0 +1,334 @@
+"""Batches that go on where an earlier run ended: nothing is lost, nothing is done twice."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from objclass.batch import task
+from objclass.cli import main
+from objclass.export.spool import spool_path
+
+LANES = 6
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for n in range(LANES):
+        squares = np.zeros((6, 60), np.uint8)
+        for k in range(n + 1):
+            squares[1:4, 5 * k : 5 * k + 3] = 1
+        np.save(f"seg{n}.npy", squares)
+    return tmp_path
+
+
+def arguments(*more, table="out/t.csv", lanes=range(LANES), jobs=1):
+    return [
+        *("--headless", "--segmentation_image", *(f"seg{n}.npy" for n in lanes)),
+        *("--features", "regionprops:area", "--jobs", str(jobs), "--table_filename", table),
+        *("--output_format", "numpy", "--output_filename_format", "out/{nickname}", *more),
+    ]  # fmt: skip
+
+
+def run(*more, **settings):
+    return main(arguments(*more, **settings))
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The lanes whose pixels are read, in order; those in `broken` fail."""
+    run_lane, names, broken = task.run_lane, [], set()
+
+    def counting(lane, *more):
+        names.append(lane.nickname)
+        if lane.nickname in broken:
+            message = "a fault"
+            raise OSError(message)
+        return run_lane(lane, *more)
+
+    monkeypatch.setattr(task, "run_lane", counting)
+    return names, broken
+
+
+def outputs(folder="out"):
+    return {
+        p.name: p.read_bytes()
+        for p in sorted(Path(folder).iterdir())
+        if not p.name.startswith("objclass_run")
+    }
+
+
+def expected(**settings):
+    """What an undisturbed run gives."""
+    assert run(**settings) == 0
+    found = outputs()
+    for path in Path("out").iterdir():
+        path.unlink()
+    return found
+
+
+def records(folder="out"):
+    return [json.loads(path.read_text()) for path in sorted(Path(folder).glob("objclass_run*.json"))]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("table", ["out/t.csv", "out/t.h5", "out/{nickname}.csv"])
+def test_a_batch_goes_on_after_a_lane_that_fails(here, measured, capsys, jobs, table):
+    names, broken = measured
+    whole = expected(table=table)
+    broken |= {"seg1", "seg4"}
+    assert run("--on_error", "continue", table=table, jobs=jobs) == 1
+    told = capsys.readouterr().err
+    assert "failed: 2 of 6 lanes: seg1, seg4" in told
+    (record,) = records()
+    assert [lane["status"] for lane in record["lanes"]] == [
+        "done", "failed", "done", "done", "failed", "done",
+    ]  # fmt: skip
+    broken.clear()
+    names.clear()
+    assert run("--resume", table=table, jobs=jobs) == 0
+    assert sorted(names) == ["seg1", "seg4"]
+    assert outputs() == whole
+    assert [lane["status"] for lane in json.loads(Path("out/objclass_run.json").read_text())["lanes"]] == [
+        "done"
+    ] * LANES
+
+
+def test_nothing_is_left_to_do(here, measured, capsys):
+    names, _ = measured
+    assert run() == 0
+    before = outputs()
+    names.clear()
+    assert run("--resume") == 0
+    assert not names
+    assert "6 of 6 lanes are complete already" in capsys.readouterr().err
+    assert outputs() == before
+
+
+def test_every_lane_fails(here, measured):
+    _, broken = measured
+    broken |= {f"seg{n}" for n in range(LANES)}
+    assert run("--on_error", "continue") == 3
+    assert not outputs()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: np.save("seg2.npy", np.ones((6, 60), np.uint8)),
+        lambda: os.utime("seg2.npy", (1, 1)),
+        lambda: Path("out/seg2.npy").unlink(),
+        lambda: Path("out/seg2.npy").write_bytes(b"somebody's"),
+    ],
+)
+def test_what_was_changed_is_done_again(here, measured, change):
+    names, _ = measured
+    assert run(table="out/{nickname}.csv") == 0
+    whole = outputs()
+    change()
+    names.clear()
+    assert run("--resume", table="out/{nickname}.csv") == 0
+    assert names == ["seg2"]
+    assert outputs().keys() == whole.keys()
+
+
+@pytest.mark.parametrize("more", [("--features", "regionprops:perimeter"), ("--export_dtype", "uint8")])
+def test_other_options_are_another_run(here, measured, more):
+    names, _ = measured
+    assert run() == 0
+    names.clear()
+    assert run("--resume", *more) == 0
+    assert len(names) == LANES
+
+
+def test_limits_are_no_other_options(here, measured):
+    names, _ = measured
+    assert run() == 0
+    names.clear()
+    assert run("--resume", "--block_shape", "2", "--max_memory", "1GB", jobs=2) == 0
+    assert not names
+
+
+def test_a_table_that_was_changed_is_made_again(here, measured):
+    names, _ = measured
+    whole = expected()
+    assert run() == 0
+    Path("out/t.csv").write_text("by hand")
+    names.clear()
+    assert run("--resume") == 0
+    assert len(names) == LANES  # its rows are nowhere else
+    assert outputs() == whole
+
+
+def test_other_lanes_are_another_table(here, measured):
+    names, _ = measured
+    assert run(lanes=range(4)) == 0
+    names.clear()
+    whole = outputs()
+    assert run("--resume") == 0
+    assert len(names) == LANES
+    assert outputs().keys() - whole.keys() == {"seg4.npy", "seg5.npy"}
+
+
+def test_by_content(here, measured, capsys):
+    names, _ = measured
+    assert run("--digest", "content", table="out/{nickname}.csv") == 0
+    os.utime("seg2.npy", (1, 1))
+    same_size = Path("out/seg3.npy").read_bytes()[:-1] + b"\x07"
+    status = os.stat("out/seg3.npy")
+    Path("out/seg3.npy").write_bytes(same_size)
+    os.utime("out/seg3.npy", ns=(status.st_atime_ns, status.st_mtime_ns))
+    names.clear()
+    assert run("--resume", "--verify", "--digest", "content", table="out/{nickname}.csv") == 0
+    assert names == ["seg3"]
+
+
+def test_verify_needs_resume(here, capsys):
+    assert run("--verify") == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("digest", ["none", "header", "content"])
+def test_digests(here, digest):
+    assert run("--digest", digest) == 0
+    (record,) = records()
+    entry = record["lanes"][0]["inputs"][0]["files"][0]
+    assert ("sha256" in entry) == (digest != "none")
+    assert ("sha256" in record["lanes"][0]["files"][0]) == (digest == "content")
+
+
+def test_lanes_in_one_container(here, measured):
+    """Datasets of a file that was not completed are not called done."""
+    names, broken = measured
+    options = (
+        "--output_format",
+        "hdf5",
+        "--output_filename_format",
+        "out/all.h5",
+        "--output_internal_path",
+        "{nickname}",
+    )
+    broken |= {"seg3"}
+    assert run(*options) == 1
+    broken.clear()
+    names.clear()
+    assert run("--resume", *options) == 0
+    with h5py.File("out/all.h5") as file:
+        assert sorted(file) == [f"seg{n}" for n in range(LANES)]
+    names.clear()
+    assert run("--resume", *options) == 0
+    assert not names
+
+
+SLOW_LANES = """
+import sys, time
+from objclass.batch import task
+from objclass.cli import main
+run_lane = task.run_lane
+def counting(lane, *more):
+    with open("measured.txt", "a") as file:
+        file.write(lane.nickname + chr(10))
+    return run_lane(lane, *more)
+task.run_lane = counting
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def begin(*more, **settings):
+    command = [sys.executable, "-c", SLOW_LANES, *arguments(*more, **settings)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def killed_and_resumed(seed, moments, jobs):
+    """Kill a run at random moments, resume it until it ends; what it leaves."""
+    rng = random.Random(seed)
+    resume = ()
+    for _ in range(moments):
+        child = begin(*resume, jobs=jobs)
+        time.sleep(rng.uniform(0.25, 0.9))
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        resume = ("--resume",)
+    last = begin(*resume, jobs=jobs)
+    told = last.communicate()[1]
+    assert last.returncode == 0, told
+    return outputs()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+@pytest.mark.parametrize("seed", range(2))
+def test_kill_and_resume(here, seed):
+    whole = expected()
+    assert killed_and_resumed(seed, 2, 1 + seed) == whole
+    assert not list(Path("out").glob("*.jsonl"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_kill_and_resume_two_hundred_times(here):
+    whole = expected()
+    for seed in range(100):
+        for path in Path("out").iterdir():
+            path.unlink()
+        assert killed_and_resumed(seed, 2, 1 + seed % 3) == whole, seed
+        assert not [name for name in os.listdir("out") if name.startswith(".")], seed
+        assert not list(Path("out").glob("*.jsonl")), seed
+
+
+def test_two_runs_that_write_the_same_files(here):
+    """The second is refused while the first one works; a killed one's lock is taken over."""
+    if sys.platform == "win32":
+        pytest.skip("fifos")
+    hold = "import sys, time\nfrom objclass.batch import task\nfrom objclass.cli import main\n"
+    hold += "run_lane = task.run_lane\n"
+    hold += "def waiting(*a):\n    print('begun', flush=True)\n    time.sleep(60)\n    return run_lane(*a)\n"
+    hold += "task.run_lane = waiting\nsys.exit(main(sys.argv[1:]))\n"
+    images_only = ("--table_filename", "out/other.csv")
+    child = subprocess.Popen([sys.executable, "-c", hold, *arguments()], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "begun\n"
+        assert run(*images_only) == 2
+        assert not list(Path("out").glob("*.npy"))
+    finally:
+        child.kill()
+        child.communicate()
+    assert run(*images_only) == 0
+    assert [record["lanes"] == [] for record in records()].count(True) == 1  # of the one that was killed
+
+
+def test_the_rows_of_an_earlier_run_are_not_taken_without_asking(here, measured):
+    names, broken = measured
+    whole = expected()
+    broken |= {"seg2"}
+    assert run() == 1
+    assert Path(spool_path("out/t.csv")).exists()
+    broken.clear()
+    names.clear()
+    assert run() == 0
+    assert len(names) == LANES
+    found = outputs()
+    partial = {name: found.pop(name) for name in list(found) if "partial" in name}
+    assert found == whole
+    assert not partial
+
+
+def test_a_damaged_spool_is_not_believed(here, measured):
+    _, broken = measured
+    whole = expected()
+    broken |= {"seg4"}
+    assert run() == 1
+    path = Path(spool_path("out/t.csv"))
+    path.write_bytes(path.read_bytes()[:40] + b"X" * 400)
+    broken.clear()
+    assert run("--resume") in (0, 1, 3)
+    if Path("out/t.csv").exists() and run() == 0:
+        assert outputs() == whole
