@@ -18,7 +18,8 @@ from objclass.cli import main, progress
 from objclass.cli.headless import HeadlessOptions
 from objclass.cli.messages import FEW_LANES
 from objclass.cli.train import TrainOptions
-from objclass.features.contract import feature_rows
+from objclass.export.columns import Layout
+from objclass.features.contract import feature_rows, feature_set
 from objclass.project.model import COLORS
 from objclass.project.open import open_project
 from objclass.settings import help_of
@@ -69,7 +70,17 @@ def reference() -> str:
     """The page, from top to bottom."""
     return (
         "\n".join(
-            [*head(), *options(), *formats(), *labels(), *columns(), *summary(), *messages(), *features()]
+            [
+                *head(),
+                *options(),
+                *formats(),
+                *labels(),
+                *columns(),
+                *profiles(),
+                *summary(),
+                *messages(),
+                *features(),
+            ]
         )
         + "\n"
     )
@@ -148,6 +159,26 @@ def messages() -> Iterator[str]:
     yield from ("", "```sh")
     yield "jq -r 'select(.status == \"done\") | [.counts.objects, .lane] | @tsv' log.json | sort -rn | head"
     yield "```"
+
+
+def profiles() -> Iterator[str]:
+    """Names of columns in all profiles but ilastik's."""
+    mean = (feature_set("Standard Object Features") or {})["Mean"]
+    layout = Layout(3, 2, (mean,), ("round",), ("well",), ("original_oid",))
+    shown = [name for name in registry.TABLE_PROFILES if name != "ilastik"]
+    names = {name: profile_names(name, layout) for name in shown}
+    yield from ("", "## Profiles of columns", "")
+    yield "What `--table_columns` calls them, here in 3D with a class `round`, metadata `well` and two channels;"
+    yield "[Tables](how-to/tables.md) says more. What has no name in a profile has its tidy one."
+    yield from ("", f"| meaning | {' | '.join(shown)} |", f"|{'---|' * (len(shown) + 1)}")
+    for meaning in names["tidy"]:
+        yield f"| {meaning} | {' | '.join(f'`{names[name][meaning]}`' for name in shown)} |"
+
+
+def profile_names(profile: str, layout: Layout) -> dict[str, str]:
+    """Definition of a column -> its name in a profile."""
+    columns = registry.resolve(registry.TABLE_PROFILES[profile]).columns(layout)
+    return {column.definition: column.name for column in columns}
 
 
 def features() -> Iterator[str]:

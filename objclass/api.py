@@ -16,7 +16,7 @@ from objclass.core import AnyArray, FeatureTable, Image, Lane, PixelSize
 from objclass.door import door
 from objclass.errors import UsageError
 from objclass.export.arrays import SOURCES, PaintedArray
-from objclass.export.columns import ilastik_columns
+from objclass.export.columns import Rows, filled, ilastik_columns, layout_of
 from objclass.features.contract import choose, feature_rows, feature_set
 from objclass.images.lazy import LazyImage
 from objclass.images.source import axes_by_shape
@@ -686,7 +686,8 @@ def _run(
         measured.append((step.table, step.predictions))
         context.progress(lane.nickname, (step.t + 1) / lane.objects.shape[0])
     table, predictions = collect(measured)
-    columns = ilastik_columns(table, plan.shown, lane, lane.nickname, classes, predictions)
+    rows = Rows(table, lane.nickname, lane.metadata, predictions)
+    columns = filled(ilastik_columns(layout_of(lane, plan)), rows)
     found = {name: image.image() for name, image in painted.items()}
     return _annotated(_frame(columns, table, lane), lane, plan), found
 

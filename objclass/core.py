@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import isclose
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -36,6 +38,12 @@ UNITS = {
     "px": "", "pixel": "", "": "",
 }  # fmt: skip
 """Accepted spelling of a unit -> its spelling in files."""
+
+MICROMETRES = {"pm": 1e-6, "angstrom": 1e-4, "nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+"""Unit of length -> micrometres."""
+
+ROUNDING = 1e-4
+"""Relative difference of two pixel sizes that are taken as equal, since formats round them."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,35 @@ class PixelSize:
     def spacing(self, ndim: int) -> tuple[float, ...]:
         """Extents in the order of array axes: (y, x) in 2D, (z, y, x) in 3D."""
         return (self.y, self.x) if ndim == 2 else (self.z, self.y, self.x)
+
+    def described(self, ndim: int) -> str:
+        """Extents and unit, for messages: ``y=0.65,x=0.65um``."""
+        lengths = zip("zyx"[-ndim:], self.spacing(ndim), strict=True)
+        return ",".join(f"{axis}={n:g}" for axis, n in lengths) + self.unit
+
+    def side(self, ndim: int) -> float | None:
+        """The extent along all axes, if it is the same but for rounding; else None."""
+        lengths = self.spacing(ndim)
+        return self.x if all(isclose(n, self.x, rel_tol=ROUNDING) for n in lengths) else None
+
+    @property
+    def in_micrometres(self) -> "PixelSize | None":
+        """The same size in µm; None if the unit is not one of length.
+
+        Examples
+        --------
+        >>> PixelSize(130, 130, 300, "nm").in_micrometres
+        PixelSize(x=0.13, y=0.13, z=0.3, unit='um')
+        """
+        if self.unit not in MICROMETRES:
+            return None
+        x, y, z = (decimal(n) * decimal(MICROMETRES[self.unit]) for n in (self.x, self.y, self.z))
+        return PixelSize(float(x), float(y), float(z), "um")
+
+
+def decimal(number: float) -> Fraction:
+    """The shortest decimal number that has this floating-point number: 0.1 is a tenth."""
+    return Fraction(str(float(number)))
 
 
 PIXELS = PixelSize(unit="px")

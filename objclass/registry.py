@@ -390,6 +390,15 @@ OBJECT_FORMATS = (
 )
 """All formats of objects for other programs."""
 
+TABLE_PROFILES = {
+    "ilastik": "objclass.export.profiles:ILASTIK",
+    "tidy": "objclass.export.profiles:TIDY",
+    "skimage": "objclass.export.profiles:SKIMAGE",
+    "cellprofiler": "objclass.export.profiles:CELLPROFILER_TABLE",
+    "mobie": "objclass.export.profiles:MOBIE",
+}
+"""Names and order of the columns of tables (``--table_columns``)."""
+
 FEATURE_SETS = {
     "2D Convex Hull Features": "objclass.features.sets.ilastik_hull:PLANE",
     "2D Skeleton Features": "objclass.features.sets.skeleton:FEATURES",

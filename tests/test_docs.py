@@ -112,6 +112,16 @@ def test_the_page_on_batches(tmp_path, monkeypatch):
     assert tables["manifest"].groupby(["Image", "well", "treatment"], dropna=False).ngroups == 2
 
 
+def test_the_command_of_the_page_on_tables(tmp_path, monkeypatch):
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (command,) = commands((ROOT / "docs/how-to/tables.md").read_text(encoding="utf-8"))
+    assert main(command) == 0
+    header = (tmp_path / "tables/cells.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    described = (tmp_path / "tables/cells_columns.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in described[1:]] == header
+
+
 def test_from_three_brush_strokes_to_a_table(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)

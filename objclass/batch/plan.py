@@ -18,7 +18,8 @@ from objclass.export.checks import (
     check_tables,
 )
 from objclass.export.colors import PICTURES
-from objclass.export.columns import column_units
+from objclass.export.columns import layout_of
+from objclass.export.dictionary import dictionary_path
 from objclass.export.images import PIXEL_PROBABILITIES, PIXEL_SOURCES, SOURCES
 from objclass.export.naming import (
     PLACEHOLDERS,
@@ -32,11 +33,13 @@ from objclass.export.naming import (
     plan_output,
     table_path,
 )
+from objclass.export.profiles import columns_of
 from objclass.export.summary import Summary, is_known
 from objclass.export.tables import TableDetails, writer_for
+from objclass.export.tidy import needed_besides
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
-from objclass.pipeline.plan import Plan, check_lane, plan_for
+from objclass.pipeline.plan import ILASTIK, Plan, check_lane, plan_for
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
@@ -64,7 +67,7 @@ def make_plan(
         return Plan((), (), pixel_size=request.pixel_size, pixels=pixels, pixel_project=project)
     if project is not None:
         plan = replace(plan_for(project, lanes, request.pixel_size), pixels=pixels)
-        if isinstance(request.pixel_size, PixelSize):
+        if isinstance(request.pixel_size, PixelSize) and request.profile == ILASTIK:
             log.info("--pixel_size is only stored in the images: a project measures in pixels")
     else:
         first = lanes[0]
@@ -81,10 +84,22 @@ def make_plan(
             request.pixel_size,
             pixels,
         )
+    plan = _with_profile(plan, request.profile, lanes)
     for lane in lanes:
         check_lane(lane, plan)
     _check_one_unit(lanes, plan)
     return plan
+
+
+def _with_profile(plan: Plan, profile: str, lanes: Sequence[Lane]) -> Plan:
+    """The plan with a profile of columns, and the features that its physical columns are computed from."""
+    plan = replace(plan, profile=profile)
+    besides = [feature for lane in lanes for feature in needed_besides(layout_of(lane, plan))]
+    if profile != ILASTIK and not any(plan.given_size(lane) for lane in lanes):
+        sized = next((lane for lane in lanes if lane.pixel_size is not None), None)
+        if sized is not None:
+            log.info("%s has a pixel size: --pixel_size file adds columns in um", sized.objects.name)
+    return replace(plan, features=tuple(dict.fromkeys([*plan.features, *besides])))
 
 
 def _check_one_unit(lanes: Sequence[Lane], plan: Plan) -> None:
@@ -188,9 +203,8 @@ def _details(request: Request, plan: Plan, lane: Lane) -> TableDetails:
         "features": [": ".join(feature.key) for feature in plan.shown],
         "threshold": asdict(plan.threshold),
     }
-    return TableDetails(
-        request.csv_dialect, column_units(plan.shown, lane, plan.measured_size(lane).unit), facts
-    )
+    units = {column.name: column.unit for column in columns_of(lane, plan) if column.unit}
+    return TableDetails(request.csv_dialect, units, facts)
 
 
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
@@ -221,6 +235,7 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         crop_margin = plan.project.table.margin if plan.project and plan.project.table else 0
     summary = plan_summary(request.summary, plan, lanes)
     tasks = []
+    first_step = 1
     for lane, name in zip(lanes, names, strict=True):
         of_lane = replace(settings, cutout_subregion=lane.cutout or settings.cutout_subregion)
         place = partial(plan_output, lane=lane, plan=plan, base=base, ilastik_names=request.ilastik_names)
@@ -233,12 +248,28 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
             path = table_path(
                 request.table, plan, lane, needed=request.table_only, ilastik_names=request.ilastik_names
             )
+        dictionary = dictionary_path(path) if path is not None and plan.profile != ILASTIK else None
         pictures: tuple[str, ...] = ()
         if request.export_colors:  # paths stored in a project are not used for them
             pictures = picture_paths(PICTURES, lane, usual if is_stored else of_lane, base)
         objects = object_paths(request.objects, lane)
         details = _details(request, plan, lane)
-        tasks.append(Task(lane, name, outputs, path, pictures, crop_margin, summary, objects, details))
+        tasks.append(
+            Task(
+                lane,
+                name,
+                outputs,
+                path,
+                pictures,
+                crop_margin,
+                summary,
+                objects,
+                details,
+                dictionary,
+                first_step,
+            )
+        )
+        first_step += lane.objects.shape[0]
     if not request.ilastik_names:
         _check_placeholders(request, settings, images=any(task.outputs or task.pictures for task in tasks))
     check_tables(tasks, request.table)

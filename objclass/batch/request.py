@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from objclass.core import PixelSize
 from objclass.pipeline.pairing import Inputs
-from objclass.pipeline.plan import FromFile
+from objclass.pipeline.plan import ILASTIK, FromFile
 from objclass.settings import BatchSettings, ExportSettings, ResourceSettings, ThresholdSettings
 
 DEFAULT_FEATURES = ("regionprops",)
@@ -24,6 +24,7 @@ class Request:
     """Whether the probabilities of pixels are written besides, where they are computed."""
     table: str | None = None
     table_only: bool = False
+    profile: str = ILASTIK
     summary: str | None = None
     objects: tuple[str, ...] = ()
     """Paths of the files of objects for other programs; their suffixes select the formats."""

@@ -12,7 +12,7 @@ from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, rea
 from objclass.cli.messages import MessageOptions, set_up_log
 from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
-from objclass.registry import object_formats, table_formats
+from objclass.registry import TABLE_PROFILES, object_formats, table_formats
 from objclass.settings import ROLES, BatchSettings, ExportSettings, ResourceSettings, ThresholdSettings, knob
 
 if TYPE_CHECKING:
@@ -164,7 +164,12 @@ class TableOptions:
         type=expand_home,
     )
     table_images: bool = knob(False, "put a picture of each object into the table (.h5), as ilastik does")
-    table_columns: str = knob("ilastik", "names and order of the columns", choices=("ilastik",))
+    table_columns: str = knob(
+        "ilastik",
+        "names and order of the columns; with all but ilastik, the file TABLE_columns.csv describes them, and with "
+        "--pixel_size lengths and sizes are also in um",
+        choices=tuple(TABLE_PROFILES),
+    )
     csv_dialect: str = knob(
         "standard",
         "how CSV is written; excel: with a byte order mark, and no text that a spreadsheet would run as a formula; excel-eu: "
@@ -360,6 +365,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         pixel_image=options.export_pixel_probability_img,
         table=options.table_filename,
         table_only=options.table_only,
+        profile=options.table_columns,
         summary=options.summary_filename,
         objects=tuple(options.export_objects or ()),
         csv_dialect=options.csv_dialect,

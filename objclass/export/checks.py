@@ -5,37 +5,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from objclass.core import FeatureTable, Lane, Predictions
+from objclass.core import Lane
 from objclass.errors import InputError, OutputError, UsageError, listed
 from objclass.export import tables
 from objclass.export.atomic import check_writable
-from objclass.export.columns import ilastik_columns
 from objclass.export.naming import Task
 from objclass.export.objects.object_sink import format_of
+from objclass.export.profiles import columns_of
 from objclass.export.sink import Header
 from objclass.export.sinks import sinks_of
 from objclass.images.paths import same_file_key
-from objclass.pipeline.lane import given_columns
 from objclass.pipeline.plan import Plan
 from objclass.registry import ImageFormat, image_format, table_formats
 
 
 def table_header(task: Task, plan: Plan) -> list[str]:
     """Columns of the table of a lane, known from headers alone."""
-    lane = task.lane
-    nothing = np.zeros(0, int)
-    widths = {f.key: len(f.columns(lane.objects.ndim, lane.channels)) for f in plan.shown}
-    empty = FeatureTable(
-        nothing,
-        nothing,
-        {key: np.zeros((0, width)) for key, width in widths.items()},
-        dict.fromkeys(given_columns(lane), nothing),
-    )
-    classes = plan.project.classes if plan.project else ()
-    predictions = Predictions(np.zeros((0, len(classes)), np.float32)) if plan.project else None
-    return list(ilastik_columns(empty, plan.shown, lane, task.name, classes, predictions))
+    return [column.name for column in columns_of(task.lane, plan)]
 
 
 def check_sinks(tasks: Sequence[Task], plan: Plan) -> None:
@@ -88,14 +74,16 @@ def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
         other, expected = first.setdefault(task.table, (task, header))
         if header != expected:
             message = (
-                f"{task.table}: {_described(task.lane)} would have other columns than {_described(other.lane)}: "
+                f"{task.table}: {_described(task.lane, plan)} would have other columns than {_described(other.lane, plan)}: "
                 "put {nickname} into --table_filename, or run them separately"
             )
             raise InputError(message)
 
 
-def _described(lane: Lane) -> str:
-    return f"{lane.objects.name} ({lane.objects.ndim}D, {lane.channels} channels)"
+def _described(lane: Lane, plan: Plan) -> str:
+    ndim, size = lane.objects.ndim, plan.physical_size(lane)
+    pixels = "" if size is None else f", pixels of {size.described(ndim)}"
+    return f"{lane.objects.name} ({ndim}D, {lane.channels} channels{pixels})"
 
 
 def check_tables(tasks: Sequence[Task], template: str | None) -> None:
@@ -187,5 +175,7 @@ def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str, ImageFormat 
             yield os.path.realpath(path), ALONE, f"the objects of {task.name}", kind
     for path in dict.fromkeys(task.table for task in tasks if task.table is not None):
         yield os.path.realpath(path), ALONE, "the table", None
+    for path in dict.fromkeys(task.dictionary for task in tasks if task.dictionary is not None):
+        yield os.path.realpath(path), ALONE, "the description of the columns", None
     for path in dict.fromkeys(task.summary.path for task in tasks if task.summary is not None):
         yield os.path.realpath(path), ALONE, "the summary", None

@@ -83,6 +83,12 @@ class Task:
     details: TableDetails = field(default_factory=TableDetails)
     """The dialect, units and facts of its tables."""
 
+    dictionary: str | None = None
+    """The file that describes the columns of the table; None for no such file."""
+
+    first_step: int = 1
+    """Number of its first time step among those of all lanes, from 1."""
+
     @property
     def tables(self) -> list[str]:
         """The tables that have rows of the lane: of its objects, and the summary."""
@@ -93,13 +99,17 @@ class Task:
     def paths(self) -> list[str]:
         """All that is there when the lane is done."""
         images = [path for o in self.outputs if not o.is_url for path in o.slices or (o.path,)]
-        return [*images, *self.pictures, *self.objects, *self.tables]
+        return [*images, *self.pictures, *self.objects, *self.tables, *self._dictionaries]
 
     @property
     def shared(self) -> set[str]:
         """Files that other lanes may share."""
         containers = {output.path for output in self.outputs if output.is_shared}
-        return containers | {*self.tables}
+        return containers | {*self.tables, *self._dictionaries}
+
+    @property
+    def _dictionaries(self) -> list[str]:
+        return [self.dictionary] if self.dictionary is not None else []
 
 
 def plan_output(

@@ -10,12 +10,14 @@ from objclass.compute.context import Context
 from objclass.compute.slabs import Box
 from objclass.core import AnyArray, FeatureTable, Image, Lane, Predictions
 from objclass.export.colors import ColorSink
-from objclass.export.columns import Columns, ilastik_columns
+from objclass.export.columns import Columns, Rows, filled
+from objclass.export.dictionary import DictionaryFile
 from objclass.export.files import LaneFiles
 from objclass.export.images import is_of_pixels
 from objclass.export.naming import Output, Task
 from objclass.export.objects.object_sink import sink_for
 from objclass.export.paint import painter
+from objclass.export.profiles import columns_of
 from objclass.export.sink import Header, Sink
 from objclass.export.summary import Group, Summary, groups_of, summary_columns
 from objclass.export.tables import format_of, table_maker, table_refusal
@@ -41,6 +43,8 @@ def sinks_of(task: Task, plan: Plan) -> list[Sink]:
         if task.crop_margin is not None:
             sinks.append(PictureSink(task, task.table, task.crop_margin))
         sinks.append(TableSink(task, task.table, plan))
+    if task.dictionary is not None:
+        sinks.append(DictionarySink(task, task.dictionary, plan))
     if task.summary is not None:
         sinks.append(SummarySink(task, task.summary, plan))
     return sinks
@@ -181,9 +185,9 @@ class TableSink:
         """Make the columns."""
         table, predictions = collect(self._measured)
         self._measured.clear()
-        task, plan = self._task, self._plan
-        classes = plan.project.classes if plan.project is not None else ()
-        self._columns = ilastik_columns(table, plan.shown, task.lane, task.name, classes, predictions)
+        task = self._task
+        rows = Rows(table, task.name, task.lane.metadata, predictions, number=task.first_step)
+        self._columns = filled(columns_of(task.lane, self._plan), rows)
 
     def commit(self) -> None:
         """Add the rows."""
@@ -193,6 +197,36 @@ class TableSink:
     def abort(self) -> None:
         """Discard the rows."""
         self._columns = {}
+
+
+class DictionarySink:
+    """The description of the columns of the table."""
+
+    duty = "table"
+
+    def __init__(self, task: Task, path: str, plan: Plan) -> None:
+        self._path, self._columns = path, columns_of(task.lane, plan)
+
+    def refusal(self, header: Header) -> str | None:
+        """None: it can be written for any lane."""
+        return None
+
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """Do nothing: it is small."""
+        self._files = files
+
+    def step(self, step: Step) -> None:
+        """Do nothing: the columns are known."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def commit(self) -> None:
+        """Write it."""
+        self._files.share(self._path, DictionaryFile).describe(self._columns)
+
+    def abort(self) -> None:
+        """Do nothing."""
 
 
 class PictureSink:

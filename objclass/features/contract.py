@@ -40,10 +40,12 @@ class Feature:
     title
         Name of the column.
     shape
-        Numbers for each object: any of ``"d"`` (dimensions), ``"2d"`` (twice as many), ``"4^d"`` (one
-        axis of length 4 for each dimension), ``"c"`` (channels) and integers.
+        Numbers for each object: any of ``"axis"`` (one for each axis of the image, in the order x, y(, z), or
+        (z,) y, x with ``hyphen``), ``"d"`` (as many, in another order), ``"2d"`` (first and last along each axis),
+        ``"4^d"`` (one axis of length 4 for each dimension), ``"c"`` (channels) and integers.
     unit
-        Unit, such as ``"px"`` or ``"intensity"``; ``""`` for none.
+        Unit, such as ``"px"`` (a length or coordinate), ``"pixels"`` (a number of pixels) or ``"intensity"``; ``""`` for
+        none.
     dims
         Dimensions of the images for which it is defined: 2, 3 or both.
     channels
@@ -54,6 +56,8 @@ class Feature:
         Type to which the numbers are rounded.
     hyphen
         Whether columns are numbered ``name-0-1`` (scikit-image) rather than ``title_0`` (ilastik).
+    prefix
+        First words of its name in tidy tables; None: those of the name of the set.
     """
 
     set_name: str
@@ -68,6 +72,7 @@ class Feature:
     scope: str = "object"
     dtype: type[np.floating[Any]] = np.float32
     hyphen: bool = False
+    prefix: str | None = None
     location: bool = False
     """Whether it is the location of the object, which does not help to distinguish classes."""
 
@@ -94,7 +99,7 @@ class Feature:
 
     def extents(self, ndim: int, channels: int) -> tuple[int, ...]:
         """Shape of the numbers of one object."""
-        known = {"d": (ndim,), "2d": (2 * ndim,), "4^d": (4,) * ndim, "c": (channels,)}
+        known = {"axis": (ndim,), "d": (ndim,), "2d": (2 * ndim,), "4^d": (4,) * ndim, "c": (channels,)}
         lengths = [k for n in self.shape for k in (known[n] if isinstance(n, str) else (n,))]
         if self.hyphen and self.shape[-1:] == ("c",) and channels == 1:
             lengths = lengths[:-1]  # scikit-image numbers channels only if there are several
@@ -122,6 +127,7 @@ class FeatureSet(Mapping[str, Feature]):
     name: str
     dtype: type[np.floating[Any]] = np.float32
     hyphen: bool = False
+    prefix: str | None = None
     _features: dict[str, Feature] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Feature:
@@ -149,6 +155,7 @@ class FeatureSet(Mapping[str, Feature]):
                     title or name,
                     dtype=self.dtype,
                     hyphen=self.hyphen,
+                    prefix=self.prefix,
                     **fields,
                 )
             )

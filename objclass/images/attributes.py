@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from objclass.core import AnyArray, PixelSize
-from objclass.images.source import MICROMETRES, axes_by_shape, known_pixel_size
+from objclass.core import MICROMETRES, AnyArray, PixelSize
+from objclass.images.source import axes_by_shape, known_pixel_size
 from objclass.images.writer import OutputImage
 
 _TYPE_FLAGS = {"c": 1, "x": 2, "y": 2, "z": 2, "t": 8}

@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from objclass.core import AnyArray, PixelSize, Stored
+from objclass.core import MICROMETRES, AnyArray, PixelSize, Stored
 from objclass.errors import ImageError
 from objclass.images.trust import MAXIMUM_PIXELS
 
 _LARGEST_CHANNELS = 4
 """A last axis no longer than this is taken for channels, as ilastik does."""
-
-MICROMETRES = {"pm": 1e-6, "angstrom": 1e-4, "nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 _UNITS = {
     **dict.fromkeys(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from objclass import images
 from objclass.compute.context import Context
-from objclass.core import PIXEL_ROLE, TRAINING_AXES, Image, Lane, PixelSize
+from objclass.core import PIXEL_ROLE, ROUNDING, TRAINING_AXES, Image, Lane, PixelSize
 from objclass.errors import ImageError
 from objclass.images.channel import channel_of
 from objclass.pipeline.pairing import OBJECT_ROLES, Inputs, LanePaths, Trained, pair
@@ -22,9 +22,6 @@ log = logging.getLogger("objclass")
 
 ONE_CHANNEL_ROLES = ("segmentation_image", "label_image")
 """Roles of images that have one channel, or of which one is chosen."""
-
-_ROUNDING = 1e-4
-"""Relative difference of two pixel sizes that are taken as equal, since formats round them."""
 
 
 def open_lanes(
@@ -88,21 +85,16 @@ def warn_of_pixel_sizes(lanes: Sequence[Lane]) -> None:
         taken = lane.pixel_size
         if taken is None or all(_is_same(size, taken, lane.objects.ndim) for _, size in sized):
             continue
-        sizes = ", ".join(f"{_described(size, lane.objects.ndim)} in {image.name}" for image, size in sized)
+        sizes = ", ".join(f"{size.described(lane.objects.ndim)} in {image.name}" for image, size in sized)
         log.warning(
             "pixel sizes differ: %s; %s is used (give --pixel_size for another one)",
-            sizes, _described(taken, lane.objects.ndim),
+            sizes, taken.described(lane.objects.ndim),
         )  # fmt: skip
 
 
 def _is_same(a: PixelSize, b: PixelSize, ndim: int) -> bool:
-    close = (isclose(p, q, rel_tol=_ROUNDING) for p, q in zip(a.spacing(ndim), b.spacing(ndim), strict=True))
+    close = (isclose(p, q, rel_tol=ROUNDING) for p, q in zip(a.spacing(ndim), b.spacing(ndim), strict=True))
     return a.unit == b.unit and all(close)
-
-
-def _described(size: PixelSize, ndim: int) -> str:
-    lengths = ",".join(f"{axis}={n:g}" for axis, n in zip("zyx"[-ndim:], size.spacing(ndim), strict=True))
-    return lengths + size.unit
 
 
 def _open(path: str, role: str, inputs: Inputs, project: Trained, context: Context) -> Image:

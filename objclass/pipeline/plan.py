@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from objclass.core import PIXEL_ROLE, PIXELS, Lane, PixelSize
+from objclass.core import MICROMETRES, PIXEL_ROLE, PIXELS, Lane, PixelSize
 from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features.contract import Feature, feature_set
 from objclass.pipeline.looks import doubt
@@ -18,6 +18,9 @@ from objclass.settings import ThresholdSettings
 FromFile = Literal["file"]
 FROM_FILE: FromFile = "file"
 """Value in place of a pixel size: use the one stored in the images."""
+
+ILASTIK = "ilastik"
+"""The usual profile of columns."""
 
 log = logging.getLogger("objclass")
 
@@ -45,6 +48,9 @@ class Plan:
         Classifies the pixels of raw data, whose probabilities are the prediction maps.
     pixel_project
         Where pixels alone are classified: their project.
+    profile
+        Names and order of the columns of tables. All but those of `ILASTIK` are in pixels, and have physical columns
+        besides if a pixel size is given.
     """
 
     features: tuple[Feature, ...]
@@ -55,13 +61,15 @@ class Plan:
     pixel_size: PixelSize | FromFile | None = None
     pixels: PixelChain | None = None
     pixel_project: PixelProject | None = None
+    profile: str = ILASTIK
 
     @property
     def trained(self) -> Project | PixelProject | None:
         """The project whose stored settings of the outputs count."""
         return self.project or self.pixel_project
 
-    def _given_size(self, lane: Lane) -> PixelSize | FromFile | None:
+    def given_size(self, lane: Lane) -> PixelSize | FromFile | None:
+        """The pixel size that is given for a lane, in place of that of the images."""
         return lane.given_size or self.pixel_size
 
     def measured_size(self, lane: Lane) -> PixelSize:
@@ -70,14 +78,20 @@ class Plan:
         Forests are trained in pixels; and the size stored in a file must not silently turn a column
         ``area`` from pixels to µm².
         """
-        given = self._given_size(lane)
-        if self.project is not None or given is None:
+        given = self.given_size(lane)
+        if self.project is not None or given is None or self.profile != ILASTIK:
             return PIXELS
         return (lane.pixel_size or PIXELS) if given == FROM_FILE else given
 
+    def physical_size(self, lane: Lane) -> PixelSize | None:
+        """The pixel size in µm, from which physical columns are computed; None without them."""
+        size = self.carried_size(lane)
+        is_wanted = self.profile != ILASTIK and self.given_size(lane) is not None
+        return size.in_micrometres if is_wanted and size is not None else None
+
     def carried_size(self, lane: Lane) -> PixelSize | None:
         """The pixel size that is stored in the images that are written; None if unknown."""
-        given = self._given_size(lane)
+        given = self.given_size(lane)
         return given if isinstance(given, PixelSize) else lane.pixel_size
 
 
@@ -131,15 +145,29 @@ def check_lane(lane: Lane, plan: Plan) -> None:
             )
             raise ImageError(message)
     is_from_file = plan.pixel_size == FROM_FILE and lane.given_size is None
-    if plan.project is None and is_from_file and lane.pixel_size is None:
+    is_used = plan.project is None or plan.profile != ILASTIK
+    if is_used and is_from_file and lane.pixel_size is None:
         message = (
             f"{lane.objects.name}: --pixel_size=file: none of its images has a pixel size for each of its axes: "
             "give the size in numbers"
         )
         raise ImageError(message)
+    _check_unit(lane, plan)
     check_features(lane, plan)
     if line := doubt(lane):
         log.warning("%s", line)
+
+
+def _check_unit(lane: Lane, plan: Plan) -> None:
+    """Refuse physical columns of a lane whose pixel size is not in a unit of length."""
+    size = plan.carried_size(lane)
+    if plan.profile == ILASTIK or plan.given_size(lane) is None or size is None or size.in_micrometres:
+        return
+    message = (
+        f"{lane.objects.name}: pixel size {size.described(lane.objects.ndim)}: columns in um need one of the units "
+        f"{', '.join(MICROMETRES)}: give --pixel_size 0.65um, or --table_columns {ILASTIK}"
+    )
+    raise UsageError(message)
 
 
 def check_features(lane: Lane, plan: Plan) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.compute.hdf5_file import Hdf5File
 from objclass.core import PIXELS, FeatureTable, Predictions
+from objclass.export.columns import layout_of, unit_of
 from objclass.export.files import LaneFiles
 from objclass.export.objects.object_sink import CENTER, ObjectSink
 from objclass.export.sink import Header
@@ -97,10 +98,11 @@ class AnnDataSink(ObjectSink):
     def _var(self, features: dict[str, tuple[Feature, int]]) -> Any:
         import pandas as pd
 
+        layout = layout_of(self.lane, self.plan)
         described: dict[str, NDArray[Any]] = {
             "feature_set": np.array([f.set_name for f, _ in features.values()], dtype=object),
             "feature": np.array([f.name for f, _ in features.values()], dtype=object),
-            "unit": np.array([f.unit for f, _ in features.values()], dtype=object),
+            "unit": np.array([unit_of(f, layout) for f, _ in features.values()], dtype=object),
             "definition": np.array(
                 [" ".join(f.definition.split()) for f, _ in features.values()], dtype=object
             ),

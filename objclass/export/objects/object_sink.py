@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from objclass import registry
 from objclass.compute.context import Context
 from objclass.errors import UsageError
-from objclass.export.columns import Columns, ilastik_columns
+from objclass.export.columns import Columns, Rows, filled
 from objclass.export.files import LaneFiles
 from objclass.export.naming import Task
 from objclass.export.objects.outlines import Outline, outlines
+from objclass.export.profiles import columns_of
 from objclass.export.sink import Header
 from objclass.pipeline.lane import Step
 from objclass.pipeline.plan import Plan
@@ -21,8 +22,11 @@ from objclass.project.model import Color, class_colors
 
 CENTER, COUNT, STOPS = (("Default features", name) for name in ("RegionCenter", "Count", "Coord<Maximum>"))
 
-IDS = ("object_id", "timestep", "labelimage_oid")
-"""Columns of the table that identify an object: no measurements."""
+IDS = (
+    *("object_id", "timestep", "labelimage_oid", "label", "label_id", "ObjectNumber"),
+    *("frame", "timepoint", "ImageNumber", "Metadata_T", "class_id"),
+)
+"""Columns of tables that identify an object: no measurements."""
 
 
 def format_of(path: str) -> registry.ObjectFormat:
@@ -112,9 +116,8 @@ class ObjectSink:
 
     def measurements(self, step: Step) -> Columns:
         """All columns of the table that are numbers, by their names in the table."""
-        columns = ilastik_columns(
-            step.table, self.plan.shown, self.lane, self.image, self.classes, step.predictions
-        )
+        rows = Rows(step.table, self.image, self.lane.metadata, step.predictions)
+        columns = filled(columns_of(self.lane, self.plan), rows)
         return {
             name: found for name, found in columns.items() if found.dtype.kind in "iuf" and name not in IDS
         }

@@ -23,7 +23,7 @@ from objclass.features.sets.regionprops import convex_image
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.per_object import Crop, PerObject
 
-FEATURES = FeatureSet("hull", dtype=np.float64, hyphen=True)
+FEATURES = FeatureSet("hull", dtype=np.float64, hyphen=True, prefix="")
 feature = FEATURES.feature
 
 
@@ -80,7 +80,7 @@ def _coordinate_sums(mask: NDArray[np.bool_]) -> IntArray:
 # ---------------------------------------------------------------------------- features
 
 
-@feature("area", title="hull_area", unit="px")
+@feature("area", title="hull_area", unit="pixels")
 def area(extent: Extent, hull: Hull) -> FloatArray:
     """Number of pixels of the convex image: those whose centres lie in the object's convex hull."""
     return extent.count + hull.numbers[:, 1]
@@ -92,7 +92,7 @@ def solidity(extent: Extent, hull: Hull) -> FloatArray:
     return extent.count / area(extent, hull)
 
 
-@feature("center", title="hull_center", shape=("d",), unit="px", location=True)
+@feature("center", title="hull_center", shape=("axis",), unit="px", location=True)
 def center(extent: Extent, hull: Hull) -> AnyArray:
     """Mean coordinates of the convex image in the order (plane,) row, column."""
     return (extent.total[:, ::-1] + hull.numbers[:, 7:]) / area(extent, hull)[:, None]
@@ -116,19 +116,19 @@ def defect_share(extent: Extent, hull: Hull) -> FloatArray:
     return hull.numbers[:, 1] / area(extent, hull)
 
 
-@feature("defect_area_mean", title="hull_defect_area_mean", unit="px")
+@feature("defect_area_mean", title="hull_defect_area_mean", unit="pixels")
 def defect_area_mean(hull: Hull) -> FloatArray:
     """Mean number of pixels of the defects, 0 without any."""
     return hull.numbers[:, 2]
 
 
-@feature("defect_area_std", title="hull_defect_area_std", unit="px")
+@feature("defect_area_std", title="hull_defect_area_std", unit="pixels")
 def defect_area_std(hull: Hull) -> FloatArray:
     """Standard deviation (of the population) of their numbers of pixels, 0 for fewer than two."""
     return hull.numbers[:, 3]
 
 
-@feature("defect_area_max", title="hull_defect_area_max", unit="px")
+@feature("defect_area_max", title="hull_defect_area_max", unit="pixels")
 def defect_area_max(hull: Hull) -> FloatArray:
     """Number of pixels of the largest defect, 0 without any."""
     return hull.numbers[:, 4]

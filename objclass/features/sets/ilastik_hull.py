@@ -32,8 +32,8 @@ from objclass.features.statistics.per_object import Crop, PerObject
 if TYPE_CHECKING:
     from objclass.features.frame import Frame
 
-PLANE = FeatureSet("2D Convex Hull Features")
-VOLUME = FeatureSet("3D Convex Hull Features")
+PLANE = FeatureSet("2D Convex Hull Features", prefix="convex_hull")
+VOLUME = FeatureSet("3D Convex Hull Features", prefix="convex_hull")
 
 NUMBERS = 6
 """Number of values for the defects of an object, without their centre."""
@@ -293,13 +293,13 @@ defects = Kernel(
 # ---------------------------------------------------------------------------- features
 
 
-@feature("InputVolume", title="Object Area", unit="px")
+@feature("InputVolume", title="Object Area", unit="pixels")
 def input_volume(extent: Extent) -> IntArray:
     """Number of pixels (voxels) of the object."""
     return extent.count
 
 
-@feature("HullVolume", title="Convex Hull Area", unit="px")
+@feature("HullVolume", title="Convex Hull Area", unit="pixels")
 def hull_volume(extent: Extent) -> IntArray:
     """Number of pixels of the bounding box."""
     return np.prod(extent.high - extent.low + 1, axis=1)
@@ -311,13 +311,13 @@ def convexity(extent: Extent) -> FloatArray:
     return input_volume(extent) / hull_volume(extent)
 
 
-@feature("InputCenter", title="Object Center", shape=("d",), unit="px", location=True)
+@feature("InputCenter", title="Object Center", shape=("axis",), unit="px", location=True)
 def input_center(extent: Extent) -> FloatArray:
     """Mean coordinates of the object."""
     return extent.center
 
 
-@feature("HullCenter", title="Convex Hull Center", shape=("d",), unit="px", location=True)
+@feature("HullCenter", title="Convex Hull Center", shape=("axis",), unit="px", location=True)
 def hull_center(extent: Extent) -> FloatArray:
     """Centre of the bounding box."""
     return (extent.low + extent.high) / 2
@@ -329,13 +329,13 @@ def defect_count(defects: Defects) -> FloatArray:
     return defects.numbers[:, 0]
 
 
-@feature("DefectVolumeMean", title="Mean Defect Area", unit="px")
+@feature("DefectVolumeMean", title="Mean Defect Area", unit="pixels")
 def defect_volume_mean(defects: Defects) -> FloatArray:
     """Mean size of the defects, 0 without any."""
     return defects.numbers[:, 1]
 
 
-@feature("DefectVolumeVariance", title="Variance of Defect Area", unit="px2")
+@feature("DefectVolumeVariance", title="Variance of Defect Area", unit="pixels2")
 def defect_volume_variance(defects: Defects) -> FloatArray:
     """Unbiased variance of the sizes of the defects, 0 for fewer than two."""
     return defects.numbers[:, 2]
@@ -359,7 +359,7 @@ def defect_displacement_mean(defects: Defects) -> FloatArray:
     return defects.numbers[:, 5]
 
 
-@feature("DefectCenter", title="Defect Center", shape=("d",), unit="px", location=True)
+@feature("DefectCenter", title="Defect Center", shape=("axis",), unit="px", location=True)
 def defect_center(defects: Defects, extent: Extent) -> FloatArray:
     """Mean coordinates of the part of the bounding box outside of the object.
 

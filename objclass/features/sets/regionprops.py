@@ -32,8 +32,11 @@ from objclass.features.statistics.per_object import Crop, PerObject
 from objclass.features.statistics.powers import power
 from objclass.features.voxels import Voxels
 
-FEATURES = FeatureSet("regionprops", dtype=np.float64, hyphen=True)
+FEATURES = FeatureSet("regionprops", dtype=np.float64, hyphen=True, prefix="")
 feature = FEATURES.feature
+
+AXIS_FACTORS = {2: 16, 3: 20}
+"""Square of the length of an axis of an ellipse (ellipsoid), in units of the variance along it."""
 
 POWERS = 4
 """Moments are taken for the powers 0, 1, 2 and 3 of each coordinate."""
@@ -384,25 +387,25 @@ class Median(PerObject):
 # ---------------------------------------------------------------------------- size and position
 
 
-@feature("num_pixels", unit="px")
+@feature("num_pixels", unit="pixels")
 def num_pixels(extent: Extent) -> AnyArray:
     """Number of pixels (voxels) of the object."""
     return extent.count
 
 
-@feature("area", unit="px2")
+@feature("area", unit="pixels")
 def area(extent: Extent, spacing: Spacing) -> FloatArray:
     """Number of pixels times the area of a pixel (3D: the volume of a voxel)."""
     return extent.count * spacing.volume
 
 
-@feature("area_bbox", unit="px2")
+@feature("area_bbox", unit="pixels")
 def area_bbox(extent: Extent, spacing: Spacing) -> FloatArray:
     """Area (volume) of the bounding box."""
     return _box(extent) * spacing.volume
 
 
-@feature("area_convex", unit="px2")
+@feature("area_convex", unit="pixels")
 def area_convex(convex: ConvexImage, spacing: Spacing) -> FloatArray:
     """Area (volume) of the pixels whose centres lie in the convex hull of the object.
 
@@ -412,7 +415,7 @@ def area_convex(convex: ConvexImage, spacing: Spacing) -> FloatArray:
     return convex.numbers[:, 0] * spacing.volume
 
 
-@feature("area_filled", unit="px2")
+@feature("area_filled", unit="pixels")
 def area_filled(filled: Filled, spacing: Spacing) -> FloatArray:
     """Area (volume) of the object with its holes, which do not reach outside even over corners."""
     return filled.numbers * spacing.volume
@@ -444,26 +447,26 @@ def equivalent_diameter_area(extent: Extent, spacing: Spacing) -> FloatArray:
     return diameter
 
 
-@feature("centroid", shape=("d",), unit="px", location=True)
+@feature("centroid", shape=("axis",), unit="px", location=True)
 def centroid(extent: Extent, spacing: Spacing) -> FloatArray:
     """Mean coordinates."""
     return extent.center[:, ::-1] * spacing.lengths
 
 
-@feature("centroid_local", shape=("d",), unit="px")
+@feature("centroid_local", shape=("axis",), unit="px")
 def centroid_local(extent: Extent, spacing: Spacing) -> FloatArray:
     """Mean coordinates, counted from the corner of the bounding box."""
     return _local_center(extent) * spacing.lengths
 
 
-@feature("centroid_weighted", shape=("d", "c"), unit="px", location=True)
+@feature("centroid_weighted", shape=("axis", "c"), unit="px", location=True)
 def centroid_weighted(sums: WeightedBoxSums, extent: Extent, spacing: Spacing) -> FloatArray:
     """Mean coordinates weighted with the values, for each channel."""
     mean = (sums.mean + extent.low[:, ::-1]) * spacing.lengths
     return mean.transpose(1, 2, 0)
 
 
-@feature("centroid_weighted_local", shape=("d", "c"), unit="px")
+@feature("centroid_weighted_local", shape=("axis", "c"), unit="px")
 def centroid_weighted_local(sums: WeightedBoxSums, spacing: Spacing) -> FloatArray:
     """Mean coordinates weighted with the values, counted from the corner of the bounding box."""
     return (sums.mean * spacing.lengths).transpose(1, 2, 0)
@@ -472,7 +475,7 @@ def centroid_weighted_local(sums: WeightedBoxSums, spacing: Spacing) -> FloatArr
 # ---------------------------------------------------------------------------- shape
 
 
-@feature("inertia_tensor", shape=("d", "d"), unit="px2")
+@feature("inertia_tensor", shape=("axis", "axis"), unit="px2")
 def inertia_tensor(inertia: Inertia) -> FloatArray:
     """Inertia tensor for rotations about the centroid, divided by the area, row by row."""
     return inertia.tensor
@@ -487,13 +490,13 @@ def inertia_tensor_eigvals(inertia: Inertia) -> FloatArray:
 @feature("axis_major_length", unit="px")
 def axis_major_length(inertia: Inertia) -> FloatArray:
     """Longest axis of the ellipse (ellipsoid) that has the object's second central moments."""
-    return _axis_lengths(inertia)[:, 0]
+    return axis_lengths(inertia.eigenvalues)[:, 0]
 
 
 @feature("axis_minor_length", unit="px")
 def axis_minor_length(inertia: Inertia) -> FloatArray:
     """Shortest axis of the ellipse (ellipsoid) that has the object's second central moments."""
-    return _axis_lengths(inertia)[:, -1]
+    return axis_lengths(inertia.eigenvalues)[:, -1]
 
 
 @feature("eccentricity", dims=(2,))
@@ -643,15 +646,39 @@ def _local_center(extent: Extent) -> FloatArray:
     return center[:, ::-1]
 
 
-def _axis_lengths(inertia: Inertia) -> FloatArray:
-    """Axes (n, d), descending: 4 (3D: √20) times the standard deviations along them."""
-    moments = inertia.eigenvalues
+def axis_lengths(moments: FloatArray) -> FloatArray:
+    """Axes (n, d), descending, of the ellipse with these moments of inertia: 4 (3D: √20) times the deviations."""
+    lengths: FloatArray = np.sqrt(AXIS_FACTORS[moments.shape[1]] * principal_variances(moments))
+    return lengths
+
+
+def principal_variances(moments: FloatArray) -> FloatArray:
+    """Variances (n, d) of the coordinates along the principal axes, descending, from moments of inertia, descending."""
     if moments.shape[1] == 2:
-        return 4 * np.sqrt(moments)
+        return moments
     # a moment is the sum of the variances along the two other axes
     variances = (moments.sum(axis=1, keepdims=True) / 2 - moments)[:, ::-1]
-    lengths: FloatArray = np.sqrt(20 * np.maximum(variances, 0))
-    return lengths
+    positive: FloatArray = np.maximum(variances, 0)
+    return positive
+
+
+def stretched_moments(tensor: FloatArray, lengths: FloatArray) -> FloatArray:
+    """Moments of inertia (n, d), descending, of the same objects with other extents of a voxel.
+
+    Parameters
+    ----------
+    tensor
+        Inertia tensors (n, d, d) in pixels.
+    lengths
+        Extents of a voxel (d,), in the order of array axes.
+    """
+    d = len(lengths)
+    unit = np.eye(d)
+    trace = np.trace(tensor, axis1=1, axis2=2)[:, None, None]
+    covariance = (trace / (d - 1) * unit - tensor) * np.multiply.outer(lengths, lengths)
+    moments, _ = eigensystems(np.trace(covariance, axis1=1, axis2=2)[:, None, None] * unit - covariance)
+    positive: FloatArray = np.maximum(moments, 0)
+    return positive
 
 
 def _box(extent: Extent) -> IntArray:

@@ -39,7 +39,7 @@ from objclass.features.statistics.per_object import Crop, PerObject
 if TYPE_CHECKING:
     from objclass.features.frame import Frame
 
-FEATURES = FeatureSet("2D Skeleton Features")
+FEATURES = FeatureSet("2D Skeleton Features", prefix="skeleton")
 feature = FEATURES.feature
 
 Ints = NDArray[np.int64] | list[int]
@@ -815,19 +815,21 @@ def average_length(skeleton: Skeleton) -> FloatArray:
     return skeleton.numbers[:, 5]
 
 
-@feature("Skeleton Center", title="Center of the Skeleton", shape=("d",), unit="px", dims=(2,), location=True)
+@feature(
+    "Skeleton Center", title="Center of the Skeleton", shape=("axis",), unit="px", dims=(2,), location=True
+)
 def skeleton_center(skeleton: Skeleton) -> FloatArray:
     """Middle of the centre line."""
     return skeleton.numbers[:, 6:8]
 
 
-@feature("Terminal 1", shape=("d",), unit="px", dims=(2,), location=True)
+@feature("Terminal 1", shape=("axis",), unit="px", dims=(2,), location=True)
 def terminal_1(skeleton: Skeleton) -> FloatArray:
     """End of the centre line."""
     return skeleton.numbers[:, 8:10]
 
 
-@feature("Terminal 2", shape=("d",), unit="px", dims=(2,), location=True)
+@feature("Terminal 2", shape=("axis",), unit="px", dims=(2,), location=True)
 def terminal_2(skeleton: Skeleton) -> FloatArray:
     """Other end of the centre line."""
     return skeleton.numbers[:, 10:12]

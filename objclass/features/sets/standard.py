@@ -22,37 +22,37 @@ from objclass.features.statistics.scatter import (
     WeightedScatter,
 )
 
-FEATURES = FeatureSet("Standard Object Features")
+FEATURES = FeatureSet("Standard Object Features", prefix="")
 feature = FEATURES.feature
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
-@feature("Count", title="Size in pixels", unit="px")
+@feature("Count", title="Size in pixels", unit="pixels")
 def count(extent: Extent) -> AnyArray:
     """Number of pixels (voxels) of the object."""
     return extent.count
 
 
-@feature("Coord<Minimum>", title="Bounding Box Minimum", shape=("d",), unit="px", location=True)
+@feature("Coord<Minimum>", title="Bounding Box Minimum", shape=("axis",), unit="px", location=True)
 def coord_minimum(extent: Extent) -> AnyArray:
     """Smallest coordinates of the object."""
     return extent.low
 
 
-@feature("Coord<Maximum>", title="Bounding Box Maximum", shape=("d",), unit="px", location=True)
+@feature("Coord<Maximum>", title="Bounding Box Maximum", shape=("axis",), unit="px", location=True)
 def coord_maximum(extent: Extent) -> AnyArray:
     """Largest coordinates of the object plus one (exclusive end of its bounding box)."""
     return extent.high + 1
 
 
-@feature("RegionCenter", title="Center of the object", shape=("d",), unit="px", location=True)
+@feature("RegionCenter", title="Center of the object", shape=("axis",), unit="px", location=True)
 def region_center(extent: Extent) -> FloatArray:
     """Mean coordinates."""
     return extent.center
 
 
-@feature("Coord<PowerSum<1>>", shape=("d",), unit="px")
+@feature("Coord<PowerSum<1>>", shape=("axis",), unit="px")
 def coord_sum(extent: Extent) -> AnyArray:
     """Sums of the coordinates."""
     return extent.total
@@ -64,7 +64,7 @@ def region_radii(axes: CoordinateAxes, extent: Extent) -> FloatArray:
     return np.sqrt(axes.values / extent.count[:, None])
 
 
-@feature("RegionAxes", title="Principal components of the object", shape=("d", "d"))
+@feature("RegionAxes", title="Principal components of the object", shape=("axis", "d"))
 def region_axes(axes: CoordinateAxes) -> FloatArray:
     """Principal axes: component i of axis k at i·d + k; the identity for a single pixel."""
     return axes.vectors
@@ -110,13 +110,13 @@ def coord_principal_kurtosis(
     return _kurtosis(extent.count[:, None], axes.values, projected.q4)
 
 
-@feature("Coord<ArgMinWeight>", shape=("d",), unit="px", channels="one")
+@feature("Coord<ArgMinWeight>", shape=("axis",), unit="px", channels="one")
 def coord_arg_min(extremes: Extremes) -> FloatArray:
     """Coordinates of the smallest value, the first one in scan order."""
     return extremes.argmin
 
 
-@feature("Coord<ArgMaxWeight>", shape=("d",), unit="px", channels="one")
+@feature("Coord<ArgMaxWeight>", shape=("axis",), unit="px", channels="one")
 def coord_arg_max(extremes: Extremes) -> FloatArray:
     """Coordinates of the largest value, the first one in scan order."""
     return extremes.argmax
@@ -194,7 +194,7 @@ def global_maximum(intensity: Intensity) -> FloatArray:
     return np.full(intensity.high.shape[1], intensity.high[0].max(initial=-np.inf))
 
 
-@feature("Histogram", title="Histogram of Intensity", shape=(BINS,), unit="px", channels="one")
+@feature("Histogram", title="Histogram of Intensity", shape=(BINS,), channels="one")
 def histogram(bins: Histogram) -> FloatArray:
     """Counts in 64 equal bins between the smallest and largest values of all objects of the time step."""
     return bins.bins
@@ -309,13 +309,13 @@ def weighted_sum(scatter: WeightedScatter) -> FloatArray:
     return scatter.weight
 
 
-@feature("Weighted<Coord<PowerSum<1>>>", shape=("d",), channels="one")
+@feature("Weighted<Coord<PowerSum<1>>>", shape=("axis",), channels="one")
 def weighted_coord_sum(scatter: WeightedScatter) -> FloatArray:
     """Sums of the coordinates weighted with the values."""
     return scatter.total
 
 
-@feature("Weighted<RegionCenter>", shape=("d",), unit="px", channels="one")
+@feature("Weighted<RegionCenter>", shape=("axis",), unit="px", channels="one")
 def weighted_center(scatter: WeightedScatter) -> FloatArray:
     """Mean coordinates weighted with the values."""
     return scatter.center
@@ -327,7 +327,7 @@ def weighted_radii(axes: WeightedAxes, scatter: WeightedScatter) -> FloatArray:
     return np.sqrt(axes.values / scatter.weight[:, None])
 
 
-@feature("Weighted<RegionAxes>", shape=("d", "d"), channels="one")
+@feature("Weighted<RegionAxes>", shape=("axis", "d"), channels="one")
 def weighted_axes(axes: WeightedAxes) -> FloatArray:
     """Weighted principal axes: component i of axis k at i·d + k."""
     return axes.vectors
@@ -405,7 +405,7 @@ for _name in LOCAL:
     FEATURES.add(in_neighbourhood(FEATURES[_name], "context", "in neighborhood"))
     FEATURES.add(in_neighbourhood(FEATURES[_name], "both", "in object and neighborhood"))
 
-DEFAULTS = FeatureSet("Default features", dtype=np.float64)
+DEFAULTS = FeatureSet("Default features", dtype=np.float64, prefix="")
 """Position and size, which ilastik puts into every table (float64)."""
 
 for _function, _name in (
@@ -416,5 +416,5 @@ for _function, _name in (
 ):
     _standard = FEATURES[_name]
     DEFAULTS.feature(
-        _name, title=_standard.title, shape=_standard.shape, unit="px", location=_standard.location
+        _name, title=_standard.title, shape=_standard.shape, unit=_standard.unit, location=_standard.location
     )(_function)
