@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from glob import escape, has_magic
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,12 +26,12 @@ SEPARATORS = "\t;,"
 _SIMILARITY = 0.8
 """From here on, a name is taken for a known one that is misspelt, not for metadata."""
 
-Value = TypeVar("Value")
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _NO_NAME = re.compile(r"[/\\]|^\.{1,2}$")
 """A nickname is a part of names of files, and leads to no other folder."""
+
+Value = TypeVar("Value")
 
 
 def read_manifest(path: str) -> tuple[LanePaths, ...]:
@@ -48,8 +49,8 @@ def read_manifest(path: str) -> tuple[LanePaths, ...]:
         If it is no such table; the message names all lines that are wrong.
     """
     lines = _lines(path)
-    header = next(lines, (0, []))[1]
-    _check_header(path, header)
+    number, header = next(lines, (1, []))
+    _check_header(f"{path} line {number}", header)
     folder = os.path.dirname(path)
     lanes, faults = [], []
     for number, cells in lines:
@@ -84,7 +85,7 @@ def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError as fault:
         message = f"{path}: is not UTF-8 text (byte {fault.start}): save it as CSV in UTF-8"
         raise UsageError(message) from None
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=_separator(text), strict=True)
+    rows = csv.reader(StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     try:
         for row in rows:
             cells = [cell.strip() for cell in row]
@@ -97,11 +98,11 @@ def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
 
 def _separator(text: str) -> str:
     """The most frequent separator of the first line."""
-    first = text.lstrip().partition("\n")[0]
+    first = text.lstrip("\n").partition("\n")[0]
     return max(SEPARATORS[::-1], key=first.count)
 
 
-def _check_header(path: str, header: Sequence[str]) -> None:
+def _check_header(origin: str, header: Sequence[str]) -> None:
     """Refuse names of columns that are repeated or empty, or look like a misspelt role.
 
     Raises
@@ -121,7 +122,7 @@ def _check_header(path: str, header: Sequence[str]) -> None:
     if not faults and not set(header) & set(ROLES):
         faults.append(f"no column of images: expected {', '.join(ROLES[:2])} …, not {listed(header)}")
     if faults:
-        message = f"{path} line 1: {listed(faults)}"
+        message = f"{origin}: {listed(faults)}"
         raise UsageError(message)
 
 

@@ -126,7 +126,7 @@ def parse_axes(text: str) -> tuple[str | None, ...]:
     Raises
     ------
     UsageError
-        If an entry is not made of letters of tzyxc, each once, with x and y.
+        If an entry is not made of letters of tzyxc, each once, with x and y, or there are more than roles.
 
     Examples
     --------
@@ -139,6 +139,9 @@ def parse_axes(text: str) -> tuple[str | None, ...]:
         if set(letters) - set(AXES) or len(set(letters)) != len(letters) or not {"x", "y"} <= set(letters):
             message = f"{letters}: expected letters of {AXES}, each once, with x and y"
             raise UsageError(message)
+    if len(axes) > MAXIMUM_ROLES:
+        message = f"{text}: more entries than roles: expected {MAXIMUM_ROLES} at most"
+        raise UsageError(message)
     return axes
 
 
@@ -153,10 +156,6 @@ def pair(inputs: Inputs, project: Trained, chain: PixelChain | None = None) -> l
         If roles are missing or not those of the workflow, an image has no partner, or a lane is given twice.
     """
     role, needed, optional = _roles(inputs, project, chain)
-    for axes in (inputs.axes, *(lane.axes for lane in inputs.lanes)):
-        if len(axes) > MAXIMUM_ROLES:
-            message = f"--input_axes of {len(axes)} entries: more entries than roles"
-            raise UsageError(message)
     for missing in (name for name in (role, *needed) if inputs.lanes and name not in inputs.roles):
         message = f"{inputs.lanes[0].origin}: no {missing}: expected an image for each lane"
         raise UsageError(message)

@@ -1,5 +1,6 @@
 """Plates: the fields of OME-Zarr plates are lanes; well and field are their metadata."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 
@@ -7,6 +8,8 @@ from objclass.errors import UsageError, listed
 from objclass.images.formats.zarr_store import plate_fields
 from objclass.images.paths import natural, split_internal
 from objclass.pipeline.pairing import LanePaths
+
+log = logging.getLogger("objclass")
 
 Place = tuple[str, str]
 """Paths of a well in its plate, and of a field in its well."""
@@ -51,6 +54,8 @@ def lanes_of_plates(paths: Mapping[str, Sequence[str]]) -> tuple[LanePaths, ...]
         lanes += _lanes_of_plate(
             {role: of[number] for role, of in plates.items()}, alone=max(counts.values()) == 1
         )
+    wells = {lane.metadata[:2] for lane in lanes}
+    log.info("plates: %d fields of %d wells are lanes", len(lanes), len(wells))
     return tuple(lanes)
 
 
@@ -78,7 +83,7 @@ def _lanes_of_plate(images: Mapping[str, Mapping[Place, str]], *, alone: bool) -
     for well, field in sorted(found, key=lambda place: [natural(part) for part in place]):
         paths = {role: of[well, field] for role, of in images.items()}
         plate = _plate_name(found[well, field])
-        nickname = f"{_well_name(well)}_{field}"
+        nickname = f"{_well_name(well)}_{field}".replace("/", "-")
         lanes.append(
             LanePaths(
                 paths,

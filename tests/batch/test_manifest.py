@@ -77,6 +77,11 @@ def test_lines_may_end_as_on_windows_and_be_empty(here):
     assert pd.read_csv("t.csv")["x"].tolist() == [1, 2, 2]
 
 
+def test_only_line_feeds_end_a_line(here):
+    assert run(manifest(here, "label_image,x", "labels 1.tif,a\u2028b")) == 0
+    assert pd.read_csv("t.csv")["x"].tolist() == ["a\u2028b"]
+
+
 def test_settings_of_each_lane(here):
     path = manifest(
         here,
@@ -151,6 +156,8 @@ def test_folders_with_magic_letters(here):
         (["label_image,pixel_size", "a,big"], ["line 2: pixel_size big: expected 0.65um"]),
         (["label_image,pixel_size", "a,0um"], ["line 2: pixel_size 0um: expected"]),
         (["label_image,input_axes", "a,yxq"], ["line 2: input_axes yxq"]),
+        (["label_image,input_axes", 'a,"yx,yx,yx,yx"'], ["line 2: input_axes yx,yx,yx,yx: more entries than"]),
+        (["", "rawdata", "a"], ["line 2: column 'rawdata'"]),
         (["label_image,cutout_subregion", "a,left"], ["line 2: cutout_subregion 'left': expected"]),
         (["label_image,area", "labels 1.tif,b"], ["metadata column 'area'", "another name"]),
         (["label_image"], ["has no lanes"]),
@@ -202,3 +209,28 @@ def test_a_role_that_a_project_needs_is_named_with_a_line(here, capsys, samples)
     assert main(["--headless", "--manifest", path, "--project", str(samples / "cells.ilp")]) == 2
     err = capsys.readouterr().err
     assert "lanes.csv line 2: no raw_data" in err
+
+
+def test_pixels_are_classified_in_each_lane(here, samples):
+    """Raw data are the only images that are needed; the mask of a lane is its own."""
+    masks = np.ones((2, 320, 320), np.uint8)
+    masks[1, :, 160:] = 0
+    for name, mask in zip("ab", masks, strict=True):
+        np.save(samples / f"{name}.npy", mask)
+    path = samples / "lanes.csv"
+    path.write_text("raw_data,prediction_mask,part\ncells.tif,a.npy,all\ncells.tif,b.npy,left\n")
+    train = [
+        "train",
+        "--pixels",
+        "--quiet",
+        "--project",
+        "p.ilp",
+        "--raw_data",
+        str(samples / "cells_train.tif"),
+    ]
+    train += ["--labels", str(samples / "cells_train_strokes.png"), "--class_names", "background", "cell"]
+    assert main(train) == 0
+    threshold = ["--pixel_project", "p.ilp", "--threshold", "0.5", "--channel", "1", "--min_size", "30"]
+    assert run(str(path), *threshold) == 0
+    counts = pd.read_csv("t.csv").groupby("part").size()
+    assert 0 < counts["left"] < counts["all"]

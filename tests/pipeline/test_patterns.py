@@ -1,6 +1,8 @@
 """The folder rule: files of several patterns are paired by what the stars stand for."""
 
 import os
+from glob import glob
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -136,6 +138,15 @@ def test_a_folder_from_the_command_line(pairs, capsys):
     assert list(table["day"].drop_duplicates()) == ["1", "2", "10"]
     assert list(table["well"].drop_duplicates()) == ["A01", "A02", "A10"]
     assert set(table["plate"].str.rpartition("/")[2]) == {"P1"}
+
+
+def test_the_order_of_the_file_system_does_not_count(pairs, monkeypatch):
+    found = []
+    for order, jobs in ((sorted, "1"), (lambda names: sorted(names)[::-1], "2")):
+        monkeypatch.setattr("objclass.pipeline.patterns.glob", lambda name, order=order: order(glob(name)))
+        assert run("--quiet", "--jobs", jobs) == 0
+        found.append(Path("t.csv").read_bytes())
+    assert found[0] == found[1]
 
 
 def test_a_lane_without_a_partner_stops_the_run(pairs, capsys, here):
