@@ -385,6 +385,14 @@ OBJECT_FORMATS = (
         extra="anndata",
     ),
     ObjectFormat(
+        "OME-Zarr with labels and table",
+        (".zarr",),
+        f"{_OBJECTS}.omezarr:OmeZarrSink",
+        "raw data, label image, class, colour, measurements",
+        series=False,
+        folder=True,
+    ),
+    ObjectFormat(
         "points for tracking", (".tracks.csv",), f"{_OBJECTS}.tracks:TrackSink", "position, class, radius"
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.compute.slabs import Slab
+from objclass.compute.slabs import Box, Slab
 from objclass.core import AXES, AnyArray, Image, Lane, PixelSize, Region, from_canonical
 from objclass.errors import OutputError, UsageError
 from objclass.export.paint import Paint
@@ -133,6 +133,18 @@ class Export:
             become = "wrap around" if dtype.kind in "iu" else "are rounded"
             values = (self.source, where, sum(self.misfits), dtype, become)
             log.warning("%s in %s: %d values do not fit into %s and %s (--export_dtype)", *values)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A time step of an image, read by box (z, y, x); channels last."""
+
+    image: Image
+    t: int
+
+    def __getitem__(self, box: Box) -> AnyArray:
+        z, y, x = box
+        return self.image.read((slice(self.t, self.t + 1), z, y, x, slice(0, self.image.shape[4])))[0]
 
 
 def _shifted(part: slice, start: slice) -> slice:

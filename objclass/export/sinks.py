@@ -3,17 +3,16 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from objclass.compute.context import Context
-from objclass.compute.slabs import Box
-from objclass.core import AnyArray, FeatureTable, Image, Lane, Predictions
+from objclass.core import AnyArray, FeatureTable, Lane, Predictions
 from objclass.export.colors import ColorSink
 from objclass.export.columns import Columns, Rows, filled
 from objclass.export.dictionary import DictionaryFile
 from objclass.export.files import LaneFiles
-from objclass.export.images import is_of_pixels
+from objclass.export.images import Boxes, is_of_pixels
 from objclass.export.naming import Output, Task
 from objclass.export.objects.object_sink import sink_for
 from objclass.export.paint import painter
@@ -131,18 +130,6 @@ class PixelSink(ImageSink):
         assert self._writer is not None
         source, boxes = self._output.export.source, Boxes(self._image, step.t)
         self._output.export.write(self._writer, step.t, boxes, PAINTERS[source], self._context)
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """A time step of an image, read by box (z, y, x); channels last."""
-
-    image: Image
-    t: int
-
-    def __getitem__(self, box: Box) -> AnyArray:
-        z, y, x = box
-        return self.image.read((slice(self.t, self.t + 1), z, y, x, slice(0, self.image.shape[4])))[0]
 
 
 def _as_they_are(pixels: AnyArray) -> AnyArray:

@@ -13,6 +13,9 @@ import h5py
 import numpy as np
 import pytest
 import shapely
+import zarr
+from ome_zarr_models.v04 import Image
+from ome_zarr_models.v04.image_label import ImageLabel
 from scipy import ndimage
 
 from objclass import registry
@@ -73,7 +76,20 @@ def masks_of_rois(path, shape):
     return image
 
 
-MASKS = {".geojson": masks_of_geojson, ".geojson.gz": masks_of_geojson, ".zip": masks_of_rois}
+def masks_of_zarr(path, shape):
+    """The label image; it is checked that the table has a row for each of its values."""
+    labels = zarr.open_group(path / "labels/objects", mode="r")["s0"][:]
+    table = rows_of(path / "tables/objects/table.csv")
+    assert [int(row["label"]) for row in table] == sorted(set(labels[labels > 0].tolist()))
+    return labels
+
+
+MASKS = {
+    ".geojson": masks_of_geojson,
+    ".geojson.gz": masks_of_geojson,
+    ".zip": masks_of_rois,
+    ".zarr": masks_of_zarr,
+}
 """Suffix -> what paints the objects of such a file into an image (t, z, y, x)."""
 
 
@@ -263,7 +279,9 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path):
 def test_no_objects(tmp_path):
     """Empty files, not none."""
     np.save(tmp_path / "labels.npy", np.zeros((3, 4), np.uint8))
-    run(tmp_path, "--label_image", f"{tmp_path}/labels.npy", suffixes=fitting((1, 1)))
+    image = f"{tmp_path}/labels.npy"
+    ids = run(tmp_path, "--raw_data", image, "--label_image", image, suffixes=fitting((1, 1)))
+    check_all(tmp_path, ids, fitting((1, 1)))
     assert read_geojson(tmp_path / "o.geojson") == {"type": "FeatureCollection", "features": []}
 
 
@@ -342,6 +360,71 @@ def test_anndata_says_what_the_table_says(tmp_path):
     assert made.uns["objclass"]["spatial_unit"] == "px"
 
 
+def test_omezarr_in_the_models_of_the_format(tmp_path):
+    """Image, labels and table; colours and classes of the objects; more than one level."""
+    raw = np.random.default_rng(0).integers(0, 255, (1, 700, 900), np.uint8)
+    labels = (np.indices((1, 700, 900)).sum(0) % 500 < 400).astype(np.uint8)
+    np.save(tmp_path / "raw.npy", raw)
+    np.save(tmp_path / "labels.npy", labels)
+    inputs = (
+        "--raw_data",
+        f"{tmp_path}/raw.npy",
+        "--label_image",
+        f"{tmp_path}/labels.npy",
+        "--input_axes",
+        "zyx,zyx",
+    )
+    run(tmp_path, *inputs, "--features", "regionprops:area", "--pixel_size", "0.5um", suffixes=[".zarr"])
+    group = zarr.open_group(tmp_path / "o.zarr", mode="r")
+    image = Image.from_zarr(group)
+    assert np.array_equal(group["s0"][0, 0], raw)
+    assert len(image.attributes.multiscales) == 1
+    inner = ImageLabel.from_zarr(group["labels/objects"])
+    assert inner.attributes.image_label.source.image == "../../"
+    (of_labels,) = inner.attributes.multiscales
+    assert [axis.name for axis in of_labels.axes] == ["t", "z", "y", "x"]
+    assert len(of_labels.datasets) == 2
+    assert of_labels.datasets[0].coordinateTransformations[0].scale == [1, 0.5, 0.5, 0.5]
+    assert np.array_equal(group["labels/objects/s1"][:], group["labels/objects/s0"][:, :, ::2, ::2])
+    assert group["labels"].attrs["labels"] == group["tables"].attrs["tables"] == ["objects"]
+    assert dict(group["tables/objects"].attrs)["region"] == {"path": "../labels/objects"}
+
+
+def test_omezarr_says_what_the_table_says(tmp_path):
+    run(tmp_path, *CELLS, suffixes=[".zarr"])
+    project = open_project(str(SAMPLES / "cells.ilp"))
+    rows, inside = rows_of(tmp_path / "t.csv"), rows_of(tmp_path / "o.zarr/tables/objects/table.csv")
+    attributes = zarr.open_group(tmp_path / "o.zarr/labels/objects", mode="r").attrs["image-label"]
+    for row, found, color, kind in zip(
+        rows, inside, attributes["colors"], attributes["properties"], strict=True
+    ):
+        name = row["Predicted Class"]
+        assert color == {
+            "label-value": int(row["labelimage_oid"]),
+            "rgba": [*project.colors[project.classes.index(name)], 255],
+        }
+        assert kind == {"label-value": int(row["labelimage_oid"]), "class": name}
+        expected = {n: v for n, v in row.items() if n not in TEXTS}
+        assert found == {"label": row["labelimage_oid"], "class": name} | expected
+
+
+def test_ngio_opens_it(tmp_path):
+    ngio = pytest.importorskip("ngio")
+    ids = run(tmp_path, *SPOTS, suffixes=[".zarr"])
+    container = ngio.open_ome_zarr_container(tmp_path / "o.zarr")
+    assert container.list_labels() == container.list_tables() == ["objects"]
+    assert np.array_equal(container.get_label("objects").get_as_numpy(), ids)
+    table = container.get_table("objects")
+    assert table.reference_label == "objects"
+    assert table.dataframe.index.tolist() == list(range(1, ids.max() + 1))
+
+
+def test_an_older_zarr_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "o.zarr").mkdir()
+    assert main([*TABLE_ONLY, *CELLS, "--export_objects", f"{tmp_path}/o.zarr"]) == 2
+    assert "o.zarr exists already: remove it" in capsys.readouterr().err
+
+
 def test_positions_in_the_unit_of_the_pixel_size(tmp_path):
     """Anisotropic voxels: each axis has its own size."""
     labels = np.zeros((4, 5, 6), np.uint8)
@@ -393,6 +476,7 @@ def test_metadata_that_anndata_has_itself(tmp_path):
         (SPOTS, "a.geojson", "a.geojson: QuPath GeoJSON holds no volumes: give a name in .zip, "),
         (CELLS, "a.csv", "a.csv: expected a name that ends in .geojson, .geojson.gz, .zip, "),
         (CELLS, "{nick}.zip", "{nickname}"),
+        (("--label_image", str(SAMPLES / "cells_segmentation.tif")), "a.zarr", "give --raw_data"),
         (CELLS, "t.csv/a.zip", "t.csv is not a folder"),
         (CELLS, "", "the path of an output is empty"),
     ],

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import AXES, AnyArray, PixelSize, to_canonical
+from objclass.core import AnyArray, PixelSize, from_canonical, to_canonical
 from objclass.images.attributes import attributes, write_json
 from objclass.images.chunked.grid import Grid, Packing, chunk_shape
 from objclass.images.writer import OutputImage
 
 AXES_ZARR = "tczyx"
-"""The order of axes in every file."""
+"""The order of axes in every file of an image."""
+
+AXES_OF_LABELS = "tzyx"
+"""The order of axes of a label image that lies in an image."""
 
 CHUNK_BYTES = 1_000_000
 
@@ -38,19 +41,20 @@ class SingleScaleWriter:
     """
 
     _most_levels: int | None = 1
+    _axes = AXES_ZARR
 
     def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
         self._path, self._image = path, image
         lengths = dict(zip(image.axes, image.shape, strict=True))
-        shape = tuple(lengths.get(axis, 1) for axis in AXES_ZARR)
+        shape = tuple(lengths.get(axis, 1) for axis in self._axes)
         self._packing = Packing(_write_chunk, context)
-        self._levels = [Level(path, 0, shape, (1,) * 5, image, self._packing)]
-        sides = dict(zip(AXES_ZARR, self._levels[0].chunks, strict=True))
-        self.chunks = tuple(sides[axis] for axis in image.axes)
+        self._levels = [Level(path, 0, self._axes, shape, (1,) * len(shape), image, self._packing)]
+        sides = dict(zip(self._axes, self._levels[0].chunks, strict=True))
+        self.chunks = tuple(sides.get(axis, 1) for axis in image.axes)
         while not self._levels[-1].is_one_chunk and len(self._levels) != self._most_levels:
             self._levels.append(self._levels[-1].halved())
         write_json(path, ".zgroup", {"zarr_format": 2})
-        write_json(path, ".zattrs", _metadata(image, self._levels))
+        write_json(path, ".zattrs", self._described())
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -62,8 +66,12 @@ class SingleScaleWriter:
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
         given = dict(zip(self._image.axes, region, strict=True))
-        place = tuple(given.get(axis, slice(0, 1)) for axis in AXES_ZARR)
-        self._levels[0].write(place, np.moveaxis(to_canonical(block, self._image.axes), AXES.index("c"), 1))
+        place = tuple(given.get(axis, slice(0, 1)) for axis in self._axes)
+        self._levels[0].write(place, from_canonical(to_canonical(block, self._image.axes), self._axes))
+
+    def _described(self) -> dict[str, Any]:
+        """The attributes of the folder."""
+        return _metadata(self._image, self._levels)
 
     def close(self) -> None:
         """Finish the folder."""
@@ -86,13 +94,26 @@ class MultiScaleWriter(SingleScaleWriter):
     _most_levels = None
 
 
+class InnerLabelWriter(MultiScaleWriter):
+    """Writes the label image of an image, into the folder ``labels/<name>`` of that image: without channels."""
+
+    _axes = AXES_OF_LABELS
+
+    def _described(self) -> dict[str, Any]:
+        """The attributes of the folder, with the place of the image."""
+        found = super()._described()
+        return found | {"image-label": found["image-label"] | {"source": {"image": "../../"}}}
+
+
 class Level:
-    """One array of a pyramid, axes t, c, z, y, x.
+    """One array of a pyramid; its last three axes are z, y, x.
 
     Parameters
     ----------
     folder, number
         The pyramid's folder; 0 for the image itself.
+    axes
+        Its axes.
     shape, factors
         Of this array; how many pixels of the image one of its pixels stands for, along each axis.
     image
@@ -105,20 +126,21 @@ class Level:
         self,
         folder: str,
         number: int,
+        axes: str,
         shape: tuple[int, ...],
         factors: tuple[int, ...],
         image: OutputImage,
         packing: Packing,
     ) -> None:
-        self.name, self.shape, self.factors = f"s{number}", shape, factors
+        self.name, self.axes, self.shape, self.factors = f"s{number}", axes, shape, factors
         self._next: Level | None = None
         self._folder, self._number, self._image, self._packing = folder, number, image, packing
         self._array = os.path.join(folder, self.name)
-        chunks = chunk_shape(AXES_ZARR, shape, image.dtype, CHUNK_BYTES)
+        chunks = chunk_shape(axes, shape, image.dtype, CHUNK_BYTES)
         self.chunks = _even(chunks, shape)
         self._grid = Grid(shape, self.chunks, image.dtype)
         write_json(self._array, ".zarray", _array(self._grid))
-        described = attributes(replace(image, pixel_size=self.pixel_size), AXES_ZARR)
+        described = attributes(replace(image, pixel_size=self.pixel_size), axes)
         write_json(self._array, ".zattrs", described)
 
     @property
@@ -127,20 +149,22 @@ class Level:
         size = self._image.pixel_size
         if size is None:
             return None
-        z, y, x = self.factors[2:]
+        z, y, x = self.factors[-3:]
         return PixelSize(size.x * x, size.y * y, size.z * z, size.unit)
 
     @property
     def is_one_chunk(self) -> bool:
         """Whether a chunk holds all of a time step and channel."""
-        return self._grid.chunks[2:] == self._grid.shape[2:]
+        return self._grid.chunks[-3:] == self._grid.shape[-3:]
 
     def halved(self) -> "Level":
         """The next level, of half the size; chunks are handed on to it from now on."""
-        shape = (*self.shape[:2], *(-(-n // 2) for n in self.shape[2:]))
-        grown = (f * 2 if n > 1 else f for f, n in zip(self.factors[2:], self.shape[2:], strict=True))
-        factors = (*self.factors[:2], *grown)
-        self._next = Level(self._folder, self._number + 1, shape, factors, self._image, self._packing)
+        shape = (*self.shape[:-3], *(-(-n // 2) for n in self.shape[-3:]))
+        grown = (f * 2 if n > 1 else f for f, n in zip(self.factors[-3:], self.shape[-3:], strict=True))
+        factors = (*self.factors[:-3], *grown)
+        self._next = Level(
+            self._folder, self._number + 1, self.axes, shape, factors, self._image, self._packing
+        )
         return self._next
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
@@ -159,9 +183,9 @@ class Level:
             return
         place = self._grid.place(index)
         inside = chunk[tuple(slice(0, part.stop - part.start) for part in place)]
-        half = tuple(slice(part.start // 2, -(-part.stop // 2)) for part in place[2:])
+        half = tuple(slice(part.start // 2, -(-part.stop // 2)) for part in place[-3:])
         small = inside[..., ::2, ::2, ::2] if self._image.labels else mean_of_cells(inside)
-        self._next.write((*place[:2], *half), small)
+        self._next.write((*place[:-3], *half), small)
 
 
 def _even(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -222,7 +246,7 @@ def _array(grid: Grid) -> dict[str, Any]:
 def _metadata(image: OutputImage, levels: list[Level]) -> dict[str, Any]:
     size = image.pixel_size
     unit = _UNITS.get(size.unit) if size is not None else None
-    axes = [{"name": axis, "type": _TYPES[axis]} for axis in AXES_ZARR]
+    axes = [{"name": axis, "type": _TYPES[axis]} for axis in levels[0].axes]
     if unit is not None:
         axes = [axis | {"unit": unit} if axis["type"] == "space" else axis for axis in axes]
     multiscale = {
@@ -243,7 +267,7 @@ def _dataset(image: OutputImage, level: Level) -> dict[str, Any]:
     """Scale and origin of a level; means lie in the middle of the pixels that they are made of."""
     size, origin = image.pixel_size, dict(zip(image.axes, image.origin, strict=False))
     scale, translation = [], []
-    for axis, factor in zip(AXES_ZARR, level.factors, strict=True):
+    for axis, factor in zip(level.axes, level.factors, strict=True):
         pixel = float(getattr(size, axis)) if size is not None and axis in "xyz" else 1.0
         middle = 0.0 if image.labels else (factor - 1) / 2
         scale.append(factor * pixel)
