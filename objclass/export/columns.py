@@ -199,7 +199,14 @@ def ilastik_columns(layout: Layout) -> list[Column]:
     columns += [Column(name, partial(metadata_of, name=name)) for name in layout.metadata]
     columns += [Column(name, partial(given_of, name=name)) for name in layout.given]
     columns += [
-        Column(name, partial(number_of, key=feature.key, place=place), unit=unit_of(feature, layout))
+        Column(
+            name,
+            partial(number_of, key=feature.key, place=place),
+            " ".join(feature.definition.split()),
+            unit_of(feature, layout),
+            feature.dims,
+            f"{feature.set_name}: {feature.name}",
+        )
         for feature in layout.features
         for place, name in enumerate(feature.columns(layout.ndim, layout.channels))
     ]

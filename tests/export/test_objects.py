@@ -356,6 +356,7 @@ def test_anndata_says_what_the_table_says(tmp_path):
         assert np.array_equal(np.where(np.isfinite(found), found, np.nan), expected, equal_nan=True)
     assert made.var.loc["Size in pixels", "unit"] == "px"
     assert made.var.loc["Size in pixels", "definition"] == "Number of pixels (voxels) of the object."
+    assert made.var.loc["Size in pixels", "source"] == "Standard Object Features: Count"
     assert made.uns["objclass"]["project"] == "cells.ilp"
     assert made.uns["objclass"]["spatial_unit"] == "px"
 
@@ -423,6 +424,22 @@ def test_an_older_zarr_is_not_replaced(tmp_path, capsys):
     (tmp_path / "o.zarr").mkdir()
     assert main([*TABLE_ONLY, *CELLS, "--export_objects", f"{tmp_path}/o.zarr"]) == 2
     assert "o.zarr exists already: remove it" in capsys.readouterr().err
+
+
+def test_names_of_a_profile(tmp_path):
+    """Measurements are called as in the table."""
+    suffixes = [".geojson", ".h5ad", ".zarr"]
+    ids = run(tmp_path, *CELLS, "--table_columns", "tidy", "--pixel_size", "0.5um", suffixes=suffixes)
+    check_all(tmp_path, ids, [".geojson", ".zarr"])
+    row = rows_of(tmp_path / "t.csv")[0]
+    measured = read_geojson(tmp_path / "o.geojson")["features"][0]["properties"]["measurements"]
+    assert measured["area_um2"] == float(row["area_um2"])
+    assert not {"label", "frame", "class_id"} & set(measured)
+    made = anndata.read_h5ad(tmp_path / "o.h5ad")
+    assert made[0, "area_um2"].X[0, 0] == pytest.approx(float(row["area_um2"]))
+    assert made.var.loc["area_um2", "unit"] == "um2"
+    (inside, *_) = rows_of(tmp_path / "o.zarr/tables/objects/table.csv")
+    assert inside.items() <= row.items()
 
 
 def test_positions_in_the_unit_of_the_pixel_size(tmp_path):

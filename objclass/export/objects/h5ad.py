@@ -4,20 +4,19 @@ The layout is that of https://anndata.readthedocs.io: rows are objects, ``obs`` 
 features, ``obsm["spatial"]`` are positions x, y(, z), ``uns["class_colors"]`` the colours of the categories of ``class``.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.compute.hdf5_file import Hdf5File
 from objclass.core import PIXELS, FeatureTable, Predictions
-from objclass.export.columns import layout_of, unit_of
+from objclass.export.columns import Column, Rows, filled
 from objclass.export.files import LaneFiles
 from objclass.export.objects.object_sink import CENTER, ObjectSink
 from objclass.export.sink import Header
-from objclass.features.contract import Feature
 from objclass.pipeline.lane import Step, collect
 from objclass.version import __version__
 
@@ -54,11 +53,11 @@ class AnnDataSink(ObjectSink):
     def _made(self, table: FeatureTable, predictions: Predictions | None) -> Any:
         from anndata import AnnData
 
-        features = self._features()
-        values = [table.values[feature.key][:, place] for feature, place in features.values()]
+        features = [column for column in self.columns() if column.source]
+        values = list(filled(features, Rows(table, self.image)).values())
         # one matrix: float32 unless a feature has more digits
         matrix = np.stack(values, axis=1, dtype=np.result_type(np.float32, *values))
-        made = AnnData(matrix, self._obs(table, predictions), self._var(features))
+        made = AnnData(matrix, self._obs(table, predictions), _var(features))
         size = self.plan.carried_size(self.lane) or PIXELS
         made.obsm["spatial"] = table.values[CENTER] * np.array(size.spacing(self.lane.objects.ndim)[::-1])
         made.uns["objclass"] = self._origin(size.unit)
@@ -67,14 +66,6 @@ class AnnDataSink(ObjectSink):
                 ["#{:02x}{:02x}{:02x}".format(*color) for color in self.colors]
             )
         return made
-
-    def _features(self) -> dict[str, tuple[Feature, int]]:
-        """Name of a column -> its feature, and which of its numbers; a feature of two sets is one column."""
-        found: dict[str, tuple[Feature, int]] = {}
-        for feature in self.plan.shown:
-            for place, name in enumerate(feature.columns(self.lane.objects.ndim, self.lane.channels)):
-                found.setdefault(name, (feature, place))
-        return found
 
     def _obs(self, table: FeatureTable, predictions: Predictions | None) -> Any:
         import pandas as pd
@@ -95,20 +86,6 @@ class AnnDataSink(ObjectSink):
             obs["uncertainty"] = predictions.uncertainty
         return obs
 
-    def _var(self, features: dict[str, tuple[Feature, int]]) -> Any:
-        import pandas as pd
-
-        layout = layout_of(self.lane, self.plan)
-        described: dict[str, NDArray[Any]] = {
-            "feature_set": np.array([f.set_name for f, _ in features.values()], dtype=object),
-            "feature": np.array([f.name for f, _ in features.values()], dtype=object),
-            "unit": np.array([unit_of(f, layout) for f, _ in features.values()], dtype=object),
-            "definition": np.array(
-                [" ".join(f.definition.split()) for f, _ in features.values()], dtype=object
-            ),
-        }
-        return pd.DataFrame(described, index=pd.Index(list(features), dtype=object))
-
     def _origin(self, unit: str) -> dict[str, Any]:
         project = self.plan.project
         return {
@@ -117,3 +94,16 @@ class AnnDataSink(ObjectSink):
             "spatial_unit": unit or "px",
             "length_unit": self.plan.measured_size(self.lane).unit or "px",
         }
+
+
+def _var(features: Sequence[Column]) -> Any:
+    """Source, unit and definition of the features."""
+    import pandas as pd
+
+    described = {
+        "source": [column.source for column in features],
+        "unit": [column.unit for column in features],
+        "definition": [column.definition for column in features],
+    }
+    names = pd.Index([column.name for column in features], dtype=object)
+    return pd.DataFrame(described, index=names, dtype=object)

@@ -1,6 +1,6 @@
 """What all files of objects for other programs have in common."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from objclass import registry
 from objclass.compute.context import Context
 from objclass.errors import UsageError
-from objclass.export.columns import Columns, Rows, filled
+from objclass.export.columns import Column, Columns, Rows, filled
 from objclass.export.files import LaneFiles
 from objclass.export.naming import Task
 from objclass.export.objects.outlines import Outline, outlines
@@ -114,10 +114,14 @@ class ObjectSink:
                 self.context.stop.check()
                 yield z, outline
 
+    def columns(self) -> Sequence[Column]:
+        """The columns of the table."""
+        return columns_of(self.lane, self.plan)
+
     def measurements(self, step: Step) -> Columns:
         """All columns of the table that are numbers, by their names in the table."""
         rows = Rows(step.table, self.image, self.lane.metadata, step.predictions)
-        columns = filled(columns_of(self.lane, self.plan), rows)
+        columns = filled(self.columns(), rows)
         return {
             name: found for name, found in columns.items() if found.dtype.kind in "iuf" and name not in IDS
         }
