@@ -10,8 +10,9 @@ import operator
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Optional, Union
 
 from objclass.errors import UsageError
 from objclass.registry import output_format, output_formats
@@ -81,6 +82,46 @@ STORED_METHODS = (*METHODS, "graph cut")
 
 
 @dataclass(frozen=True)
+class PhysicalSize:
+    """An area or a volume, such as the smallest size of an object.
+
+    Parameters
+    ----------
+    value
+        The number.
+    unit
+        The unit of length, in any spelling.
+    dims
+        2 for an area, 3 for a volume.
+    """
+
+    value: float
+    unit: str
+    dims: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.15g}{self.unit}{self.dims}"
+
+
+ObjectSize = Union[int, PhysicalSize]
+"""A number of pixels, or an area or volume."""
+
+
+def parse_object_size(text: str) -> ObjectSize:
+    """``"20"``, ``"20um2"``, ``"500 um^3"`` -> a number of pixels, or an area or volume."""
+    with suppress(ValueError):
+        return int(text)
+    match = re.fullmatch(r"([0-9.]+(?:[eE][-+]?[0-9]+)?) ?([^\W\d_]+)\^?([23²³])", text.strip())
+    value = math.nan
+    with suppress(ValueError):
+        value = float(match[1]) if match else value
+    if match is None or not math.isfinite(value):
+        message = f"'{text}': expected a whole number of pixels, or an area or volume such as 20um2 or 500um3"
+        raise ArgumentTypeError(message)
+    return PhysicalSize(value, match[2], 2 if match[3] in "2²" else 3)
+
+
+@dataclass(frozen=True)
 class ThresholdSettings:
     """Settings that turn prediction maps into objects (ilastik's "Threshold and Size Filter")."""
 
@@ -100,15 +141,24 @@ class ThresholdSettings:
         minimum=0,
         maximum=MAXIMUM_SIGMA,
     )
-    min_size: int = knob(1, "remove objects of fewer pixels", minimum=0)
-    max_size: Optional[int] = knob(None, "remove objects of more pixels (default: no limit)", minimum=0)
+    min_size: ObjectSize = knob(
+        1,
+        "remove objects of fewer pixels, or of a smaller area or volume, such as 20um2 or 500um3",
+        minimum=0, type=parse_object_size, metavar="SIZE",
+    )  # fmt: skip
+    max_size: Optional[ObjectSize] = knob(
+        None,
+        "remove objects of more pixels, or of a larger area or volume (default: no limit)",
+        minimum=0, type=parse_object_size, metavar="SIZE",
+    )  # fmt: skip
     method: str = knob(
         "simple", "method of thresholding; ipht: identity-preserving hysteresis", choices=METHODS
     )
 
     def __post_init__(self) -> None:
         check(self)
-        if self.max_size is not None and self.max_size < self.min_size:
+        sizes = self.min_size, self.max_size
+        if isinstance(sizes[0], int) and isinstance(sizes[1], int) and sizes[1] < sizes[0]:
             message = f"--min_size {self.min_size} is above --max_size {self.max_size}"
             raise UsageError(message)
         if self.method not in STORED_METHODS:
@@ -141,6 +191,21 @@ class ThresholdSettings:
                 "the pixels of the highest values"
             )
             raise UsageError(message)
+
+    @property
+    def physical_sizes(self) -> dict[str, PhysicalSize]:
+        """The limits that are areas or volumes, by the name of the setting."""
+        limits = {"min_size": self.min_size, "max_size": self.max_size}
+        return {name: limit for name, limit in limits.items() if isinstance(limit, PhysicalSize)}
+
+    @property
+    def limits(self) -> tuple[int, float]:
+        """Smallest and largest number of pixels of an object; infinite where there is no limit."""
+        largest = math.inf if self.max_size is None else self.max_size
+        if isinstance(self.min_size, PhysicalSize) or isinstance(largest, PhysicalSize):
+            message = f"sizes {self.min_size} to {largest}: expected numbers of pixels"
+            raise TypeError(message)
+        return self.min_size, largest
 
     rescaled = False
     """Whether maps are first rescaled from their possible range to 0 … 1."""

@@ -487,4 +487,5 @@ def _set_aside(path: Path) -> None:
 
 
 def _plain(settings: ThresholdSettings) -> Record:
-    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    values = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    return values | {name: str(size) for name, size in settings.physical_sizes.items()}

@@ -40,6 +40,7 @@ from objclass.export.tidy import needed_besides
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import ILASTIK, Plan, check_lane, plan_for
+from objclass.pipeline.sizes import described_sizes
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
@@ -87,6 +88,9 @@ def make_plan(
     plan = _with_profile(plan, request.profile, lanes)
     for lane in lanes:
         check_lane(lane, plan)
+    sizes = (described_sizes(plan.threshold, lane, plan.carried_size(lane)) for lane in lanes)
+    for line in dict.fromkeys(line for lines in sizes for line in lines):
+        log.info("%s", line)
     _check_one_unit(lanes, plan)
     return plan
 

@@ -47,7 +47,8 @@ class InputOptions(CommandOptions):
         None,
         "size of a pixel: 0.65um, z=2.0,y=0.65,x=0.65um, or file (the size stored in the files). Without a project, "
         "regionprops are measured in this unit (default: in pixels); a project measures in pixels, and the size is "
-        "only stored in the images (default: that of the files)",
+        "only stored in the images (default: that of the files). Tables of other --table_columns than ilastik are in "
+        "pixels, with columns in um besides",
         metavar="SIZE",
     )  # fmt: skip
     follow_links: bool = knob(

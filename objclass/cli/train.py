@@ -8,7 +8,7 @@ from typing import ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import resources
-from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs
+from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
 from objclass.cli.messages import MessageOptions, set_up_log
 from objclass.cli.progress import reported
 from objclass.cli.train_pixels import PixelTrainingOptions, train_pixels
@@ -90,8 +90,12 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     if not options.project or not options.labels:
         message = "train needs --project OUT.ilp and --labels (objclass train --help)"
         raise UsageError(message)
-    if options.pixel_size is not None:
-        message = "--pixel_size: training does not use it; give it to the run"
+    threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
+    if options.pixel_size is not None and not threshold.physical_sizes:
+        message = (
+            "--pixel_size: training uses it only for sizes such as --min_size 20um2, since projects measure in pixels; "
+            "give it to the run"
+        )
         raise UsageError(message)
     if options.pixels:
         return train_pixels(options, stop)
@@ -99,15 +103,13 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     from objclass.compute.context import Context
     from objclass.training.learn import TrainingRequest, train
 
-    threshold = {f.name: getattr(options, f.name) for f in fields(ThresholdSettings)}
     check_thresholds(options, needed=bool(options.prediction_maps))
-    smooth = threshold["smooth"]
     request = TrainingRequest(
         options.project,
         read_inputs(options),
         options.labels,
         tuple(options.class_names or ()),
-        ProjectThreshold(**threshold, sigmas=(smooth, smooth, smooth)),
+        ProjectThreshold(**vars(threshold), sigmas=(threshold.smooth,) * 3),
         tuple(options.features or ("Standard Object Features",)),
         options.margin,
         options.trees,
@@ -115,6 +117,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         options.output,
         options.overwrite,
         options.allow_misses,
+        read_pixel_size(options.pixel_size),
     )
     with reported(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(

@@ -64,9 +64,9 @@ def run_lane(
         objects=timed(lane.objects, context.timings),
         raw=timed(lane.raw, context.timings) if lane.raw is not None else None,
     )
-    threshold, message = plan.threshold, None
+    threshold, message = plan.threshold_of(lane), None
     if lane.role == "prediction_maps":
-        threshold, message = in_range_of(lane.objects, plan.threshold)
+        threshold, message = in_range_of(lane.objects, threshold)
     if message:
         log.info("%s", message)
     count = 0

@@ -9,6 +9,7 @@ from objclass.core import MICROMETRES, PIXEL_ROLE, PIXELS, Lane, PixelSize
 from objclass.errors import ImageError, ProjectError, UsageError
 from objclass.features.contract import Feature, feature_set
 from objclass.pipeline.looks import doubt
+from objclass.pipeline.sizes import in_pixels
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
@@ -89,6 +90,10 @@ class Plan:
         is_wanted = self.profile != ILASTIK and self.given_size(lane) is not None
         return size.in_micrometres if is_wanted and size is not None else None
 
+    def threshold_of(self, lane: Lane) -> ThresholdSettings:
+        """How the prediction map of a lane is thresholded, sizes in its pixels."""
+        return in_pixels(self.threshold, lane, self.carried_size(lane))
+
     def carried_size(self, lane: Lane) -> PixelSize | None:
         """The pixel size that is stored in the images that are written; None if unknown."""
         given = self.given_size(lane)
@@ -134,7 +139,7 @@ def check_lane(lane: Lane, plan: Plan) -> None:
     if lane.role == PIXEL_ROLE:
         return
     if lane.role == "prediction_maps":
-        _check_channels(lane, plan.threshold)
+        _check_channels(lane, plan.threshold_of(lane))
     else:
         check_first_block(lane.objects)
         if lane.objects.shape[4] > 1:

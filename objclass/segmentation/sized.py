@@ -35,8 +35,8 @@ class SizedComponents:
         if not self._sizes:
             return np.ones(len(root), bool)
         sizes = np.bincount(root, np.concatenate(self._sizes), len(root))
-        largest = settings.max_size if settings.max_size is not None else np.inf
-        return (sizes >= settings.min_size) & (sizes <= largest)
+        smallest, largest = settings.limits
+        return (sizes >= smallest) & (sizes <= largest)
 
     def objects(self, root: IntArray, kept: NDArray[np.bool_]) -> Objects:
         """The objects: the kept components, numbered."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,8 @@ def thresholded(image: Image, t: int, settings: ThresholdSettings, context: Cont
     """
     source = Map(image, t, settings, context)
     levels = [SizedComponents(source.shape, context) for _ in range(1 if settings.method == "simple" else 2)]
-    is_sized = settings.min_size > 1 or settings.max_size is not None
+    smallest, largest = settings.limits
+    is_sized = smallest > 1 or isfinite(largest)
 
     def cut(number: int) -> tuple[list[Objects], list[IntArray | None], float]:
         parts, sizes, top = [], [], -np.inf
@@ -207,11 +209,11 @@ def _grown(
 
 def filter_sizes(labels: NDArray[np.uint32], settings: ThresholdSettings) -> NDArray[np.uint32]:
     """Set components below ``min_size`` or above ``max_size`` voxels to 0; the others keep their id."""
-    largest = settings.max_size if settings.max_size is not None else labels.size
-    if settings.min_size <= 1 and largest >= labels.size:
+    smallest, largest = settings.limits
+    if smallest <= 1 and largest >= labels.size:
         return labels
     sizes = np.bincount(labels.ravel())
-    kept = (sizes >= settings.min_size) & (sizes <= largest)
+    kept = (sizes >= smallest) & (sizes <= largest)
     if kept.all():
         return labels
     return np.where(kept[labels], labels, np.uint32(0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from objclass import images
 from objclass.compute.context import Context
-from objclass.core import FeatureTable, Lane, concatenate
+from objclass.core import FeatureTable, Lane, PixelSize, concatenate
 from objclass.errors import InputError, OutputError, UsageError
 from objclass.export.atomic import check_writable
 from objclass.export.projects import save_project
@@ -24,7 +24,8 @@ from objclass.images.paths import relative, split_stack
 from objclass.pipeline.inputs import open_lanes
 from objclass.pipeline.lane import measure_step
 from objclass.pipeline.pairing import Inputs, object_role
-from objclass.pipeline.plan import Plan, check_lane
+from objclass.pipeline.plan import FromFile, Plan, check_lane
+from objclass.pipeline.sizes import described_sizes, in_pixels
 from objclass.project.model import (
     MAXIMUM_SIZE,
     WORKFLOWS,
@@ -93,6 +94,8 @@ class TrainingRequest:
     allow_misses
         Whether more than a third of the points of a CSV, or of the painted pixels, may lie on background; and
         whether a CSV may have labels of images that are not given.
+    pixel_size
+        In place of that of the images, for thresholds that are areas or volumes.
     """
 
     project: str
@@ -107,6 +110,7 @@ class TrainingRequest:
     output: str | None = None
     overwrite: bool = False
     allow_misses: bool = False
+    pixel_size: PixelSize | FromFile | None = None
 
     @property
     def target(self) -> str:
@@ -141,6 +145,7 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
     role = object_role(request.inputs, base)
     lanes = open_lanes(request.inputs, base, context)
     _check_output(request, lanes)
+    request = _in_pixels(request, lanes)
     _check_settings(request, base)
     plan = _plan(request, base, lanes[0])
     for lane in lanes:
@@ -178,6 +183,33 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
     if base is None:
         return _finish(request, role, lanes, plan, concatenate(tables), found, classes, left_out)
     return _finish_added(request, base, lanes, concatenate(tables), found, classes, left_out, context)
+
+
+def _in_pixels(request: TrainingRequest, lanes: Sequence[Lane]) -> TrainingRequest:
+    """The request with thresholds in pixels, since projects hold no other ones.
+
+    Raises
+    ------
+    UsageError
+        If the images have pixels of different sizes.
+    """
+    if not request.threshold.physical_sizes:
+        return request
+    given = request.pixel_size
+    lines: dict[tuple[str, ...], Lane] = {}
+    for lane in lanes:
+        size = given if isinstance(given, PixelSize) else lane.given_size or lane.pixel_size
+        lines.setdefault(tuple(described_sizes(request.threshold, lane, size)), lane)
+        threshold = in_pixels(request.threshold, lane, size)
+    if len(lines) > 1:
+        differing = "; ".join(
+            f"{' and '.join(found)} in {lane.objects.name}" for found, lane in lines.items()
+        )
+        message = f"{differing}: a project holds one number of pixels: give it in pixels, or --pixel_size"
+        raise UsageError(message)
+    for line in next(iter(lines)):
+        log.info("%s: the project holds the number of pixels", line)
+    return dataclasses.replace(request, threshold=threshold)
 
 
 def _check_settings(request: TrainingRequest, base: Project | None) -> None:
