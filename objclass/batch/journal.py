@@ -150,6 +150,8 @@ class Journal:
         entries = [entry and {n: entry[n] for n in sorted(compared & entry.keys())} for entry in files]
         of_lane = {
             "image": task.name,
+            "metadata": task.lane.metadata,
+            **self._units(task),
             "inputs": inputs,
             "outputs": _described_outputs(task),
             "files": entries,
@@ -247,6 +249,7 @@ class Journal:
             {
                 "number": self._numbers[id(task)],
                 "image": task.name,
+                "metadata": dict(task.lane.metadata),
                 "status": status,
                 "inputs": self._inputs(task),
                 **self._units(task),

@@ -234,3 +234,17 @@ def test_pixels_are_classified_in_each_lane(here, samples):
     assert run(str(path), *threshold) == 0
     counts = pd.read_csv("t.csv").groupby("part").size()
     assert 0 < counts["left"] < counts["all"]
+
+
+@pytest.mark.parametrize(
+    ("column", "before", "after"),
+    [("well", "A01", "B02"), ("pixel_size", "2um", "3um"), ("nickname", "a", "b")],
+)
+def test_a_lane_whose_line_has_changed_is_run_again(here, column, before, after):
+    found = []
+    for cell, more in ((before, []), (after, ["--resume"]), (after, [])):
+        path = manifest(here, f"label_image,{column}", f"labels 1.tif,{cell}", "labels 2.tif,")
+        assert run(path, *more, "--pixel_size", "1um") == 0
+        found.append(Path("t.csv").read_bytes())
+    assert found[0] != found[1]
+    assert found[1] == found[2]
