@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from tempfile import TemporaryFile
 from typing import Any
 from weakref import finalize
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from objclass.export.columns import Columns
 from objclass.export.tables.writer import TableDetails
 
-PART = 1 << 24
+PART = 1 << 22
 """Bytes of rows that are read at once, unless a single lane has more."""
 
 LENGTH_BYTES = 8
@@ -49,8 +50,10 @@ class Spool:
         rows = len(next(iter(columns.values())))
         head = json.dumps([rows, [(kind, len(data)) for kind, data in packed]]).encode()
         self._file.seek(self._end)
-        for data in (len(head).to_bytes(LENGTH_BYTES, "little"), head, *(data for _, data in packed)):
-            self._write(data)
+        pieces = [len(head).to_bytes(LENGTH_BYTES, "little"), head, *(data for _, data in packed)]
+        is_small = sum(map(len, pieces)) < PART
+        for piece in [b"".join(pieces)] if is_small else pieces:
+            self._write(piece)
         self._end = self._file.tell()
 
     def mark(self) -> None:
@@ -67,12 +70,13 @@ class Spool:
 
         Text is UTF-8 bytes of the largest length, at least 1.
         """
-        count, found = 0, [np.dtype("S1")] * len(self._names)
-        for number, (rows, columns, _) in enumerate(self._heads()):
-            types = [np.dtype(kind) for kind, _ in columns]
-            found = [np.promote_types(a, b) for a, b in zip(found, types, strict=True)] if number else types
+        count, kinds = 0, [set[str]() for _ in self._names]
+        for rows, columns, _ in self._heads():
             count += rows
-        return count, dict(zip(self._names, found, strict=True))
+            for found, (kind, _) in zip(kinds, columns, strict=True):
+                found.add(kind)
+        types = [np.result_type(*map(np.dtype, found)) for found in kinds]
+        return count, dict(zip(self._names, types, strict=True))
 
     def parts(self) -> Iterator[Columns]:
         """The rows in their order, in parts of at least one lane; text is of the dtype object."""
@@ -80,8 +84,7 @@ class Spool:
         part: list[list[NDArray[Any]]] = []
         size = 0
         for _, columns, start in self._heads():
-            self._file.seek(start)
-            part.append([_unpacked(kind, self._read(length)) for kind, length in columns])
+            part.append(self._record(start, columns))
             size += sum(length for _, length in columns)
             if size >= PART:
                 yield _joined(part, types)
@@ -99,6 +102,13 @@ class Spool:
             start = position + LENGTH_BYTES + length
             yield rows, columns, start
             position = start + sum(length for _, length in columns)
+
+    def _record(self, start: int, columns: Sequence[tuple[str, int]]) -> list[NDArray[Any]]:
+        """The columns of a lane."""
+        self._file.seek(start)
+        ends = list(accumulate((length for _, length in columns), initial=0))
+        data = memoryview(self._read(ends[-1]))
+        return [_unpacked(kind, data[a:b]) for (kind, _), (a, b) in zip(columns, pairwise(ends), strict=True)]
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -122,9 +132,9 @@ def _packed(values: NDArray[Any]) -> tuple[str, bytes]:
     return f"S{max(longest, 1)}", json.dumps(texts).encode()
 
 
-def _unpacked(kind: str, data: bytearray) -> NDArray[Any]:
+def _unpacked(kind: str, data: memoryview) -> NDArray[Any]:
     is_text = np.dtype(kind).kind == "S"
-    return np.array(json.loads(data), dtype=object) if is_text else np.frombuffer(data, kind)
+    return np.array(json.loads(bytes(data)), dtype=object) if is_text else np.frombuffer(data, kind)
 
 
 def _joined(part: Sequence[Sequence[NDArray[Any]]], types: dict[str, np.dtype[Any]]) -> Columns:
