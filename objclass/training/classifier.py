@@ -14,6 +14,7 @@ from objclass.errors import InputError, UsageError
 from objclass.features.contract import Key
 from objclass.forest import fit
 from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE, Project, find
+from objclass.training.labels import check_formulas
 from objclass.training.learn import new_project
 from objclass.training.measurement import Measurement
 
@@ -118,7 +119,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         Raises
         ------
         InputError
-            If it uses a column that a project cannot measure.
+            If it uses a column that a project cannot measure, or a class has an unsuitable name.
         """
         found = self._measurement
         if found is None or not self._keys:
@@ -134,6 +135,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             message = f"role '{role}': expected label_image or segmentation_image"
             raise UsageError(message)
         classes = tuple(str(name) for name in self.classes_)
+        check_formulas(("classes", name) for name in classes)
         around = any(feature.scope != "object" for key in self._keys if (feature := find(*key)))
         margin = tuple(found.margin) if around else ()
         return new_project(role, classes, tuple(self._keys), margin, self.forest_)

@@ -5,7 +5,7 @@ import io
 import math
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from objclass.compute.context import Context
 from objclass.compute.slabs import Slab
 from objclass.core import AnyArray, Image, Lane, Objects
 from objclass.errors import InputError, UsageError, listed
+from objclass.export.tables.text import FORMULA_STARTS
 from objclass.images.blockwise import slab_reader
 from objclass.pipeline.inputs import distinct_names
 from objclass.project.model import MAXIMUM_CLASSES
@@ -489,6 +490,27 @@ def check_names(classes: Sequence[str]) -> None:
     if len(set(classes)) < len(classes):
         message = f"--class_names {' '.join(classes)}: expected different names"
         raise UsageError(message)
+
+
+def check_formulas(names: Iterable[tuple[str, str]], known: Collection[str] = ()) -> None:
+    """Refuse names of new classes that a spreadsheet would run as formulas in the tables of a run.
+
+    Parameters
+    ----------
+    names
+        Where a name is written, for the message, and the name.
+    known
+        The classes that a project has already.
+
+    Raises
+    ------
+    InputError
+        If there is one; the message names it.
+    """
+    for place, name in names:
+        if name.startswith(FORMULA_STARTS) and name not in known:
+            message = f"{place}: class '{name}' begins with '{name[0]}', which a spreadsheet would run as a formula: give it another name"
+            raise InputError(message)
 
 
 def _natural(name: str) -> tuple[bool, float, str]:

@@ -51,6 +51,7 @@ from objclass.training.labels import (
     Label,
     StepLabels,
     are_painted,
+    check_formulas,
     check_misses,
     check_names,
     class_list,
@@ -157,6 +158,9 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
         for path in (() if is_painted else request.labels)
     ]
     annotations = [a for given, _ in tables_of_labels for a in given]
+    named = [("--class_names", name) for name in request.class_names]
+    named += [(f"labels {given.line}", given.name) for given in annotations]
+    check_formulas(named, base.classes if base is not None else ())
     label = _painted_by(request, lanes, context) if is_painted else _named_by(annotations, lanes)
 
     tables: list[FeatureTable] = []

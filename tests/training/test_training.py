@@ -501,3 +501,28 @@ def test_where_an_object_is_says_nothing_of_its_class(here, name):
         for n in names
         if ("enter" in n.partition("_offset")[0] and "_offset" not in n) or "Terminal" in n or "Coord" in n
     ]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "-positive", "+", "@x"])
+def test_classes_that_a_spreadsheet_would_run_are_refused(here, capsys, name):
+    table = Path("cells_train_labels.csv").read_text()
+    Path("l.csv").write_text(table.replace("round", name))
+    assert train("l.csv") == 2
+    error = capsys.readouterr().err.strip()
+    assert f"class '{name}' begins with '{name[0]}', which a spreadsheet would run as a formula" in error
+    assert "labels l.csv line " in error
+    assert "\n" not in error
+    if not name.startswith("-"):  # which would be an option
+        assert train("cells_train_labels.csv", "--class_names", "elongated", "ring", "round", name) == 2
+        assert f"--class_names: class '{name}' begins with" in capsys.readouterr().err
+    assert not Path("new.ilp").exists()
+
+
+def test_a_class_that_a_project_has_already_may_begin_so(here, monkeypatch):
+    table = Path("cells_train_labels.csv").read_text().replace("round", "-")
+    Path("l.csv").write_text(table)
+    with monkeypatch.context() as patch:  # as ilastik would
+        patch.setattr("objclass.training.labels.FORMULA_STARTS", ())
+        assert train("l.csv", *SMALL) == 0
+    assert train("l.csv", "--output", "more.ilp") == 0
+    assert open_project("more.ilp").classes == ("-", "elongated", "ring")
