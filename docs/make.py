@@ -147,7 +147,7 @@ def messages() -> Iterator[str]:
     yield from ("", "## Messages", "")
     yield "On a terminal, bars on stderr show how far the run and a large lane of it are, and the time that is left. Elsewhere, a run"
     yield f"of more than {progress.INTERVAL:.0f} seconds writes a line from time to time. Each lane has a line with its number of objects and seconds, and"
-    yield f"one with its outputs; of more than {FEW_LANES} lanes, only the first and one at each tenth of the run are shown. At the end"
+    yield f"one with the files that it has alone; of more than {FEW_LANES} lanes, only the first and one at each tenth of the run are shown. At the end"
     yield "stand the lanes that are done, failed and not run, the objects of each class, seconds, peak memory and where the"
     yield "outputs are. `--quiet` prints only warnings and errors. stdout stays empty."
     yield ""

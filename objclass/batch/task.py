@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from objclass.compute.context import Context
+from objclass.compute.meter import Meter, metered
 from objclass.compute.origin import in_lane
 from objclass.errors import LaneError, ObjclassError, Stop
 from objclass.export.files import LaneFiles, RunFiles
@@ -59,9 +60,10 @@ def run_task(numbered: tuple[int, Task], plan: Plan, files: RunFiles, context: C
     """Run one lane, given with its number, and write the files of this lane under temporary names."""
     number, task = numbered
     result = LaneResult(task, context.within(context.limits), files.lane(number), sinks_of(task, plan))
+    meter = Meter(task.lane.objects.shape[0], partial(context.progress, task.name))
     try:
-        with in_lane(task.name), as_lane_error(task, context.stop):
-            _walk(result, plan)
+        with in_lane(task.name), metered(meter), as_lane_error(task, context.stop):
+            _walk(result, plan, meter)
     except ObjclassError as fault:
         result.discard()
         result.fault = fault
@@ -72,13 +74,14 @@ def run_task(numbered: tuple[int, Task], plan: Plan, files: RunFiles, context: C
     return result
 
 
-def _walk(result: LaneResult, plan: Plan) -> None:
+def _walk(result: LaneResult, plan: Plan, meter: Meter) -> None:
     task, clock, context = result.task, result.clock, result.context
     classes = plan.project.classes if plan.project is not None else ()
     counts = Counter(dict.fromkeys(("objects", *classes), 0))
     for sink in result.sinks:
         sink.begin(result.files, context)
     for step in run_lane(task.lane, plan, context, clock):
+        meter.begin(step.t + 1)
         for sink in result.sinks:
             sink.step(step)
             clock.lap(sink.duty)
@@ -86,7 +89,7 @@ def _walk(result: LaneResult, plan: Plan) -> None:
         if step.predictions is not None:
             found = step.predictions.classes
             counts.update({name: int((found == k).sum()) for k, name in enumerate(classes, 1)})
-        context.progress(task.name, (step.t + 1) / task.lane.objects.shape[0])
+        meter.arrive(step.t + 1)
     for sink in result.sinks:
         sink.finish()
         clock.lap("write")

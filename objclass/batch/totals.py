@@ -29,6 +29,8 @@ class Totals:
         self._tasks = tasks
         self._done = self._failed = self._earlier = 0
         self._counts: Counter[str] = Counter()
+        lanes = Counter(path for task in tasks for path in task.tables)
+        self._shared = {path for path, count in lanes.items() if count > 1}
 
     def done(self, number: int, result: LaneResult) -> None:
         """Add a complete lane, the ``number``-th from 1, and say what it has and wrote."""
@@ -37,7 +39,7 @@ class Totals:
         task, fields = result.task, self._fields(number, result.task)
         seconds, outputs = result.clock.seconds, written(task)
         total = sum(seconds.values())
-        found = f"{result.counts['objects']} objects in " if self._has_objects else ""
+        found = f"{_objects(result.counts['objects'])} in " if self._has_objects else ""
         results = {
             "status": "done",
             "counts": result.counts if self._has_objects else None,
@@ -46,7 +48,9 @@ class Totals:
             "outputs": outputs,
         }
         log.info("%s: %s%.2f s", self._label(number, task), found, total, extra={"fields": fields | results})
-        log.info("  %s", ", ".join(outputs), extra={"fields": fields})
+        own = [path for path in outputs if path not in self._shared]  # the others are named at the end
+        if own:
+            log.info("  %s", ", ".join(own), extra={"fields": fields})
         log.debug("  %s", _described(seconds), extra={"fields": fields})
         within = _described(result.context.timings)
         log.debug("  within these, summed over threads: %s", within, extra={"fields": fields})
@@ -100,7 +104,7 @@ class Totals:
         message = f"{lanes} in {seconds:.1f} s, peak memory {memory / 1e6:.0f} MB"
         log.info("%s", message, extra={"fields": fields})
         if (self._done or self._earlier) and self._has_objects:
-            log.info("%s", self._objects())
+            log.info("%s", self._by_class())
         if self._done or self._earlier:
             log.info("outputs: %s", ", ".join(self._places(run_file, partial)))
 
@@ -108,7 +112,7 @@ class Totals:
     def _has_objects(self) -> bool:
         return self._tasks[0].lane.role != PIXEL_ROLE
 
-    def _objects(self) -> str:
+    def _by_class(self) -> str:
         """The number of objects, that of each class and its share."""
         total = self._counts["objects"]
         shown = (
@@ -117,7 +121,7 @@ class Totals:
             if name != "objects"
         )
         classes = ", ".join(shown)
-        return f"{total} objects" + (f": {classes}" if classes else "")
+        return _objects(total) + (f": {classes}" if classes else "")
 
     def _places(self, run_file: str | None, partial: Mapping[str, PartialFile]) -> Iterator[str]:
         """Where the outputs are: the folders of those that each lane has, and the other files."""
@@ -138,6 +142,10 @@ class Totals:
                 yield f"{what} {partial[path].path if path in partial else path}"
         if run_file is not None:
             yield f"run file {run_file}"
+
+
+def _objects(count: int) -> str:
+    return f"{count} object{'s' * (count != 1)}"
 
 
 def _described(seconds: Mapping[str, float]) -> str:

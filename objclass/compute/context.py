@@ -4,10 +4,12 @@ Two runs in one process have separate contexts.
 """
 
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sized
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from objclass.compute import meter
 from objclass.compute.limits import ALL, CACHED_CHUNK_BYTES, Limits, limits_for
 from objclass.compute.lru import ByteLRU
 from objclass.compute.scratch import ScratchFolder
@@ -114,8 +116,16 @@ class Context:
         *,
         helps: bool = True,
     ) -> Generator[Result, None, None]:
-        """``function`` of each item by the threads of the run, in the order of the items (`Threads.ordered`)."""
-        return self.threads.ordered(function, items, drop, helps=helps)
+        """``function`` of each item by the threads of the run, in the order of the items (`Threads.ordered`).
+
+        Where the number of items is known, they move the meter of the lane on; loops within ``function`` do not.
+        """
+        advance = meter.loop(len(items)) if isinstance(items, Sized) else None
+        with closing(self.threads.ordered(meter.unmetered(function), items, drop, helps=helps)) as results:
+            for result in results:
+                yield result
+                if advance is not None:
+                    advance()
 
     def each(self, function: Callable[[Item], object], items: Iterable[Item]) -> None:
         """Apply ``function`` to each item, in any order: for work so small that a task for each would cost more."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from objclass.compute.meter import counted, present
 from objclass.core import FloatArray
 from objclass.features.blocks import FrameBlocks
 from objclass.features.contract import Feature, Key
@@ -16,6 +17,9 @@ from objclass.features.statistics.per_object import Crop, PerObject
 
 _CROP_BYTES = 5
 """Bytes for a voxel of a crop: its label, and whether it belongs to the object."""
+
+AROUND_PART = 0.9
+"""Rough part of the time that neighbourhoods take, if they are measured."""
 
 
 def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
@@ -33,8 +37,9 @@ def measure(frame: Frame, features: Iterable[Feature]) -> dict[Key, FloatArray]:
     inside = by_scope.pop("object", [])
     needed = closure([Extent, *(s for f in inside for s in f.needs)])
     pixels = any(s.pixels for s in needed if not issubclass(s, PerObject))
-    done = gather(needed, FrameBlocks(frame, pixels), frame.context)
-    _add_per_object(frame, needed, done)
+    with present().reserved(AROUND_PART if by_scope else 0.0):
+        done = gather(needed, FrameBlocks(frame, pixels), frame.context)
+        _add_per_object(frame, needed, done)
     results = {f.key: _compute(f, done, frame.objects.count) for f in inside}
     if by_scope:
         results |= _measure_around(frame, by_scope, done[Extent])
@@ -59,7 +64,8 @@ def _add_per_object(
         pixels = any(s.pixels for s in now)
         working = max(s.voxel_bytes * (frame.channels if s.pixels else 1) for s in now)
         numbers: dict[type[PerObject], list[Sequence[float]]] = {s: [] for s in now}
-        for crop in crops(frame, done[Extent], reach, pixels=pixels, voxel_bytes=_CROP_BYTES + working):
+        cut = crops(frame, done[Extent], reach, pixels=pixels, voxel_bytes=_CROP_BYTES + working)
+        for crop in counted(cut, frame.objects.count):
             for s in now:
                 numbers[s].append(s.of(crop))
         for s in now:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from objclass.compute import meter
 from objclass.compute.context import Context
 from objclass.compute.slabs import Slab
 from objclass.features.blocks import FrameBlocks, Stretch
@@ -99,12 +100,16 @@ def _by_stretches(
     if function is None or len(folds) < len(statistics):
         return {}
 
+    advance = meter.loop(sum(map(len, blocks.stretches)))
+
     def work(stretch: Stretch) -> None:
         for slab, visit in stretch:
             context.stop.check()
             folding.fold(function, list(folds.values()), blocks.read(slab), context, visit)
+            if advance is not None:
+                advance()
 
-    for _ in context.ordered(work, blocks.stretches):
+    for _ in context.ordered(work, iter(blocks.stretches)):  # an iterator: their slabs are counted
         pass
     return states
 

@@ -101,7 +101,8 @@ def neighbourhoods(
 
     # the batches of all threads together use as much memory as one
     voxels = SLAB // frame.channels // frame.context.limits.jobs
-    yield from frame.context.ordered(fold, _grouped(batches(low, high, voxels), low, high, voxels))
+    groups = list(_grouped(batches(low, high, voxels), low, high, voxels))
+    yield from frame.context.ordered(fold, groups)
 
 
 def _grouped(runs: Iterable[range], low: IntArray, high: IntArray, voxels: int) -> Iterator[list[range]]:

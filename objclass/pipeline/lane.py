@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.context import Context
+from objclass.compute.meter import present
 from objclass.core import (
     PIXEL_ROLE,
     AnyArray,
@@ -35,6 +36,9 @@ log = logging.getLogger("objclass")
 OBJECT_BYTES, FEATURE_BYTES = 400, 16
 """Measured memory (bytes) for an object of a run, and for each of its features."""
 
+PIXELS_PART, SEGMENT_PART, FEATURES_PART = 0.8, 0.3, 0.4
+"""Rough parts of the time of a time step: of pixels where they are computed; of objects and features in the rest of it."""
+
 COUNT, CENTER = ("Default features", "Count"), ("Default features", "RegionCenter")
 
 
@@ -52,9 +56,10 @@ def run_lane(
     lane: Lane, plan: Plan, context: Context | None = None, clock: "Clock | None" = None
 ) -> Iterator[Step]:
     """Run a lane, time step by time step; the clock measures the time of each part."""
-    context, clock = context or Context(), clock or Clock()
+    context, clock, meter = context or Context(), clock or Clock(), present()
     if lane.role == PIXEL_ROLE:
         for t in range(lane.objects.shape[0]):
+            meter.begin(t + PIXELS_PART)
             _compute_pixels(lane, t)
             clock.lap("pixels")
             yield _without_objects(lane, t)
@@ -72,13 +77,17 @@ def run_lane(
     count = 0
     for t in range(lane.objects.shape[0]):
         clock.restart()
+        pixels = PIXELS_PART if lane.is_computed else 0.0
         if lane.is_computed:
+            meter.begin(t + pixels)
             _compute_pixels(lane, t)
             clock.lap("pixels")
+        meter.begin(t + pixels + (1 - pixels) * SEGMENT_PART)
         objects = find_objects(lane, t, threshold, context)
         clock.lap("segment")
         count += objects.count
         check_count(count, plan, context)
+        meter.begin(t + pixels + (1 - pixels) * (SEGMENT_PART + FEATURES_PART))
         table = measure_step(lane, plan, t, objects, context)
         clock.lap("features")
         predictions = plan.project.classify(table, context) if plan.project is not None else None

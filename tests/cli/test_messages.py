@@ -135,7 +135,7 @@ def test_log_files_are_continued(here):
     for _ in range(2):
         assert run("--quiet", "--logfile", "log.txt", "--log_json", "log.json", lanes=[1]) == 0
     assert len([entry for entry in objects() if "not_run" in entry]) == 2
-    assert Path("log.txt").read_text().count(" INFO lane 1/1 seg1: 1 objects in ") == 2
+    assert Path("log.txt").read_text().count(" INFO lane 1/1 seg1: 1 object in ") == 2
 
 
 @pytest.mark.parametrize("option", ["--logfile", "--log_json"])
@@ -161,7 +161,7 @@ def test_long_batches_show_a_lane_at_each_tenth(here, capsys):
     told = capsys.readouterr().err
     assert re.findall(r"^lane (\d+)/60", told, re.MULTILINE) == ["1", *(str(n) for n in range(6, 61, 6))]
     assert "60 lanes: about every 6th is shown here (all of them with --logfile or --log_json)" in told
-    assert told.count("  out/t.csv\n") == 11
+    assert told.count("out/t.csv") == 1
     assert len(re.findall(r"lane \d+/60", Path("log.txt").read_text())) == 60
     assert run("--table_only", "--debug", lanes=long) == 0
     assert len(re.findall(r"^lane \d+/60", capsys.readouterr().err, re.MULTILINE)) == 60

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from objclass.cli import main, progress
 from objclass.cli.progress import Bars, Lines, duration
+from objclass.compute.meter import Meter, counted, metered
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def test_bars_on_a_terminal_leave_whole_lines(here):
     assert re.search(r"\d+%\|.{30}\| \[\d\d:\d\d<[\d:?]+\] \d/3 lanes seg\d", told)
     left = [line for line in screen(told) if line]
     assert [re.sub(r"[\d.]+ (s|MB)\b", r"N \1", line) for line in left] == [
-        *(line for n in range(3) for line in (f"lane {n + 1}/3 seg{n}: 30 objects in N s", "  t.csv")),
+        *(f"lane {n + 1}/3 seg{n}: 30 objects in N s" for n in range(3)),
         "3 of 3 lanes done in N s, peak memory N MB",
         "90 objects",
         "outputs: table t.csv, run file objclass_run.json",
@@ -159,6 +161,49 @@ def test_a_lane_that_fails_has_ended(here, monkeypatch, capsys):
     monkeypatch.setattr(Lines, "__call__", lambda self, lane, share: seen.append((lane, share)))
     assert main(RUN) == 1
     assert seen[-1] == ("seg1", 1.0)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_lane_in_blocks_moves_on_within_a_time_step(here, monkeypatch, rng, jobs):
+    image = (ndimage.gaussian_filter(rng.random((12, 40, 40)), 1) > 0.5).astype(np.uint8)
+    np.save("raw.npy", rng.integers(0, 255, image.shape, np.uint8))
+    np.save("volume.npy", image)
+    seen = []
+    monkeypatch.setattr(Lines, "__call__", lambda self, lane, share: seen.append(share))
+    run = ["--headless", "--raw_data", "raw.npy", "--segmentation_image", "volume.npy", "--input_axes", "zyx"]
+    run += [
+        "--features",
+        "Standard Object Features",
+        "--output_filename_format",
+        "o",
+        "--table_filename",
+        "t.csv",
+    ]
+    assert main([*run, "--block_shape", "z=2,y=20", "--jobs", jobs]) == 0
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert sum(share < 0.3 for share in seen) > 5  # objects
+    assert sum(0.3 < share < 0.7 for share in seen) > 5  # features
+    seen.clear()
+    assert main([*run, "--jobs", jobs]) == 0
+    assert seen == [1]
+
+
+def test_loops_move_a_meter_on():
+    seen = []
+    meter = Meter(4, seen.append)
+    with metered(meter):
+        meter.begin(1)
+        for _ in counted("ab", 2):
+            assert [*counted("xyz", 3)] == ["x", "y", "z"]  # within a loop
+        with meter.reserved(0.5):
+            assert [*counted("ab", 2)] == ["a", "b"]
+        assert [*counted("a", 1)] == ["a"]  # nothing to see
+        assert [*counted("ab", 2)] == ["a", "b"]
+        meter.arrive(1)
+    assert [4 * share for share in seen] == [0.25, 0.5, 0.5625, 0.625, 0.71875, 0.8125, 1]
+    assert [*counted("ab", 2)] == ["a", "b"]
+    assert len(seen) == 7
 
 
 def test_the_bar_of_a_large_lane(here, monkeypatch, capsys):
