@@ -425,6 +425,12 @@ class BatchSettings:
 
     group: ClassVar[str] = "batch"
 
+    dry_run: bool = knob(
+        False,
+        "read headers only, write nothing: print what belongs together, axes, names of outputs, and what memory, disk and time "
+        "the run takes; name all faults of all lanes",
+    )
+    json: bool = knob(False, "with --dry_run: print it as JSON")
     on_error: str = knob(
         "stop", "when a lane fails: stop, or continue with the others", choices=("stop", "continue")
     )
@@ -444,6 +450,9 @@ class BatchSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.json and not self.dry_run:
+            message = "--json: prints what --dry_run finds: give that, too"
+            raise UsageError(message)
         if self.verify and not self.resume:
             message = "--verify: compares what --resume finds: give that, too"
             raise UsageError(message)

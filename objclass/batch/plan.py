@@ -10,12 +10,12 @@ from objclass.batch.request import DEFAULT_FEATURES, Request
 from objclass.core import PIXEL_ROLE, Lane, PixelSize
 from objclass.errors import OutputError, UsageError
 from objclass.export.checks import (
-    check_collisions,
-    check_columns_agree,
     check_dialect,
     check_metadata,
     check_sinks,
     check_tables,
+    collisions,
+    disagreements,
 )
 from objclass.export.colors import PICTURES
 from objclass.export.columns import layout_of
@@ -39,7 +39,7 @@ from objclass.export.tables import TableDetails, writer_for
 from objclass.export.tidy import needed_besides
 from objclass.features.contract import choose
 from objclass.pipeline.inputs import distinct_names
-from objclass.pipeline.plan import ILASTIK, Plan, check_lane, plan_for
+from objclass.pipeline.plan import ILASTIK, Plan, check_header, check_lane, plan_for
 from objclass.pipeline.sizes import described_sizes
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
@@ -56,8 +56,12 @@ def make_plan(
     lanes: Sequence[Lane],
     project: Project | PixelProject | None,
     pixels: PixelChain | None = None,
+    *,
+    headers_only: bool = False,
 ) -> Plan:
     """What to measure, and whether it fits all lanes; ``pixels`` makes the prediction maps, if anything does.
+
+    With ``headers_only``, no pixel is looked at.
 
     Raises
     ------
@@ -86,8 +90,9 @@ def make_plan(
             pixels,
         )
     plan = _with_profile(plan, request.profile, lanes)
+    check = check_header if headers_only else check_lane
     for lane in lanes:
-        check_lane(lane, plan)
+        check(lane, plan)
     sizes = (described_sizes(plan.threshold, lane, plan.carried_size(lane)) for lane in lanes)
     for line in dict.fromkeys(line for lines in sizes for line in lines):
         log.info("%s", line)
@@ -219,6 +224,26 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     ObjclassError
         If two outputs are one file, one would overwrite an input, or a folder cannot be written.
     """
+    tasks = make_tasks(request, plan, lanes)
+    for _, fault in (*disagreements(tasks, plan), *collisions(tasks, other_inputs(request))):
+        raise fault
+    return tasks
+
+
+def other_inputs(request: Request) -> list[str]:
+    """Files that are read, other than images."""
+    others = (request.project, request.pixel_project, request.inputs.manifest)
+    return [path for path in others if path]
+
+
+def make_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
+    """Each lane with the files that it writes, which may clash with those of other lanes.
+
+    Raises
+    ------
+    ObjclassError
+        If a lane cannot be written.
+    """
     project = plan.trained
     settings = EXPORT_DEFAULTS
     if project is not None:
@@ -280,7 +305,4 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     check_dialect(tasks)
     check_metadata(tasks, plan)
     check_sinks(tasks, plan)
-    check_columns_agree(tasks, plan)
-    others = (request.project, request.pixel_project, request.inputs.manifest)
-    check_collisions(tasks, [path for path in others if path])
     return tasks

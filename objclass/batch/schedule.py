@@ -16,6 +16,7 @@ from time import perf_counter
 from objclass.batch import resume
 from objclass.batch.journal import Journal, Record
 from objclass.batch.plan import make_plan, plan_tasks
+from objclass.batch.projects import pixel_chain, trained
 from objclass.batch.request import Request
 from objclass.batch.task import LaneResult, keep, run_task
 from objclass.batch.totals import Totals
@@ -24,16 +25,14 @@ from objclass.compute.limits import Limits
 from objclass.compute.machine import tune_allocator
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PixelSize, Progress
-from objclass.errors import LaneError, ObjclassError, Stop, UsageError, listed
+from objclass.errors import LaneError, ObjclassError, Stop, listed
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
 from objclass.export.tables import table_maker
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
 from objclass.pipeline.plan import Plan
-from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
-from objclass.project.open import open_any, open_pixel_project
-from objclass.project.pixel_model import PixelProject
+from objclass.project.open import open_any
 from objclass.settings import BatchSettings
 
 log = logging.getLogger("objclass")
@@ -68,7 +67,7 @@ def run(
         request.resources, progress=progress, stop=stop, follow_links=request.inputs.follow_links
     )
     tune_allocator(context.limits.memory)
-    project = _trained(open_any(request.project), context, anew=request.retrain) if request.project else None
+    project = trained(open_any(request.project), context, anew=request.retrain) if request.project else None
     if isinstance(project, Project) and project.inclusive_maximum:
         log.info(
             "%s was saved by ilastik %s: its classifier was trained with the last coordinate as Bounding Box Maximum, and "
@@ -76,7 +75,7 @@ def run(
             project.path,
             project.version,
         )
-    pixels = _pixel_chain(request, project, context)
+    pixels = pixel_chain(request, project, context)
     lanes = open_lanes(request.inputs, project, context, pixels)
     if not isinstance(request.pixel_size, PixelSize):
         warn_of_pixel_sizes(lanes)
@@ -108,65 +107,6 @@ def _resumed(request: Request, tasks: Sequence[Task], journal: Journal) -> tuple
     earlier, done = resume.find(tasks, journal, verify=request.batch.verify)
     log.info("%d of %d lanes are complete already", len(done), len(tasks))
     return done, RunFiles(tasks, earlier)
-
-
-def _trained(
-    project: Project | PixelProject, context: Context, *, anew: bool = False
-) -> Project | PixelProject:
-    """The project with all its classifiers, trained if they are missing, or anew."""
-    if project.is_trained and not anew:
-        return project
-    from objclass.training.complete import completed  # costs a small run a tenth of its time
-
-    return completed(project, context, anew=anew)
-
-
-def _pixel_chain(
-    request: Request, project: Project | PixelProject | None, context: Context
-) -> PixelChain | None:
-    """What classifies pixels in this run, if anything does.
-
-    Raises
-    ------
-    ObjclassError
-        If the projects do not fit each other.
-    """
-    if isinstance(project, PixelProject):
-        if request.pixel_project:
-            message = f"--project {project.path}: expected an object classification beside --pixel_project"
-            raise UsageError(message)
-        return project.pixels
-    if not request.pixel_project:
-        return project.pixels if project is not None else None
-    if project is not None and (project.role != "prediction_maps" or project.pixels is not None):
-        message = f"--pixel_project: {project.path} is of the workflow '{project.workflow}': expected from prediction image"
-        raise UsageError(message)
-    _check_threshold(request, project)
-    return _trained(open_pixel_project(request.pixel_project), context).pixels
-
-
-def _check_threshold(request: Request, project: Project | None) -> None:
-    """Refuse thresholds for other maps than probabilities from 0 to 1.
-
-    Raises
-    ------
-    UsageError
-        If there are no objects above such a threshold.
-    """
-    settings = project.threshold if project is not None else request.threshold
-    thresholds = {"threshold": settings.threshold}
-    if settings.method != "simple":
-        thresholds["core_threshold"] = settings.core_threshold
-    for name, value in thresholds.items():
-        if value > 1:
-            stored = (
-                f"--{name} {value:g}" if project is None else f"{project.path} stores the {name} {value:g}"
-            )
-            message = (
-                f"{stored}: expected at most 1, since the probabilities of --pixel_project {request.pixel_project} "
-                "are from 0 to 1"
-            )
-            raise UsageError(message)
 
 
 def _finish(files: RunFiles, journal: Journal, seconds: float) -> bool:

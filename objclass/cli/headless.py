@@ -1,6 +1,7 @@
 """``objclass --headless``: the run, with the options of ilastik's headless mode."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from os.path import expanduser as expand_home
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional
 from objclass.cli import Parser
 from objclass.cli.environment import check_address_space, resources, wants_ilastik_names
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
-from objclass.cli.messages import MessageOptions, set_up_log
+from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
 from objclass.registry import TABLE_PROFILES, object_formats, table_formats
@@ -267,8 +268,24 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     from objclass import batch
 
     request = _request(options, arguments)
+    if options.dry_run:
+        return _dry_run(request)
     with reported(request.inputs.count, quiet=options.quiet) as progress:
         return batch.run(request, progress, stop, progress.expect)
+
+
+def _dry_run(request: Any) -> int:
+    """Print what the run would do to stdout, and what is wrong to stderr."""
+    from objclass.batch import dry_run
+
+    found = dry_run.survey(request)
+    lines = dry_run.as_json(found).split("\n") if request.batch.json else dry_run.as_lines(found)
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+    for fault in found.faults:
+        log.error("%s%s", f"{fault.lane}: " if fault.lane else "", fault.message)
+    if found.faults:
+        log.error("%d faults; nothing was written", len(found.faults))
+    return UsageError.exit_code if found.faults else 0
 
 
 def _refuse_other_workflows(unknown: Sequence[str]) -> None:

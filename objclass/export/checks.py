@@ -58,14 +58,8 @@ def check_metadata(tasks: Sequence[Task], plan: Plan) -> None:
             raise UsageError(message)
 
 
-def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
-    """Refuse lanes that would have other columns than the first one in the same table.
-
-    Raises
-    ------
-    InputError
-        If there is one; the message names both lanes and the difference.
-    """
+def disagreements(tasks: Sequence[Task], plan: Plan) -> Iterator[tuple[Task, InputError]]:
+    """Lanes that would have other columns than the first one in the same table; the message names both lanes."""
     first: dict[str, tuple[Task, list[str]]] = {}
     for task in tasks:
         if task.table is None:
@@ -77,7 +71,7 @@ def check_columns_agree(tasks: Sequence[Task], plan: Plan) -> None:
                 f"{task.table}: {_described(task.lane, plan)} would have other columns than {_described(other.lane, plan)}: "
                 "put {nickname} into --table_filename, or run them separately"
             )
-            raise InputError(message)
+            yield task, InputError(message)
 
 
 def _described(lane: Lane, plan: Plan) -> str:
@@ -121,13 +115,19 @@ def check_dialect(tasks: Sequence[Task]) -> None:
 
 
 def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
-    """Refuse outputs that are the same file, that are an input, or that cannot be written.
+    """Refuse the first of `collisions`.
 
     Raises
     ------
     OutputError
-        If there is one; the message names the file and the outputs.
+        If there is one.
     """
+    for _, fault in collisions(tasks, inputs):
+        raise fault
+
+
+def collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> Iterator[tuple[str, OutputError]]:
+    """Outputs that are the same file, that are an input, or that cannot be written: the file, and what is wrong."""
     files = {*inputs, *(path for task in tasks for image in task.lane.images for path in image.files)}
     sources = {same_file_key(os.path.realpath(path)) for path in files}
     taken: dict[str, dict[str, str]] = {}
@@ -136,8 +136,8 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
         within = f"{key}{os.sep}"
         is_folder = kind is not None and kind.folder
         if key in sources or (is_folder and any(source.startswith(within) for source in sources)):
-            message = f"{path}: {what} would overwrite an input: give another name"
-            raise OutputError(message)
+            yield path, OutputError(f"{path}: {what} would overwrite an input: give another name")
+            continue
         there = taken.setdefault(key, {})
         other = next((there[name] for name in there if _clash(name, inside)), None)
         if other is not None:
@@ -145,10 +145,14 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
                 f"{path}: both {other} and {what} would be written there: use {{nickname}} (and "
                 "{result_type} for images) in the names of outputs, or other names"
             )
-            raise OutputError(message)
+            yield path, OutputError(message)
+            continue
         there[inside] = what
-        if "://" not in path:  # no path contains it once its links are followed
-            check_writable(path, kind)
+        try:
+            if "://" not in path:  # no path contains it once its links are followed
+                check_writable(path, kind)
+        except OutputError as fault:
+            yield path, fault
 
 
 ALONE = "/"

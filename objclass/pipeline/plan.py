@@ -136,19 +136,32 @@ def check_lane(lane: Lane, plan: Plan) -> None:
     ImageError, ProjectError, UsageError
         If the lane does not fit the plan.
     """
+    check_header(lane, plan)
+    if lane.role not in (PIXEL_ROLE, "prediction_maps"):
+        check_first_block(lane.objects)
+    if lane.role != PIXEL_ROLE and (line := doubt(lane)):
+        log.warning("%s", line)
+
+
+def check_header(lane: Lane, plan: Plan) -> None:
+    """Check a lane by its headers alone.
+
+    Raises
+    ------
+    ImageError, ProjectError, UsageError
+        If the lane does not fit the plan.
+    """
     if lane.role == PIXEL_ROLE:
         return
     if lane.role == "prediction_maps":
         _check_channels(lane, plan.threshold_of(lane))
-    else:
-        check_first_block(lane.objects)
-        if lane.objects.shape[4] > 1:
-            message = (
-                f"{lane.role.replace('_', ' ')} {lane.objects.name} has {lane.objects.shape[4]} "
-                f"channels (axes {lane.objects.axes} from {lane.objects.axes_from}): expected one (wrong "
-                "--input_axes? a map for --prediction_maps?): a run selects it with --channel, training needs it as an image of its own"
-            )
-            raise ImageError(message)
+    elif lane.objects.shape[4] > 1:
+        message = (
+            f"{lane.role.replace('_', ' ')} {lane.objects.name} has {lane.objects.shape[4]} "
+            f"channels (axes {lane.objects.axes} from {lane.objects.axes_from}): expected one (wrong "
+            "--input_axes? a map for --prediction_maps?): a run selects it with --channel, training needs it as an image of its own"
+        )
+        raise ImageError(message)
     is_from_file = plan.pixel_size == FROM_FILE and lane.given_size is None
     is_used = plan.project is None or plan.profile != ILASTIK
     if is_used and is_from_file and lane.pixel_size is None:
@@ -159,8 +172,6 @@ def check_lane(lane: Lane, plan: Plan) -> None:
         raise ImageError(message)
     _check_unit(lane, plan)
     check_features(lane, plan)
-    if line := doubt(lane):
-        log.warning("%s", line)
 
 
 def _check_unit(lane: Lane, plan: Plan) -> None:

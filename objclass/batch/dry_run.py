@@ -1,0 +1,227 @@
+"""The dry run: everything that headers can tell, for all lanes, with all that is wrong; no pixel is read."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from objclass.batch.estimate import Estimate, estimate_lane, estimate_run, measured_speed
+from objclass.batch.plan import make_plan, make_tasks, other_inputs
+from objclass.batch.projects import pixel_chain
+from objclass.batch.request import Request
+from objclass.batch.schedule import share_out
+from objclass.batch.task import written
+from objclass.compute.context import Context
+from objclass.core import Image, Lane
+from objclass.errors import ObjclassError
+from objclass.export.checks import collisions, disagreements, table_header
+from objclass.export.naming import Task
+from objclass.images import open_image
+from objclass.pipeline.inputs import open_lane
+from objclass.pipeline.pairing import Trained, pair
+from objclass.pipeline.plan import Plan
+from objclass.pixels.chain import PixelChain
+from objclass.project.open import open_any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong: the lane (empty: the run as a whole), the file if it is one file's, and what to do."""
+
+    lane: str
+    file: str
+    message: str
+
+
+@dataclass
+class Survey:
+    """What a dry run has found.
+
+    Attributes
+    ----------
+    count
+        Number of lanes.
+    tasks
+        The lanes that can be run, with their outputs.
+    faults
+        All that is wrong.
+    notes
+        What could not be checked.
+    lanes
+        What each of ``tasks`` takes.
+    total
+        What the run takes.
+    """
+
+    count: int = 0
+    tasks: list[Task] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    lanes: list[Estimate] = field(default_factory=list)
+    total: Estimate | None = None
+
+    @contextmanager
+    def noting(self, lane: str = "", file: str = "") -> Iterator[None]:
+        """Note an error as a fault of a lane."""
+        try:
+            yield
+        except ObjclassError as error:
+            self.faults.append(Fault(lane, file, str(error)))
+        except OSError as error:
+            self.faults.append(Fault(lane, file, f"{error.filename or file}: {error.strerror or error}"))
+
+
+def survey(request: Request) -> Survey:
+    """Find all that headers can tell of a run; nothing is written, and no pixel is read."""
+    found, context = Survey(), Context.of(request.resources, follow_links=request.inputs.follow_links)
+    project: Trained = None
+    pixels: PixelChain | None = None
+    with found.noting():
+        if request.project:
+            project = open_any(request.project)
+        pixels = pixel_chain(request, project, context, lambda pixel_project, _: pixel_project)
+    if project is not None and not project.is_trained:
+        found.notes.append(f"{request.project}: its classifier is missing: the run trains it first")
+    if found.faults:
+        return found
+    lanes: list[Lane] = []
+    with found.noting():
+        lanes = _open_all(request, project, pixels, context, found)
+    if not found.count:
+        _try_each(request, found)
+    if lanes and (plan := _plan_all(request, lanes, project, pixels, found)):
+        _estimate(found, plan, context, is_trained=project is None or project.is_trained)
+    return found
+
+
+def _try_each(request: Request, found: Survey) -> None:
+    """Where images cannot be paired: those that cannot be opened."""
+    for paths in request.inputs.paths.values():
+        for path in paths:
+            with found.noting("", path):
+                open_image(path, stack_along=request.inputs.stack_along)
+
+
+def _open_all(
+    request: Request, project: Trained, pixels: PixelChain | None, context: Context, found: Survey
+) -> list[Lane]:
+    """The lanes that can be opened."""
+    inputs, lanes = request.inputs, []
+    paired = pair(inputs, project, pixels)
+    found.count = len(paired)
+    for paths in paired:
+        try:
+            lanes.append(open_lane(paths, inputs, project, context, pixels))
+        except (ObjclassError, OSError):
+            before = len(found.faults)
+            axes = replace(inputs, axes=paths.axes or inputs.axes)
+            for role, path in paths.paths.items():  # each by itself: several may be wrong
+                with found.noting(paths.name, path):
+                    open_image(path, axes=axes.axes_of(role), stack_along=inputs.stack_along, context=context)
+            if len(found.faults) == before:
+                with found.noting(paths.name):
+                    raise
+    return lanes
+
+
+def _plan_all(
+    request: Request, lanes: Sequence[Lane], project: Trained, pixels: PixelChain | None, found: Survey
+) -> Plan | None:
+    """Plan each lane by itself, then all that can be run together."""
+    fit = []
+    for lane in lanes:
+        before = len(found.faults)
+        with found.noting(lane.nickname):
+            make_tasks(request, make_plan(request, [lane], project, pixels, headers_only=True), [lane])
+        if len(found.faults) == before:
+            fit.append(lane)
+    if not fit:
+        return None
+    with found.noting():
+        plan = make_plan(request, fit, project, pixels, headers_only=True)
+        found.tasks = make_tasks(request, plan, fit)
+        for task, fault in disagreements(found.tasks, plan):
+            found.faults.append(Fault(task.name, "", str(fault)))
+        for path, clash in collisions(found.tasks, other_inputs(request)):
+            found.faults.append(Fault("", path, str(clash)))
+        return plan
+    return None
+
+
+def _estimate(found: Survey, plan: Plan, context: Context, *, is_trained: bool) -> None:
+    """Estimate what the lanes take."""
+    first = found.tasks[0]
+    speed = measured_speed(first.lane, plan) if is_trained else None
+    at_once, limits = share_out(found.tasks, context.limits)
+    columns = len(table_header(first, plan)) if first.table else 0
+    found.lanes = [estimate_lane(task, columns, limits, speed) for task in found.tasks]
+    found.total = estimate_run(found.lanes, at_once, context.limits.jobs)
+
+
+def as_json(found: Survey) -> str:
+    """The survey as a JSON document."""
+    document = {
+        "lanes": [{**_described(task), "estimate": asdict(taken)} for task, taken in _with_estimates(found)],
+        "count": found.count,
+        "faults": [asdict(fault) for fault in found.faults],
+        "notes": found.notes,
+        "estimate": {**asdict(found.total), "mem": found.total.requested} if found.total else None,
+    }
+    return json.dumps(document, indent=1, default=str)
+
+
+def _with_estimates(found: Survey) -> Iterator[tuple[Task, Any]]:
+    nothing = Estimate(0, 0, None, 0)
+    for number, task in enumerate(found.tasks):
+        yield task, found.lanes[number] if number < len(found.lanes) else nothing
+
+
+def _described(task: Task) -> dict[str, Any]:
+    lane = task.lane
+    roles = {"raw_data": lane.raw, lane.role: None if lane.is_computed else lane.objects, "atlas": lane.atlas}
+    roles["prediction_mask"] = lane.mask
+    return {
+        "lane": task.name,
+        "images": {role: _image(image) for role, image in roles.items() if image is not None},
+        "metadata": dict(lane.metadata),
+        "outputs": written(task),
+    }
+
+
+def _image(image: Image) -> dict[str, Any]:
+    return {
+        "path": image.name,
+        "axes": image.axes,
+        "axes_from": image.axes_from,
+        "shape": list(image.stored.shape),
+        "dtype": str(image.dtype),
+        "pixel_size": asdict(image.pixel_size) if image.pixel_size is not None else None,
+    }
+
+
+def as_lines(found: Survey) -> Iterator[str]:
+    """The survey as text."""
+    for number, (task, taken) in enumerate(_with_estimates(found), 1):
+        described = _described(task)
+        yield f"{number}. {task.name}"
+        for role, image in described["images"].items():
+            shape = " × ".join(map(str, image["shape"]))
+            size = image["pixel_size"]
+            scale = f", {size['x']:g} {size['unit']}" if size else ""
+            yield f"   {role}: {image['path']}: axes {image['axes']} from {image['axes_from']}, {shape}, {image['dtype']}{scale}"
+        if described["metadata"]:
+            yield "   " + ", ".join(f"{name}={text}" for name, text in described["metadata"].items())
+        yield f"   writes {', '.join(described['outputs'])}"
+        if taken.memory:
+            yield f"   {_amounts(taken)}"
+    if found.total is not None:
+        total = found.total
+        rows = f", and about {total.row} B for each object in a table" if total.row else ""
+        yield f"{len(found.tasks)} lanes: {_amounts(total)}{rows}; for a scheduler: {total.requested}"
+    yield from found.notes
+
+
+def _amounts(taken: Estimate) -> str:
+    time = f", about {taken.seconds:.1f} s" if taken.seconds is not None else ""
+    return f"up to {taken.memory / 1e6:.0f} MB of memory, up to {taken.disk / 1e6:.1f} MB of images{time}"
