@@ -28,6 +28,8 @@ COMMANDS = {
     "compile": "objclass.cli.compile:main",
     "train": "objclass.cli.train:main",
     "inspect": "objclass.cli.inspect:main",
+    "runs": "objclass.cli.runs:main",
+    "rerun": "objclass.cli.rerun:main",
     "features": "objclass.cli.features:main",
 }
 """Name of a command -> its function of the arguments and a `Stop`; any other argument starts the run (`objclass.cli.headless`)."""
@@ -45,6 +47,8 @@ usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_i
        objclass train --help           train a project from labels
        objclass inspect P.ilp          print the contents of a project
        objclass features               list all features
+       objclass runs FOLDER            list the runs of a folder, or compare two
+       objclass rerun RUN_FILE         repeat a run
        objclass compile                compile all kernels ahead of the first run
        objclass --version
 
