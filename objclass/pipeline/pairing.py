@@ -1,5 +1,6 @@
 """Pairing: which images make a lane, by their paths alone; no image is opened here."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
 from objclass.settings import ROLES
+
+log = logging.getLogger("objclass")
 
 OBJECT_ROLES = ("segmentation_image", "prediction_maps", "label_image")
 """Roles of the image that defines the objects."""
@@ -225,6 +228,8 @@ def _zipped(
     objects = paths.get(role, ())
     for other in (*needed, *optional):
         others = paths.get(other, ())
+        if len(others) == len(objects):
+            _warn_of_order({other: others, role: objects})
         if len(others) == len(objects) or (other in optional and not others):
             continue
         counts = f"{len(others)} for --{other} and {len(objects)} for --{role}"
@@ -258,6 +263,18 @@ def _without_partner(lists: Mapping[str, Sequence[str]]) -> str:
         if key not in first & second
     ]
     return f"; by their names, these have no partner: {listed(alone)}"
+
+
+def _warn_of_order(lists: Mapping[str, Sequence[str]]) -> None:
+    """Warn if two lists name the same things in different orders."""
+    first, second = (_varying(paths) for paths in lists.values())
+    if len(first) > 1 and first != second and len(set(first)) == len(first) and set(first) == set(second):
+        number = next(n for n, (a, b) in enumerate(zip(first, second, strict=True)) if a != b)
+        log.warning(
+            "%s are in different orders by their names: %s (--pair goes by names, lists by their order)",
+            " and ".join(f"--{role}" for role in lists),
+            " is paired with ".join(paths[number] for paths in lists.values()),
+        )
 
 
 def _varying(paths: Sequence[str]) -> list[str]:
