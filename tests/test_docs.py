@@ -86,7 +86,7 @@ def test_all_commands_of_the_page_on_other_programs(tmp_path, monkeypatch):
     for entry in registry.OBJECT_FORMATS:
         needed = f'pip install "objclass[{entry.extra}]"'
         assert (needed in table) is bool(entry.extra)
-        assert any((tmp_path / "results").glob(f"*{entry.suffixes[0]}")), entry.name
+        assert list((tmp_path / "results").glob(f"*{entry.suffixes[0]}")), entry.name
 
 
 def test_the_page_on_batches(tmp_path, monkeypatch):

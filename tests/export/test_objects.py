@@ -522,6 +522,15 @@ def test_a_library_that_is_not_installed(tmp_path, monkeypatch, capsys):
     assert 'is written with roifile, which is not installed: pip install "objclass[roi]"' in error
 
 
+def test_rois_of_large_images(tmp_path):
+    """Coordinates beyond 15 bits, and an object that is longer than that."""
+    labels = np.zeros((4, 60_000), np.uint8)
+    labels[0, 50_000:50_003], labels[2, 10:50_000] = 1, 2
+    np.save(tmp_path / "labels.npy", labels)
+    options = ("--label_image", f"{tmp_path}/labels.npy", "--features", "regionprops:area")
+    check_all(tmp_path, run(tmp_path, *options, suffixes=[".zip"]), [".zip"])
+
+
 def test_an_image_that_is_too_large_for_imagej(tmp_path, capsys):
     np.save(tmp_path / "labels.npy", np.ones((1, 60_536), np.uint8))
     assert (

@@ -34,7 +34,7 @@ class GeoJsonSink(ObjectSink):
         self._file = self.cleanup.enter_context(Path(self.temporary).open("wb"))  # noqa: SIM115
         self._text: BinaryIO = self._file
         if self.path.lower().endswith(".gz"):
-            packed = GzipFile("", "wb", fileobj=self._file, mtime=0)  # neither name nor time in it
+            packed = GzipFile("", "wb", 6, self._file, mtime=0)  # neither name nor time in it
             self._text = cast("BinaryIO", packed)
         self._text.write(b'{"type":"FeatureCollection","features":[')
 

@@ -17,6 +17,9 @@ from objclass.pipeline.lane import Step
 MAXIMUM_SIDE = 60_535
 """Largest coordinate: ImageJ stores 16 bits, and takes the largest ones for negative numbers."""
 
+MAXIMUM_EXTENT, MAXIMUM_CORNERS = 32_767, 65_535
+"""Of a traced region, whose corners are relative to its own corner; larger ones are composite."""
+
 MOVE, LINE, CLOSE = 0, 1, 4
 """Steps of the path of a composite region."""
 
@@ -37,6 +40,7 @@ class RoiSink(ObjectSink):
     def begin(self, files: LaneFiles, context: Context) -> None:
         """Open the file."""
         super().begin(files, context)
+        self._steps, self._depth = self.lane.objects.shape[:2]
         self._zip = self.cleanup.enter_context(ZipFile(self.temporary, "w"))
 
     def step(self, step: Step) -> None:
@@ -53,18 +57,17 @@ class RoiSink(ObjectSink):
 
     def _plane(self, t: int, z: int) -> Iterator[str]:
         """What the name of a region says of its plane."""
-        steps, depth = self.lane.objects.shape[:2]
-        if steps > 1:
+        if self._steps > 1:
             yield f"t{t + 1}"
-        if depth > 1:
+        if self._depth > 1:
             yield f"z{z + 1}"
 
     def _position(self, t: int, z: int) -> dict[str, int]:
         """The place of a plane: its number in a stack, or its numbers in a hyperstack, all from 1."""
-        steps, depth = self.lane.objects.shape[:2]
-        if sum(n > 1 for n in (self.lane.channels, depth, steps)) > 1:
-            return {"t_position": t + 1 if steps > 1 else 0, "z_position": z + 1 if depth > 1 else 0}
-        return {"position": max(t, z) + 1 if max(steps, depth) > 1 else 0}
+        t_position, z_position = (t + 1) * (self._steps > 1), (z + 1) * (self._depth > 1)
+        if sum((self.lane.channels > 1, z_position > 0, t_position > 0)) > 1:
+            return {"t_position": t_position, "z_position": z_position}
+        return {"position": t_position or z_position}
 
     def finish(self) -> None:
         """Complete the file."""
@@ -80,16 +83,18 @@ def region(outline: Outline, given: dict[str, Any]) -> bytes:
     """The region of an outline: traced if it is one polygon without holes, else composite."""
     from roifile import ROI_TYPE, ImagejRoi
 
-    points = np.concatenate([ring for polygon in outline.polygons for ring in polygon])
+    rings = [ring for polygon in outline.polygons for ring in polygon]
+    points = np.concatenate(rings)
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     box = {"left": left, "top": top, "right": right, "bottom": bottom}
-    if outline.is_simple:
+    is_small = max(right - left, bottom - top) <= MAXIMUM_EXTENT and len(points) <= MAXIMUM_CORNERS
+    if outline.is_simple and is_small:
         inside = (points - (left, top)).astype(np.int32)
         made = ImagejRoi(
             roitype=ROI_TYPE.TRACED, n_coordinates=len(inside), integer_coordinates=inside, **box, **given
         )
     else:
-        path = np.concatenate([_path(ring) for polygon in outline.polygons for ring in polygon])
+        path = np.concatenate([_path(ring) for ring in rings])
         made = ImagejRoi(
             roitype=ROI_TYPE.RECT, shape_roi_size=len(path), multi_coordinates=path, **box, **given
         )
