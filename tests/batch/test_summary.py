@@ -1,6 +1,7 @@
 """The summary: a row for each image, time step and class, also where there are no objects."""
 
 import json
+import shutil
 from math import nan
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+from objclass.batch import task
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.cli import main
@@ -184,6 +186,37 @@ def test_a_lane_that_fails_has_no_rows(here, monkeypatch):
     assert measured("--jobs", "1", images=[f"seg{n}.npy" for n in range(3)]) == 1
     assert Path("s.csv").read_bytes() == before
     assert Path("s.partial.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_resumed_runs_write_the_same_bytes(here, monkeypatch, capsys, suffix):
+    """Rows of the earlier run are taken over; those of the lane that failed are in their place."""
+    for n in range(4):
+        np.save(f"seg{n}.npy", squares(n))
+    images, summary = [f"seg{n}.npy" for n in range(4)], f"out/s.{suffix}"
+    assert measured("--table_filename", "out/t.csv", images=images, summary=summary) == 0
+    whole = Path(summary).read_bytes()
+    shutil.rmtree("out")
+    run_lane = task.run_lane
+
+    def failing(lane, *more):
+        if lane.nickname == "seg1":
+            message = "a fault"
+            raise OSError(message)
+        return run_lane(lane, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "run_lane", failing)
+        options = ("--table_filename", "out/t.csv", "--on_error", "continue")
+        assert measured(*options, images=images, summary=summary) == 1
+    assert Path(summary).read_bytes() != whole
+    capsys.readouterr()
+    options = ["--table_filename", "out/t.csv", "--resume", "--log_json", "log.json"]
+    assert measured(*options, images=images, summary=summary) == 0
+    assert Path(summary).read_bytes() == whole
+    (end,) = [e for e in map(json.loads, Path("log.json").read_text().splitlines()) if "not_run" in e]
+    assert (end["done"], end["done_before"], end["counts"]) == (1, 3, {"objects": 6})
+    assert "1 of 4 lanes done, 3 done before in " in end["message"]
 
 
 def lane_of(*metadata):
