@@ -29,13 +29,14 @@ class Totals:
         self._tasks = tasks
         self._done = self._failed = self._earlier = 0
         self._counts: Counter[str] = Counter()
+        self._empty = 0
         lanes = Counter(path for task in tasks for path in task.tables)
         self._shared = {path for path, count in lanes.items() if count > 1}
 
     def done(self, number: int, result: LaneResult) -> None:
         """Add a complete lane, the ``number``-th from 1, and say what it has and wrote."""
         self._done += 1
-        self._counts.update(result.counts)
+        self._count(result.counts)
         task, fields = result.task, self._fields(number, result.task)
         seconds, outputs = result.clock.seconds, written(task)
         total = sum(seconds.values())
@@ -58,7 +59,11 @@ class Totals:
     def earlier(self, counts: Mapping[str, int]) -> None:
         """Add a lane that an earlier run has completed, and its numbers of objects."""
         self._earlier += 1
+        self._count(counts)
+
+    def _count(self, counts: Mapping[str, int]) -> None:
         self._counts.update(counts)
+        self._empty += counts.get("objects") == 0
 
     def failed(self, number: int, task: Task, fault: Exception) -> None:
         """Add a lane that failed, and say why."""
@@ -120,8 +125,9 @@ class Totals:
             for name, count in self._counts.items()
             if name != "objects"
         )
-        classes = ", ".join(shown)
-        return _objects(total) + (f": {classes}" if classes else "")
+        classes, few = ", ".join(shown), self._empty == 1
+        none = f" ({self._empty} {'lane has' if few else 'lanes have'} none)" if self._empty and total else ""
+        return _objects(total) + none + (f": {classes}" if classes else "")
 
     def _places(self, run_file: str | None, partial: Mapping[str, PartialFile]) -> Iterator[str]:
         """Where the outputs are: the folders of those that each lane has, and the other files."""

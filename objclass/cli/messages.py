@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,8 @@ from objclass.settings import knob
 
 log = logging.getLogger("objclass")
 
-FEW_LANES = 50
-"""Of longer batches not every lane is shown on stderr."""
+FEW_LANES, FEW_WARNINGS = 50, 10
+"""Of longer batches not every lane is shown on stderr, of more warnings from the same place in the code only the first."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,38 @@ def _is_shown(record: logging.LogRecord) -> bool:
 
 
 class Console(logging.StreamHandler[Any]):
-    """Lines on stderr, above the progress bars if there are any."""
+    """Lines on stderr, above the progress bars if there are any.
+
+    Parameters
+    ----------
+    is_complete
+        Whether everything is shown: each lane of a long batch, each of many warnings of the same kind.
+    """
 
     bars: Any = None
     """The class of the bars while they are shown."""
 
+    def __init__(self, *, is_complete: bool) -> None:
+        super().__init__(sys.stderr)
+        self._is_complete = is_complete
+        self._warnings: Counter[tuple[str, int]] = Counter()
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
+        if self._is_complete:
+            self._write(record)
+            return
+        place = record.pathname, record.lineno
+        self._warnings[place] += record.levelno == logging.WARNING
+        if _is_shown(record) and self._warnings[place] <= FEW_WARNINGS:
+            self._write(record)
+        if record.levelno == logging.WARNING and self._warnings[place] == FEW_WARNINGS:
+            rest = "more warnings of this kind are not shown here: --logfile and --log_json have all of them"
+            self._write(
+                logging.makeLogRecord({"msg": rest, "levelno": logging.WARNING, "levelname": "WARNING"})
+            )
+
+    def _write(self, record: logging.LogRecord) -> None:
         if self.bars is None:
             super().emit(record)
         else:
@@ -160,9 +186,7 @@ class RunLog:
         """
         self._remove()
         level = logging.DEBUG if debug else logging.INFO
-        self.console = Console(sys.stderr)
-        if not debug:
-            self.console.addFilter(_is_shown)
+        self.console = Console(is_complete=debug)
         self._add(self.console, _OneLine(), logging.WARNING if quiet else level)
         if logfile:
             lines = _Printable("%(asctime)s %(levelname)s %(message)s")

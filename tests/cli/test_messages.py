@@ -44,7 +44,7 @@ def test_the_end_of_a_run_in_a_few_lines(here, capsys):
     lines = capsys.readouterr().err.splitlines()[-3:]
     assert re.fullmatch(r"4 of 4 lanes done in \d+\.\d s, peak memory \d+ MB", lines[0])
     assert lines[1:] == [
-        "6 objects",
+        "6 objects (1 lane has none)",
         f"outputs: images in {here}/out, table out/t.csv, summary out/s.csv, run file out/objclass_run.json",
     ]
 
@@ -167,6 +167,23 @@ def test_long_batches_show_a_lane_at_each_tenth(here, capsys):
     assert len(re.findall(r"^lane \d+/60", capsys.readouterr().err, re.MULTILINE)) == 60
 
 
+def test_many_warnings_of_a_kind(here, capsys):
+    empty = range(100, 115)
+    for number in empty:
+        (here / f"seg{number}.npy").write_bytes((here / "seg0.npy").read_bytes())
+    assert run("--quiet", "--table_only", "--logfile", "log.txt", lanes=[*empty, 1]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[:-1] == [f"objclass: warning: seg{n}.npy: no objects" for n in empty[:10]]
+    assert told[-1] == (
+        "objclass: warning: more warnings of this kind are not shown here: --logfile and --log_json have all of them"
+    )
+    assert Path("log.txt").read_text().count("no objects") == 15
+    assert run("--table_only", lanes=[*empty, 1]) == 0
+    assert "1 object (15 lanes have none)" in capsys.readouterr().err.splitlines()
+    assert run("--table_only", "--debug", lanes=[*empty, 1]) == 0
+    assert capsys.readouterr().err.count("no objects") == 15
+
+
 def test_runs_in_threads_of_one_process_do_not_mix(here, capsys, monkeypatch):
     """Both are under way at the same time, each with threads of its own."""
     both, make_plan = threading.Barrier(2, timeout=30), schedule.make_plan
@@ -176,7 +193,7 @@ def test_runs_in_threads_of_one_process_do_not_mix(here, capsys, monkeypatch):
         return make_plan(*given)
 
     monkeypatch.setattr(schedule, "make_plan", together)
-    monkeypatch.setattr(messages, "Console", lambda _: logging.NullHandler())
+    monkeypatch.setattr(messages, "Console", lambda **_: logging.NullHandler())
     codes = {}
 
     def one(name, lanes, *more):
