@@ -16,7 +16,7 @@ import tifffile
 from objclass import registry
 from objclass.cli import main, progress
 from objclass.cli.headless import HeadlessOptions
-from objclass.cli.messages import FEW_LANES
+from objclass.cli.messages import FEW_LANES, FEW_WARNINGS
 from objclass.cli.train import TrainOptions
 from objclass.export.columns import Layout
 from objclass.features.contract import feature_rows, feature_set
@@ -145,20 +145,17 @@ def summary() -> Iterator[str]:
 def messages() -> Iterator[str]:
     """Where messages go."""
     yield from ("", "## Messages", "")
-    yield "On a terminal, bars on stderr show how far the run and a large lane of it are, and the time that is left. Elsewhere, a run"
-    yield f"of more than {progress.INTERVAL:.0f} seconds writes a line from time to time. Each lane has a line with its number of objects and seconds, and"
-    yield f"one with the files that it has alone; of more than {FEW_LANES} lanes, only the first and one at each tenth of the run are shown. At the end"
+    yield "Messages go to stderr; stdout stays empty. Each lane has a line with its number of objects and seconds, and one with the"
+    yield f"files that it has alone; of more than {FEW_LANES} lanes, only the first and one at each tenth of the run are shown, and of more than"
+    yield f"{FEW_WARNINGS} warnings of a kind the first. A run without a terminal says how far it is, at most every {progress.INTERVAL:.0f} seconds. At the end"
     yield "stand the lanes that are done, failed and not run, the objects of each class, seconds, peak memory and where the"
-    yield "outputs are. `--quiet` prints only warnings and errors. stdout stays empty."
+    yield "outputs are. `--quiet` leaves warnings and errors, `--debug` shows all. See [Counts, progress and log files](how-to/counts.md)."
     yield ""
-    yield "`--logfile` and `--log_json` add to their files, and have all lanes, with `--quiet` as well. A line of JSON has"
+    yield "`--logfile` and `--log_json` add to their files, and have all lanes and warnings, with `--quiet` as well. A line of JSON has"
     yield "`time` (ISO 8601, UTC), `level`, `message`, and `lane` where it is about one. Of a lane that is done or has failed it has"
     yield "`status` (`done`, `failed`), `number` and `lanes` (their number); of one that is done also `counts` (`objects` and each class),"
-    yield "`seconds`, `stages` (seconds of each part) and `outputs`. The line at the end has `lanes`, `done`, `failed`, `not_run`, `counts`,"
-    yield "`seconds` and `peak_memory` (bytes). The images with the most objects, for example:"
-    yield from ("", "```sh")
-    yield "jq -r 'select(.status == \"done\") | [.counts.objects, .lane] | @tsv' log.json | sort -rn | head"
-    yield "```"
+    yield "`seconds`, `stages` (seconds of each part) and `outputs`. The line at the end has `lanes`, `done`, `done_before` (by an earlier"
+    yield "run, with `--resume`), `failed`, `not_run`, `counts`, `seconds` and `peak_memory` (bytes)."
 
 
 def profiles() -> Iterator[str]:

@@ -4,6 +4,7 @@ import doctest
 import re
 import shlex
 import shutil
+import subprocess
 import tomllib
 
 import pandas as pd
@@ -120,6 +121,24 @@ def test_the_command_of_the_page_on_tables(tmp_path, monkeypatch):
     header = (tmp_path / "tables/cells.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     described = (tmp_path / "tables/cells_columns.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in described[1:]] == header
+
+
+def test_the_page_on_counts(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs/how-to/counts.md").read_text(encoding="utf-8")
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (command,) = commands(page)
+    assert main(command) == 0
+    shown = re.search(r"```text\n(image,.*?)…", page, re.DOTALL)[1]
+    assert (tmp_path / "counts/summary.csv").read_text(encoding="utf-8").startswith(shown)
+    capsys.readouterr()
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    assert "elongated     20           20" in capsys.readouterr().out
+    if shutil.which("jq"):
+        failed, done = (line for line in page.splitlines() if line.startswith("jq "))
+        assert not subprocess.run(failed, shell=True, check=True, capture_output=True).stdout
+        told = subprocess.run(done, shell=True, check=True, capture_output=True, text=True).stdout
+        assert sorted(line.split("\t")[1] for line in told.splitlines()) == ["cells", "cells_train"]
 
 
 def test_from_three_brush_strokes_to_a_table(tmp_path, monkeypatch):
