@@ -377,7 +377,7 @@ def _described_outputs(task: Task) -> list[Any]:
         ]
         for o in task.outputs
     ]
-    return [images, task.pictures, task.table, task.crop_margin]
+    return [images, task.pictures, task.table, task.crop_margin, task.first_step]
 
 
 def _digest(record: Record) -> str:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 from objclass.batch.request import DEFAULT_FEATURES, Request
@@ -19,7 +20,6 @@ from objclass.export.checks import (
 )
 from objclass.export.colors import PICTURES
 from objclass.export.columns import layout_of
-from objclass.export.dictionary import dictionary_path
 from objclass.export.images import PIXEL_PROBABILITIES, PIXEL_SOURCES, SOURCES
 from objclass.export.naming import (
     PLACEHOLDERS,
@@ -28,12 +28,13 @@ from objclass.export.naming import (
     Task,
     check_placeholders,
     check_stored,
+    dictionary_path,
     object_paths,
     picture_paths,
     plan_output,
     table_path,
 )
-from objclass.export.profiles import columns_of
+from objclass.export.profiles import NUMBERED, columns_of
 from objclass.export.summary import Summary, is_known
 from objclass.export.tables import TableDetails, writer_for
 from objclass.export.tidy import needed_besides
@@ -216,6 +217,12 @@ def _details(request: Request, plan: Plan, lane: Lane) -> TableDetails:
     return TableDetails(request.csv_dialect, units, facts)
 
 
+def _first_steps(lanes: Sequence[Lane], plan: Plan) -> list[int]:
+    """The number of the first time step of each lane, from 1, where the table shows it."""
+    counts = (lane.objects.shape[0] if plan.profile in NUMBERED else 0 for lane in lanes)
+    return list(accumulate(counts, initial=1))[:-1]
+
+
 def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task]:
     """The tasks of a run: each lane with the files that it writes.
 
@@ -264,8 +271,7 @@ def make_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         crop_margin = plan.project.table.margin if plan.project and plan.project.table else 0
     summary = plan_summary(request.summary, plan, lanes)
     tasks = []
-    first_step = 1
-    for lane, name in zip(lanes, names, strict=True):
+    for lane, name, first_step in zip(lanes, names, _first_steps(lanes, plan), strict=True):
         of_lane = replace(settings, cutout_subregion=lane.cutout or settings.cutout_subregion)
         place = partial(plan_output, lane=lane, plan=plan, base=base, ilastik_names=request.ilastik_names)
         outputs = tuple(place(source, settings=of_lane) for source in sources)
@@ -298,7 +304,6 @@ def make_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
                 first_step,
             )
         )
-        first_step += lane.objects.shape[0]
     if not request.ilastik_names:
         _check_placeholders(request, settings, images=any(task.outputs or task.pictures for task in tasks))
     check_tables(tasks, request.table)

@@ -26,6 +26,7 @@ from objclass.compute.machine import tune_allocator
 from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, listed
+from objclass.export.dictionary import write_dictionaries
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
 from objclass.export.tables import table_maker
@@ -95,7 +96,8 @@ def run(
         code = _run_tasks(tasks, plan, files, journal, context, done, request.batch, totals)
     finally:
         with closing(journal):
-            is_written = _finish(files, journal, perf_counter() - started)
+            describe = partial(write_dictionaries, tasks, plan, files, resumed=request.batch.resume)
+            is_written = _finish(files, describe, journal, perf_counter() - started)
         totals.ended(perf_counter() - started, journal.path, files.partial)
     return code if is_written else max(code, 1)
 
@@ -109,11 +111,14 @@ def _resumed(request: Request, tasks: Sequence[Task], journal: Journal) -> tuple
     return done, RunFiles(tasks, earlier)
 
 
-def _finish(files: RunFiles, journal: Journal, seconds: float) -> bool:
-    """Give the files that lanes share their final names, and write the run file; return False if that fails."""
+def _finish(files: RunFiles, describe: Callable[[], None], journal: Journal, seconds: float) -> bool:
+    """Give the files that lanes share their final names, describe the tables, and write the run file; return False if
+    that fails.
+    """
     is_written = True
     try:
         files.close()
+        describe()
     except OSError as fault:
         is_written = False
         journal.lost(str(fault))

@@ -1,64 +1,48 @@
 """The dictionary of a table: a CSV file that describes its columns."""
 
 import csv
+import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
 
+from objclass.export.atomic import Pending
 from objclass.export.columns import Column
-from objclass.export.tables import format_of
+from objclass.export.files import RunFiles
+from objclass.export.naming import Task, dictionary_path
+from objclass.export.profiles import columns_of
+from objclass.pipeline.plan import Plan
 
 HEADER = ("name", "unit", "definition", "dimensions", "source")
 
 
-def dictionary_path(table: str) -> str:
-    """The path of the dictionary of a table.
+def write_dictionaries(tasks: Sequence[Task], plan: Plan, files: RunFiles, *, resumed: bool) -> None:
+    """Write the dictionary of each table that has got rows; if ``resumed``, those that an earlier run has missed, too.
 
-    Examples
-    --------
-    >>> dictionary_path("out/cells.1.csv")
-    'out/cells.1_columns.csv'
+    That of an incomplete table is named after it.
+
+    Raises
+    ------
+    OutputError, OSError
+        If one could not be written; then none is.
     """
-    return f"{table[: -len(format_of(table).suffix)]}_columns.csv"
+    described = {task.table: task for task in tasks if task.table is not None and task.dictionary is not None}
+    pending = Pending()
+    try:
+        for table, task in described.items():
+            written = files.partial[table].path if table in files.partial else table
+            path = dictionary_path(written)
+            is_missed = resumed and os.path.exists(written) and not os.path.exists(path)
+            if files.has_rows(table) or is_missed:
+                _write(pending.add(path), columns_of(task.lane, plan))
+        pending.commit()
+    finally:
+        pending.discard()
 
 
-class DictionaryFile:
-    """A row for each column of a table; constructed with the path of a temporary file.
-
-    Lanes that share a table share its dictionary: the first one writes it.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._file: TextIO = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115 (closed by close)
-        self._is_written = False
-
-    def describe(self, columns: Sequence[Column]) -> None:
-        """Write the rows, unless another lane has."""
-        if self._is_written:
-            return
-        rows = csv.writer(self._file, lineterminator="\n")
+def _write(path: str, columns: Sequence[Column]) -> None:
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
         rows.writerow(HEADER)
         for column in columns:
             dims = " ".join(f"{d}D" for d in column.dims)
             rows.writerow([column.name, column.unit, column.definition, dims, column.source])
-        self._is_written = True
-
-    def flush(self) -> None:
-        """Write what is not written yet."""
-        self._file.flush()
-
-    def mark(self) -> None:
-        """Do nothing: all lanes have the same rows."""
-
-    def undo(self) -> None:
-        """Do nothing: all lanes have the same rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
-
-    def abort(self) -> None:
-        """Close the file without finishing it."""
-        with suppress(OSError):
-            self._file.close()

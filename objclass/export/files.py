@@ -137,6 +137,10 @@ class RunFiles:
             path for path in shared if self.has_last(path) or not isinstance(self._open[path], SpooledTable)
         ]
 
+    def has_rows(self, path: str) -> bool:
+        """Whether a table has got rows, now or in the run that this one resumes."""
+        return self._kept[path] > 0
+
     def has_last(self, path: str) -> bool:
         """Whether the next lane completes a shared file."""
         return self._kept[path] + 1 == self._lanes[path]

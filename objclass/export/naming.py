@@ -14,7 +14,7 @@ from objclass.errors import ObjclassError, OutputError, UsageError, suggestion
 from objclass.export.atomic import check_writable
 from objclass.export.images import PIXEL_PROBABILITIES, SLOT_AXES, Export, is_of_pixels, plan_export
 from objclass.export.summary import Summary
-from objclass.export.tables import TableDetails, writer_for
+from objclass.export.tables import TableDetails, format_of, writer_for
 from objclass.images import sequence
 from objclass.images.sequence import writer_of
 from objclass.pipeline.plan import Plan
@@ -87,7 +87,7 @@ class Task:
     """The file that describes the columns of the table; None for no such file."""
 
     first_step: int = 1
-    """Number of its first time step among those of all lanes, from 1."""
+    """Number of its first time step among those of all lanes, from 1; where the table does not show it, 1."""
 
     @property
     def tables(self) -> list[str]:
@@ -99,17 +99,13 @@ class Task:
     def paths(self) -> list[str]:
         """All that is there when the lane is done."""
         images = [path for o in self.outputs if not o.is_url for path in o.slices or (o.path,)]
-        return [*images, *self.pictures, *self.objects, *self.tables, *self._dictionaries]
+        return [*images, *self.pictures, *self.objects, *self.tables]
 
     @property
     def shared(self) -> set[str]:
         """Files that other lanes may share."""
         containers = {output.path for output in self.outputs if output.is_shared}
-        return containers | {*self.tables, *self._dictionaries}
-
-    @property
-    def _dictionaries(self) -> list[str]:
-        return [self.dictionary] if self.dictionary is not None else []
+        return containers | {*self.tables}
 
 
 def plan_output(
@@ -458,3 +454,14 @@ def ilastik_table(path: str) -> str:
     """
     stem, suffix = split_suffix(path)
     return path if suffix.lower() == ".h5" else f"{stem}_table{suffix}"
+
+
+def dictionary_path(table: str) -> str:
+    """The path of the file that describes the columns of a table.
+
+    Examples
+    --------
+    >>> dictionary_path("out/cells.1.csv"), dictionary_path("out/cells.tsv.gz")
+    ('out/cells.1_columns.csv', 'out/cells_columns.csv')
+    """
+    return f"{table[: -len(format_of(table).suffix)]}_columns.csv"

@@ -135,6 +135,9 @@ def _cellprofiler(layout: Layout) -> list[Column]:
     return [image, *_with_first(_renamed(columns, names), "ObjectNumber")]
 
 
+NUMBERED = ("cellprofiler",)
+"""Profiles that number the time steps of all images."""
+
 ILASTIK = Profile("ilastik", ilastik_columns)
 TIDY = Profile("tidy", tidy_columns)
 SKIMAGE = Profile("skimage", _skimage)

@@ -10,7 +10,6 @@ from objclass.compute.context import Context
 from objclass.core import AnyArray, FeatureTable, Lane, Predictions
 from objclass.export.colors import ColorSink
 from objclass.export.columns import Columns, Rows, filled
-from objclass.export.dictionary import DictionaryFile
 from objclass.export.files import LaneFiles
 from objclass.export.images import Boxes, is_of_pixels
 from objclass.export.naming import Output, Task
@@ -42,8 +41,6 @@ def sinks_of(task: Task, plan: Plan) -> list[Sink]:
         if task.crop_margin is not None:
             sinks.append(PictureSink(task, task.table, task.crop_margin))
         sinks.append(TableSink(task, task.table, plan))
-    if task.dictionary is not None:
-        sinks.append(DictionarySink(task, task.dictionary, plan))
     if task.summary is not None:
         sinks.append(SummarySink(task, task.summary, plan))
     return sinks
@@ -184,36 +181,6 @@ class TableSink:
     def abort(self) -> None:
         """Discard the rows."""
         self._columns = {}
-
-
-class DictionarySink:
-    """The description of the columns of the table."""
-
-    duty = "table"
-
-    def __init__(self, task: Task, path: str, plan: Plan) -> None:
-        self._path, self._columns = path, columns_of(task.lane, plan)
-
-    def refusal(self, header: Header) -> str | None:
-        """None: it can be written for any lane."""
-        return None
-
-    def begin(self, files: LaneFiles, context: Context) -> None:
-        """Do nothing: it is small."""
-        self._files = files
-
-    def step(self, step: Step) -> None:
-        """Do nothing: the columns are known."""
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    def commit(self) -> None:
-        """Write it."""
-        self._files.share(self._path, DictionaryFile).describe(self._columns)
-
-    def abort(self) -> None:
-        """Do nothing."""
 
 
 class PictureSink:

@@ -387,6 +387,37 @@ def test_what_the_description_says(run, tmp_path):
     assert rows["intensity_mean__0"]["definition"] == "Mean value, for each channel (channel 0)"
 
 
+def test_a_table_that_is_resumed_is_described(tmp_path, capsys):
+    """That of an incomplete table is named after it; no lane is run again for a description."""
+    labels = np.stack([labels_of(2)] * 2)
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", labels)
+    paths = [str(tmp_path / f"{number}.npy") for number in range(3)]
+
+    def run(*more):
+        code = main(["--headless", "--label_image", *paths, "--input_axes", "tyx", "--table_only", "--table_filename", str(tmp_path / "t.csv"),
+                     "--table_columns", "cellprofiler", "--features", "regionprops:area", "--jobs", "1", *more])  # fmt: skip
+        return code, capsys.readouterr().err
+
+    (tmp_path / "t.csv").write_text("older")
+    np.save(paths[1], labels * [[[1]], [[0.5]]])  # fractions that are found when it is read
+    assert run("--on_error", "continue")[0] == 1
+    assert list(described(tmp_path, "t.partial_columns.csv")) == list(
+        pd.read_csv(tmp_path / "t.partial.csv").columns
+    )
+    assert not (tmp_path / "t_columns.csv").exists()
+    np.save(paths[1], labels)
+    code, lines = run("--resume")
+    assert code == 0
+    assert "2 of 3 lanes are complete already" in lines
+    found = pd.read_csv(tmp_path / "t.csv")
+    assert list(found["ImageNumber"]) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    assert list(described(tmp_path)) == list(found.columns)
+    (tmp_path / "t_columns.csv").unlink()
+    assert "3 of 3 lanes are complete already" in run("--resume")[1]
+    assert list(described(tmp_path)) == list(found.columns)
+
+
 def test_each_table_has_its_own_and_names_that_meet_are_refused(tmp_path, capsys):
     for name in ("a", "b", "a_columns"):
         np.save(tmp_path / f"{name}.npy", labels_of(2))
