@@ -5,6 +5,7 @@ table itself is made from it in the order of the lanes, so that its bytes do not
 which lane; its format need not be one that can be continued.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ import numpy as np
 
 from objclass.errors import OutputError
 from objclass.export.columns import Columns
+from objclass.export.packing import packed, unpacked
 
 BATCH = 20_000
 """Rows that are given to the writer of a table together, or a few more."""
@@ -45,7 +47,7 @@ def spooled(table: str) -> tuple[str, int]:
 
 
 class Spool:
-    """A file of rows, lane after lane; each addition is one array of numpy's format, without pickled objects.
+    """A file of rows, lane after lane; each addition is a line of JSON (name, type and length of each column), and the columns.
 
     Parameters
     ----------
@@ -73,7 +75,10 @@ class Spool:
         """Add the rows of a lane."""
         start = self._end
         self._file.seek(start)
-        np.lib.format.write_array(self._file, _packed(columns), allow_pickle=False)
+        parts = [packed(values) for values in columns.values()]
+        head = [(name, kind, len(data)) for name, (kind, data) in zip(columns, parts, strict=True)]
+        self._file.write(json.dumps(head).encode() + b"\n")
+        self._file.writelines(data for _, data in parts)
         self._end = self._file.tell()
         return Rows(self.name, start, self._end)
 
@@ -86,18 +91,20 @@ class Spool:
             If the file was changed by somebody.
         """
         self._file.seek(rows.start)
+        data = memoryview(self._file.read(rows.stop - rows.start))
         try:
-            found = np.lib.format.read_array(self._file, allow_pickle=False)
-            names = found.dtype.names
-        except ValueError:
-            names = None
-        if names is None or self._file.tell() != rows.stop:
+            head, _, _ = bytes(data).partition(b"\n")
+            columns, place = {}, len(head) + 1
+            for name, kind, length in json.loads(head):
+                columns[name] = unpacked(kind, data[place : place + length])
+                place += length
+            is_whole = place == len(data) and len({len(values) for values in columns.values()}) == 1
+        except (ValueError, TypeError):
+            is_whole = False
+        if not is_whole:
             message = f"{self._path}: damaged: run again without --resume"
             raise OutputError(message)
-        columns = {name: found[name] for name in names}
-        return {
-            n: values.astype(object) if values.dtype.kind == "U" else values for n, values in columns.items()
-        }
+        return columns
 
     def flush(self) -> None:
         """Wait until all rows are on the disk."""
@@ -135,15 +142,6 @@ def _name(file: IO[bytes]) -> str:
     line = file.read(2 * _NAME_BYTES + 1)
     is_name = len(line) == 2 * _NAME_BYTES + 1 and line.endswith(b"\n")
     return line[:-1].decode("ascii", "replace") if is_name else ""
-
-
-def _packed(columns: Columns) -> np.ndarray[Any, Any]:
-    """A structured array with a field for each column; text as fixed width."""
-    arrays = {n: values.astype("U") if values.dtype.kind == "O" else values for n, values in columns.items()}
-    rows = np.empty(len(next(iter(arrays.values()))), [(n, values.dtype) for n, values in arrays.items()])
-    for n, values in arrays.items():
-        rows[n] = values
-    return rows
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:

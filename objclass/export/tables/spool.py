@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.export.columns import Columns
+from objclass.export.packing import packed, unpacked
 from objclass.export.tables.writer import TableDetails
 
 PART = 1 << 22
@@ -46,11 +47,11 @@ class Spool:
     def append(self, columns: Columns) -> None:
         """Write the rows of a lane."""
         self._names = list(columns)
-        packed = [_packed(values) for values in columns.values()]
+        parts = [packed(values) for values in columns.values()]
         rows = len(next(iter(columns.values())))
-        head = json.dumps([rows, [(kind, len(data)) for kind, data in packed]]).encode()
+        head = json.dumps([rows, [(kind, len(data)) for kind, data in parts]]).encode()
         self._file.seek(self._end)
-        pieces = [len(head).to_bytes(LENGTH_BYTES, "little"), head, *(data for _, data in packed)]
+        pieces = [len(head).to_bytes(LENGTH_BYTES, "little"), head, *(data for _, data in parts)]
         is_small = sum(map(len, pieces)) < PART
         for piece in [b"".join(pieces)] if is_small else pieces:
             self._write(piece)
@@ -108,7 +109,7 @@ class Spool:
         self._file.seek(start)
         ends = list(accumulate((length for _, length in columns), initial=0))
         data = memoryview(self._read(ends[-1]))
-        return [_unpacked(kind, data[a:b]) for (kind, _), (a, b) in zip(columns, pairwise(ends), strict=True)]
+        return [unpacked(kind, data[a:b]) for (kind, _), (a, b) in zip(columns, pairwise(ends), strict=True)]
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -121,20 +122,6 @@ class Spool:
         while rest:
             rest = rest[self._file.readinto(rest) :]
         return data
-
-
-def _packed(values: NDArray[Any]) -> tuple[str, bytes]:
-    """Type and bytes of a column; the type of text has the largest length in UTF-8."""
-    if values.dtype.kind not in "OU":
-        return values.dtype.str, values.tobytes()
-    texts = [str(value) for value in values.tolist()]
-    longest = max((len(text.encode()) for text in texts), default=0)
-    return f"S{max(longest, 1)}", json.dumps(texts).encode()
-
-
-def _unpacked(kind: str, data: memoryview) -> NDArray[Any]:
-    is_text = np.dtype(kind).kind == "S"
-    return np.array(json.loads(bytes(data)), dtype=object) if is_text else np.frombuffer(data, kind)
 
 
 def _joined(part: Sequence[Sequence[NDArray[Any]]], types: dict[str, np.dtype[Any]]) -> Columns:
