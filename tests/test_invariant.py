@@ -335,7 +335,6 @@ def holds(case, others, folder):
     project = project_for(case, folder.getbasetemp()) if case.trained else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "open_any", lambda path: project)
-        patch.setattr("objclass.batch.journal._file_entry", str)
         with in_this_way(Way(Limits())):
             first = done(request, case, folder.mktemp("plain"))
         assert len(first) > 2
