@@ -155,7 +155,7 @@ def messages() -> Iterator[str]:
     yield "`time` (ISO 8601, UTC), `level`, `message`, and `lane` where it is about one. Of a lane that is done or has failed it has"
     yield "`status` (`done`, `failed`), `number` and `lanes` (their number); of one that is done also `counts` (`objects` and each class),"
     yield "`seconds`, `stages` (seconds of each part) and `outputs`. The line at the end has `lanes`, `done`, `done_before` (by an earlier"
-    yield "run, with `--resume`), `failed`, `not_run`, `counts`, `seconds` and `peak_memory` (bytes)."
+    yield "run, with `--resume`), `failed`, `not_run`, `counts`, `seconds` and `peak_memory` (bytes). Lines of progress have `progress` (0 to 1)."
 
 
 def profiles() -> Iterator[str]:

@@ -35,8 +35,9 @@ class Progress:
         self._lock = Lock()
 
     def expect(self, lanes: int) -> None:
-        """Take note of the true number of lanes."""
-        self._lanes = lanes
+        """Begin the lanes, whose number is known now; what was reported before is training."""
+        self._lanes, self._done = max(lanes, 1), 0
+        self._under_way.clear()
         if lanes > FEW_LANES:
             log.info(
                 "%d lanes: about every %dth is shown here (all of them with --logfile or --log_json)",
@@ -69,6 +70,14 @@ class Lines(Progress):
 
     def __init__(self, lanes: int) -> None:
         super().__init__(lanes)
+        self._begin()
+
+    def expect(self, lanes: int) -> None:
+        """Begin the lanes."""
+        super().expect(lanes)
+        self._begin()
+
+    def _begin(self) -> None:
         self._last, self._shown, self._percent = monotonic(), 0.0, 0
 
     def _show(self, lane: str, share: float) -> None:
