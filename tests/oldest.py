@@ -7,7 +7,8 @@ from pathlib import Path
 
 def oldest(project: dict) -> list[str]:
     """``name==bound`` for each ``name>=bound`` that the package itself imports."""
-    entries = [*project["dependencies"], *project["optional-dependencies"]["exr"]]
+    extras = [entry for name in ("exr", "xlsx", "zstd") for entry in project["optional-dependencies"][name]]
+    entries = [entry.partition(";")[0].strip() for entry in [*project["dependencies"], *extras]]
     found = [re.fullmatch(r"([\w.-]+)>=([\w.]+)", entry) for entry in entries]
     return [f"{match[1]}=={match[2]}" for match in found if match]
 

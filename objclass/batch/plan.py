@@ -208,6 +208,7 @@ def _details(request: Request, plan: Plan, lane: Lane) -> TableDetails:
     trained = plan.trained
     facts = {
         "objclass": __version__,
+        "columns": plan.profile,
         "project": Path(trained.path).name if trained is not None else None,
         "classes": list(trained.classes) if trained is not None else [],
         "features": [": ".join(feature.key) for feature in plan.shown],
