@@ -123,4 +123,5 @@ def _note(clock: Clock, kept: Callable[[], None]) -> None:
 
 def written(task: Task) -> list[str]:
     """The paths of all files of a lane."""
-    return [*(o.path for o in task.outputs), *task.pictures, *task.objects, *task.tables]
+    described = [task.dictionary] if task.dictionary is not None else []
+    return [*(o.path for o in task.outputs), *task.pictures, *task.objects, *task.tables, *described]

@@ -30,7 +30,7 @@ class Totals:
         self._done = self._failed = self._earlier = 0
         self._counts: Counter[str] = Counter()
         self._empty = 0
-        lanes = Counter(path for task in tasks for path in task.tables)
+        lanes = Counter(path for task in tasks for path in {*task.tables, task.dictionary} - {None})
         self._shared = {path for path, count in lanes.items() if count > 1}
 
     def done(self, number: int, result: LaneResult) -> None:

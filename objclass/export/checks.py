@@ -15,7 +15,7 @@ from objclass.export.profiles import columns_of
 from objclass.export.sink import Header
 from objclass.export.sinks import sinks_of
 from objclass.images.paths import same_file_key
-from objclass.pipeline.plan import Plan
+from objclass.pipeline.plan import ILASTIK, Plan
 from objclass.registry import ImageFormat, image_format, table_formats
 
 
@@ -49,8 +49,8 @@ def check_metadata(tasks: Sequence[Task], plan: Plan) -> None:
         If there are such metadata; the message names the column.
     """
     for task in tasks:
-        if task.table is None or not task.lane.metadata:
-            continue
+        if task.table is None or not task.lane.metadata or plan.profile != ILASTIK:
+            continue  # other profiles call such metadata metadata_…
         others = table_header(replace(task, lane=replace(task.lane, metadata=())), plan)
         clash = next((name for name, _ in task.lane.metadata if name in others), None)
         if clash is not None:

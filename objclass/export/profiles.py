@@ -120,7 +120,9 @@ def _cellprofiler(layout: Layout) -> list[Column]:
         names[f"bbox_{axis}max_px"] = f"AreaShape_BoundingBoxMaximum_{axis.upper()}"
     columns = tidy_columns(layout)
     metadata = columns[1 : 1 + len(layout.metadata)]
-    names |= {c.name: f"Metadata_{c.name[0].upper()}{c.name[1:]}" for c in metadata}
+    for column in metadata:
+        own = column.name.removeprefix("metadata_")
+        names[column.name] = f"Metadata_{own[:1].upper()}{own[1:]}"
     box = {"area_bbox": f"AreaShape_BoundingBox{'Volume' if in_3d else 'Area'}"}
     for column in columns:
         title, *index = column.alias.split("-")

@@ -259,6 +259,25 @@ def test_a_project_gives_the_same_numbers_under_other_names(samples, tmp_path, n
         assert list(mobie["bb_max_z"]) == list(own["Bounding Box Maximum_2"] * 2)
 
 
+def test_metadata_have_columns_in_every_profile(samples, tmp_path):
+    """Also those that are called as another column."""
+    raw, segmentation = samples / "cells.tif", samples / "cells_segmentation.tif"
+    (tmp_path / "lanes.csv").write_text(
+        f"raw_data,segmentation_image,label,Well\n{raw},{segmentation},x1,=A01\n"
+    )
+    for profile, first, second in (
+        ("tidy", "metadata_label", "well"), ("skimage", "metadata_label", "well"), ("mobie", "metadata_label", "well"),
+        ("cellprofiler", "Metadata_Label", "Metadata_Well"),
+    ):  # fmt: skip
+        assert main(["--headless", "--quiet", "--project", str(samples / "cells.ilp"), "--manifest",
+                     str(tmp_path / "lanes.csv"), "--table_only", "--table_filename", str(tmp_path / "t.csv"),
+                     "--table_columns", profile]) == 0  # fmt: skip
+        found = pd.read_csv(tmp_path / "t.csv")
+        assert {*found[first]} == {"x1"}
+        assert {*found[second]} == {"=A01"}
+        assert list(described(tmp_path)) == list(found.columns)
+
+
 def test_class_names_of_any_kind(samples, tmp_path):
     names = ["a, b", "Ä b", "细胞"]
     with h5py.File(samples / "cells.ilp", "r+") as file:
