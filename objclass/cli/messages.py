@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +144,7 @@ class Console(logging.StreamHandler[Any]):
         self._warnings[place] += record.levelno == logging.WARNING
         if _is_shown(record) and self._warnings[place] <= FEW_WARNINGS:
             self._write(record)
-        if record.levelno == logging.WARNING and self._warnings[place] == FEW_WARNINGS:
+        elif self._warnings[place] == FEW_WARNINGS + 1:
             rest = "more warnings of this kind are not shown here: --logfile and --log_json have all of them"
             self._write(
                 logging.makeLogRecord({"msg": rest, "levelno": logging.WARNING, "levelname": "WARNING"})
@@ -154,6 +155,27 @@ class Console(logging.StreamHandler[Any]):
             super().emit(record)
         else:
             self.bars.write(self.format(record), file=self.stream)
+
+
+class _LogFile(logging.FileHandler):
+    """A file of messages, to which nothing is added once it cannot be written: a full disk does not end the run."""
+
+    _is_broken = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        if not self._is_broken:
+            super().emit(record)
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say why the file is not continued."""
+        self._is_broken = True
+        log.warning("%s: no more messages are added: %s", self.baseFilename, sys.exc_info()[1])
+
+    def close(self) -> None:
+        """Close the file; what cannot be written is lost."""
+        with suppress(OSError):
+            super().close()
 
 
 class RunLog:
@@ -244,7 +266,7 @@ def _opened(option: str, path: str) -> logging.Handler:
     try:
         found = Path(path).expanduser().absolute()
         found.parent.mkdir(parents=True, exist_ok=True)
-        return logging.FileHandler(found, encoding="utf-8", errors="backslashreplace")
+        return _LogFile(found, encoding="utf-8", errors="backslashreplace")
     except OSError as fault:
         message = f"--{option} {path}: {fault.strerror}"
         raise UsageError(message) from None

@@ -146,6 +146,14 @@ def test_log_files_that_cannot_be_opened(here, capsys, option):
     assert not (here / "out").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+def test_a_full_disk_does_not_end_the_run(here, capsys):
+    assert run("--quiet", "--logfile", "/dev/full", "--log_json", "log.json", lanes=[1, 2]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("objclass: warning: /dev/full: no more messages are added: [Errno 28]")
+    assert [entry["lane"] for entry in objects() if entry.get("status")] == ["seg1", "seg2"]
+
+
 def test_two_logs_in_one_file(here, capsys):
     assert run("--logfile", "log", "--log_json", "./log") == 2
     assert "--log_json ./log: is the --logfile, too: give another name" in capsys.readouterr().err
@@ -171,7 +179,9 @@ def test_many_warnings_of_a_kind(here, capsys):
     empty = range(100, 115)
     for number in empty:
         (here / f"seg{number}.npy").write_bytes((here / "seg0.npy").read_bytes())
-    assert run("--quiet", "--table_only", "--logfile", "log.txt", lanes=[*empty, 1]) == 0
+    assert run("--quiet", "--table_only", lanes=empty[:10]) == 0
+    assert capsys.readouterr().err.count("\n") == 10
+    assert run("--quiet", "--table_only", "--logfile", "log.txt", "--jobs", "1", lanes=[*empty, 1]) == 0
     told = capsys.readouterr().err.splitlines()
     assert told[:-1] == [f"objclass: warning: seg{n}.npy: no objects" for n in empty[:10]]
     assert told[-1] == (
