@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from objclass import registry
 from objclass.images import open_image
 from tests.conftest import ROOT
 
@@ -162,6 +163,39 @@ def test_every_call_that_fails(shim, here, name, call, table):
     for number in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89):
         if once(shim, here, name, call, number, table) == 0:
             break  # there are no more calls than that
+
+
+def objects_once(shim, here, suffix, call, number):
+    """Objects of a lane are there with its rows, or neither is."""
+    for n in range(LANES):
+        np.save(here / f"seg{n}.npy", np.load(here / f"seg{n}.npy")[1])
+    flat = [f"seg{n}.npy" for n in range(LANES)]
+    code, told = run(
+        here,
+        ["--headless", "--raw_data", *flat, "--segmentation_image", *flat, "--features", "regionprops:area", "--jobs", "1",
+         "--table_only", "--table_filename", "out/t.csv", "--export_objects", f"out/{{nickname}}{suffix}"],
+        LD_PRELOAD=str(shim), FAULT_CALL=call, FAULT_NUMBER=str(number), FAULT_PATH="/out/",
+    )  # fmt: skip
+    assert "Traceback" not in told
+    found = {path.name.partition(".")[0] for path in (here / "out").glob(f"seg*{suffix}")}
+    assert found == lanes_in(here / "out/t.csv") or "files that lanes share could not be written" in told, (
+        told
+    )
+    assert code != 0 or len(found) == LANES, told
+    return code
+
+
+@pytest.mark.parametrize(("suffix", "number"), [(".zip", 3), (".h5ad", 12)])
+def test_objects_for_other_programs_that_cannot_be_written(shim, here, suffix, number):
+    assert objects_once(shim, here, suffix, "write", number) != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["write", "fsync", "rename"])
+@pytest.mark.parametrize("suffix", [s for entry in registry.OBJECT_FORMATS for s in entry.suffixes])
+@pytest.mark.parametrize("number", [1, 3, 8, 21])
+def test_every_call_that_fails_while_objects_are_written(shim, here, suffix, call, number):
+    objects_once(shim, here, suffix, call, number)
 
 
 def test_a_large_file_that_may_not_be_written(here):

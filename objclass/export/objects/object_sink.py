@@ -60,9 +60,9 @@ class ObjectSink:
         project = plan.project
         self.lane, self.image, self.path, self.plan = task.lane, task.name, path, plan
         self.classes: tuple[str, ...] = project.classes if project is not None else ()
+        self.colors: tuple[Color, ...] = class_colors(project.colors, len(self.classes)) if project else ()
         self.cleanup = ExitStack()
         """What closes the files that `begin` has opened."""
-        self.colors: tuple[Color, ...] = class_colors(project.colors, len(self.classes)) if project else ()
 
     def refusal(self, header: Header) -> str | None:
         """The reason why the format cannot hold the lane, or cannot be written here, and what to do."""
@@ -84,6 +84,10 @@ class ObjectSink:
             )
         return None
 
+    def begin(self, files: LaneFiles, context: Context) -> None:
+        """Get the temporary name."""
+        self.context, self.temporary = context, files.add(self.path)
+
     def step(self, step: Step) -> None:
         """Write the objects of a time step; defined by the format."""
         raise NotImplementedError
@@ -91,10 +95,6 @@ class ObjectSink:
     def finish(self) -> None:
         """Complete the file; defined by the format."""
         raise NotImplementedError
-
-    def begin(self, files: LaneFiles, context: Context) -> None:
-        """Get the temporary name."""
-        self.context, self.temporary = context, files.add(self.path)
 
     def commit(self) -> None:
         """Nothing is shared between lanes."""
