@@ -353,6 +353,21 @@ def test_a_full_disk_is_an_error_of_the_system(tmp_path, monkeypatch):
         file.close()
 
 
+def test_a_file_of_waiting_rows_that_cannot_be_closed_is_no_matter(tmp_path, monkeypatch, capfd):
+    class Broken(io.FileIO):
+        def close(self):
+            super().close()
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(spool, "TemporaryFile", lambda **_: Broken(tempfile.mkstemp(dir=tmp_path)[1], "r+"))
+    file = writer_for("t.csv.gz")(str(tmp_path / "t.csv.gz"), TableDetails())
+    file.append(lane(5))
+    file.close()
+    del file
+    assert capfd.readouterr().err == ""
+    assert len(gzip.decompress((tmp_path / "t.csv.gz").read_bytes()).splitlines()) > 5
+
+
 def test_parquet_has_row_groups_units_and_facts(tmp_path, monkeypatch):
     pq = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr("objclass.export.tables.parquet.GROUP_ROWS", 40)

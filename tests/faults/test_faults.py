@@ -1,5 +1,6 @@
 """Disks that fail, processes that are killed: what has its final name is whole, and nobody is told otherwise."""
 
+import gzip
 import json
 import os
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import polars as pl
 import pytest
 
 from objclass import registry
@@ -100,8 +102,10 @@ def lanes_in(table):
     if table.suffix == ".h5":
         with h5py.File(table) as file:
             names = [row["Image"].decode() for row in file["table"][()]]
+    elif table.suffix == ".parquet":
+        names = pl.read_parquet(table)["Image"].to_list()
     else:
-        text = table.read_text()
+        text = (gzip.decompress(table.read_bytes()) if table.suffix == ".gz" else table.read_bytes()).decode()
         assert text.endswith("\n")
         names = [line.split(",")[3] for line in text.splitlines()[1:]]
     for name in set(names):
@@ -156,7 +160,7 @@ def test_a_call_that_fails(shim, here, name, call, number, table):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["t.csv", "t.h5"])
+@pytest.mark.parametrize("table", ["t.csv", "t.h5", "t.parquet"])
 @pytest.mark.parametrize("call", ["write", "pwrite", "fsync", "close", "rename"])
 @pytest.mark.parametrize("name", SUFFIXES)
 def test_every_call_that_fails(shim, here, name, call, table):
@@ -325,7 +329,7 @@ def disk(here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["t.csv", "t.h5"])
+@pytest.mark.parametrize("table", ["t.csv", "t.h5", "t.parquet", "t.csv.gz"])
 @pytest.mark.parametrize("name", SUFFIXES)
 def test_a_disk_that_is_full(here, disk, name, table):
     codes = []

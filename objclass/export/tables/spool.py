@@ -3,9 +3,10 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate, pairwise
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 from weakref import finalize
 
 import numpy as np
@@ -35,7 +36,7 @@ class Spool:
 
     def __init__(self, folder: str) -> None:
         self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed by finalize)
-        finalize(self, self._file.close)  # a table that is closed can still be undone
+        finalize(self, _close, self._file)  # not earlier: a table that is closed can still be undone
         self._names: list[str] = []
         self._end = self._marked = 0
 
@@ -122,6 +123,11 @@ class Spool:
         while rest:
             rest = rest[self._file.readinto(rest) :]
         return data
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # nobody needs what is in it
+        file.close()
 
 
 def _joined(part: Sequence[Sequence[NDArray[Any]]], types: dict[str, np.dtype[Any]]) -> Columns:
