@@ -30,11 +30,10 @@ class ParquetWriter(SpoolWriter):
         from polars.io.plugins import register_io_source
 
         types = self.rows.types()[1]
-        frames = (_frame(columns) for columns in self.rows.parts())
         schema = _frame(
             {name: np.empty(0, object if t.kind == "S" else t) for name, t in types.items()}
         ).schema
-        table = register_io_source(lambda *_: frames, schema=schema)
+        table = register_io_source(lambda *_: map(_frame, self.rows.parts()), schema=schema)
         units = self.details.units
         described = {"units": {name: units[name] for name in types if name in units}, **self.details.facts}
         try:

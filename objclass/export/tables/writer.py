@@ -14,7 +14,7 @@ class TableDetails:
     Parameters
     ----------
     dialect
-        The value of ``--csv_dialect``; other than ``"standard"`` only for formats with dialects.
+        The value of ``--csv_dialect``; of no importance for formats other than CSV.
     units
         Name of a column -> its unit, where it has one.
     facts
