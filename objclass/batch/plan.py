@@ -272,6 +272,7 @@ def make_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         crop_margin = plan.project.table.margin if plan.project and plan.project.table else 0
     summary = plan_summary(request.summary, plan, lanes)
     tasks = []
+    same: dict[tuple[tuple[str, str], ...], TableDetails] = {}
     for lane, name, first_step in zip(lanes, names, _first_steps(lanes, plan), strict=True):
         of_lane = replace(settings, cutout_subregion=lane.cutout or settings.cutout_subregion)
         place = partial(plan_output, lane=lane, plan=plan, base=base, ilastik_names=request.ilastik_names)
@@ -290,6 +291,9 @@ def make_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
             pictures = picture_paths(PICTURES, lane, usual if is_stored else of_lane, base)
         objects = object_paths(request.objects, lane)
         details = _details(request, plan, lane)
+        details = same.setdefault(
+            tuple(details.units.items()), details
+        )  # one for many lanes: there may be 100,000
         tasks.append(
             Task(
                 lane,

@@ -23,6 +23,9 @@ from objclass.export.packing import packed, unpacked
 BATCH = 20_000
 """Rows that are given to the writer of a table together, or a few more."""
 
+LANES = 200
+"""Lanes whose rows are given to the writer together, at most: each column of a lane is an array."""
+
 
 class Rows(NamedTuple):
     """Where the rows of a lane are: the name of a spool's content, and bytes in it."""
@@ -209,7 +212,7 @@ class SpooledTable:
         for lane in sorted(self._rows):
             parts.append(self._spool.read(self._rows[lane]))
             count += len(next(iter(parts[-1].values())))
-            if count >= BATCH:
+            if count >= BATCH or len(parts) == LANES:
                 yield _joined(parts)
                 parts, count = [], 0
         if parts:
