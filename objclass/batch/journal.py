@@ -183,6 +183,7 @@ class Journal:
         within: Mapping[str, float],
         completed: Iterable[str] = (),
         rows: Mapping[str, Rows] | None = None,
+        warnings: Sequence[str] = (),
     ) -> None:
         """Record a complete lane.
 
@@ -198,6 +199,8 @@ class Journal:
             The files that got their names with this lane.
         rows
             Table -> the rows of the lane in its spool.
+        warnings
+            What was said about the lane while it was run.
         """
         rounded = {name: round(taken, 4) for name, taken in seconds.items()}
         threads = {name: round(taken, 4) for name, taken in within.items()}
@@ -213,6 +216,7 @@ class Journal:
             counts=dict(counts),
             seconds=rounded,
             thread_seconds=threads,
+            warnings=list(warnings),
             fingerprint=self.fingerprint(task),
             **marks,
             files=files,

@@ -193,6 +193,7 @@ def _record(journal: Journal, result: LaneResult) -> None:
         result.context.timings,
         result.files.completed,
         result.files.rows,
+        result.warnings,
     )
 
 

@@ -47,6 +47,7 @@ class LaneResult:
     sinks: list[Sink]
     clock: Clock = field(default_factory=Clock)
     counts: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     fault: ObjclassError | None = None
 
     def discard(self) -> None:
@@ -62,7 +63,7 @@ def run_task(numbered: tuple[int, Task], plan: Plan, files: RunFiles, context: C
     result = LaneResult(task, context.within(context.limits), files.lane(number), sinks_of(task, plan))
     meter = Meter(task.lane.objects.shape[0], partial(context.progress, task.name))
     try:
-        with in_lane(task.name), metered(meter), as_lane_error(task, context.stop):
+        with in_lane(task.name, result.warnings), metered(meter), as_lane_error(task, context.stop):
             _walk(result, plan, meter)
     except ObjclassError as fault:
         result.discard()
@@ -76,7 +77,8 @@ def run_task(numbered: tuple[int, Task], plan: Plan, files: RunFiles, context: C
 
 def _walk(result: LaneResult, plan: Plan, meter: Meter) -> None:
     task, clock, context = result.task, result.clock, result.context
-    classes = plan.project.classes if plan.project is not None else ()
+    names = plan.project.classes if plan.project is not None else ()
+    classes = [f"{name} (class)" if name == "objects" else name for name in names]
     counts = Counter(dict.fromkeys(("objects", *classes), 0))
     for sink in result.sinks:
         sink.begin(result.files, context)
@@ -88,7 +90,8 @@ def _walk(result: LaneResult, plan: Plan, meter: Meter) -> None:
         counts["objects"] += step.objects.count
         if step.predictions is not None:
             found = step.predictions.classes
-            counts.update({name: int((found == k).sum()) for k, name in enumerate(classes, 1)})
+            for k, name in enumerate(classes, 1):  # two classes may have one name
+                counts[name] += int((found == k).sum())
         meter.arrive(step.t + 1)
     for sink in result.sinks:
         sink.finish()
@@ -107,7 +110,7 @@ def keep(result: LaneResult, kept: Callable[[], None]) -> None:
     if result.fault is not None:
         raise result.fault
     try:
-        with as_lane_error(result.task, result.context.stop):
+        with in_lane(result.task.name, result.warnings), as_lane_error(result.task, result.context.stop):
             result.clock.restart()
             for sink in result.sinks:
                 sink.commit()

@@ -3,6 +3,7 @@
 Standard library only.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,11 +16,27 @@ LANE: ContextVar[str | None] = ContextVar("lane", default=None)
 """The name of the present lane."""
 
 
+WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
+"""The warnings of the present lane."""
+
+
 @contextmanager
-def in_lane(name: str) -> Iterator[None]:
-    """Messages that are sent within come from this lane."""
-    token = LANE.set(name)
+def in_lane(name: str, warnings: list[str]) -> Iterator[None]:
+    """Messages that are sent within come from this lane; its warnings are added to a list."""
+    tokens = LANE.set(name), WARNINGS.set(warnings)
     try:
         yield
     finally:
-        LANE.reset(token)
+        LANE.reset(tokens[0])
+        WARNINGS.reset(tokens[1])
+
+
+def _collect(record: logging.LogRecord) -> bool:
+    """Add a warning to those of its lane; the message goes on."""
+    warnings = WARNINGS.get()
+    if warnings is not None and record.levelno == logging.WARNING:
+        warnings.append(record.getMessage())
+    return True
+
+
+logging.getLogger("objclass").addFilter(_collect)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from pkgutil import resolve_name
 
 import h5py
 import numpy as np
@@ -227,6 +228,60 @@ def test_lanes_in_one_container(here, measured):
     names.clear()
     assert run("--resume", *options) == 0
     assert not names
+
+
+STAGES = {
+    "reading": "objclass.batch.task.run_lane",
+    "opening": "objclass.export.sinks.ImageSink.begin",
+    "painting": "objclass.export.sinks.ImageSink.step",
+    "collecting": "objclass.export.sinks.TableSink.step",
+    "columns": "objclass.export.sinks.TableSink.finish",
+    "rows": "objclass.export.spool.Spool.add",
+    "flushing": "objclass.export.spool.Spool.flush",
+    "closing": "objclass.export.sinks.ImageSink.finish",
+    "committing": "objclass.export.sinks.ImageSink.commit",
+    "syncing": "objclass.export.atomic.Pending.sync",
+    "renaming": "objclass.export.atomic.Pending._rename",
+    "making the table": "objclass.export.spool.SpooledTable.close",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("on_error", ["stop", "continue"])
+def test_a_fault_at_any_stage(here, monkeypatch, stage, on_error):
+    """The third call fails; what is left is whole, and a second run completes it."""
+    whole = expected()
+    name = STAGES[stage]
+    module, _, attribute = name.rpartition(".")
+    calls = []
+    with monkeypatch.context() as patch:
+        real = resolve_name(name)
+
+        def failing(*given, **more):
+            calls.append(1)
+            if len(calls) == (1 if stage == "making the table" else 3):
+                message = "a fault"
+                raise OSError(message)
+            return real(*given, **more)
+
+        patch.setattr(f"{module}.{attribute}", failing)
+        assert run("--on_error", on_error) == 1
+    found = outputs()
+    for left, content in found.items():
+        assert content == whole.get(left, content) or left in (".t.csv.rows", "t.csv"), left
+    if "t.csv" in found:
+        assert whole["t.csv"].startswith(found["t.csv"]) or on_error == "continue"
+    assert run("--resume") == 0
+    assert {left: content for left, content in outputs().items() if "partial" not in left} == whole
+
+
+def test_warnings_of_a_lane_are_recorded(here):
+    np.save("seg2.npy", np.zeros((6, 60), np.uint8))
+    assert run() == 0
+    (record,) = records()
+    warnings = {lane["image"]: lane["warnings"] for lane in record["lanes"]}
+    assert any("no objects" in text for text in warnings.pop("seg2"))
+    assert set(map(tuple, warnings.values())) == {()}
 
 
 SLOW_LANES = """
