@@ -54,6 +54,8 @@ class PixelSize:
     y: float = 1.0
     z: float = 1.0
     unit: str = ""
+    has_z: bool = field(default=True, compare=False, repr=False)
+    """False where only x and y were given: enough for planes."""
 
     def __post_init__(self) -> None:
         if not all(np.isfinite(v) and v > 0 for v in (self.x, self.y, self.z)):
@@ -83,10 +85,16 @@ class PixelSize:
                 return cls(size, size, size, UNITS[whole[2]])
             pairs = re.findall(rf"([xyz])=({number})", parts[1]) if parts else []
             sizes = dict(pairs)
-            if parts and len(sizes) == len(pairs):
-                return cls(**{axis: float(size) for axis, size in sizes.items()}, unit=UNITS[parts[2]])
+            if parts and len(sizes) == len(pairs) and {"x", "y"} <= sizes.keys():
+                lengths = {axis: float(size) for axis, size in sizes.items()}
+                return cls(**lengths, unit=UNITS[parts[2]], has_z="z" in sizes)
         message = f"{text}: expected 0.65um or z=2.0,y=0.65,x=0.65um (units: {', '.join(UNITS)})"
         raise UsageError(message)
+
+    @property
+    def record(self) -> dict[str, float | str]:
+        """Lengths and unit, for run files."""
+        return {"x": self.x, "y": self.y, "z": self.z, "unit": self.unit}
 
     def spacing(self, ndim: int) -> tuple[float, ...]:
         """Extents in the order of array axes: (y, x) in 2D, (z, y, x) in 3D."""

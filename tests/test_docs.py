@@ -113,6 +113,26 @@ def test_the_page_on_batches(tmp_path, monkeypatch):
     assert tables["manifest"].groupby(["Image", "well", "treatment"], dropna=False).ngroups == 2
 
 
+def test_the_page_on_batches_that_are_left_alone(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs/how-to/overnight.md").read_text(encoding="utf-8")
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "night/in").mkdir(parents=True)
+    for source, copy in re.findall(r"cp (\S+) (\S+)", page):
+        shutil.copy(source, copy)
+    dry, whole, again, runs, rerun = commands(page)
+    assert main(dry) == 0
+    assert "--mem=" in capsys.readouterr().out
+    assert not (tmp_path / "night/out").exists()
+    assert main(whole) == 0
+    assert main(again) == 0
+    assert "2 of 2 lanes are complete already" in capsys.readouterr().err
+    assert main(runs) == 0
+    assert "2 of 2 lanes done" in capsys.readouterr().out
+    assert main(rerun) == 0
+    assert "have the same bytes as those of that run" in capsys.readouterr().err
+
+
 def test_the_command_of_the_page_on_tables(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)

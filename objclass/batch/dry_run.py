@@ -196,7 +196,7 @@ def _image(image: Image) -> dict[str, Any]:
         "axes_from": image.axes_from,
         "shape": list(image.stored.shape),
         "dtype": str(image.dtype),
-        "pixel_size": asdict(image.pixel_size) if image.pixel_size is not None else None,
+        "pixel_size": image.pixel_size.record if image.pixel_size is not None else None,
     }
 
 

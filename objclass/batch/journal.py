@@ -15,7 +15,7 @@ import platform
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -143,7 +143,7 @@ class Journal:
 
         With ``content``, files count by their digests, else by size and time of change.
         """
-        compared = {"sha256"} if content else {"path", "size", "modified", "sha256_head"}
+        compared = {"sha256"} if content else {"path", "size", "modified"}
         files = [self._head["project"], self._head["pixel_project"]]
         inputs = self._inputs(task)
         files += [entry for image in inputs for entry in image.pop("files")]
@@ -269,7 +269,7 @@ class Journal:
         """The unit of lengths in the table, and the pixel size that is stored in the images."""
         size = self._plan.carried_size(task.lane)
         unit = self._plan.measured_size(task.lane).unit
-        return {"unit": unit, "pixel_size": asdict(size) if size is not None else None}
+        return {"unit": unit, "pixel_size": size.record if size is not None else None}
 
     @property
     def path(self) -> str | None:

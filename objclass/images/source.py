@@ -182,7 +182,7 @@ def known_pixel_size(sizes: Mapping[str, float], units: Mapping[str, str], axes:
     >>> known_pixel_size({"x": 0.5, "y": 0.5}, {}, "zyx")  # z is unknown
     """
     present = [axis for axis in "xyz" if axis in axes]
-    known = {axis: float(sizes.get(axis, 0)) for axis in present}
+    known: dict[str, Any] = {axis: float(sizes.get(axis, 0)) for axis in present}
     if not known or not all(isfinite(size) and size > 0 for size in known.values()):
         return None
     names = {axis: _plain_unit(units.get(axis, "")) for axis in present}
@@ -190,7 +190,8 @@ def known_pixel_size(sizes: Mapping[str, float], units: Mapping[str, str], axes:
         return PixelSize(**known, unit=names["x"])
     if not set(names.values()) <= set(MICROMETRES):
         return None
-    return PixelSize(**{a: known[a] * MICROMETRES[names[a]] for a in present}, unit="um")
+    scaled: dict[str, Any] = {a: known[a] * MICROMETRES[names[a]] for a in present}
+    return PixelSize(**scaled, unit="um")
 
 
 def _plain_unit(unit: str) -> str:

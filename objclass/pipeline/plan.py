@@ -171,6 +171,10 @@ def check_header(lane: Lane, plan: Plan) -> None:
         )
         raise ImageError(message)
     _check_unit(lane, plan)
+    size = lane.given_size or plan.pixel_size
+    if isinstance(size, PixelSize) and not size.has_z and lane.objects.ndim > 2:
+        message = f"{lane.objects.name} has {lane.objects.shape[1]} planes: expected a pixel size along z as well (z=2.0,y=0.65,x=0.65um)"
+        raise UsageError(message)
     check_features(lane, plan)
 
 

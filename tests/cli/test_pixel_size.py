@@ -83,3 +83,15 @@ def test_with_a_project_only_images_carry_it(samples, tmp_path, capsys):
     )
     lane = json.loads((tmp_path / "objclass_run.json").read_text())["lanes"][0]
     assert (lane["unit"], lane["pixel_size"]["unit"]) == ("px", "um")
+
+
+@pytest.mark.parametrize("size", ["y=0.5um", "y=0.5,x=0.5um"])
+def test_an_axis_without_a_size_is_not_guessed(tmp_path, capsys, size):
+    """x and y always, z of volumes."""
+    tifffile.imwrite(
+        tmp_path / "v.tif", np.stack([LABELS] * 3), photometric="minisblack", metadata={"axes": "ZYX"}
+    )
+    command = ["--headless", "--label_image", str(tmp_path / "v.tif"), "--pixel_size", size]
+    assert main(command) == 2
+    assert "z=2.0,y=0.65,x=0.65um" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["v.tif"]

@@ -1,12 +1,12 @@
 """Compiled where it pays; the same numbers either way; whatever goes wrong with compiling costs time alone."""
 
+import ctypes
 import math
 import os
 import signal
 import subprocess
 import sys
-from hashlib import pbkdf2_hmac
-from threading import Barrier, Event, Thread, main_thread
+from threading import Barrier, Event, Thread, Timer, main_thread
 from typing import NamedTuple
 
 import numpy as np
@@ -363,14 +363,19 @@ def test_what_is_kept_needs_no_numba():
     assert run.stdout == "True False\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to threads")
 def test_a_signal_does_not_wait_for_the_compiler(monkeypatch, tmp_path):
     """It comes while C is at work, which no signal interrupts."""
     monkeypatch.setenv(kernels.CACHE_FOLDER, str(tmp_path))
     begun, ended = Event(), Event()
+    library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(256)
+    library.pthread_mutex_lock(mutex)  # zeros are a mutex; it is unlocked when the signal has come
+    late = Timer(20, library.pthread_mutex_unlock, [mutex])
+    late.start()
 
     def slowly(_):
         begun.set()
-        pbkdf2_hmac("sha256", b"", b"", 6_000_000)
+        library.pthread_mutex_lock(mutex)
         ended.set()
         return b""
 
@@ -389,4 +394,6 @@ def test_a_signal_does_not_wait_for_the_compiler(monkeypatch, tmp_path):
         assert not ended.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)
+        late.cancel()
+        library.pthread_mutex_unlock(mutex)
     assert ended.wait(30)

@@ -290,7 +290,7 @@ def test_no_handle_stays_open(tmp_path: Path, name: str) -> None:
 def lane_files(output: Output) -> tuple[RunFiles, LaneFiles]:
     pixels = from_array(np.zeros((2, 2), np.uint8))
     run = RunFiles([Task(Lane(None, pixels, "label_image", "a", ""), "a", (output,), None)])
-    return run, run.lane()
+    return run, run.lane(0)
 
 
 def begun(output: Output, files: LaneFiles) -> Any:

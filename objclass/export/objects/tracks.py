@@ -4,6 +4,8 @@ Positions are pixel indices, centres of pixels at whole numbers; where the pixel
 unit. The radius is that of a circle (in 3D a ball) of the size of the object.
 """
 
+import math
+
 import numpy as np
 
 from objclass.compute.context import Context
@@ -60,8 +62,10 @@ def radius(size: AnyArray, ndim: int) -> FloatArray:
     (array([1.], dtype=float32), array([1.], dtype=float32))
     """
     size = size.astype(np.float64)
-    found = np.sqrt(size / np.pi) if ndim == 2 else np.cbrt(size * 3 / (4 * np.pi))
-    return found.astype(np.float32)
+    if ndim == 2:
+        return np.sqrt(size / np.pi).astype(np.float32)
+    # one by one: the last bit of numpy's cube root depends on the processor
+    return np.array([math.cbrt(n * 3 / (4 * math.pi)) for n in size], np.float32)
 
 
 def physical(center: FloatArray, count: FloatArray, size: PixelSize) -> Columns:
