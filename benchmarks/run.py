@@ -16,6 +16,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import tifffile
 from turns import Taken, by_turns, middle, process, short, shortest
 
 HERE = Path(__file__).parent
@@ -351,6 +353,37 @@ def lanes(bench):
     yield row(what, many, f"one lane: {one}", each, most=60, unit=" ms")
 
 
+def many_lanes(bench):
+    """What a lane of a long batch adds: the slope from 1,000 to 10,000 lanes."""
+    folder = bench.folder / "small"
+    folder.mkdir(exist_ok=True)
+    for number in range(100):
+        rng = np.random.default_rng(number)
+        raw, seg = rng.integers(0, 200, (64, 64)).astype(np.uint8), np.zeros((64, 64), np.uint8)
+        seg[5:15, 5:15] = seg[30:40, 20:50] = 1
+        tifffile.imwrite(folder / f"{number}_raw.tif", raw)
+        tifffile.imwrite(folder / f"{number}_seg.tif", seg)
+    found = {}
+    for count in (1000, 10000):
+        lines = [f"{n % 100}_raw.tif,{n % 100}_seg.tif,lane{n}" for n in range(count)]
+        manifest = folder / f"{count}.csv"
+        manifest.write_text("\n".join(["raw_data,segmentation_image,nickname", *lines]))
+        found[count] = process([
+            sys.executable, "-m", "objclass", "--headless", "--quiet", "--jobs", 1, "--manifest", manifest,
+            "--project", bench.project("standard", "S"), "--table_only", "--table_filename", folder / f"{count}_table.csv",
+        ])  # fmt: skip
+    few, many = found[1000], found[10000]
+    what = "10,000 lanes of 64², table: a lane beyond the first 1,000"
+    yield row(f"{what}: time", many, f"1,000 lanes: {few}", (many.wall - few.wall) / 9, unit=" ms")
+    yield row(
+        f"{what}: memory",
+        many,
+        f"1,000 lanes: {few.peak / 1e6:.0f} MB",
+        (many.peak - few.peak) / 9e6,
+        unit=" KB",
+    )
+
+
 def growth(bench):
     """Time per voxel at growing sizes."""
     sizes = "SGDE" if bench.big else "SGD"
@@ -391,7 +424,7 @@ def painting(bench):
 
 
 ROWS = (
-    standard, labelling, forest, whole, regionprops, jobs, overlap, everything, start, lanes, growth, memory, blocks,
+    standard, labelling, forest, whole, regionprops, jobs, overlap, everything, start, lanes, many_lanes, growth, memory, blocks,
     painting, pixel_forest, passes, filters, pixels, pixels_and_objects,
 )  # fmt: skip
 

@@ -117,10 +117,10 @@ def _open_all(
             before = len(found.faults)
             axes = replace(inputs, axes=paths.axes or inputs.axes)
             for role, path in paths.paths.items():  # each by itself: several may be wrong
-                with found.noting(paths.name, path):
+                with found.noting(paths.name or paths.origin, path):
                     open_image(path, axes=axes.axes_of(role), stack_along=inputs.stack_along, context=context)
             if len(found.faults) == before:
-                with found.noting(paths.name):
+                with found.noting(paths.name or paths.origin):
                     raise
     return lanes
 

@@ -76,6 +76,29 @@ FAULTS = {
 }
 
 
+def _pickled(path):
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+def _two_arrays(path):
+    with h5py.File(path, "w") as file:
+        file["a"] = file["b"] = np.zeros((20, 30), np.uint8)
+
+
+def _other_cells(path):
+    np.savez(path, a=np.zeros((20, 30), np.uint8), b=np.zeros((20, 30), np.uint8))
+
+
+NAMES = {
+    "an unknown suffix": ("cells.xyz", lambda path: Path(path).write_bytes(b"?")),
+    "pickled objects": ("cells.npy", _pickled),
+    "two arrays": ("cells.h5", _two_arrays),
+    "arrays without a name": ("cells.npz", _other_cells),
+    "a pattern without files": ("nothing/*.png", lambda path: None),
+}
+"""Faults of files of other names: the name, and what makes the file."""
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -111,12 +134,18 @@ def test_all_faults_of_a_batch(here, capsys, no_pixels):
     for number, (name, spoil) in enumerate(FAULTS.items()):
         where[name] = f"{3 * number + 1:04}_raw"
         spoil(f"{3 * number + 1:04}_raw.tif", f"{3 * number + 1:04}_seg.tif")
+    given = arguments("--json")
+    for number, (name, (other, make_file)) in enumerate(NAMES.items(), len(FAULTS)):
+        where[name] = Path(other).stem if "*" not in other else f"lane {3 * number}"
+        make_file(other)
+        given[given.index(f"{3 * number - 1:04}_raw.tif")] = other
+    assert len(where) == 20
     before = sorted(os.listdir())
-    assert main(arguments("--json")) == 2
+    assert main(given) == 2
     told = capsys.readouterr()
     found = json.loads(told.out)
     assert {fault["lane"] for fault in found["faults"]} == set(where.values())
-    assert len(found["lanes"]) >= LANES - len(FAULTS)
+    assert len(found["lanes"]) >= LANES - len(where)
     assert all(fault["message"] for fault in found["faults"])
     assert "nothing was written" in told.err
     assert sorted(os.listdir()) == before
