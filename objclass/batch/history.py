@@ -93,7 +93,7 @@ def changed_inputs(run: Record) -> list[str]:
     entries += [
         e for lane in run["lanes"] for image in lane.get("inputs", ()) for e in image.get("files", ())
     ]
-    return sorted({e["path"] for e in entries if e and _is_changed(e)})
+    return sorted({e["path"] for e in entries if e and "modified" in e and _is_changed(e)})
 
 
 def other_bytes(run: Record) -> tuple[list[str], int]:

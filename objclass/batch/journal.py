@@ -123,14 +123,15 @@ class Journal:
             except OSError as fault:
                 self._fail(fault)
 
-    def _write(self, record: Record) -> None:
-        """Add a line, and wait until it is on the disk."""
+    def _write(self, record: Record, *, wait: bool = True) -> None:
+        """Add a line, and ``wait`` until it is on the disk."""
         if self._file is None:
             return
         try:
             self._file.write(_line(record) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            if wait:
+                self._file.flush()
+                os.fsync(self._file.fileno())
         except OSError as fault:
             self._fail(fault)
 
@@ -226,7 +227,8 @@ class Journal:
     def earlier(self, task: Task, record: Record) -> None:
         """Record a lane that an earlier run has completed."""
         del self._waiting[id(task)]
-        self._store({**record, "number": self._numbers[id(task)]})
+        # many at once: the next line that is waited for is behind them
+        self._write({"lane": {**record, "number": self._numbers[id(task)]}}, wait=False)
 
     def failed(self, task: Task, fault: str) -> None:
         """Record a lane that failed."""
@@ -236,7 +238,18 @@ class Journal:
         """Record that the run has ended; return the names of the lanes that were not run."""
         names = self.waiting
         for task in [task for task in self._tasks if id(task) in self._waiting]:
-            self._add(task, "not run")
+            del self._waiting[id(task)]
+            images = [
+                {"name": image.name, "files": [{"path": path} for path in image.files]}
+                for image in task.lane.images
+            ]
+            record = {
+                "number": self._numbers[id(task)],
+                "image": task.name,
+                "status": "not run",
+                "inputs": images,
+            }
+            self._write({"lane": record}, wait=False)  # many at once, when a job's time may be over
         self._partial = [
             {"output": path, "written": file.path, "lanes": file.lanes, "of": file.of}
             for path, file in partial.items()
@@ -249,20 +262,16 @@ class Journal:
 
     def _add(self, task: Task, status: str, **more: Any) -> None:
         del self._waiting[id(task)]
-        self._store(
-            {
-                "number": self._numbers[id(task)],
-                "image": task.name,
-                "metadata": dict(task.lane.metadata),
-                "status": status,
-                "inputs": self._inputs(task),
-                **self._units(task),
-                "outputs": written(task),
-                **more,
-            }
-        )
-
-    def _store(self, record: Record) -> None:
+        record = {
+            "number": self._numbers[id(task)],
+            "image": task.name,
+            "metadata": dict(task.lane.metadata),
+            "status": status,
+            "inputs": self._inputs(task),
+            **self._units(task),
+            "outputs": written(task),
+            **more,
+        }
         self._write({"lane": record})
 
     def _units(self, task: Task) -> Record:
