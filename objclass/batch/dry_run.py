@@ -218,7 +218,8 @@ def as_lines(found: Survey) -> Iterator[str]:
     if found.total is not None:
         total = found.total
         rows = f", and about {total.row} B for each object in a table" if total.row else ""
-        yield f"{len(found.tasks)} lanes: {_amounts(total)}{rows}; for a scheduler: {total.requested}"
+        count = len(found.tasks)
+        yield f"{count} lane{'s' * (count != 1)}: {_amounts(total)}{rows}; for a scheduler: {total.requested}"
     yield from found.notes
 
 
