@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
+from time import time
 from typing import Any, TextIO
 
 import numpy as np
@@ -418,11 +419,10 @@ def _check_others(folder: Path, claims: set[str]) -> None:
         if not _JOURNAL.fullmatch(path.name):
             continue
         try:
-            with path.open("r+", encoding="utf-8") as file:
-                if lock.lock_if_possible(file.fileno()):
-                    _bury(path)
-                    continue
             head = next(_lines(path), {})
+            if not _is_written(path, head):
+                _bury(path, head)
+                continue
         except OSError:  # it has ended meanwhile, or is of another user
             continue
         if claims & set(head.get("claims", ())):
@@ -433,11 +433,25 @@ def _check_others(folder: Path, claims: set[str]) -> None:
             raise OutputError(message)
 
 
-def _bury(path: Path) -> None:
+def _is_written(path: Path, head: Record) -> bool:
+    """Whether the process of a journal is at work."""
+    with path.open("r+", encoding="utf-8") as file:
+        try:
+            return not lock.try_lock(file.fileno())
+        except OSError:  # a file system without locks
+            return head.get("host") != platform.node() or machine.has_process(int(head.get("process", 0)))
+
+
+FORGOTTEN = 24 * 3600
+"""Seconds without a line after which a journal of another host is removed: hosts may not see the locks of each other."""
+
+
+def _bury(path: Path, head: Record) -> None:
     """Make a run file of the journal of a process that was killed."""
     try:
         _publish(path, path.with_suffix(".json"))
-        path.unlink()
+        if head.get("host") == platform.node() or time() - path.stat().st_mtime > FORGOTTEN:
+            path.unlink()
     except (OSError, ValueError) as fault:
         log.warning("%s: the journal of an interrupted run stays: %s", path, fault)
 

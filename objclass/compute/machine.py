@@ -133,6 +133,13 @@ LARGE_ARRAY, M_MMAP_THRESHOLD = 1 << 22, -3
 """Bytes from which on an array is large; glibc's number of that setting."""
 
 
+def has_process(number: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    import psutil
+
+    return psutil.pid_exists(number)
+
+
 def tune_allocator(memory: int | None) -> None:
     """Tell glibc's allocator what to do with the memory that arrays leave.
 

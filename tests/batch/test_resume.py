@@ -1,5 +1,6 @@
 """Batches that go on where an earlier run ended: nothing is lost, nothing is done twice."""
 
+import errno
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -358,6 +360,48 @@ def test_two_runs_that_write_the_same_files(here):
         child.communicate()
     assert run(*images_only) == 0
     assert [record["lanes"] == [] for record in records()].count(True) == 1  # of the one that was killed
+
+
+def orphan(host, process):
+    """The journal of a run that was killed before its first lane."""
+    assert run() == 0
+    journal = Path("out/objclass_run_20260101T000000_00000001.jsonl")
+    claims = _claims_of_a_run()
+    journal.write_text(
+        json.dumps({"claims": claims, "host": host, "process": process, "started": "then"}) + "\n"
+    )
+    return journal
+
+
+def _claims_of_a_run():
+    return sorted(
+        sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
+        for path in ("out/t.csv", *(f"out/seg{n}.npy" for n in range(LANES)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("has_locks", "host", "is_alive", "code", "stays"),
+    [
+        (True, "here", True, 0, False),  # its number is another process now
+        (True, "elsewhere", False, 0, True),  # its lock may not be seen from here
+        (False, "here", True, 2, True),
+        (False, "here", False, 0, False),
+        (False, "elsewhere", False, 2, True),
+    ],
+)
+def test_journals_that_are_there(here, monkeypatch, has_locks, host, is_alive, code, stays):
+    monkeypatch.setattr("platform.node", lambda: "here")
+    monkeypatch.setattr("psutil.pid_exists", lambda _: is_alive)
+    journal = orphan(host, 4711)
+    if not has_locks:
+
+        def no_locks(_):
+            raise OSError(errno.ENOLCK, "no locks available")
+
+        monkeypatch.setattr("objclass.compute.lock.try_lock", no_locks)
+    assert run() == code
+    assert journal.exists() == stays
 
 
 def test_the_rows_of_an_earlier_run_are_not_taken_without_asking(here, measured):
