@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from objclass.batch.digests import file_entry
-from objclass.batch.journal import Record, read_run
+from objclass.batch.run_file import Record, read_run
 from objclass.errors import InputError
 
 OPTIONS = (

@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from objclass.batch.digests import file_entry
-from objclass.batch.journal import Journal, Record, lanes_of
+from objclass.batch.journal import Journal, lanes_of
+from objclass.batch.run_file import Record
 from objclass.export.files import Earlier
 from objclass.export.naming import Task
 from objclass.export.spool import Rows, spooled

@@ -14,10 +14,11 @@ from math import prod
 from time import perf_counter
 
 from objclass.batch import resume
-from objclass.batch.journal import Journal, Record
+from objclass.batch.journal import Journal
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.projects import pixel_chain, trained
 from objclass.batch.request import Request
+from objclass.batch.run_file import Record
 from objclass.batch.task import LaneResult, keep, run_task
 from objclass.batch.totals import Totals
 from objclass.compute.context import Context

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         message = "expected one run file: objclass rerun results/objclass_run.json"
         raise UsageError(message)
     from objclass.batch.history import changed_inputs, other_bytes
-    from objclass.batch.journal import read_run
+    from objclass.batch.run_file import read_run
     from objclass.cli.headless import main as run
 
     path = Path(options.run_file)

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str], _: Stop) -> int:
     parser = Parser(RunsOptions, "objclass runs", "List the runs of a folder, or compare two.")
     options: RunsOptions = parser.parse_args(list(arguments))
     from objclass.batch.history import differences, history, summary
-    from objclass.batch.journal import read_run
+    from objclass.batch.run_file import read_run
 
     if options.compare:
         found = list(differences(*(read_run(Path(path)) for path in options.compare)))
