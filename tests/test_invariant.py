@@ -15,12 +15,13 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 
 from objclass.batch import journal, request, schedule
 from objclass.compute.kernels import Kernel
 from objclass.compute.limits import Limits
+from objclass.errors import OutputError
 from objclass.features.contract import feature_set
 from objclass.features.frame import Frame
 from objclass.pipeline.pairing import Inputs
@@ -336,7 +337,10 @@ def holds(case, others, folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "open_any", lambda path: project)
         with in_this_way(Way(Limits())):
-            first = done(request, case, folder.mktemp("plain"))
+            try:
+                first = done(request, case, folder.mktemp("plain"))
+            except OutputError:  # ids of 64 bits as TIFF, for one
+                reject()
         assert len(first) > 2
         for way in others:
             with in_this_way(way):

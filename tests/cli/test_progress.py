@@ -162,7 +162,9 @@ def test_a_lane_that_fails_has_ended(here, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_lane_in_blocks_moves_on_within_a_time_step(here, monkeypatch, rng, jobs):
+def test_a_lane_in_blocks_moves_on_within_a_time_step(here, monkeypatch, rng, jobs, pytestconfig):
+    if pytestconfig.getoption("--tiny_blocks"):
+        pytest.skip("blocks are chosen here")
     image = (ndimage.gaussian_filter(rng.random((12, 40, 40)), 1) > 0.5).astype(np.uint8)
     np.save("raw.npy", rng.integers(0, 255, image.shape, np.uint8))
     np.save("volume.npy", image)
