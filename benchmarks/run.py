@@ -357,15 +357,14 @@ def many_lanes(bench):
     """What a lane of a long batch adds: the slope from 1,000 to 10,000 lanes."""
     folder = bench.folder / "small"
     folder.mkdir(exist_ok=True)
-    for number in range(100):
-        rng = np.random.default_rng(number)
-        raw, seg = rng.integers(0, 200, (64, 64)).astype(np.uint8), np.zeros((64, 64), np.uint8)
-        seg[5:15, 5:15] = seg[30:40, 20:50] = 1
-        tifffile.imwrite(folder / f"{number}_raw.tif", raw)
+    rng, seg = np.random.default_rng(0), np.zeros((64, 64), np.uint8)
+    seg[5:15, 5:15] = seg[30:40, 20:50] = 1
+    for number in range(10000):
+        tifffile.imwrite(folder / f"{number}_raw.tif", rng.integers(0, 200, (64, 64)).astype(np.uint8))
         tifffile.imwrite(folder / f"{number}_seg.tif", seg)
     found = {}
     for count in (1000, 10000):
-        lines = [f"{n % 100}_raw.tif,{n % 100}_seg.tif,lane{n}" for n in range(count)]
+        lines = [f"{n}_raw.tif,{n}_seg.tif,lane{n}" for n in range(count)]
         manifest = folder / f"{count}.csv"
         manifest.write_text("\n".join(["raw_data,segmentation_image,nickname", *lines]))
         found[count] = process([
