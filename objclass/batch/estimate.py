@@ -11,7 +11,7 @@ import numpy as np
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES, VOXELS
-from objclass.core import PIXEL_ROLE, AnyArray, ArrayStore, Image, Lane
+from objclass.core import AnyArray, ArrayStore, Image, Lane
 from objclass.export.naming import Task
 from objclass.pipeline.lane import run_lane
 from objclass.pipeline.plan import Plan
@@ -64,12 +64,14 @@ class Estimate:
 
 def estimate_lane(task: Task, columns: int, limits: Limits, speed: float | None) -> Estimate:
     """What one lane takes, where ``speed`` is seconds for a voxel of one thread."""
-    shape, objects = task.lane.objects.shape, task.lane.objects
+    lane, shape = task.lane, task.lane.objects.shape
     voxels = prod(shape[1:4])
-    held = [voxels * np.dtype(np.uint32).itemsize, *_sizes(task.lane)]
+    held = [voxels * np.dtype(np.uint32).itemsize]
+    if lane.raw is not None:
+        held.append(prod(lane.raw.shape[1:]) * lane.raw.dtype.itemsize)
     working = sum(size if limits.holds(size) else limits.share(size) for size in held)
     working += VOXEL_BYTES * min(voxels, VOXELS) * min(limits.jobs + 1, -(-voxels // VOXELS))
-    if objects.axes_from == "the raw data" or task.lane.role == PIXEL_ROLE:
+    if lane.is_computed:
         working += PIXEL_BYTES * limits.jobs
     if limits.memory is not None:
         working = min(working, limits.memory)
@@ -86,12 +88,6 @@ def estimate_run(lanes: Sequence[Estimate], at_once: int, jobs: int) -> Estimate
     return Estimate(memory, sum(lane.disk for lane in lanes), seconds, max((e.row for e in lanes), default=0))
 
 
-def _sizes(lane: Lane) -> list[int]:
-    """Bytes of the images of a time step."""
-    images = [lane.raw] if lane.raw is not None else []
-    return [prod(image.shape[1:]) * image.dtype.itemsize for image in images]
-
-
 def measured_speed(lane: Lane, plan: Plan) -> float | None:
     """Seconds for a voxel, in one thread, of a small image like those of a lane, full of small objects."""
     sides = SIDES[lane.objects.ndim]
@@ -106,7 +102,7 @@ def measured_speed(lane: Lane, plan: Plan) -> float | None:
     small: dict[str, Any] = {"objects": like(lane.objects, inside), "atlas": None, "mask": None}
     if lane.raw is not None:
         small["raw"] = like(lane.raw, rng.integers(0, 100, sides))
-    if lane.is_computed or lane.role == PIXEL_ROLE:
+    if lane.is_computed:
         if plan.pixels is None or small.get("raw") is None:
             return None
         small["objects"] = plan.pixels.probabilities(small["raw"], Context(), None)

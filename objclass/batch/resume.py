@@ -59,7 +59,7 @@ def _tables(
         here = [number for number in sharing if number in done]
         entries = [left[done[number]["from_run"]].get(table) for number in here]
         expected = journal.sharing(table)
-        is_there = any(e and e.get("lanes") == expected and is_same(e, verify=verify) for e in entries)
+        is_there = any(e and e.get("lanes") == expected and _is_same(e, verify=verify) for e in entries)
         if is_there and len(here) == len(sharing):
             continue
         rows[table] = _rows(table, here, done) if len(sharing) > 1 else {}
@@ -70,10 +70,10 @@ def _tables(
 
 def _has_images(task: Task, left: Mapping[str, Record], *, verify: bool) -> bool:
     """Whether all files but tables are as the earlier run has left them."""
-    return all(is_same(left.get(path), verify=verify) for path in task.paths if path not in task.tables)
+    return all(_is_same(left.get(path), verify=verify) for path in task.paths if path not in task.tables)
 
 
-def is_same(entry: Record | None, *, verify: bool) -> bool:
+def _is_same(entry: Record | None, *, verify: bool) -> bool:
     """Whether a file is as it was recorded: by size and time of change, or by content."""
     if entry is None or not os.path.lexists(entry["path"]):
         return False

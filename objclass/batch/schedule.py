@@ -170,7 +170,12 @@ def _run_tasks(
             else:
                 totals.done(number + 1, result)
     details = {path: task.details for task in tasks for path in task.tables}
-    files.make_missing(lambda path: table_maker(path, details[path]))
+    try:
+        files.make_missing(lambda path: table_maker(path, details[path]))
+    except OSError as fault:
+        journal.lost(str(fault))
+        log.error("a table could not be written: %s", fault)  # noqa: TRY400
+        return 1
     succeeded = len(tasks) - len(journal.waiting) - len(failed)
     if failed and batch.on_error == "continue":
         log.error(
