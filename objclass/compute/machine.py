@@ -5,6 +5,7 @@ psutil describes the machine, on every system; cgroups and Slurm, which it does 
 
 import ctypes
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +43,10 @@ def peak_memory() -> int:
     now = psutil.Process().memory_info()
     if hasattr(now, "peak_wset"):  # Windows
         return int(now.peak_wset)
+    # on Linux, ru_maxrss begins with that of the process that started this one
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _text(Path("/proc/self/status")), re.MULTILINE)
+    if found:
+        return int(found[1]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

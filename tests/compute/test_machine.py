@@ -178,6 +178,14 @@ def test_the_real_one():
     assert machine.peak_memory() >= 1 << 20
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process inherits on Linux")
+def test_the_peak_is_not_that_of_the_process_that_started_this_one():
+    child = "from objclass.compute.machine import peak_memory; print(peak_memory())"
+    parent = f"import numpy, subprocess, sys; a = numpy.ones(1 << 26); subprocess.run([sys.executable, '-c', '{child}'])"
+    done = subprocess.run([sys.executable, "-c", parent], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 200_000_000  # the parent has 512 MiB
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is obeyed on Linux")
 def test_a_real_limit_of_addresses():
     code = "from objclass.compute.machine import free_memory; print(free_memory())"
