@@ -1,0 +1,95 @@
+"""The training table: the objects whose classes are known, as a forest sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import FloatArray, IntArray
+from objclass.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """One row for each object whose class is known: what a forest is trained on and judged by.
+
+    Parameters
+    ----------
+    rows
+        Features (n, columns), float32, finite: the rows that the forest gets.
+    classes
+        The class of each object (n,), from 1.
+    image
+        The place of its image in ``images`` (n,).
+    timestep, label
+        Its time step and id (n,).
+    center
+        Its centre (n, 3) in pixels, in the order x, y, z; NaN where it is not known.
+    names
+        Names of the classes 1, 2 …
+    images
+        Names of the images.
+    columns, sets
+        Name of each column, and of the feature set that it comes from (``""`` if there is none).
+    group
+        What each object belongs to beyond its image, such as a track (n,): texts; empty if nothing was given.
+    """
+
+    rows: NDArray[np.float32]
+    classes: IntArray
+    image: IntArray
+    timestep: IntArray
+    label: IntArray
+    center: FloatArray
+    names: tuple[str, ...]
+    images: tuple[str, ...]
+    columns: tuple[str, ...]
+    sets: tuple[str, ...]
+    group: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.rows)
+        lengths = [len(a) for a in (self.classes, self.image, self.timestep, self.label, self.center)]
+        if (
+            self.rows.shape[1:] != (len(self.columns),)
+            or set(lengths) != {n}
+            or len(self.group) not in (0, n)
+        ):
+            message = f"a training table of {n} rows: its columns have lengths {lengths}, its groups {len(self.group)}"
+            raise InputError(message)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: IntArray) -> "TrainingTable":
+        """Some of its rows."""
+        return TrainingTable(
+            self.rows[index],
+            self.classes[index],
+            self.image[index],
+            self.timestep[index],
+            self.label[index],
+            self.center[index],
+            self.names,
+            self.images,
+            self.columns,
+            self.sets,
+            tuple(self.group[k] for k in index.tolist()) if self.group else (),
+        )
+
+    def with_columns(self, kept: Sequence[int]) -> "TrainingTable":
+        """Only these columns, by their places."""
+        return TrainingTable(
+            self.rows[:, kept],
+            self.classes,
+            self.image,
+            self.timestep,
+            self.label,
+            self.center,
+            self.names,
+            self.images,
+            tuple(self.columns[k] for k in kept),
+            tuple(self.sets[k] for k in kept),
+            self.group,
+        )
