@@ -532,6 +532,7 @@ def learn(
     features: Sequence[str] | None = None,
     trees: int = 100,
     seed: int = 0,
+    class_weight: str | None = None,
 ) -> "Classifier":
     """Train a classifier on a table of objects.
 
@@ -546,6 +547,8 @@ def learn(
         (centres, boxes); in a table of your own, all numeric columns except ids.
     trees, seed
         Number of trees and random state; the same table and seed result in the same classifier.
+    class_weight
+        ``"balanced"``: objects of rare classes count more, so that each class counts the same.
 
     Returns
     -------
@@ -559,7 +562,9 @@ def learn(
     """
     from objclass.training.classifier import Classifier
 
-    return Classifier(trees=trees, seed=seed, features=features).fit(table, classes)
+    return Classifier(trees=trees, seed=seed, features=features, class_weight=class_weight).fit(
+        table, classes
+    )
 
 
 def _image(

@@ -342,7 +342,14 @@ def _encode_tree(forest: Forest, root: int) -> tuple[NDArray[np.int32], FloatArr
 
 
 def fit(
-    rows: NDArray[np.float32], labels: NDArray[np.integer[Any]], classes: int, trees: int, seed: int
+    rows: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    classes: int,
+    trees: int,
+    seed: int,
+    *,
+    balanced: bool = False,
+    jobs: int = 1,
 ) -> tuple[Forest, float]:
     """Train scikit-learn's random forest; return it as a `Forest`, with its out-of-bag accuracy.
 
@@ -356,6 +363,11 @@ def fit(
         Number of classes of the project; those that no row has get probability 0.
     trees, seed
         Number of trees, random state.
+    balanced
+        Whether a row counts by the inverse of the number of rows of its class, so that rare classes count as
+        much as frequent ones.
+    jobs
+        Number of threads; the forest does not depend on it.
 
     Raises
     ------
@@ -369,7 +381,8 @@ def fit(
         raise UsageError(message)
     from sklearn.ensemble import RandomForestClassifier
 
-    model = RandomForestClassifier(trees, random_state=seed, bootstrap=True)
+    weight = "balanced" if balanced else None
+    model = RandomForestClassifier(trees, random_state=seed, bootstrap=True, class_weight=weight, n_jobs=jobs)
     model.fit(rows, labels)
     known = model.classes_.astype(int) - 1
     parts = [_from_sklearn(estimator.tree_, known, classes) for estimator in model.estimators_]

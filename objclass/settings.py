@@ -349,6 +349,8 @@ EXPORT_DEFAULTS = ExportSettings(
     output_internal_path="exported_data",
 )
 
+CLASS_WEIGHTS = ("balanced",)
+"""Names of the weights of classes in training; by default each object counts the same."""
 
 MINIMUM_MEMORY = 400_000_000
 """Bytes that the program itself needs, and some to work with."""

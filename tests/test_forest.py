@@ -217,6 +217,21 @@ def test_equals_scikit_learn_also_on_its_own_thresholds(trained):
         np.testing.assert_allclose(ours[:, :3], model.predict_proba(given_rows), atol=2e-7)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_balanced_classes_vote_like_those_of_scikit_learn(rng, jobs):
+    from sklearn.ensemble import RandomForestClassifier
+
+    rows = rng.normal(size=(400, 6)).astype(np.float32)
+    labels = 1 + (rows[:, 0] + rng.normal(0, 1, 400) > 2).astype(int)  # one in ten
+    model = RandomForestClassifier(30, random_state=5, class_weight="balanced").fit(rows, labels)
+    forest, _ = fit(rows, labels, 2, 30, 5, balanced=True, jobs=jobs)
+    ours = forest.predict(rows).probabilities
+    np.testing.assert_allclose(ours, model.predict_proba(rows), atol=2e-7)  # they add in float64
+    stored = decode(encode(forest), 6, 2).predict(rows).probabilities
+    assert np.array_equal(stored, ours)
+    assert not np.array_equal(ours, fit(rows, labels, 2, 30, 5)[0].predict(rows).probabilities)
+
+
 def test_layout_round_trip(trained):
     rows, _, forest = trained
     again = decode(encode(forest), forest.columns, forest.classes)

@@ -13,7 +13,7 @@ from objclass.cli.messages import MessageOptions, set_up_log
 from objclass.cli.progress import reported
 from objclass.cli.train_pixels import PixelTrainingOptions, train_pixels
 from objclass.errors import Stop, UsageError
-from objclass.settings import ProjectThreshold, ResourceSettings, ThresholdSettings, knob
+from objclass.settings import CLASS_WEIGHTS, ProjectThreshold, ResourceSettings, ThresholdSettings, knob
 
 log = logging.getLogger("objclass")
 
@@ -63,6 +63,11 @@ class LearningOptions:
     trees: int = knob(100, "number of trees", minimum=1, maximum=100000)
     seed: int = knob(
         0, "random state; the same input and seed result in the same bytes", minimum=0, maximum=2**32 - 1
+    )
+    class_weight: Optional[str] = knob(
+        None,
+        "balanced: objects of rare classes count more, so that each class counts the same (default: each object counts the same)",
+        choices=CLASS_WEIGHTS,
     )
 
 
@@ -118,6 +123,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         options.overwrite,
         options.allow_misses,
         read_pixel_size(options.pixel_size),
+        options.class_weight,
     )
     with reported(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(

@@ -14,6 +14,7 @@ from objclass.errors import InputError, UsageError
 from objclass.features.contract import Key
 from objclass.forest import fit
 from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE, Project, find
+from objclass.settings import CLASS_WEIGHTS
 from objclass.training.labels import check_formulas
 from objclass.training.learn import new_project
 from objclass.training.measurement import Measurement
@@ -40,6 +41,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         Columns to learn from. By default the features that `objclass.measure` or `objclass.predict` put into
         the table, without those of location (centres, boxes); in other tables all numeric columns
         except ids.
+    class_weight
+        ``"balanced"``: objects of rare classes count more, so that each class counts the same. None: each object
+        counts the same.
 
     Attributes
     ----------
@@ -59,10 +63,18 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     ['small', 'small', 'large', 'large']
     """
 
-    def __init__(self, *, trees: int = 100, seed: int = 0, features: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        trees: int = 100,
+        seed: int = 0,
+        features: Sequence[str] | None = None,
+        class_weight: str | None = None,
+    ) -> None:
         self.trees = trees
         self.seed = seed
         self.features = features
+        self.class_weight = class_weight
 
     @door()
     def fit(self, table: Any, classes: Any) -> "Classifier":
@@ -81,8 +93,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         InputError
             If there are fewer than two classes, or they do not match the rows.
         UsageError
-            If a column is missing, or not numeric.
+            If a column is missing, or not numeric, or the class weight is unknown.
         """
+        if self.class_weight not in (None, *CLASS_WEIGHTS):
+            message = (
+                f"class_weight={self.class_weight!r}: expected None or {', '.join(map(repr, CLASS_WEIGHTS))}"
+            )
+            raise UsageError(message)
         frame = _frame(table)
         given = _classes_of(frame, classes, is_indexed=frame is table)
         labelled = np.array([not _is_empty(name) for name in given], bool)
@@ -94,7 +111,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         numbers = {name: k for k, name in enumerate(self.classes_.tolist(), 1)}
         targets = np.array([numbers[name] for name in given[labelled].tolist()], int)
         rows = self._rows(frame)[labelled]
-        self.forest_, self.accuracy_ = fit(rows, targets, len(self.classes_), self.trees, self.seed)
+        self.forest_, self.accuracy_ = fit(
+            rows,
+            targets,
+            len(self.classes_),
+            self.trees,
+            self.seed,
+            balanced=self.class_weight == "balanced",
+        )
         return self
 
     @door()

@@ -97,6 +97,8 @@ class TrainingRequest:
         whether a CSV may have labels of images that are not given.
     pixel_size
         In place of that of the images, for thresholds that are areas or volumes.
+    class_weight
+        ``"balanced"``: each class counts the same. None: each object counts the same.
     """
 
     project: str
@@ -112,6 +114,7 @@ class TrainingRequest:
     overwrite: bool = False
     allow_misses: bool = False
     pixel_size: PixelSize | FromFile | None = None
+    class_weight: str | None = None
 
     @property
     def target(self) -> str:
@@ -440,7 +443,14 @@ def _fitted(
         lost = f" ({left_out[0]})" if left_out else ""
         message = f"labels of {len(present)} classes: expected labelled objects of at least two classes{lost}"
         raise InputError(message)
-    forest, accuracy = fit(project.matrix(table), given, len(project.classes), request.trees, request.seed)
+    forest, accuracy = fit(
+        project.matrix(table),
+        given,
+        len(project.classes),
+        request.trees,
+        request.seed,
+        balanced=request.class_weight == "balanced",
+    )
     base = None if request.output is None else request.project
     save_project(project.path, dataclasses.replace(project, forest=forest), overwrite=True, base=base)
     counts = Counter(given.tolist())

@@ -100,6 +100,15 @@ def test_time_comes_from_source_date_epoch(here, monkeypatch):
         assert file["time"][()] == b"1234567890"
 
 
+def test_each_class_counts_the_same(here, capsys):
+    assert train("cells_train_labels.csv", *SMALL, "--class_weight", "balanced") == 0
+    balanced = forest_bytes("new.ilp")
+    assert train("cells_train_labels.csv", *SMALL, project="plain.ilp") == 0
+    assert balanced != forest_bytes("plain.ilp")
+    assert train("cells_train_labels.csv", *SMALL, "--class_weight", "heavy") == 2
+    assert "--class_weight" in capsys.readouterr().err
+
+
 def test_what_ilastik_needs_is_there(here):
     """The minimal set of a project that ilastik opens, and what it would fail on silently."""
     (here / "sub").mkdir()
