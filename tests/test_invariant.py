@@ -28,6 +28,7 @@ from objclass.pipeline.pairing import Inputs
 from objclass.project.open import open_project
 from objclass.settings import ExportSettings, ProjectThreshold, ThresholdSettings
 from objclass.training import learn
+from objclass.training.request import TrainingRequest
 
 SOURCES = ("Object Predictions", "Object Probabilities", "Object Identities")
 STANDARD = "Standard Object Features"
@@ -268,7 +269,7 @@ def trained(folder, ndim, channels):
     roles = dict(zip(("raw_data", "segmentation_image"), ([name] for name in names), strict=True))
     features = features_of(ndim, channels)
     learn.train(
-        learn.TrainingRequest(
+        TrainingRequest(
             f"{path}.ilp", Inputs(roles, ("tzyxc",)), [str(labels)], (), ProjectThreshold(), features, 3, 5, 0
         )
     )

@@ -106,7 +106,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         return train_pixels(options, stop)
     _check_of_objects(options)
     from objclass.compute.context import Context
-    from objclass.training.learn import TrainingRequest, train
+    from objclass.training.learn import train
+    from objclass.training.request import TrainingRequest
 
     check_thresholds(options, needed=bool(options.prediction_maps))
     request = TrainingRequest(

@@ -150,7 +150,12 @@ def distinct_names(lanes: Sequence[Lane]) -> list[str]:
 
     Bytes that are not UTF-8 are replaced, since tables cannot hold them.
     """
-    parts = [tuple(map(_as_text, (*Path(lane.directory).parts, lane.nickname))) for lane in lanes]
+    return distinguished([(lane.directory, lane.nickname) for lane in lanes])
+
+
+def distinguished(images: Sequence[tuple[str, str]]) -> list[str]:
+    """`distinct_names` of images that are given by folder and nickname."""
+    parts = [tuple(map(_as_text, (*Path(folder).parts, nickname))) for folder, nickname in images]
     names = [part[-1] for part in parts]
     for depth in range(2, max((len(p) for p in parts), default=1) + 1):
         times = Counter(names)

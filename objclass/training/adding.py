@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import FeatureTable, Lane, concatenate
+from objclass.core import FeatureTable, IntArray, Lane, concatenate
 from objclass.errors import InputError, UsageError
+from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
 from objclass.training.labels import Annotation
@@ -84,15 +85,15 @@ def merged(project: Project, new: Labels) -> tuple[Labels, int]:
 
 def rows_of_project(
     project: Project, new: Labels, context: Context
-) -> tuple[list[FeatureTable], NDArray[Any]]:
-    """Features and classes of the labelled objects of the project that have no new label.
+) -> tuple[list[FeatureTable], IntArray, IntArray]:
+    """Features, classes and lanes of the labelled objects of the project that have no new label.
 
     Raises
     ------
     ProjectError
         If the project does not store their features, and its images are not found.
     """
-    ids, classes = {}, []
+    ids, classes, lanes = {}, [], []
     for lane, steps in sorted(project.labels.items()):
         for t, stored in sorted(steps.items()):
             again = new.get(lane, {}).get(t, np.zeros(0))
@@ -100,15 +101,18 @@ def rows_of_project(
             if len(kept):
                 ids[lane, t] = kept
                 classes.append(stored[kept].astype(int))
+                lanes.append(np.full(len(kept), lane))
     if not ids:
-        return [], np.zeros(0, int)
+        return [], np.zeros(0, int), np.zeros(0, int)
     table, _ = labelled_features(project, ids, context)
-    return [_selected(project, table)], np.concatenate(classes)
+    return [_selected(project, table)], np.concatenate(classes), np.concatenate(lanes)
 
 
 def _selected(project: Project, table: FeatureTable) -> FeatureTable:
-    """The features that the forest uses, without other columns."""
-    return FeatureTable(table.timestep, table.label, {key: table.values[key] for key in project.selected})
+    """The features that the forest uses and the centre, NaN where it is not known; no other columns."""
+    unknown = np.full((len(table), 1), np.nan)
+    values = {key: table.values[key] for key in project.selected}
+    return FeatureTable(table.timestep, table.label, {CENTER: table.values.get(CENTER, unknown)} | values)
 
 
 def joined(project: Project, old: Sequence[FeatureTable], new: FeatureTable) -> FeatureTable:
@@ -124,4 +128,15 @@ def joined(project: Project, old: Sequence[FeatureTable], new: FeatureTable) -> 
     if any(width != widths[0] for width in widths):
         message = f"{project.path} was trained on images of other dimensions or channels than those given"
         raise InputError(message)
-    return concatenate(tables)
+    ndim = max(table.values[CENTER].shape[1] for table in tables)
+    return concatenate([_with_axes(table, ndim) for table in tables])
+
+
+def _with_axes(table: FeatureTable, ndim: int) -> FeatureTable:
+    """The table with centres of so many axes; all are NaN where there are fewer."""
+    center = table.values[CENTER]
+    if center.shape[1] == ndim:
+        return table
+    return FeatureTable(
+        table.timestep, table.label, {**table.values, CENTER: np.full((len(table), ndim), np.nan)}
+    )

@@ -16,8 +16,8 @@ from objclass.forest import fit
 from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE, Project, find
 from objclass.settings import CLASS_WEIGHTS
 from objclass.training.labels import check_formulas
-from objclass.training.learn import new_project
 from objclass.training.measurement import Measurement
+from objclass.training.new_project import new_project
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -29,7 +29,6 @@ from objclass.project.model import MAXIMUM_CLASSES, Color, class_colors
 from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
 from objclass.training.adding import check_class_names
 from objclass.training.labels import check_names
-from objclass.training.learn import check_target
 from objclass.training.pixel_lanes import (
     Key,
     PixelLane,
@@ -42,6 +41,7 @@ from objclass.training.pixel_lanes import (
 from objclass.training.retrain import SEED, TREES
 from objclass.training.strokes import check_painted, counts, joined, open_painted, painted_strokes
 from objclass.training.suggest import SuggestionFile
+from objclass.training.target import check_target
 
 log = logging.getLogger("objclass")
 

@@ -26,7 +26,8 @@ from objclass.images.chunked import packed
 from objclass.images.formats import raster
 from objclass.pipeline.pairing import Inputs
 from objclass.settings import ExportSettings, ResourceSettings
-from objclass.training.learn import TrainingRequest, train
+from objclass.training.learn import train
+from objclass.training.request import TrainingRequest
 
 # ---------------------------------------------------------------------------- threads
 

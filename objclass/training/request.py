@@ -1,0 +1,58 @@
+"""The request of a training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from objclass.core import PixelSize
+from objclass.pipeline.pairing import Inputs
+from objclass.pipeline.plan import FromFile
+from objclass.settings import ProjectThreshold
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """The request of a training: what the command line or the caller has given.
+
+    Parameters
+    ----------
+    project
+        The file to write, or to add labels to.
+    inputs
+        Images to learn from.
+    labels
+        One CSV, or a painted label image for each lane.
+    class_names
+        Names of the classes in the order of their numbers; by default those of the CSV, sorted.
+    output
+        Another file to write: then the labels are added to those of ``project``, whose features and
+        thresholds are used.
+    overwrite
+        Whether a project may be replaced.
+    allow_misses
+        Whether more than a third of the points of a CSV, or of the painted pixels, may lie on background; and
+        whether a CSV may have labels of images that are not given.
+    pixel_size
+        In place of that of the images, for thresholds that are areas or volumes.
+    class_weight
+        ``"balanced"``: each class counts the same. None: each object counts the same.
+    """
+
+    project: str
+    inputs: Inputs
+    labels: Sequence[str]
+    class_names: tuple[str, ...] = ()
+    threshold: ProjectThreshold = field(default_factory=ProjectThreshold)
+    features: tuple[str, ...] = ("Standard Object Features",)
+    margin: int = 30
+    trees: int = 100
+    seed: int = 0
+    output: str | None = None
+    overwrite: bool = False
+    allow_misses: bool = False
+    pixel_size: PixelSize | FromFile | None = None
+    class_weight: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The file to write."""
+        return self.output or self.project
