@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
-from objclass.core import AnyArray
+from objclass.core import AnyArray, Predictions
 from objclass.door import door
 from objclass.errors import InputError, UsageError
 from objclass.features.contract import Key
@@ -101,7 +103,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             )
             raise UsageError(message)
         frame = _frame(table)
-        given = _classes_of(frame, classes, is_indexed=frame is table)
+        given = _classes_of(frame, classes, is_indexed=_is_frame(table))
         labelled = np.array([not _is_empty(name) for name in given], bool)
         self.classes_ = _sorted_classes(given[labelled])
         self._measurement = Measurement.of(frame)
@@ -124,12 +126,36 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     @door()
     def predict(self, table: Any) -> AnyArray:
         """The most probable class of each row; of several equally probable ones the first."""
-        return self.classes_[self.forest_.predict(self._rows(_frame(table))).classes - 1]
+        classes = self._predictions(table).classes
+        return self.classes_[classes - 1]
 
     @door()
     def predict_proba(self, table: Any) -> NDArray[np.float32]:
         """Probability of each of `classes_` (columns) for each row."""
-        return self.forest_.predict(self._rows(_frame(table))).probabilities
+        return self._predictions(table).probabilities
+
+    def _predictions(self, table: Any) -> Predictions:
+        """Class probabilities of each row.
+
+        Raises
+        ------
+        NotFittedError
+            If the classifier is not trained yet.
+        UsageError
+            If the table lacks a column, or an array has another number of columns than that of the training.
+        """
+        check_is_fitted(self)
+        frame = _frame(table)
+        if not _is_frame(table) and frame.shape[1] != self.n_features_in_:
+            message = f"X has {frame.shape[1]} features, but Classifier is expecting {self.n_features_in_} features as input"
+            raise UsageError(message)
+        return self.forest_.predict(self._rows(frame))
+
+    def __sklearn_tags__(self) -> Any:
+        """Values that are not finite are accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     @door()
     def project(self, role: str = "label_image") -> Project:
@@ -211,15 +237,45 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
 
 
-def _frame(table: Any) -> "DataFrame":
+def _is_frame(table: Any) -> bool:
+    """Whether it is a table, with names of columns and an index."""
     from pandas import DataFrame
 
-    if isinstance(table, DataFrame):
-        return table
+    return isinstance(table, DataFrame)
+
+
+def _frame(table: Any) -> "DataFrame":
+    """The table, or the columns of an array as ``x0``, ``x1`` …; float64 where they are numbers in Python objects.
+
+    Raises
+    ------
+    UsageError
+        If it is neither, or its numbers are complex.
+    """
+    from pandas import DataFrame
+
+    if _is_frame(table):
+        names = [str(name) for name in table.columns]
+        return table if names == list(table.columns) else table.set_axis(names, axis=1)
+    if issparse(table):
+        message = "sparse data: expected a dense array, table.toarray()"
+        raise UsageError(message)
     rows = np.asarray(table)
     if rows.ndim != 2:
-        message = f"table of shape {rows.shape}: expected a pandas.DataFrame, or an array (objects, features)"
+        message = (
+            f"table of shape {rows.shape}: expected a pandas.DataFrame, or an array (objects, features). "
+            "Reshape your data"
+        )
         raise UsageError(message)
+    if np.iscomplexobj(rows):
+        message = "Complex data not supported: expected real numbers"
+        raise UsageError(message)
+    if rows.dtype == object:
+        try:
+            rows = rows.astype(np.float64)
+        except (TypeError, ValueError) as fault:
+            message = f"an array of {type(rows.flat[0]).__name__}: expected numbers: {fault}"
+            raise UsageError(message) from None
     return DataFrame(rows, columns=[f"x{k}" for k in range(rows.shape[1])])
 
 
@@ -238,12 +294,16 @@ def _classes_of(frame: "DataFrame", classes: Any, *, is_indexed: bool) -> AnyArr
     """
     from pandas import Series
 
+    if classes is None:
+        message = "requires y to be passed, but the target y is None: expected the class of each row"
+        raise UsageError(message)
     if isinstance(classes, Mapping):
         return _classes_by_label(frame, classes)
     if is_indexed and isinstance(classes, Series) and not classes.index.equals(frame.index):
         message = "classes= has another index than the table: expected one class for each of its rows"
         raise InputError(message)
-    given = np.array(list(classes), object)
+    given = np.asarray(classes, object)
+    given = given.ravel() if given.ndim == 2 and given.shape[1] == 1 else given  # a column
     if given.shape != (len(frame),):
         message = f"{len(given)} classes for {len(frame)} rows: expected one for each"
         raise InputError(message)
@@ -279,6 +339,9 @@ def _sorted_classes(given: AnyArray) -> AnyArray:
     except TypeError:
         message = "classes= has both numbers and texts: expected only one kind"
         raise InputError(message) from None
+    if any(isinstance(name, float) and not name.is_integer() for name in found.tolist()):
+        message = f"classes are continuous numbers such as {found[0]}: expected names or whole numbers"
+        raise InputError(message)
     if len(found) < 2:
         message = f"labels of {len(found)} classes: expected labelled objects of at least two classes"
         raise InputError(message)
