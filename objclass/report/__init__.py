@@ -1,0 +1,1 @@
+"""Reports: one self-contained page that shows what others computed."""

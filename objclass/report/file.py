@@ -1,0 +1,60 @@
+"""The file of a page: refused before any work, or written whole."""
+
+import os
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from objclass.errors import OutputError, UsageError
+from objclass.export.atomic import Pending, check_writable
+from objclass.images.paths import same_file_key
+from objclass.report.page import Page, rendered
+
+LIBRARIES = ("jinja2", "matplotlib")
+"""What pages are made with, and a plain installation lacks."""
+
+
+def check_report(path: str, others: Iterable[str] = (), *, overwrite: bool = False) -> None:
+    """Refuse a report that could not be written.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    others
+        Files that are read, or written as well.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    UsageError
+        If it has another suffix than ``.html``, or a library is missing.
+    OutputError
+        If there is such a file, it is one of the others, or it cannot be written.
+    """
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        message = f"--report {path}: expected a name that ends in .html"
+        raise UsageError(message)
+    missing = [name for name in LIBRARIES if find_spec(name) is None]
+    if missing:
+        message = f'--report {path}: reports are made with {" and ".join(missing)}, not installed: pip install "objclass[report]"'
+        raise UsageError(message)
+    if same_file_key(os.path.realpath(path)) in {same_file_key(os.path.realpath(other)) for other in others}:
+        message = f"--report {path}: another file of this command has the same name: give another name"
+        raise OutputError(message)
+    if os.path.exists(path) and not overwrite:
+        message = f"--report {path} exists already: --overwrite replaces it"
+        raise OutputError(message)
+    check_writable(path)
+
+
+def save_page(path: str, page: Page) -> None:
+    """Render a page and write it; the file gets its name when it is complete."""
+    content = rendered(page)
+    pending = Pending()
+    try:
+        Path(pending.add(path)).write_bytes(content)
+        pending.commit()
+    finally:
+        pending.discard()

@@ -1,0 +1,283 @@
+"""The page of an evaluation: how good a classifier is, where it errs, and what its objects look like."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from objclass.core import IntArray
+from objclass.evaluation.result import ClassScores, Evaluation, Score
+from objclass.report import gallery
+from objclass.report.figures import calibration_figure, importance_figure, interval, learning_figure, number
+from objclass.report.gallery import DISAGREEING, TITLES, Candidates, chosen, pictures_for
+from objclass.report.page import (
+    BAR,
+    RIGHT,
+    WRONG,
+    Cell,
+    Color,
+    Folded,
+    Gallery,
+    Headline,
+    Page,
+    Part,
+    Picture,
+    Rows,
+    Section,
+    Strip,
+    Table,
+    Text,
+)
+from objclass.report.pictures import Crops
+from objclass.report.thumbnails import contrast_of, thumbnail
+
+MAXIMUM_CLASSES, MAXIMUM_ROWS, MAXIMUM_CONFUSIONS = 30, 200, 40
+"""Classes of a matrix, rows of a table, confusions of a list: what is more is counted, so that pages can be read."""
+
+Facts = Sequence[tuple[str, Sequence[str]]]
+"""Name of a fact -> its lines, such as inputs and their digests."""
+
+Shown = Mapping[int, Mapping[str, IntArray]]
+"""Class -> kind -> rows of the objects to show."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was evaluated.
+
+    Parameters
+    ----------
+    title
+        The heading of the page.
+    facts
+        Parameters and provenance.
+    colors
+        Of the classes.
+    """
+
+    title: str
+    facts: Facts
+    colors: tuple[Color, ...]
+
+
+def objects_to_show(found: Evaluation) -> dict[int, dict[str, IntArray]]:
+    """The objects of the gallery, of each class."""
+    objects = found.objects
+    candidates = Candidates(objects.predicted, objects.probabilities, objects.image, objects.given)
+    count = pictures_for(len(found.names))
+    classes = range(1, min(len(found.names), gallery.MAXIMUM_CLASSES) + 1)
+    return {k: chosen(candidates, k, count) for k in classes}
+
+
+def page_of(found: Evaluation, subject: Subject, shown: Shown, crops: Crops) -> Page:
+    """The page.
+
+    Parameters
+    ----------
+    found
+        The evaluation.
+    subject
+        What was evaluated.
+    shown
+        The objects of the gallery.
+    crops
+        Their crops, as far as their images were found.
+    """
+    sections = [
+        _classes(found),
+        _confusion(found),
+        _calibration(found),
+        *_learning(found),
+        *_importances(found),
+        _gallery(found, subject.colors, shown, crops),
+        _images(found),
+        facts_section(subject.facts),
+    ]
+    return Page(subject.title, _lead(found), tuple(sections), _headlines(found), found.cautions)
+
+
+def facts_section(facts: Facts) -> Section:
+    """Parameters and provenance; facts of several lines are folded."""
+    rows = tuple((name, lines[0]) for name, lines in facts if len(lines) == 1)
+    lists = [_list(name, lines) for name, lines in facts if len(lines) > 1]
+    table = Table("What this page was made from", ("fact", "value"), rows, texts=2)
+    return Section("Parameters and provenance", (table, *lists))
+
+
+def _list(name: str, lines: Sequence[str]) -> Folded:
+    table = Table(name, (name,), tuple((line,) for line in lines[:MAXIMUM_ROWS]))
+    return Folded(f"{name} ({len(lines):,})", (table, *_rest(len(lines))))
+
+
+def _rest(total: int, maximum: int = MAXIMUM_ROWS) -> tuple[Text, ...]:
+    """What to say of the rows that a table leaves out."""
+    return (Text(f"… and {total - maximum:,} more."),) if total > maximum else ()
+
+
+def _lead(found: Evaluation) -> str:
+    objects = f"{len(found.objects.given):,} labelled objects of {len(found.names)} classes in {_counted(len(found.images), 'image')}"
+    if found.method != "cross-validation":
+        return f"{objects}, judged by a classifier that was not trained on them ({found.method}). Intervals are 95 %."
+    grouped = (
+        f"objects of one {found.grouped_by} are held out together"
+        if found.grouped_by
+        else "objects are held out at random"
+    )
+    repeats = f", {_counted(found.repeats, 'time')}" if found.repeats > 1 else ""
+    return (
+        f"{objects}, each judged by classifiers that were not trained on it: {found.method} in {found.folds} folds{repeats}; "
+        f"{grouped}. Intervals are 95 %."
+    )  # fmt: skip
+
+
+def _counted(n: int, noun: str, nouns: str = "") -> str:
+    return f"{n:,} {noun if n == 1 else nouns or f'{noun}s'}"
+
+
+def _headlines(found: Evaluation) -> tuple[Headline, ...]:
+    named = {
+        "Balanced accuracy": found.balanced_accuracy,
+        "Accuracy": found.accuracy,
+        "F1, mean of classes": found.f1,
+        "Matthews correlation": found.matthews,
+    }
+    lines = [Headline(name, number(score.value), interval(score)) for name, score in named.items()]
+    if found.ungrouped is not None:
+        detail = "balanced accuracy with random folds: too optimistic"
+        lines.append(Headline("Without groups", number(found.ungrouped.value), detail))
+    return tuple(lines)
+
+
+def _classes(found: Evaluation) -> Section:
+    columns = ("class", "objects", "images", "predicted", "correct", "precision", "recall", "F1")
+    rows = tuple(_class_row(scores) for scores in found.by_class)
+    is_rare = any(scores.recall is None for scores in found.by_class)
+    rare = (Text("A class without rates has too few objects to judge: its counts are all that can be said."),) if is_rare else ()  # fmt: skip
+    lead = "Precision: of the objects predicted as a class, the fraction that are of it. Recall: of the objects of a class, the fraction that are found."
+    return Section("Classes", (Table("Scores by class, with 95 % intervals", columns, rows), *rare), lead)
+
+
+def _class_row(scores: ClassScores) -> tuple[str, ...]:
+    counts = (scores.objects, scores.images, scores.predicted, scores.correct)
+    return (
+        scores.name,
+        *(f"{n:,}" for n in counts),
+        *map(_rate, (scores.precision, scores.recall, scores.f1)),
+    )
+
+
+def _rate(score: Score | None) -> str:
+    if score is None:
+        return "too few"
+    within = interval(score)
+    return f"{number(score.value)} ({within})" if within else number(score.value)
+
+
+def _confusion(found: Evaluation) -> Section:
+    """The matrix; of many classes the most frequent confusions."""
+    if len(found.names) > MAXIMUM_CLASSES:
+        return Section("Confusions", (_confusions(found),))
+    rows: Rows = tuple((name, *_shades(found.confusion[k].tolist(), k)) for k, name in enumerate(found.names))
+    table = Table("Counts of labelled objects", ("label", *found.names), rows, spanning="predicted")
+    lead = "Rows are labels, columns predictions; shades are fractions of a row."
+    return Section("Confusion matrix", (table,), lead)
+
+
+def _shades(counts: Sequence[int], own: int) -> list[Cell]:
+    """The cells of a row, whose class is at the place ``own``."""
+    total = max(1, sum(counts))
+    return [Cell(f"{n:,}", n / total, RIGHT if j == own else WRONG) for j, n in enumerate(counts)]
+
+
+def _confusions(found: Evaluation) -> Table:
+    wrong = found.confusion * (1 - np.eye(len(found.names), dtype=int))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MAXIMUM_CONFUSIONS].tolist()
+    pairs = [divmod(place, len(found.names)) for place in order]
+    rows = tuple((found.names[k], found.names[j], f"{wrong[k, j]:,}") for k, j in pairs if wrong[k, j])
+    caption = f"The most frequent confusions of {len(found.names)} classes"
+    return Table(caption, ("label", "predicted", "objects"), rows, texts=2)
+
+
+def _calibration(found: Evaluation) -> Section:
+    lead = f"Expected calibration error {number(found.calibration.error)}, Brier score {number(found.calibration.brier)}: 0 is perfect for both."
+    return Section("Calibration of the probabilities", (calibration_figure(found.calibration),), lead)
+
+
+def _learning(found: Evaluation) -> list[Section]:
+    curve = found.learning_curve
+    return (
+        []
+        if curve is None
+        else [Section("Would more labels help?", (learning_figure(curve),), curve.verdict)]
+    )
+
+
+def _importances(found: Evaluation) -> list[Section]:
+    return (
+        [Section("Importance of the features", (importance_figure(found.importances),))]
+        if found.importances
+        else []
+    )
+
+
+def _images(found: Evaluation) -> Section:
+    """Counts of labelled objects by image and class, the least accurate images first."""
+    counts = np.zeros((len(found.images), len(found.names)), int)
+    np.add.at(counts, (found.objects.image, found.objects.given - 1), 1)
+    correct = np.bincount(found.objects.image[found.is_correct], minlength=len(found.images))
+    totals = counts.sum(axis=1)
+    shares = correct / np.maximum(totals, 1)
+    order = [k for k in np.argsort(shares, kind="stable").tolist() if totals[k]]
+    named = found.names if len(found.names) <= MAXIMUM_CLASSES else ()
+    rows = tuple(
+        (
+            found.images[k],
+            Cell(number(shares[k]), shares[k], BAR),
+            f"{totals[k]:,}",
+            *(f"{n:,}" for n in counts[k, : len(named)]),
+        )
+        for k in order[:MAXIMUM_ROWS]
+    )
+    table = Table("Accuracy and number of labelled objects", ("image", "accuracy", "objects", *named), rows)
+    return Section("Images", (table, *_rest(len(order))), "The least accurate first.")
+
+
+def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Crops) -> Section:
+    """The pictures of each class."""
+    if not crops.by_row:
+        return Section("Objects", (Text("No pictures: the images of the labelled objects were not found."),))
+    contrast = contrast_of([*crops.by_row.values()])
+    parts: list[Part] = []
+    for k, kinds in shown.items():
+        strips = []
+        for kind, rows in kinds.items():
+            pictures = tuple(
+                Picture(thumbnail(crops.by_row[row], contrast, colors[k - 1]), *_described(found, row, kind))
+                for row in rows.tolist() if row in crops.by_row
+            )  # fmt: skip
+            if pictures:
+                strips.append(Strip(*TITLES[kind], pictures))
+        if strips:
+            parts.append(Gallery(found.names[k - 1], colors[k - 1], tuple(strips)))
+    hidden = len(found.names) - len(shown)
+    if hidden > 0:
+        parts.append(Text(f"… and {_counted(hidden, 'more class', 'more classes')} without pictures."))
+    absent = sum(len(rows) for kinds in shown.values() for rows in kinds.values()) - len(crops.by_row)
+    lost = (
+        (Text(f"{_counted(absent, 'object')} cannot be shown: their images were not found."),)
+        if absent
+        else ()
+    )
+    lead = f"Most pictures show {crops.window} × {crops.window} pixels; larger objects are reduced. {contrast.described}"
+    return Section("Objects", (*lost, *parts), lead)
+
+
+def _described(found: Evaluation, row: int, kind: str) -> tuple[str, str]:
+    """Alternative text and caption of a picture."""
+    objects = found.objects
+    given, predicted = (found.names[numbers[row] - 1] for numbers in (objects.given, objects.predicted))
+    probability = number(float(objects.probabilities[row, objects.predicted[row] - 1]), 2)
+    place = f"{found.images[objects.image[row]]} · {objects.label[row]}"
+    said = f"→ {predicted} {probability}" if predicted != given or kind == DISAGREEING else probability
+    alt = f"Object {objects.label[row]} of {found.images[objects.image[row]]}, labelled {given}, predicted {predicted} with probability {probability}"
+    return alt, f"{said}, {place}"

@@ -1,0 +1,78 @@
+"""Crops of chosen objects, read from their images again: only the time steps and the boxes that are needed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from objclass.compute.context import Context
+from objclass.core import Lane
+from objclass.evaluation.result import Judged
+from objclass.features.contract import choose
+from objclass.pipeline.crops import Crop, plane_crops, window_of
+from objclass.pipeline.lane import Step, measure_step
+from objclass.pipeline.plan import Plan
+from objclass.report.thumbnails import SIDE
+from objclass.segmentation.find import find_objects
+from objclass.settings import ThresholdSettings
+
+BOXES = ("Default features:Coord<Minimum>", "Default features:Coord<Maximum>")
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of objects.
+
+    Parameters
+    ----------
+    by_row
+        Row of an object -> its crop; objects whose image was not found are absent.
+    window
+        Side of the square of most of them, in pixels.
+    """
+
+    by_row: Mapping[int, Crop] = field(default_factory=dict)
+    window: int = 0
+
+
+def read_crops(
+    found: Judged,
+    rows: Iterable[int],
+    lanes: Mapping[int, Lane],
+    threshold: ThresholdSettings,
+    context: Context,
+) -> Crops:
+    """Read the crops of some objects.
+
+    Parameters
+    ----------
+    found
+        Objects with their images, time steps and ids.
+    rows
+        The rows of those to show.
+    lanes
+        Number of an image -> its lane; without those that are not found.
+    threshold
+        How prediction maps are thresholded.
+    """
+    by_step: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for row in sorted(rows):
+        by_step[int(found.image[row]), int(found.timestep[row])].append(row)
+    crops: dict[int, Crop] = {}
+    window = 0
+    for (image, t), members in sorted(by_step.items()):
+        if image not in lanes:
+            continue
+        step = _step(lanes[image], t, threshold, context)
+        window = window or window_of(step)
+        ids = found.label[members].tolist()
+        crops |= zip(members, plane_crops(lanes[image], step, ids, window, SIDE, context), strict=True)
+    return Crops(crops, window)
+
+
+def _step(lane: Lane, t: int, threshold: ThresholdSettings, context: Context) -> Step:
+    """The objects of a time step and their boxes."""
+    features = tuple(choose(BOXES, lane.objects.ndim, lane.channels))
+    objects = find_objects(lane, t, threshold, context)
+    return Step(
+        t, objects, measure_step(lane, Plan(features, features, threshold), t, objects, context), None
+    )

@@ -1,0 +1,114 @@
+"""Thumbnails: crops of objects as small pictures, with an outline in the color of their class."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import AnyArray, FloatArray
+from objclass.pipeline.crops import Crop
+from objclass.report.page import Color
+
+SIDE = 96
+"""Pixels along the longer side of a thumbnail."""
+
+PALETTE = 128
+"""Colors of a thumbnail: enough for the eye, and half of the bytes."""
+
+LOW, HIGH = 0.5, 99.5
+"""Percentiles of the pixels that are shown that become black and white."""
+
+TINTS = {
+    1: ((1.0, 1.0, 1.0),),
+    2: ((0.0, 1.0, 0.0), (1.0, 0.0, 1.0)),
+    3: ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0)),
+}
+"""Colors of the channels that are not red, green and blue: any two differ for colour-blind people, all together are white."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How values become shades.
+
+    Parameters
+    ----------
+    low, high
+        The values of each channel that are shown as black and as its full color.
+    is_color
+        Whether the channels are red, green and blue of 8 bits, which are shown as they are.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    is_color: bool = False
+
+    @property
+    def described(self) -> str:
+        """A sentence for the page."""
+        if self.is_color:
+            return "Colours are those of the image."
+        channels = len(self.low)
+        of = "" if channels == 1 else f" of each of {channels} channels" if channels <= len(TINTS) else f" of the first {len(TINTS)} of {channels} channels"  # fmt: skip
+        return (
+            f"From black to white: percentiles {LOW:g} to {HIGH:g}{of}, over all pictures together, so that their "
+            "brightness can be compared."
+        )
+
+
+def contrast_of(crops: Sequence[Crop]) -> Contrast:
+    """One contrast for all crops, which have the same channels."""
+    dtype, channels = crops[0].raw.dtype, crops[0].raw.shape[-1]
+    if dtype == np.uint8 and channels in (3, 4):
+        return Contrast(np.zeros(3), np.full(3, 255.0), is_color=True)
+    values = np.concatenate([crop.raw.reshape(-1, channels).astype(np.float64) for crop in crops])
+    bounds = [np.percentile(_finite(values[:, c]), (LOW, HIGH)) for c in range(channels)]
+    return Contrast(*np.array(bounds).T)
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    """The finite ones; 0 if there are none."""
+    kept = values[np.isfinite(values)]
+    return kept if len(kept) else np.zeros(1)
+
+
+def thumbnail(crop: Crop, contrast: Contrast, color: Color) -> bytes:
+    """A crop as PNG: its longer side has `SIDE` pixels; the outline runs around the object, not over it."""
+    from PIL import Image
+
+    height, width = crop.mask.shape
+    scale = SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    seen = Image.fromarray(_colored(crop.raw, contrast)).resize(size, Image.Resampling.BICUBIC)
+    mask = Image.fromarray(crop.mask).resize(size, Image.Resampling.NEAREST)
+    pixels = np.array(seen)
+    first, second = _rings(np.array(mask, bool))
+    pixels[second] //= 2
+    pixels[first] = color
+    file = io.BytesIO()
+    Image.fromarray(pixels).quantize(PALETTE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _colored(raw: AnyArray, contrast: Contrast) -> NDArray[np.uint8]:
+    """A crop (y, x, c) as red, green, blue."""
+    if contrast.is_color:
+        return np.ascontiguousarray(raw[..., :3])
+    tints = np.array(TINTS[min(raw.shape[-1], len(TINTS))])
+    span = np.maximum(contrast.high - contrast.low, np.finfo(np.float64).tiny)
+    shares = np.clip((np.nan_to_num(raw.astype(np.float64)) - contrast.low) / span, 0, 1)
+    mixed = sum(shares[..., c, None] * tint for c, tint in enumerate(tints))
+    return np.rint(np.minimum(mixed, 1) * 255).astype(np.uint8)
+
+
+def _rings(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The pixels next to a mask, and those next to these."""
+    grown = _grown(mask)
+    return grown & ~mask, _grown(grown) & ~grown
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask with its direct neighbours."""
+    around = np.pad(mask, 1)
+    return mask | around[:-2, 1:-1] | around[2:, 1:-1] | around[1:-1, :-2] | around[1:-1, 2:]
