@@ -93,6 +93,7 @@ def _lines(contents: dict[str, Any], maximum: int) -> Iterator[str]:
         ("features", _feature_lines),
         ("forest", _forest_lines),
         ("lanes", _lane_lines),
+        ("training", _training_lines),
         ("export", lambda part, _: [", ".join(f"{k} {v}" for k, v in part.items())]),
         (
             "table",
@@ -162,6 +163,25 @@ def _forest_lines(forest: dict[str, int], _: int) -> Iterator[str]:
         f"{forest['trees']} trees of at maximum {forest['depth']} splits, {forest['columns']} columns, "
         f"{forest['classes']} classes"
     )
+
+
+def _training_lines(training: dict[str, Any], maximum: int) -> Iterator[str]:
+    facts = training["facts"]
+    settings = [
+        f"{name.replace('_', ' ')} {facts[name]}"
+        for name in ("trees", "seed", "class_weight", "out_of_bag")
+        if facts.get(name) is not None
+    ]
+    yield f"by objclass {facts.get('version', '?')}: {', '.join(settings)}"
+    if "objects" in training:
+        yield f"{training['objects']} objects, predictions {training['predictions']}"
+        if training["outdated"]:
+            yield f"not used: {training['outdated']}"
+        shown = list(training["labels"].items())[:maximum]
+        for image, counts in shown:
+            yield f"{image}: {', '.join(f'{name} {n}' for name, n in counts.items() if n) or 'no labels'}"
+        if len(training["labels"]) > len(shown):
+            yield f"and {len(training['labels']) - len(shown)} more images (--verbose lists them)"
 
 
 def _lane_lines(lanes: list[dict[str, Any]], maximum: int) -> Iterator[str]:

@@ -10,10 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from objclass.errors import ProjectError, UsageError
+from objclass.errors import InputError, ProjectError, UsageError
 from objclass.features.contract import Key
+from objclass.forest import Forest
 from objclass.images.paths import split_stack
 from objclass.pixels.features import FILTERS
+from objclass.project.ilp_own import GROUP, Own, outdated, read_own
 from objclass.project.ilp_pixels import STAGES, read_stage
 from objclass.project.ilp_read import (
     read_colors,
@@ -78,9 +80,9 @@ def _tried(read: Callable[[h5py.File, str], Any], file: h5py.File, role: str) ->
     """A part of a project, or the reason why it cannot be read."""
     try:
         return read(file, role)
-    except (ProjectError, UsageError) as fault:
+    except (InputError, ProjectError, UsageError) as fault:
         return {"fault": str(fault)}
-    except (OSError, *DAMAGE) as fault:
+    except (OSError, RecursionError, *DAMAGE) as fault:
         return {"fault": reason(fault)}
 
 
@@ -196,6 +198,40 @@ def _file_part(path: str) -> str:
     return re.sub(r"(\.(?:h5|hdf5|ilp|n5|npz))/.*", r"\1", first)
 
 
+def _report_training(file: h5py.File, _: str) -> dict[str, Any] | None:
+    """What objclass stored: facts, numbers of labelled objects by class and image, and whether they still fit."""
+    if GROUP not in file:
+        return None
+    own, found = read_own(file), {}
+    if own.training is not None:
+        table, group = own.training, stored_group(file, "ObjectClassification")
+        selected = read_features(stored_group(group, "SelectedFeatures"))[0]
+        labels = read_labels(group.get("LabelInputs"))
+        found = {
+            "objects": len(table),
+            "labels": {
+                image: {
+                    name: int(((table.image == n) & (table.classes == k)).sum())
+                    for k, name in enumerate(table.names, 1)
+                }
+                for n, image in enumerate(table.images)
+            },
+            "outdated": outdated(own, read_names(group.get("LabelNames")), selected, labels),
+            "predictions": _compared(own, read_forest(group.get("ClassifierForests"))),
+        }
+    return {"facts": dict(own.facts), **found}
+
+
+def _compared(own: Own, forest: Forest | None) -> str:
+    """Whether the forest predicts for the labelled objects what it did when it was trained."""
+    if own.training is None or own.probabilities is None or forest is None:
+        return "unknown"
+    if forest.columns != own.training.rows.shape[1]:
+        return "of other features"
+    found = forest.predict(own.training.rows).probabilities
+    return "as stored" if np.array_equal(found, own.probabilities) else "other than stored"
+
+
 def _report_pixels(file: h5py.File, _: str) -> list[dict[str, Any]]:
     """Filters with their scales, classes and forests of each stage that classifies pixels."""
     lanes = read_lanes(file.get("Input Data"))
@@ -229,4 +265,5 @@ _PARTS: dict[str, Callable[[h5py.File, str], Any]] = {
     "export": _report_export,
     "table": _report_table,
     "lanes": _report_lanes,
+    "training": _report_training,
 }

@@ -13,6 +13,7 @@ from objclass.core import FeatureTable, concatenate
 from objclass.errors import ProjectError
 from objclass.features.contract import Key
 from objclass.forest import Forest, decode
+from objclass.project.ilp_own import with_own
 from objclass.project.ilp_values import (
     MAXIMUM_BYTES,
     THRESHOLD_METHODS,
@@ -73,7 +74,7 @@ def read_project(path: str) -> Project:
         if not selected:
             message = f"{path} selects no features: choose some in ilastik and save it"
             raise ProjectError(message)
-        return Project(
+        project = Project(
             path=path,
             workflow=workflow,
             version=stored_text(file.get("ilastikVersion"), ""),
@@ -90,6 +91,7 @@ def read_project(path: str) -> Project:
             table=read_table(classification.get("ExportSettings")),
             lanes=read_lanes(file.get("Input Data")),
         )
+        return with_own(file, project)
 
 
 def workflow_of(path: str) -> str:

@@ -16,6 +16,7 @@ from objclass.features.contract import Key
 from objclass.forest import Forest, encode
 from objclass.images.attributes import axistags
 from objclass.images.paths import relative
+from objclass.project.ilp_own import write_own
 from objclass.project.ilp_values import THRESHOLD_METHODS, stored_number, stored_text
 from objclass.project.model import MAXIMUM_SIZE, ROLE_NAMES, Project, TableSettings, TrainingInput
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
@@ -48,10 +49,11 @@ def write_project(path: str, project: Project) -> None:
         _write_features(extraction.create_group("Features"), project.computed, project.margin)
         _write_classification(storage(file, "ObjectClassification"), project)
         write_export(storage(file, "Object Information Export"), project.export.over(EXPORT_DEFAULTS))
+        write_own(file, project)
 
 
 def extend_project(source: str, target: str, project: Project) -> None:
-    """Write a copy of a project with other classes, labels and forest, and with more lanes.
+    """Write a copy of a project with other classes, labels, forest, training table and facts, and with more lanes.
 
     Everything else stays as it is: images stored in the project, settings of the window and of exports,
     stored features.
@@ -84,6 +86,7 @@ def extend_project(source: str, target: str, project: Project) -> None:
                 del group[name]
         _write_classes(group, project)
         _write_labels(group, project)
+        write_own(file, project)
 
 
 def _move_inputs(infos: h5py.Group, source: Path, target: Path) -> None:

@@ -17,6 +17,7 @@ from objclass.errors import ProjectError, UsageError, listed
 from objclass.features.contract import Feature, Key, feature_set
 from objclass.forest import Forest
 from objclass.pixels.chain import PixelChain
+from objclass.project.training_table import TrainingTable
 from objclass.registry import PROJECT_WRITERS, resolve
 from objclass.settings import ExportSettings, ProjectThreshold
 
@@ -129,6 +130,12 @@ class Project:
         The training images: for each lane, role -> input.
     pixels
         Makes the prediction maps from raw data, in projects that classify pixels and objects.
+    training
+        The labelled objects that the forest was trained on, if objclass has trained it. Its images are the lanes, in
+        their order.
+    facts
+        How the project came about, if objclass has made it; values of JSON: ``version`` of objclass, ``trees``,
+        ``seed``, ``class_weight``, ``inputs`` (digests of the images that were labelled), ``evaluation``.
     """
 
     path: str
@@ -147,6 +154,8 @@ class Project:
     table: TableSettings | None = None
     lanes: tuple[Mapping[str, TrainingInput], ...] = ()
     pixels: PixelChain | None = field(default=None, repr=False)
+    training: TrainingTable | None = field(default=None, repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @door()
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

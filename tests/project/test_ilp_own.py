@@ -1,0 +1,165 @@
+"""What objclass stores in a project: it comes back as it was, and nothing of a damaged or outdated one is used."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from objclass.project.ilp_inspect import inspect_project
+from objclass.project.ilp_own import labels_as_rows
+from objclass.project.ilp_write import write_project
+from objclass.project.open import open_project
+from objclass.project.training_table import TrainingTable
+
+FACTS = {"version": "0.1.0", "seed": 3, "evaluation": {"accuracy": 0.75, "unknown": float("nan")}}
+
+
+def with_table(project):
+    """The project with a training table of made-up rows."""
+    lane, timestep, label, classes = labels_as_rows(project.labels).astype(int).T
+    columns = tuple(f"column {k}" for k in range(project.forest.columns))
+    rows = np.random.default_rng(0).normal(size=(len(label), len(columns))).astype(np.float32)
+    center = np.full((len(label), 3), np.nan)
+    table = TrainingTable(
+        rows, classes, lane, timestep, label, center, project.classes, ("größe \udcff",), columns,
+        ("a set",) * len(columns), tuple(map(str, label)),
+    )  # fmt: skip
+    return replace(project, training=table, facts=FACTS)
+
+
+@pytest.fixture
+def stored(samples, tmp_path):
+    path = str(tmp_path / "own.ilp")
+    project = with_table(open_project(str(samples / "cells.ilp")))
+    write_project(path, project)
+    return path, project
+
+
+def test_it_comes_back_as_it_was(stored, tmp_path):
+    path, project = stored
+    again = open_project(path)
+    for name, value in vars(project.training).items():
+        found = getattr(again.training, name)
+        assert found == value if isinstance(value, tuple) else np.array_equal(found, value, equal_nan=True), (
+            name
+        )
+    assert again.facts == FACTS | {"evaluation": {"accuracy": 0.75, "unknown": None}}
+    write_project(str(tmp_path / "twice.ilp"), again)
+    write_project(str(tmp_path / "thrice.ilp"), again)
+    assert (tmp_path / "twice.ilp").read_bytes() == (tmp_path / "thrice.ilp").read_bytes()
+
+
+def test_the_forest_gives_the_stored_probabilities(stored):
+    path, project = stored
+    with h5py.File(path) as file:
+        kept = file["objclass/training/probabilities"][()]
+    assert np.array_equal(open_project(path).forest.predict(project.training.rows).probabilities, kept)
+
+
+def other_label(file):
+    file["ObjectClassification/LabelInputs/0000/0"][
+        np.flatnonzero(file["ObjectClassification/LabelInputs/0000/0"])[0]
+    ] = 0
+
+
+def one_more(file):
+    labels = file["ObjectClassification/LabelInputs/0000/0"]
+    given = labels[()]
+    given[np.flatnonzero(given[1:] == 0)[0] + 1] = 1
+    labels[...] = given
+
+
+def other_name(file):
+    file["ObjectClassification/LabelNames"][0] = b"new"
+
+
+def other_features(file):
+    group = file["ObjectClassification/SelectedFeatures/Standard Object Features"]
+    del group[min(group)]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [(other_label, "labels"), (one_more, "labels"), (other_name, "classes"), (other_features, "features")],
+)
+def test_a_table_is_not_used_after_ilastik_changed_the_project(stored, change, what, caplog):
+    path, _ = stored
+    with h5py.File(path, "a") as file:
+        change(file)
+    project = open_project(path)
+    assert project.training is None
+    assert project.facts == {}
+    assert f"its {what} were changed since objclass trained it: its training table is not used" in caplog.text
+
+
+def replaced(name, value):
+    def change(group):
+        del group[name]
+        group[name] = value
+
+    return change
+
+
+def text(value):
+    return np.array(json.dumps(value).encode())
+
+
+DAMAGES = {
+    "no facts": lambda group: group.pop("facts"),
+    "facts that are a list": replaced("facts", text([1])),
+    "facts that are no JSON": replaced("facts", np.array(b"{")),
+    "facts of depth": replaced("facts", np.array(b"[" * 100_000)),
+    "facts that are a number": replaced("facts", 1),
+    "another layout": replaced("layout", 2),
+    "rows of one dimension": replaced("training/rows", np.zeros(3, np.float32)),
+    "rows of texts": replaced("training/rows", np.full((2, 2), b"a")),
+    "rows that claim too much": lambda group: (
+        replaced("training/rows", 0)(group)
+        or group["training"].pop("rows") is None
+        or group["training"].create_dataset("rows", (1 << 20, 1 << 20), np.float32, chunks=(64, 64))
+    ),
+    "NaN": lambda group: group["training/rows"].write_direct(
+        np.full(group["training/rows"].shape, np.nan, np.float32)
+    ),
+    "a class too many": lambda group: group["training/classes"].__setitem__(0, 100),
+    "an image too many": lambda group: group["training/image"].__setitem__(0, 7),
+    "a negative id": lambda group: group["training/label"].__setitem__(0, -7),
+    "few classes": replaced("training/classes", np.ones(1, int)),
+    "classes of floats": lambda group: replaced("training/classes", group["training/rows"][:, 0])(group),
+    "a centre in the plane": lambda group: replaced("training/center", group["training/center"][:, :2])(
+        group
+    ),
+    "columns without names": replaced("training/columns", text([1, 2])),
+    "few sets": replaced("training/sets", text(["one"])),
+    "names that are a text": replaced("training/names", text("abc")),
+    "features that are no pairs": replaced("training/features", text([["a"], "bc"])),
+    "few probabilities": replaced("training/probabilities", np.zeros((1, 3), np.float32)),
+    "a table that is a number": replaced("training", 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_of_a_damaged_group_nothing_is_used(stored, damage, caplog):
+    path, _ = stored
+    with h5py.File(path, "a") as file:
+        DAMAGES[damage](file["objclass"])
+    project = open_project(path)
+    assert project.training is None
+    assert project.facts == {}
+    assert len(caplog.records) == 1
+    assert caplog.records[0].message.startswith(f"{path}: ")
+    assert "\n" not in caplog.records[0].message
+    assert inspect_project(path)["training"]["fault"] in caplog.records[0].message
+
+
+def test_a_group_that_is_none(samples, tmp_path, caplog):
+    path = tmp_path / "p.ilp"
+    shutil.copy(samples / "cells.ilp", path)
+    with h5py.File(path, "a") as file:
+        file.pop("objclass", None)
+        file["objclass"] = 1
+    assert open_project(str(path)).training is None
+    assert len(caplog.records) == 1
