@@ -418,6 +418,11 @@ FEATURE_SETS = {
 }
 """Name of a feature set (ilastik: plugin) -> its features."""
 
+ILASTIK_FEATURE_SETS = (
+    "2D Convex Hull Features", "2D Skeleton Features", "3D Convex Hull Features", "Standard Object Features",
+)  # fmt: skip
+"""Those that ilastik has: it opens no project that uses others."""
+
 PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
 """Suffix of a project -> the function that writes it."""
 

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from objclass.cli import CommandOptions, Parser
 from objclass.cli.messages import printable
 from objclass.errors import ObjclassError, Stop, UsageError, listed
-from objclass.settings import knob
+from objclass.settings import ROLES, knob
 
 LISTED = 6
 """Number of lanes, and of features of a set, that are listed without --verbose."""
@@ -168,8 +168,8 @@ def _forest_lines(forest: dict[str, int], _: int) -> Iterator[str]:
 def _training_lines(training: dict[str, Any], maximum: int) -> Iterator[str]:
     facts = training["facts"]
     settings = [
-        f"{name.replace('_', ' ')} {facts[name]}"
-        for name in ("trees", "seed", "class_weight", "out_of_bag")
+        f"{name.replace('_', ' ')} {f'{value:.3f}' if isinstance(value := facts[name], float) else value}"
+        for name in ("trees", "seed", "class_weight", "out_of_bag_accuracy")
         if facts.get(name) is not None
     ]
     yield f"by objclass {facts.get('version', '?')}: {', '.join(settings)}"
@@ -178,10 +178,20 @@ def _training_lines(training: dict[str, Any], maximum: int) -> Iterator[str]:
         if training["outdated"]:
             yield f"not used: {training['outdated']}"
         shown = list(training["labels"].items())[:maximum]
-        for image, counts in shown:
+        for number, (image, counts) in enumerate(shown):
             yield f"{image}: {', '.join(f'{name} {n}' for name, n in counts.items() if n) or 'no labels'}"
+            yield from _digest_lines(facts.get("inputs"), number)
         if len(training["labels"]) > len(shown):
             yield f"and {len(training['labels']) - len(shown)} more images (--verbose lists them)"
+
+
+def _digest_lines(inputs: Any, number: int) -> Iterator[str]:
+    """Digests of the images of a lane, as far as they are what a training stores."""
+    given = inputs[number] if isinstance(inputs, list) and number < len(inputs) else None
+    if isinstance(given, dict):
+        for role in ROLES:
+            if role in given:
+                yield f"  {role} sha256 {given[role]}"
 
 
 def _lane_lines(lanes: list[dict[str, Any]], maximum: int) -> Iterator[str]:

@@ -1,15 +1,19 @@
 """Write projects to files."""
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from objclass.errors import OutputError, ProjectError
+from objclass.errors import OutputError, ProjectError, listed
 from objclass.export.atomic import Pending, check_writable
 from objclass.images.paths import relative, split_stack
 from objclass.project.model import Project, TrainingInput
 from objclass.project.pixel_model import PixelProject
+from objclass.registry import ILASTIK_FEATURE_SETS
+
+log = logging.getLogger("objclass")
 
 
 def save_project(
@@ -54,8 +58,20 @@ def save_project(
         else:
             extend_project(base, pending.add(path), project)
         pending.commit()
+        if isinstance(project, Project):
+            _say_whether_ilastik_opens(path, project)
     finally:
         pending.discard()
+
+
+def _say_whether_ilastik_opens(path: str, project: Project) -> None:
+    others = dict.fromkeys(name for name, _ in project.selected if name not in ILASTIK_FEATURE_SETS)
+    if others:
+        log.warning(
+            "%s: ilastik will not open this project, since it has no features %s (objclass runs it)",
+            path,
+            listed(list(others)),
+        )
 
 
 Kind = TypeVar("Kind", Project, PixelProject)

@@ -28,6 +28,7 @@ from objclass.project.training_table import TrainingTable
 from objclass.training.adding import joined, lane_numbers, merged, rows_of_project
 from objclass.training.lessons import Found, Lessons, read_lessons
 from objclass.training.new_project import new_project
+from objclass.training.provenance import input_facts, training_facts
 from objclass.training.request import TrainingRequest
 
 log = logging.getLogger("objclass")
@@ -84,22 +85,24 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
     role = object_role(request.inputs, base)
     lessons = read_lessons(request, base, context)
     if base is None:
-        project, table = _new(role, lessons)
+        project, table = _new(role, lessons, context)
     else:
         project, table = _extended(base, lessons, context)
     return _fitted(project, table, lessons, context)
 
 
-def _new(role: str, lessons: Lessons) -> tuple[Project, TrainingTable]:
+def _new(role: str, lessons: Lessons, context: Context) -> tuple[Project, TrainingTable]:
     """A new project without its forest, and the table to train it on."""
     request, lanes = lessons.request, lessons.lanes
     numbers = {name: k for k, name in enumerate(lessons.classes, 1)}
+    labels = {n: _label_inputs(steps, numbers) for n, steps in lessons.found.items()}
     project = dataclasses.replace(
         new_project(role, lessons.classes, sorted_keys(lessons.plan.shown), lessons.plan.margin),
         path=request.project,
         threshold=request.threshold,
-        labels={n: _label_inputs(steps, numbers) for n, steps in lessons.found.items()},
+        labels=labels,
         lanes=tuple(_training_lane(request, number, lane) for number, lane in enumerate(lanes)),
+        facts={"inputs": input_facts(dict(enumerate(lanes)), labels, (), context)},
     )
     given = _classes_of(lessons.found, numbers)
     return project, training_table(project, lessons.table, given, _lane_of(lessons.found))
@@ -121,6 +124,7 @@ def _extended(base: Project, lessons: Lessons, context: Context) -> tuple[Projec
     lanes_after = dict(enumerate(base.lanes))
     for n, lane in enumerate(lanes):
         lanes_after.setdefault(places[n], _training_lane(request, n, lane))
+    readable = dict(zip(places, lanes, strict=True))
     project = dataclasses.replace(
         base,
         path=str(request.output),
@@ -128,6 +132,7 @@ def _extended(base: Project, lessons: Lessons, context: Context) -> tuple[Projec
         colors=class_colors(base.colors, len(classes)),
         labels={n: labels.get(n) or {0: np.zeros(2)} for n in lanes_after},
         lanes=tuple(lanes_after.values()),
+        facts={"inputs": input_facts(readable, labels, base.facts.get("inputs"), context)},
     )
     image = np.concatenate([lanes_before, np.array(places, int)[_lane_of(found)]])
     given = np.concatenate([given_before, _classes_of(found, numbers)])
@@ -201,7 +206,8 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
         balanced=request.class_weight == "balanced",
         jobs=context.limits.jobs,
     )
-    project = dataclasses.replace(project, forest=forest)
+    facts = {**project.facts, **training_facts(request, accuracy)}
+    project = dataclasses.replace(project, forest=forest, training=table, facts=facts)
     save_project(
         project.path,
         project,

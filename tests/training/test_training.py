@@ -1,6 +1,7 @@
 """Training: labels of every kind, the same bytes, a project that predicts what it was taught."""
 
 import csv
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import pytest
 import tifffile
 
 from objclass.cli import main
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
+from objclass.images import from_array
 from objclass.project.open import open_project
+from objclass.training.provenance import digest
 
 
 @pytest.fixture
@@ -100,6 +105,53 @@ def test_time_comes_from_source_date_epoch(here, monkeypatch):
         assert file["time"][()] == b"1234567890"
 
 
+def test_the_project_holds_what_it_was_trained_on(here, capsys):
+    assert train("cells_train_labels.csv", *SMALL, "--seed", "7", "--jobs", "1") == 0
+    assert train("cells_train_labels.csv", *SMALL, "--seed", "7", "--jobs", "2", project="again.ilp") == 0
+    assert Path("new.ilp").read_bytes() == Path("again.ilp").read_bytes()
+    project = open_project("new.ilp")
+    facts, table = project.facts, project.training
+    assert (facts["seed"], facts["trees"], facts["class_weight"]) == (7, 20, None)
+    raw = hashlib.sha256(tifffile.imread("cells_train.tif").tobytes()).hexdigest()
+    assert facts["inputs"][0]["raw_data"] == raw
+    assert (len(table), table.images, table.names) == (36, ("cells_train",), ("elongated", "ring", "round"))
+    capsys.readouterr()
+    assert main(["inspect", "new.ilp"]) == 0
+    shown = capsys.readouterr().out
+    assert "trees 20, seed 7, out of bag accuracy " in shown
+    assert "36 objects, predictions as stored" in shown
+    assert "cells_train: elongated 12, ring 12, round 12" in shown
+    assert f"raw_data sha256 {raw}" in shown
+
+
+def test_the_training_images_get_the_stored_probabilities(here):
+    assert train("cells_train_labels.csv", *SMALL) == 0
+    inputs = ["--raw_data", "cells_train.tif", "--segmentation_image", "cells_train_segmentation.tif"]
+    assert main(["--headless", "--quiet", "--project", "new.ilp", *inputs, "--table_filename", "t.csv"]) == 0
+    table, rows = open_project("new.ilp").training, rows_of("t.csv")
+    columns = [f"Probability of {name}" for name in table.names]
+    run = np.array([[rows[label - 1][name] for name in columns] for label in table.label], np.float32)
+    with h5py.File("new.ilp") as file:
+        stored = file["objclass/training/probabilities"][()]
+    assert np.array_equal(run, stored)
+
+
+def test_digests_are_those_of_the_pixels(rng):
+    pixels = rng.integers(0, 1000, (3, 5, 40, 30)).astype(">u2")
+    image = from_array(pixels, "tzyx", "raw", channels=True)
+    contexts = [Context(), Context(Limits(None, (2, 40), 2)), Context(Limits(None, (1, 7), 1))]
+    expected = hashlib.sha256(pixels[[0, 2]].astype("<u2").tobytes()).hexdigest()
+    assert {digest(image, [0, 2], context) for context in contexts} == {expected}
+
+
+def test_features_that_ilastik_lacks_are_said(here, capsys):
+    assert train("cells_train_labels.csv", "--features", "hull") == 0
+    line = "new.ilp: ilastik will not open this project, since it has no features hull (objclass runs it)"
+    assert line in capsys.readouterr().err
+    assert train("cells_train_labels.csv", *SMALL) == 0
+    assert "will not open" not in capsys.readouterr().err
+
+
 def test_each_class_counts_the_same(here, capsys):
     assert train("cells_train_labels.csv", *SMALL, "--class_weight", "balanced") == 0
     balanced = forest_bytes("new.ilp")
@@ -115,8 +167,8 @@ def test_what_ilastik_needs_is_there(here):
     assert train("cells_train_labels.csv", project="sub/new.ilp") == 0
     with h5py.File("sub/new.ilp") as file:
         assert file["workflowName"][()] == b"Object Classification (from binary image)"
-        for group in file.values():
-            if isinstance(group, h5py.Group):
+        for name, group in file.items():
+            if isinstance(group, h5py.Group) and name != "objclass":  # ilastik does not look at ours
                 assert "StorageVersion" in group
         raw = file["Input Data/infos/lane0000/Raw Data"]
         assert raw["filePath"][()] == b"../cells_train.tif"
