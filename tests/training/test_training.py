@@ -454,6 +454,9 @@ def test_labels_are_added_to_those_of_a_project(here):
     assert both.selected == once.selected
     assert both.labels[0][0].tolist() == once.labels[0][0].tolist()
     assert both.classes == once.classes
+    order = np.argsort(both.training.label)
+    assert np.array_equal(both.training.take(order).rows, once.training.rows)
+    assert both.facts["inputs"] == once.facts["inputs"]
     with h5py.File("both.ilp") as file:  # what was not touched is there
         assert "ExportSettings" in file["ObjectClassification"]
     assert train("b.csv", "--output", "again.ilp") == 0
@@ -470,6 +473,9 @@ def test_added_images_become_lanes_and_new_classes_come_last(here, capsys):
     assert train("b.csv", "--output", "sub/both.ilp", inputs=inputs) == 0
     project = open_project("sub/both.ilp")
     assert [lane["raw_data"].path for lane in project.lanes] == ["../cells_train.tif", "../other.tif"]
+    assert project.training.images == ("cells_train", "other")
+    assert np.bincount(project.training.image).tolist() == [18, 18]
+    assert len(project.facts["inputs"]) == 2
     assert project.classes == ("elongated", "ring", "round", "a new one")
     assert len(project.colors) == 4
     counts = {
