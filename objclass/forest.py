@@ -379,6 +379,34 @@ def fit(
             f"--trees {trees}, --seed {seed}: expected a tree at least, and a seed from 0 to {2**32 - 1}"
         )
         raise UsageError(message)
+    forest, samples = _grown(rows, labels, classes, trees, seed, balanced=balanced, jobs=jobs)
+    return forest, out_of_bag_accuracy(forest, samples, rows, labels)
+
+
+def grow(
+    rows: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    classes: int,
+    trees: int,
+    seed: int,
+    *,
+    balanced: bool = False,
+) -> Forest:
+    """As `fit`, without the out-of-bag accuracy, which takes as long as some of the trees."""
+    return _grown(rows, labels, classes, trees, seed, balanced=balanced, jobs=1)[0]
+
+
+def _grown(
+    rows: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    classes: int,
+    trees: int,
+    seed: int,
+    *,
+    balanced: bool,
+    jobs: int,
+) -> tuple[Forest, Sequence[AnyArray]]:
+    """The forest, and the rows that each tree was trained on."""
     from sklearn.ensemble import RandomForestClassifier
 
     weight = "balanced" if balanced else None
@@ -399,7 +427,7 @@ def fit(
         np.concatenate([part[3] for part in parts]),
         np.concatenate([part[4] for part in parts]),
     )
-    return forest, out_of_bag_accuracy(forest, model.estimators_samples_, rows, labels)
+    return forest, model.estimators_samples_
 
 
 def _from_sklearn(

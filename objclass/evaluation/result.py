@@ -89,11 +89,22 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Importance:
-    """Loss of balanced accuracy of held-out objects when the columns of a group are shuffled together."""
+    """Loss of balanced accuracy of held-out objects when the columns of a group are shuffled together.
+
+    Parameters
+    ----------
+    group, columns
+        A feature set (a feature, where there is one set only), and its columns.
+    loss
+        The loss: about 0 if the forest does not need the group.
+    shared_with
+        Other groups that hold most of what it says: the forest can take it from them, so its loss is small.
+    """
 
     group: str
     columns: tuple[str, ...]
     loss: Score
+    shared_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

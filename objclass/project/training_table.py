@@ -1,7 +1,7 @@
 """The training table: the objects whose classes are known, as a forest sees them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ class TrainingTable:
         Name of each column, and of the feature set that it comes from (``""`` if there is none).
     group
         What each object belongs to beyond its image, such as a track (n,): texts; empty if nothing was given.
+    group_name
+        What such a group is called.
+    extents
+        Lengths x, y, z of each image in pixels; empty if they are not known.
     """
 
     rows: NDArray[np.float32]
@@ -47,6 +51,8 @@ class TrainingTable:
     columns: tuple[str, ...]
     sets: tuple[str, ...]
     group: tuple[str, ...] = ()
+    group_name: str = "track"
+    extents: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.rows)
@@ -64,32 +70,22 @@ class TrainingTable:
 
     def take(self, index: IntArray) -> "TrainingTable":
         """Some of its rows."""
-        return TrainingTable(
-            self.rows[index],
-            self.classes[index],
-            self.image[index],
-            self.timestep[index],
-            self.label[index],
-            self.center[index],
-            self.names,
-            self.images,
-            self.columns,
-            self.sets,
-            tuple(self.group[k] for k in index.tolist()) if self.group else (),
+        return replace(
+            self,
+            rows=self.rows[index],
+            classes=self.classes[index],
+            image=self.image[index],
+            timestep=self.timestep[index],
+            label=self.label[index],
+            center=self.center[index],
+            group=tuple(self.group[k] for k in index.tolist()) if self.group else (),
         )
 
     def with_columns(self, kept: Sequence[int]) -> "TrainingTable":
         """Only these columns, by their places."""
-        return TrainingTable(
-            self.rows[:, kept],
-            self.classes,
-            self.image,
-            self.timestep,
-            self.label,
-            self.center,
-            self.names,
-            self.images,
-            tuple(self.columns[k] for k in kept),
-            tuple(self.sets[k] for k in kept),
-            self.group,
+        return replace(
+            self,
+            rows=self.rows[:, kept],
+            columns=tuple(self.columns[k] for k in kept),
+            sets=tuple(self.sets[k] for k in kept),
         )

@@ -1,0 +1,79 @@
+"""The account of how good predictions are: all scores, and what limits them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.core import IntArray
+from objclass.evaluation.calibration import calibration_of
+from objclass.evaluation.cautions import cautions_of, mixing
+from objclass.evaluation.groups import Groups
+from objclass.evaluation.held_out import predicted
+from objclass.evaluation.result import Evaluation, Importance, Judged, LearningCurve
+from objclass.evaluation.scores import Scores, confusions
+from objclass.evaluation.settings import EvaluationSettings
+from objclass.project.training_table import TrainingTable
+
+
+def account_of(
+    table: TrainingTable,
+    groups: Groups,
+    probabilities: NDArray[np.float32],
+    settings: EvaluationSettings,
+    *,
+    method: str,
+    fold: IntArray,
+    pair: IntArray | None = None,
+    learning_curve: LearningCurve | None = None,
+    importances: tuple[Importance, ...] = (),
+) -> Evaluation:
+    """An evaluation from what classifiers say of objects that they were not trained on.
+
+    Parameters
+    ----------
+    table, groups
+        The objects, and how they are grouped.
+    probabilities
+        (n, classes).
+    method, fold
+        As in `Evaluation` and `Judged`.
+    pair
+        Predicted classes (2, n), by folds of whole groups and by folds at random.
+    """
+    found = predicted(probabilities)
+    scores = Scores(confusions(table.classes, found, groups.of, len(table.names)), table.names)
+    random = None
+    if pair is not None:
+        random = Scores(confusions(table.classes, pair[1], groups.of, len(table.names)), table.names)
+    return Evaluation(
+        names=table.names,
+        images=table.images,
+        method=method,
+        grouped_by=groups.name,
+        groups=groups.count,
+        folds=int(fold.max(initial=-1)) + 1,
+        repeats=settings.repeats,
+        seed=settings.seed,
+        accuracy=scores.accuracy(),
+        balanced_accuracy=scores.balanced_accuracy(),
+        f1=scores.f1(),
+        matthews=scores.matthews(),
+        by_class=scores.by_class(),
+        confusion=scores.total,
+        calibration=calibration_of(probabilities, table.classes),
+        objects=Judged(table.image, table.timestep, table.label, table.classes, found, probabilities, fold),
+        learning_curve=learning_curve,
+        importances=importances,
+        ungrouped=random.balanced_accuracy() if random is not None else None,
+        by_image=_by_image(table, found),
+        cautions=cautions_of(table, groups, scores, settings, method, mixing(table, scores, pair)),
+    )
+
+
+def _by_image(table: TrainingTable, found: IntArray) -> tuple[tuple[str, int, float], ...]:
+    """Name, number of objects and accuracy of each image that has any."""
+    rows = {name: table.image == k for k, name in enumerate(table.images)}
+    return tuple(
+        (name, int(of.sum()), float((found == table.classes)[of].mean()))
+        for name, of in rows.items()
+        if of.any()
+    )

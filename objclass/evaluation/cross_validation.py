@@ -1,0 +1,83 @@
+"""Judge the classifier that a table trains: cross-validation, grouped by image."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.context import Context
+from objclass.core import AnyArray
+from objclass.errors import InputError
+from objclass.evaluation.account import account_of
+from objclass.evaluation.groups import Groups, by_nothing, canonical, groups_of
+from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold, predicted
+from objclass.evaluation.importances import importances
+from objclass.evaluation.learning_curve import learning_curve
+from objclass.evaluation.result import Evaluation
+from objclass.evaluation.settings import EvaluationSettings
+from objclass.project.training_table import TrainingTable
+
+
+def evaluate(table: TrainingTable, settings: EvaluationSettings, context: Context) -> Evaluation:
+    """Judge the forest that is trained on a table, by forests that are trained on a part of its groups.
+
+    Parameters
+    ----------
+    table
+        Labelled objects of two classes at least, in any order.
+    settings
+        How they are grouped, and what is computed.
+    context
+        The context of the run, whose threads train the forests; the result does not depend on it.
+
+    Raises
+    ------
+    InputError
+        If the objects are of fewer than two classes, or there are too few to hold some out.
+    UsageError
+        If the table cannot be grouped as asked for.
+    """
+    table = canonical(table)
+    if len(np.unique(table.classes)) < 2 or len(table) < 4:
+        message = (
+            f"{len(table)} labelled objects of {len(np.unique(table.classes))} classes: an evaluation needs four "
+            "objects at least, of two classes"
+        )
+        raise InputError(message)
+    groups = groups_of(table, settings.group_by)
+    folds = drawn_folds(table, groups, settings, settings.repeats)
+    probabilities = out_of_fold(table, fits_of(folds, settings.seed), settings, context)
+    curve = found = None
+    if settings.learning_curve:
+        curve = learning_curve(table, groups, folds, probabilities, settings, context)
+    if settings.importances:
+        found = importances(table, groups, folds, settings, context)
+    return account_of(
+        table,
+        groups,
+        mean(probabilities),
+        settings,
+        method="cross-validation",
+        fold=folds[0],
+        pair=_against_random(table, groups, probabilities[0], settings, context),
+        learning_curve=curve,
+        importances=found or (),
+    )
+
+
+def _against_random(
+    table: TrainingTable,
+    groups: Groups,
+    probabilities: NDArray[np.float32],
+    settings: EvaluationSettings,
+    context: Context,
+) -> AnyArray | None:
+    """Predicted classes (2, n), by folds of whole groups and by folds at random; None where groups are objects.
+
+    Parameters
+    ----------
+    probabilities
+        Of the first repeat: both are compared for as many forests.
+    """
+    if groups.count == len(table):
+        return None
+    fits = fits_of(drawn_folds(table, by_nothing(table), settings, 1), settings.seed)
+    return np.stack([predicted(probabilities), predicted(out_of_fold(table, fits, settings, context)[0])])

@@ -1,0 +1,105 @@
+"""Predictions of objects by forests that were not trained on their groups."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.context import Context
+from objclass.core import IntArray
+from objclass.evaluation.folds import folds_of
+from objclass.evaluation.groups import Groups
+from objclass.evaluation.settings import EvaluationSettings
+from objclass.forest import Forest, grow
+from objclass.project.training_table import TrainingTable
+
+Seen = TypeVar("Seen")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A forest of a cross-validation: the rows that it is trained on, those that are held out, its random state."""
+
+    repeat: int
+    trained: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+    seed: int
+
+
+def drawn_folds(
+    table: TrainingTable, groups: Groups, settings: EvaluationSettings, repeats: int
+) -> list[NDArray[np.intp]]:
+    """The folds of each repeat, as `folds_of` returns them."""
+    count = min(settings.folds, groups.count)
+    return [
+        folds_of(groups.of, table.classes, count, generator(settings.seed, repeat))
+        for repeat in range(repeats)
+    ]
+
+
+def fits_of(folds: Iterable[NDArray[np.intp]], seed: int) -> list[Fit]:
+    """The forests of all folds of all repeats."""
+    return [
+        Fit(
+            repeat,
+            np.flatnonzero(fold != number),
+            np.flatnonzero(fold == number),
+            int(generator(seed, repeat, number + 1).integers(2**32)),
+        )
+        for repeat, fold in enumerate(folds)
+        for number in range(int(fold.max()) + 1)
+    ]
+
+
+def judged_by(
+    table: TrainingTable,
+    fits: Iterable[Fit],
+    settings: EvaluationSettings,
+    context: Context,
+    look: Callable[[Forest, Fit], Seen],
+) -> Iterator[tuple[Fit, Seen]]:
+    """Train each forest, on the threads of the run, and look at what it says of the rows that are held out."""
+
+    def work(fit: Fit) -> tuple[Fit, Seen]:
+        forest = grow(
+            table.rows[fit.trained],
+            table.classes[fit.trained],
+            len(table.names),
+            settings.trees,
+            fit.seed,
+            balanced=settings.balanced,
+        )
+        return fit, look(forest, fit)
+
+    yield from context.ordered(work, list(fits))
+
+
+def out_of_fold(
+    table: TrainingTable, fits: Sequence[Fit], settings: EvaluationSettings, context: Context
+) -> NDArray[np.float32]:
+    """Probabilities of each object, held out once in each repeat (repeats, n, classes)."""
+    found = np.zeros((fits[-1].repeat + 1, len(table), len(table.names)), np.float32)
+
+    def look(forest: Forest, fit: Fit) -> NDArray[np.float32]:
+        return forest.predict(table.rows[fit.held_out]).probabilities
+
+    for fit, probabilities in judged_by(table, fits, settings, context, look):
+        found[fit.repeat, fit.held_out] = probabilities
+    return found
+
+
+def mean(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean over repeats (n, classes)."""
+    return probabilities.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def predicted(probabilities: NDArray[np.float32]) -> IntArray:
+    """The most probable class of each row, from 1; of several equally probable ones the first."""
+    return probabilities.argmax(axis=1) + 1
+
+
+def generator(seed: int, *path: int) -> np.random.Generator:
+    """Random numbers of their own for each part of an evaluation."""
+    return np.random.default_rng([seed, *path])

@@ -1,0 +1,123 @@
+"""An evaluation as a few lines of text."""
+
+from collections.abc import Iterator
+from math import isfinite
+
+from objclass.evaluation.cautions import noun
+from objclass.evaluation.result import ClassScores, Evaluation, Score
+
+SHOWN = 5
+"""Importances that are listed."""
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """One line for each fact; names are as in the project, so they have to be made printable.
+
+    Examples
+    --------
+    ``balanced accuracy 0.93 (95 % interval 0.90 to 0.95), the mean recall of the classes``
+    """
+    return [
+        *_scores(evaluation),
+        _method(evaluation),
+        *_table(evaluation),
+        *_further(evaluation),
+        *(f"caution: {sentence}" for sentence in evaluation.cautions),
+    ]
+
+
+def described(score: Score | None, *, words: str = "") -> str:
+    """``0.93 (0.90 to 0.95)``; ``–`` where it is not known.
+
+    Examples
+    --------
+    >>> described(Score(0.934, 0.9, 0.951)), described(None)
+    ('0.93 (0.90 to 0.95)', '–')
+    """
+    if score is None or not isfinite(score.value):
+        return "–"
+    if not isfinite(score.low):
+        return rate(score.value)
+    return f"{rate(score.value)} ({words}{rate(score.low)} to {rate(score.high)})"
+
+
+def rate(value: float) -> str:
+    """Two digits; more where these would say that nothing is wrong, but something is.
+
+    Examples
+    --------
+    >>> [rate(value) for value in (0.934, 0.9984, 0.99999, 1, -0.001)]
+    ['0.93', '0.998', '>0.999', '1.00', '0.00']
+    """
+    if value < 1 and f"{value:.2f}" == "1.00":
+        return f"{value:.3f}" if f"{value:.3f}" != "1.000" else ">0.999"
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
+def _scores(evaluation: Evaluation) -> Iterator[str]:
+    balanced = described(evaluation.balanced_accuracy, words="95 % interval ")
+    yield f"balanced accuracy {balanced}: the part of its objects that is recognised, mean over classes"
+    yield (
+        f"accuracy {described(evaluation.accuracy)}, F1 {described(evaluation.f1)}, Matthews "
+        f"{described(evaluation.matthews)}"
+    )
+
+
+def _method(evaluation: Evaluation) -> str:
+    objects, groups = len(evaluation.objects.given), f"{evaluation.groups} {noun(evaluation.grouped_by)}"
+    if evaluation.method != "cross-validation":
+        return f"judged on {objects} labelled objects of {groups} that the classifier was not trained on"
+    times = f", {evaluation.repeats} times" if evaluation.repeats > 1 else ""
+    of = f"{objects} objects of {groups}" if evaluation.grouped_by else f"{objects} objects"
+    return (
+        f"judged by cross-validation of {of}: {evaluation.folds} folds{times}, each judged by a forest that was "
+        "trained on the others"
+    )
+
+
+def _table(evaluation: Evaluation) -> Iterator[str]:
+    """The classes, as columns of text."""
+    header = ("class", "objects", noun(evaluation.grouped_by), "recall", "precision", "F1")
+    rows = [header, *(_row(one) for one in evaluation.by_class)]
+    if not evaluation.grouped_by:
+        rows = [(*row[:2], *row[3:]) for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(one: ClassScores) -> tuple[str, ...]:
+    name = " ".join(one.name.split())
+    counts = (name, str(one.objects), str(one.images))
+    if one.recall is None:
+        return (*counts, f"{one.correct} of {one.objects}", f"{one.correct} of {one.predicted}", "–")
+    return (*counts, described(one.recall), described(one.precision), described(one.f1))
+
+
+def _further(evaluation: Evaluation) -> Iterator[str]:
+    yield _confused(evaluation)
+    claimed = evaluation.calibration
+    known = sum(n * p for n, p in zip(claimed.objects, claimed.probability, strict=True) if n)
+    yield (
+        f"probabilities: on average the forest claims {known / max(sum(claimed.objects), 1):.2f} and is right in "
+        f"{rate(evaluation.accuracy.value)} of the cases (calibration error {claimed.error:.2f})"
+    )
+    if evaluation.learning_curve is not None:
+        yield f"learning curve: {evaluation.learning_curve.verdict}"
+    if evaluation.importances:
+        lost = ", ".join(f"{one.group} {one.loss.value:.2f}" for one in evaluation.importances[:SHOWN])
+        yield f"balanced accuracy lost without what a group of features says: {lost}"
+
+
+def _confused(evaluation: Evaluation) -> str:
+    """The most frequent mistake."""
+    wrong = evaluation.confusion.copy()
+    for k in range(len(wrong)):
+        wrong[k, k] = 0
+    if not wrong.any():
+        return "most frequent mistake: none"
+    true, found = divmod(int(wrong.argmax()), len(wrong))
+    return (
+        f"most frequent mistake: {wrong[true, found]} of {evaluation.confusion[true].sum()} "
+        f"{evaluation.names[true]} are taken for {evaluation.names[found]}"
+    )
