@@ -57,13 +57,17 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def number(value: float, digits: int = 3) -> str:
+DIGITS = 2
+"""Decimals of scores: intervals are seldom narrower."""
+
+
+def number(value: float, digits: int = DIGITS) -> str:
     """A number with so many decimals; a dash where it is not known.
 
     Examples
     --------
     >>> number(0.5), number(float("nan")), number(-0.00001)
-    ('0.500', '–', '0.000')
+    ('0.50', '–', '0.00')
     """
     if not isfinite(value):
         return "–"
@@ -71,8 +75,8 @@ def number(value: float, digits: int = 3) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def interval(score: Score, digits: int = 3) -> str:
-    """The interval of a score: ``0.812 to 0.901``; ``""`` if it has none."""
+def interval(score: Score, digits: int = DIGITS) -> str:
+    """The interval of a score: ``0.81 to 0.90``; ``""`` if it has none."""
     if not (isfinite(score.low) and isfinite(score.high)):
         return ""
     return f"{number(score.low, digits)} to {number(score.high, digits)}"
@@ -83,7 +87,6 @@ def calibration_figure(found: Calibration) -> Figure:
     filled = [k for k, n in enumerate(found.objects) if n]
     with _drawing(4.6, rows=(3, 1)) as (drawing, (upper, lower)):
         upper.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        upper.text(0.03, 0.07, "as sure as right", color=MUTED, rotation=0)
         upper.plot(
             [found.probability[k] for k in filled],
             [found.correct[k] for k in filled],
@@ -98,7 +101,7 @@ def calibration_figure(found: Calibration) -> Figure:
         svg = _svg(drawing, "calibration")
     rows = tuple(
         (
-            f"{number(found.edges[k], 2)} to {number(found.edges[k + 1], 2)}",
+            f"{number(found.edges[k])} to {number(found.edges[k + 1])}",
             f"{found.objects[k]:,}",
             number(found.probability[k]),
             number(found.correct[k]),
@@ -151,7 +154,10 @@ def importance_figure(found: Sequence[Importance]) -> Figure:
         axes.set(ylim=(len(found) - 0.4, -0.6), xlabel="loss of balanced accuracy when shuffled")
         axes.spines["left"].set_visible(False)
         svg = _svg(drawing, "importances")
-    rows = tuple((i.group, f"{len(i.columns):,}", number(i.loss.value), interval(i.loss)) for i in found)
+    # losses are small, and compared with each other
+    rows = tuple(
+        (i.group, f"{len(i.columns):,}", number(i.loss.value, 3), interval(i.loss, 3)) for i in found
+    )
     table = Table("Importances", ("group", "columns", "loss", "95 % interval"), rows)
     alt = "Loss of balanced accuracy when the columns of a group are shuffled: " + "; ".join(
         f"{group} {loss}" for group, _, loss, _ in rows

@@ -150,14 +150,14 @@ def _headlines(found: Evaluation) -> tuple[Headline, ...]:
 
 def _classes(found: Evaluation) -> Section:
     columns = ("class", "objects", "images", "predicted", "correct", "precision", "recall", "F1")
-    rows = tuple(_class_row(scores) for scores in found.by_class)
+    rows: Rows = tuple(_class_row(scores) for scores in found.by_class)
     is_rare = any(scores.recall is None for scores in found.by_class)
     rare = (Text("A class without rates has too few objects to judge: its counts are all that can be said."),) if is_rare else ()  # fmt: skip
     lead = "Precision: of the objects predicted as a class, the fraction that are of it. Recall: of the objects of a class, the fraction that are found."
     return Section("Classes", (Table("Scores by class, with 95 % intervals", columns, rows), *rare), lead)
 
 
-def _class_row(scores: ClassScores) -> tuple[str, ...]:
+def _class_row(scores: ClassScores) -> tuple[str | Cell, ...]:
     counts = (scores.objects, scores.images, scores.predicted, scores.correct)
     return (
         scores.name,
@@ -166,11 +166,8 @@ def _class_row(scores: ClassScores) -> tuple[str, ...]:
     )
 
 
-def _rate(score: Score | None) -> str:
-    if score is None:
-        return "too few"
-    within = interval(score)
-    return f"{number(score.value)} ({within})" if within else number(score.value)
+def _rate(score: Score | None) -> Cell:
+    return Cell("too few") if score is None else Cell(number(score.value), detail=interval(score))
 
 
 def _confusion(found: Evaluation) -> Section:
@@ -276,7 +273,7 @@ def _described(found: Evaluation, row: int, kind: str) -> tuple[str, str]:
     """Alternative text and caption of a picture."""
     objects = found.objects
     given, predicted = (found.names[numbers[row] - 1] for numbers in (objects.given, objects.predicted))
-    probability = number(float(objects.probabilities[row, objects.predicted[row] - 1]), 2)
+    probability = number(float(objects.probabilities[row, objects.predicted[row] - 1]))
     place = f"{found.images[objects.image[row]]} · {objects.label[row]}"
     said = f"→ {predicted} {probability}" if predicted != given or kind == DISAGREEING else probability
     alt = f"Object {objects.label[row]} of {found.images[objects.image[row]]}, labelled {given}, predicted {predicted} with probability {probability}"

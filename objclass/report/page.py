@@ -23,11 +23,12 @@ MAXIMUM_NAME = 120
 
 @dataclass(frozen=True)
 class Cell:
-    """A text in a table, with a share (0 to 1) that its tone shows."""
+    """A text in a table, with a share (0 to 1) that its tone shows, and a detail, such as an interval."""
 
     text: str
     share: float = 0.0
     tone: str = PLAIN
+    detail: str = ""
 
 
 Rows = tuple[tuple[str | Cell, ...], ...]

@@ -64,8 +64,10 @@ def read_crops(
             continue
         step = _step(lanes[image], t, threshold, context)
         window = window or window_of(step)
-        ids = found.label[members].tolist()
-        crops |= zip(members, plane_crops(lanes[image], step, ids, window, SIDE, context), strict=True)
+        # the image may be another one by now
+        known = [row for row in members if found.label[row] <= step.objects.count]
+        cut = plane_crops(lanes[image], step, found.label[known].tolist(), window, SIDE, context)
+        crops |= zip(known, cut, strict=True)
     return Crops(crops, window)
 
 
