@@ -180,6 +180,27 @@ class ObjectFormat:
         return (self.volumes or shape[1] == 1) and (self.series or shape[0] == 1)
 
 
+@dataclass(frozen=True)
+class ReportFormat:
+    """A kind of report.
+
+    Parameters
+    ----------
+    suffix
+        Suffix of its files, lower case, with the dot.
+    of_run
+        ``"module:name"`` of what makes the report of a run: it collects the findings of lanes as a
+        `objclass.export.tables.TableWriter` collects rows.
+    libraries, extra
+        The modules that it needs, and the extra of objclass that installs them.
+    """
+
+    suffix: str
+    of_run: Any
+    libraries: tuple[str, ...]
+    extra: str
+
+
 _UNSIGNED = ("uint8", "uint16")
 _INTEGERS = (*_UNSIGNED, "uint32", "uint64", "int8", "int16", "int32", "int64")
 _FLOATS = ("float32", "float64")
@@ -398,6 +419,9 @@ OBJECT_FORMATS = (
 )
 """All formats of objects for other programs."""
 
+REPORTS = (ReportFormat(".html", "objclass.report.of_run:RunReport", ("jinja2", "matplotlib"), "report"),)
+"""All kinds of reports."""
+
 TABLE_PROFILES = {
     "ilastik": "objclass.export.profiles:ILASTIK",
     "tidy": "objclass.export.profiles:TIDY",
@@ -499,6 +523,11 @@ def object_formats(*, plugins: bool = False) -> Iterator[ObjectFormat]:
 def object_format(path: str) -> ObjectFormat | None:
     """The format of objects of a file of that name, None if there is none."""
     return _first(object_formats, lambda entry: path.lower().endswith(entry.suffixes))
+
+
+def report_format(path: str) -> ReportFormat | None:
+    """The kind of report of a file of that name, None if there is none."""
+    return next((entry for entry in REPORTS if path.lower().endswith(entry.suffix)), None)
 
 
 def feature_sets() -> list[str]:

@@ -1,12 +1,13 @@
 """Check all lanes of a run by their headers, and name all files that they write."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
+from objclass.batch.digests import file_entry
 from objclass.batch.request import DEFAULT_FEATURES, Request
 from objclass.core import PIXEL_ROLE, Lane, PixelSize
 from objclass.errors import OutputError, UsageError
@@ -35,6 +36,7 @@ from objclass.export.naming import (
     table_path,
 )
 from objclass.export.profiles import NUMBERED, columns_of
+from objclass.export.report import Report, check_report
 from objclass.export.summary import Summary, is_known
 from objclass.export.tables import TableDetails, writer_for
 from objclass.export.tidy import needed_besides
@@ -43,13 +45,16 @@ from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import ILASTIK, Plan, check_header, check_lane, plan_for
 from objclass.pipeline.sizes import described_sizes
 from objclass.pixels.chain import PixelChain
-from objclass.project.model import Project
+from objclass.project.model import Project, class_colors
 from objclass.project.pixel_model import PixelProject
 from objclass.registry import output_format
-from objclass.settings import EXPORT_DEFAULTS, ExportSettings
+from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ThresholdSettings
 from objclass.version import __version__
 
 log = logging.getLogger("objclass")
+
+EXAMPLES_OF_ONE, EXAMPLES_OF_MANY = 10, 2
+"""Objects of each class and kind that a lane shows in a report: of a run of one lane, of several."""
 
 
 def make_plan(
@@ -145,9 +150,11 @@ def result_images(request: Request, plan: Plan) -> tuple[str, ...]:
         If there are no such images in this workflow.
     """
     if plan.pixel_project is not None:
-        if request.table_only or request.table is not None or request.summary is not None or request.objects:
+        wanted = (request.table, request.summary, request.report)
+        if request.table_only or any(path is not None for path in wanted) or request.objects:
+            what = "a report" if request.report is not None else "a table"
             message = (
-                f"{plan.pixel_project.path} classifies pixels, and finds no objects for a table: give it as "
+                f"{plan.pixel_project.path} classifies pixels, and finds no objects for {what}: give it as "
                 "--pixel_project, with --threshold or the --project of an object classification"
             )
             raise UsageError(message)
@@ -193,14 +200,57 @@ def plan_summary(path: str | None, plan: Plan, lanes: Sequence[Lane]) -> Summary
     """
     if path is None:
         return None
-    if "{" in path:
-        message = (
-            f"--summary_filename {path}: expected a name without placeholders: all images are in one summary"
-        )
-        raise UsageError(message)
+    _check_one("summary_filename", path, "summary")
     writer_for(path)
     has_sizes = any(is_known(plan.carried_size(lane)) for lane in lanes)
     return Summary(path, plan.project is not None, has_sizes)
+
+
+def _check_one(option: str, path: str, what: str) -> None:
+    """Refuse placeholders in the name of a file of all lanes."""
+    if "{" in path:
+        message = f"--{option} {path}: expected a name without placeholders: all images are in one {what}"
+        raise UsageError(message)
+
+
+def plan_report(request: Request, plan: Plan, lanes: Sequence[Lane], names: Sequence[str]) -> Report | None:
+    """The report of all lanes, if it is asked for.
+
+    Raises
+    ------
+    UsageError
+        If its suffix is not that of a report, a placeholder is in its name, or a library is not installed.
+    """
+    path, project = request.report, plan.project
+    if path is None:
+        return None
+    _check_one("report", path, "report")
+    check_report(path)
+    classes = project.classes if project is not None else ("",)
+    colors = class_colors(project.colors if project is not None else (), len(classes))
+    examples = EXAMPLES_OF_ONE if len(lanes) == 1 else EXAMPLES_OF_MANY
+    facts = tuple(_provenance(request, plan, lanes))
+    name = Path(project.path).name if project is not None else ""
+    return Report(path, name, tuple(names), classes, colors, examples, facts)
+
+
+def _provenance(request: Request, plan: Plan, lanes: Sequence[Lane]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where the results of a run come from, for its report."""
+    yield "objclass", (__version__,)
+    for role, trained in (("project", plan.trained), ("pixel classification", plan.pixels)):
+        if trained is not None and trained.path:
+            digest = file_entry(trained.path, "content").get("sha256", "")
+            yield role, (f"{Path(trained.path).name}, SHA-256 {digest}",)
+    if plan.project is not None:
+        yield "workflow", (plan.project.workflow,)
+        yield "project was saved by version", (plan.project.version,)
+    if any(lane.role == "prediction_maps" for lane in lanes):
+        settings = {f.name: getattr(plan.threshold, f.name) for f in fields(ThresholdSettings)}
+        yield "thresholds", (", ".join(f"{name} {value}" for name, value in settings.items()),)
+    if request.pixel_size is not None:
+        given = request.pixel_size
+        yield "pixel size", (given if isinstance(given, str) else given.described(3),)
+    yield "features", tuple(f"{feature.set_name}: {feature.name}" for feature in plan.features)
 
 
 def _details(request: Request, plan: Plan, lane: Lane) -> TableDetails:
@@ -271,6 +321,7 @@ def make_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
     if request.table_images:
         crop_margin = plan.project.table.margin if plan.project and plan.project.table else 0
     summary = plan_summary(request.summary, plan, lanes)
+    report = plan_report(request, plan, lanes, names)
     tasks = []
     same: dict[tuple[tuple[str, str], ...], TableDetails] = {}
     for lane, name, first_step in zip(lanes, names, _first_steps(lanes, plan), strict=True):
@@ -303,6 +354,7 @@ def make_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
                 pictures,
                 crop_margin,
                 summary,
+                report,
                 objects,
                 details,
                 dictionary,

@@ -26,6 +26,8 @@ class Request:
     table_only: bool = False
     profile: str = ILASTIK
     summary: str | None = None
+    report: str | None = None
+    """Path of the page that shows what the run has found."""
     objects: tuple[str, ...] = ()
     """Paths of the files of objects for other programs; their suffixes select the formats."""
     csv_dialect: str = "standard"

@@ -30,7 +30,7 @@ from objclass.errors import LaneError, ObjclassError, Stop, listed
 from objclass.export.dictionary import write_dictionaries
 from objclass.export.files import RunFiles
 from objclass.export.naming import Task
-from objclass.export.tables import table_maker
+from objclass.export.sinks import maker_of
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
 from objclass.pipeline.plan import Plan
 from objclass.project.model import Project
@@ -163,15 +163,15 @@ def _run_tasks(
                 keep(result, partial(_record, journal, result))
             except ObjclassError as fault:
                 failed.append(task.name)
-                journal.failed(task, str(fault))
+                _record_failure(journal, task, fault)
                 totals.failed(number + 1, task, fault)
                 if batch.on_error == "stop":
                     break
             else:
                 totals.done(number + 1, result)
-    details = {path: task.details for task in tasks for path in task.tables}
+    owners = {path: task for task in tasks for path in task.tables}
     try:
-        files.make_missing(lambda path: table_maker(path, details[path]))
+        files.make_missing(lambda path: maker_of(owners[path], path))
     except OSError as fault:
         journal.lost(str(fault))
         log.error("a table could not be written: %s", fault)  # noqa: TRY400
@@ -201,6 +201,12 @@ def _record(journal: Journal, result: LaneResult) -> None:
         result.files.rows,
         result.warnings,
     )
+
+
+def _record_failure(journal: Journal, task: Task, fault: ObjclassError) -> None:
+    journal.failed(task, str(fault))
+    if task.report is not None:
+        task.report.failed[task.name] = str(fault)
 
 
 def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:

@@ -143,7 +143,9 @@ class Totals:
         for what, paths in own.items():
             if paths:
                 yield f"{what} in {listed(sorted({os.path.dirname(path) or '.' for path in paths}))}"
-        for what, paths in (("table", tables if len(tables) == 1 else ()), ("summary", summaries)):
+        reports = {task.report.path for task in self._tasks if task.report is not None}
+        only = tables if len(tables) == 1 else ()
+        for what, paths in (("table", only), ("summary", summaries), ("report", reports)):
             for path in paths:
                 yield f"{what} {partial[path].path if path in partial else path}"
         if run_file is not None:

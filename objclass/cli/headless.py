@@ -164,6 +164,13 @@ class TableOptions:
         metavar="PATH",
         type=expand_home,
     )
+    report: Optional[str] = knob(
+        None,
+        "write a page that shows what the run has found, one file (.html): number of objects of each class and image, "
+        "certainty, pictures of typical and of uncertain objects",
+        metavar="FILE",
+        type=expand_home,
+    )
     table_images: bool = knob(False, "put a picture of each object into the table (.h5), as ilastik does")
     table_columns: str = knob(
         "ilastik",
@@ -384,6 +391,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         table_only=options.table_only,
         profile=options.table_columns,
         summary=options.summary_filename,
+        report=options.report,
         objects=tuple(options.export_objects or ()),
         csv_dialect=options.csv_dialect,
         threshold=threshold,

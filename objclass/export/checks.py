@@ -16,7 +16,7 @@ from objclass.export.sink import Header
 from objclass.export.sinks import sinks_of
 from objclass.images.paths import same_file_key
 from objclass.pipeline.plan import ILASTIK, Plan
-from objclass.registry import ImageFormat, image_format, table_formats
+from objclass.registry import ImageFormat, image_format, table_format, table_formats
 
 
 def table_header(task: Task, plan: Plan) -> list[str]:
@@ -106,7 +106,7 @@ def check_dialect(tasks: Sequence[Task]) -> None:
     UsageError
         If there is none; the message names the tables.
     """
-    paths = list(dict.fromkeys(path for task in tasks for path in task.tables))
+    paths = list(dict.fromkeys(path for task in tasks for path in task.tables if table_format(path)))
     dialect = tasks[0].details.dialect
     if dialect != tables.TableDetails.dialect and not any(tables.format_of(path).dialects for path in paths):
         known = ", ".join(entry.suffix for entry in table_formats() if entry.dialects)
@@ -183,3 +183,5 @@ def _wanted(tasks: Sequence[Task]) -> Iterator[tuple[str, str, str, ImageFormat 
         yield os.path.realpath(path), ALONE, "the description of the columns", None
     for path in dict.fromkeys(task.summary.path for task in tasks if task.summary is not None):
         yield os.path.realpath(path), ALONE, "the summary", None
+    for path in dict.fromkeys(task.report.path for task in tasks if task.report is not None):
+        yield os.path.realpath(path), ALONE, "the report", None

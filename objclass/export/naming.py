@@ -13,6 +13,7 @@ from objclass.core import AXES, Lane
 from objclass.errors import ObjclassError, OutputError, UsageError, suggestion
 from objclass.export.atomic import check_writable
 from objclass.export.images import PIXEL_PROBABILITIES, SLOT_AXES, Export, is_of_pixels, plan_export
+from objclass.export.report import Report
 from objclass.export.summary import Summary
 from objclass.export.tables import TableDetails, format_of, writer_for
 from objclass.images import sequence
@@ -78,6 +79,7 @@ class Task:
     """Pixels around the pictures of objects in the table; None for no pictures."""
 
     summary: Summary | None = None
+    report: Report | None = None
     objects: tuple[str, ...] = ()
     """The files of objects for other programs."""
     details: TableDetails = field(default_factory=TableDetails)
@@ -91,9 +93,9 @@ class Task:
 
     @property
     def tables(self) -> list[str]:
-        """The tables that have rows of the lane: of its objects, and the summary."""
-        summary = self.summary.path if self.summary is not None else None
-        return [path for path in (self.table, summary) if path is not None]
+        """The files that have rows of the lane: the table of its objects, the summary, and the report."""
+        shared = [part.path for part in (self.summary, self.report) if part is not None]
+        return [*([self.table] if self.table is not None else []), *shared]
 
     @property
     def paths(self) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FeatureTable, Lane, Predictions
@@ -16,6 +17,7 @@ from objclass.export.naming import Output, Task
 from objclass.export.objects.object_sink import sink_for
 from objclass.export.paint import painter
 from objclass.export.profiles import columns_of
+from objclass.export.report_sink import ReportSink, report_maker
 from objclass.export.sink import Header, Sink
 from objclass.export.summary import Group, Summary, groups_of, summary_columns
 from objclass.export.tables import format_of, table_maker, table_refusal
@@ -43,7 +45,16 @@ def sinks_of(task: Task, plan: Plan) -> list[Sink]:
         sinks.append(TableSink(task, task.table, plan))
     if task.summary is not None:
         sinks.append(SummarySink(task, task.summary, plan))
+    if task.report is not None:
+        sinks.append(ReportSink(task, task.report))
     return sinks
+
+
+def maker_of(task: Task, path: str) -> Callable[[str], Any]:
+    """The function that opens one of `Task.tables`, given the path of its temporary file."""
+    if task.report is not None and path == task.report.path:
+        return report_maker(task.report)
+    return table_maker(path, task.details)
 
 
 class ImageSink:
