@@ -143,6 +143,14 @@ def test_the_command_of_the_page_on_tables(tmp_path, monkeypatch):
     assert [line.split(",")[0] for line in described[1:]] == header
 
 
+def test_the_page_on_reports(tmp_path, monkeypatch):
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for command in commands((ROOT / "docs/how-to/reports.md").read_text(encoding="utf-8")):
+        assert main(command) == 0, command
+    assert "classified by cells.ilp" in (tmp_path / "reports/cells.html").read_text(encoding="utf-8")
+
+
 def test_the_page_on_counts(tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs/how-to/counts.md").read_text(encoding="utf-8")
     copy_samples(tmp_path)

@@ -36,7 +36,7 @@ from objclass.export.naming import (
     table_path,
 )
 from objclass.export.profiles import NUMBERED, columns_of
-from objclass.export.report import Report, check_report
+from objclass.export.report import Report, report_kind
 from objclass.export.summary import Summary, is_known
 from objclass.export.tables import TableDetails, writer_for
 from objclass.export.tidy import needed_besides
@@ -225,7 +225,7 @@ def plan_report(request: Request, plan: Plan, lanes: Sequence[Lane], names: Sequ
     if path is None:
         return None
     _check_one("report", path, "report")
-    check_report(path)
+    report_kind(path)
     classes = project.classes if project is not None else ("",)
     colors = class_colors(project.colors if project is not None else (), len(classes))
     examples = EXAMPLES_OF_ONE if len(lanes) == 1 else EXAMPLES_OF_MANY

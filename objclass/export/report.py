@@ -29,7 +29,7 @@ BINS = 20
 COLUMN = "findings"
 
 
-def check_report(path: str) -> ReportFormat:
+def report_kind(path: str) -> ReportFormat:
     """The kind of report of a path.
 
     Raises

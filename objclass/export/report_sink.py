@@ -13,7 +13,7 @@ from objclass.export.columns import Columns
 from objclass.export.examples import Choice, measured
 from objclass.export.files import LaneFiles
 from objclass.export.naming import Task
-from objclass.export.report import BINS, Findings, Report, Spread, check_report
+from objclass.export.report import BINS, Findings, Report, Spread, report_kind
 from objclass.export.sink import Header
 from objclass.pipeline.lane import COUNT, Step
 from objclass.registry import resolve
@@ -21,7 +21,7 @@ from objclass.registry import resolve
 
 def report_maker(report: Report) -> Callable[[str], Any]:
     """The function that opens a report, given the path of its temporary file."""
-    return partial(resolve(check_report(report.path).of_run), report=report)
+    return partial(resolve(report_kind(report.path).of_run), report=report)
 
 
 class ReportSink:

@@ -85,7 +85,7 @@ def interval(score: Score, digits: int = DIGITS) -> str:
 def calibration_figure(found: Calibration) -> Figure:
     """Fraction of correct predictions by probability, and below how many objects have it."""
     filled = [k for k, n in enumerate(found.objects) if n]
-    with _drawing(4.6, rows=(3, 1)) as (drawing, (upper, lower)):
+    with empty_plot(4.6, rows=(3, 1)) as (drawing, (upper, lower)):
         upper.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         upper.plot(
             [found.probability[k] for k in filled],
@@ -98,7 +98,7 @@ def calibration_figure(found: Calibration) -> Figure:
             found.edges[:-1], found.objects, width=[0.92 * w for w in widths], align="edge", color=ACCENT
         )
         lower.set(xlim=(0, 1), xlabel="highest probability", ylabel="objects")
-        svg = _svg(drawing, "calibration")
+        svg = inline_svg(drawing, "calibration")
     rows = tuple(
         (
             f"{number(found.edges[k])} to {number(found.edges[k + 1])}",
@@ -121,7 +121,7 @@ def calibration_figure(found: Calibration) -> Figure:
 def learning_figure(found: LearningCurve) -> Figure:
     """Balanced accuracy by number of labels, with intervals."""
     values = [score.value for score in found.scores]
-    with _drawing(3.2) as (drawing, (axes,)):
+    with empty_plot(3.2) as (drawing, (axes,)):
         below = [max(0.0, score.value - _or(score.low, score.value)) for score in found.scores]
         above = [max(0.0, _or(score.high, score.value) - score.value) for score in found.scores]
         axes.errorbar(
@@ -129,7 +129,7 @@ def learning_figure(found: LearningCurve) -> Figure:
             color=ACCENT, ecolor=MUTED, elinewidth=1, capsize=3, marker="o", markersize=5, linewidth=1.6,
         )  # fmt: skip
         axes.set(xlim=(0, None), xlabel="labelled objects in training", ylabel="balanced accuracy")
-        svg = _svg(drawing, "learning")
+        svg = inline_svg(drawing, "learning")
     rows = tuple(
         (f"{n:,}", number(score.value), interval(score))
         for n, score in zip(found.objects, found.scores, strict=True)
@@ -144,7 +144,7 @@ def learning_figure(found: LearningCurve) -> Figure:
 def importance_figure(found: Sequence[Importance]) -> Figure:
     """Loss of balanced accuracy of each group, largest first."""
     places = range(len(found))
-    with _drawing(0.9 + 0.3 * len(found)) as (drawing, (axes,)):
+    with empty_plot(0.9 + 0.3 * len(found)) as (drawing, (axes,)):
         for place, importance in zip(places, found, strict=True):
             loss = importance.loss
             axes.plot((_or(loss.low, loss.value), _or(loss.high, loss.value)), (place, place), color=MUTED, linewidth=1.2)  # fmt: skip
@@ -153,7 +153,7 @@ def importance_figure(found: Sequence[Importance]) -> Figure:
         axes.set_yticks(places, [legible(shortened(importance.group, 40)) for importance in found])
         axes.set(ylim=(len(found) - 0.4, -0.6), xlabel="loss of balanced accuracy when shuffled")
         axes.spines["left"].set_visible(False)
-        svg = _svg(drawing, "importances")
+        svg = inline_svg(drawing, "importances")
     # losses are small, and compared with each other
     rows = tuple(
         (i.group, f"{len(i.columns):,}", number(i.loss.value, 3), interval(i.loss, 3)) for i in found
@@ -170,7 +170,7 @@ def _or(value: float, other: float) -> float:
 
 
 @contextmanager
-def _drawing(height: float, rows: Sequence[int] = (1,)) -> "Iterator[tuple[Drawing, list[Axes]]]":
+def empty_plot(height: float, rows: Sequence[int] = (1,)) -> "Iterator[tuple[Drawing, list[Axes]]]":
     """An empty plot of one or more axes, one above the other, in the style of the page."""
     import matplotlib as mpl
     from matplotlib.figure import Figure as Drawing
@@ -184,7 +184,7 @@ def _drawing(height: float, rows: Sequence[int] = (1,)) -> "Iterator[tuple[Drawi
         yield drawing, list(made[:, 0])
 
 
-def _svg(drawing: "Drawing", name: str) -> str:
+def inline_svg(drawing: "Drawing", name: str) -> str:
     """The plot as inline SVG: without header, date and style sheet, its colors those of the page, its ids its own."""
     file = io.StringIO()
     drawing.savefig(file, format="svg", transparent=True, metadata={"Date": None})

@@ -2,16 +2,13 @@
 
 import os
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
-from objclass.errors import OutputError, UsageError
+from objclass.errors import OutputError
 from objclass.export.atomic import Pending, check_writable
+from objclass.export.report import report_kind
 from objclass.images.paths import same_file_key
 from objclass.report.page import Page, rendered
-
-LIBRARIES = ("jinja2", "matplotlib")
-"""What pages are made with, and a plain installation lacks."""
 
 
 def check_report(path: str, others: Iterable[str] = (), *, overwrite: bool = False) -> None:
@@ -33,13 +30,7 @@ def check_report(path: str, others: Iterable[str] = (), *, overwrite: bool = Fal
     OutputError
         If there is such a file, it is one of the others, or it cannot be written.
     """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
-        message = f"--report {path}: expected a name that ends in .html"
-        raise UsageError(message)
-    missing = [name for name in LIBRARIES if find_spec(name) is None]
-    if missing:
-        message = f'--report {path}: reports are made with {" and ".join(missing)}, not installed: pip install "objclass[report]"'
-        raise UsageError(message)
+    report_kind(path)
     if same_file_key(os.path.realpath(path)) in {same_file_key(os.path.realpath(other)) for other in others}:
         message = f"--report {path}: another file of this command has the same name: give another name"
         raise OutputError(message)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import FloatArray, IntArray
+from objclass.export.report import NOVEL, TYPICAL, UNCERTAIN
 
-TYPICAL, UNCERTAIN, DISAGREEING, NOVEL = "typical", "uncertain", "disagreeing", "novel"
+DISAGREEING = "disagreeing"
 
 TITLES = {
     TYPICAL: ("Typical", "Predicted as this class with the highest probabilities."),
@@ -20,7 +21,7 @@ TITLES = {
 MAXIMUM_PICTURES = 400
 """Of a page, so that it stays under 10 MB."""
 
-ROW = 10
+ROW = 9
 """Pictures of a class and kind, where there are few classes."""
 
 
@@ -63,7 +64,7 @@ def pictures_for(classes: int) -> int:
     Examples
     --------
     >>> pictures_for(3), pictures_for(20), pictures_for(255)
-    (10, 5, 1)
+    (9, 5, 1)
     """
     return max(1, min(ROW, MAXIMUM_PICTURES // (len(TITLES) * classes)))
 

@@ -8,6 +8,7 @@ import numpy as np
 from objclass.core import IntArray
 from objclass.evaluation.result import ClassScores, Evaluation, Score
 from objclass.report import gallery
+from objclass.report.facts import MAXIMUM_ROWS, Facts, counted, facts_section, left_out
 from objclass.report.figures import calibration_figure, importance_figure, interval, learning_figure, number
 from objclass.report.gallery import DISAGREEING, TITLES, Candidates, chosen, pictures_for
 from objclass.report.page import (
@@ -16,7 +17,6 @@ from objclass.report.page import (
     WRONG,
     Cell,
     Color,
-    Folded,
     Gallery,
     Headline,
     Page,
@@ -31,11 +31,8 @@ from objclass.report.page import (
 from objclass.report.pictures import Crops
 from objclass.report.thumbnails import contrast_of, thumbnail
 
-MAXIMUM_CLASSES, MAXIMUM_ROWS, MAXIMUM_CONFUSIONS = 30, 200, 40
-"""Classes of a matrix, rows of a table, confusions of a list: what is more is counted, so that pages can be read."""
-
-Facts = Sequence[tuple[str, Sequence[str]]]
-"""Name of a fact -> its lines, such as inputs and their digests."""
+MAXIMUM_CLASSES, MAXIMUM_CONFUSIONS = 30, 40
+"""Classes of a matrix, confusions of a list: what is more is counted, so that pages can be read."""
 
 Shown = Mapping[int, Mapping[str, IntArray]]
 """Class -> kind -> rows of the objects to show."""
@@ -96,26 +93,8 @@ def page_of(found: Evaluation, subject: Subject, shown: Shown, crops: Crops) -> 
     return Page(subject.title, _lead(found), tuple(sections), _headlines(found), found.cautions)
 
 
-def facts_section(facts: Facts) -> Section:
-    """Parameters and provenance; facts of several lines are folded."""
-    rows = tuple((name, lines[0]) for name, lines in facts if len(lines) == 1)
-    lists = [_list(name, lines) for name, lines in facts if len(lines) > 1]
-    table = Table("What this page was made from", ("fact", "value"), rows, texts=2)
-    return Section("Parameters and provenance", (table, *lists))
-
-
-def _list(name: str, lines: Sequence[str]) -> Folded:
-    table = Table(name, (name,), tuple((line,) for line in lines[:MAXIMUM_ROWS]))
-    return Folded(f"{name} ({len(lines):,})", (table, *_rest(len(lines))))
-
-
-def _rest(total: int, maximum: int = MAXIMUM_ROWS) -> tuple[Text, ...]:
-    """What to say of the rows that a table leaves out."""
-    return (Text(f"… and {total - maximum:,} more."),) if total > maximum else ()
-
-
 def _lead(found: Evaluation) -> str:
-    objects = f"{len(found.objects.given):,} labelled objects of {len(found.names)} classes in {_counted(len(found.images), 'image')}"
+    objects = f"{len(found.objects.given):,} labelled objects of {len(found.names)} classes in {counted(len(found.images), 'image')}"
     if found.method != "cross-validation":
         return f"{objects}, judged by a classifier that was not trained on them ({found.method}). Intervals are 95 %."
     grouped = (
@@ -123,15 +102,11 @@ def _lead(found: Evaluation) -> str:
         if found.grouped_by
         else "objects are held out at random"
     )
-    repeats = f", {_counted(found.repeats, 'time')}" if found.repeats > 1 else ""
+    repeats = f", {counted(found.repeats, 'time')}" if found.repeats > 1 else ""
     return (
         f"{objects}, each judged by classifiers that were not trained on it: {found.method} in {found.folds} folds{repeats}; "
         f"{grouped}. Intervals are 95 %."
     )  # fmt: skip
-
-
-def _counted(n: int, noun: str, nouns: str = "") -> str:
-    return f"{n:,} {noun if n == 1 else nouns or f'{noun}s'}"
 
 
 def _headlines(found: Evaluation) -> tuple[Headline, ...]:
@@ -236,7 +211,7 @@ def _images(found: Evaluation) -> Section:
         for k in order[:MAXIMUM_ROWS]
     )
     table = Table("Accuracy and number of labelled objects", ("image", "accuracy", "objects", *named), rows)
-    return Section("Images", (table, *_rest(len(order))), "The least accurate first.")
+    return Section("Images", (table, *left_out(len(order))), "The least accurate first.")
 
 
 def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Crops) -> Section:
@@ -258,10 +233,10 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
             parts.append(Gallery(found.names[k - 1], colors[k - 1], tuple(strips)))
     hidden = len(found.names) - len(shown)
     if hidden > 0:
-        parts.append(Text(f"… and {_counted(hidden, 'more class', 'more classes')} without pictures."))
+        parts.append(Text(f"… and {counted(hidden, 'more class', 'more classes')} without pictures."))
     absent = sum(len(rows) for kinds in shown.values() for rows in kinds.values()) - len(crops.by_row)
     lost = (
-        (Text(f"{_counted(absent, 'object')} cannot be shown: their images were not found."),)
+        (Text(f"{counted(absent, 'object')} cannot be shown: their images were not found."),)
         if absent
         else ()
     )

@@ -12,7 +12,7 @@ from objclass.errors import OutputError, UsageError
 from objclass.evaluation.result import Importance, Score
 from objclass.pipeline.crops import Crop
 from objclass.project.model import class_colors
-from objclass.report import file, of_evaluation
+from objclass.report import of_evaluation
 from objclass.report.file import check_report, save_page
 from objclass.report.of_evaluation import Subject, objects_to_show, page_of
 from objclass.report.page import Page, rendered
@@ -188,7 +188,7 @@ def test_reports_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="--overwrite replaces it"):
         check_report(str(path))
     check_report(str(path), overwrite=True)
-    monkeypatch.setattr(file, "find_spec", lambda name: None)
+    monkeypatch.setattr("objclass.export.report.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'pip install "objclass\[report\]"'):
         check_report(str(tmp_path / "s.html"))
 
