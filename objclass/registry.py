@@ -439,6 +439,7 @@ FEATURE_SETS = {
     "Standard Object Features": "objclass.features.sets.standard:FEATURES",
     "hull": "objclass.features.sets.convex_hull:FEATURES",
     "regionprops": "objclass.features.sets.regionprops:FEATURES",
+    "texture": "objclass.features.sets.texture:FEATURES",
 }
 """Name of a feature set (ilastik: plugin) -> its features."""
 

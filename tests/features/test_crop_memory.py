@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from objclass.features.sets import convex_hull, ilastik_hull, regionprops
+from objclass.core import Objects
+from objclass.features.frame import Frame
+from objclass.features.sets import convex_hull, ilastik_hull, regionprops, texture
+from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.per_object import Crop
 
 SIDE = 700
@@ -15,6 +18,8 @@ KINDS = [
     regionprops.ConvexImage, regionprops.CroftonPerimeter, regionprops.Filled, regionprops.Median,
     regionprops.Perimeter, regionprops.Topology, convex_hull.Hull, ilastik_hull.Defects,
 ]  # fmt: skip
+
+GROUP_KINDS = [texture.BinaryPatterns, texture.CoOccurrence]
 
 
 def ball():
@@ -41,3 +46,18 @@ def test_memory_that_is_announced(kind):
         taken = max(taken, tracemalloc.get_traced_memory()[1] / mask.size)
         tracemalloc.stop()
     assert kind.voxel_bytes / 2 <= taken <= kind.voxel_bytes * 2
+
+
+@pytest.mark.parametrize("kind", GROUP_KINDS)
+def test_memory_of_a_group_that_is_announced(kind):
+    shape = (1, SIDE, SIDE)
+    raw = np.random.default_rng(0).integers(0, 1000, (*shape, 2)).astype(np.uint16)
+    frame = Frame(Objects(np.ones(shape, np.uint32), 1), lambda box: raw[box], 2, (1.0, 1.0))
+    whole = np.array([[0, 0]]), np.array([[SIDE - 1, SIDE - 1]])
+    extent = Extent(np.array([SIDE**2]), *whole, np.zeros((1, 2), int))
+    tracemalloc.start()
+    kind.of_all(frame, extent)
+    taken = tracemalloc.get_traced_memory()[1] / raw[..., 0].size
+    tracemalloc.stop()
+    announced = kind.voxel_bytes + 8 * 2
+    assert announced / 2 <= taken <= announced * 1.1
