@@ -276,7 +276,7 @@ class RunReport:
         )
 
     def _parts_of_certainty(self) -> Iterator[Part]:
-        yield certainty_figure(self._doubts, self._classes, self._report.colors, "uncertainty", "uncertainty")
+        yield certainty_figure(self._doubts.T, self._classes, self._report.colors, "uncertainty")
         if len(self._rows) > 1:
             first = sorted(
                 (row for row in self._rows if any(row.counts)), key=lambda row: (-row.uncertainty, row.image)

@@ -1,18 +1,46 @@
 """Figures of a run: objects of each class by image and by time, and how certain their classes are."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from objclass.core import AnyArray, IntArray
+from objclass.core import IntArray
 from objclass.report.figures import INK, MUTED, empty_plot, inline_svg
 from objclass.report.page import Color, Figure, Table, legible, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BARS = 40
 """Images that get a bar each; of more images the spread is shown."""
 
-LEGEND = 12
-"""Classes that are named in a figure, at most."""
+SHOWN = 16
+"""Classes in a figure, at most: the most frequent ones, then all others together."""
+
+
+class Series(NamedTuple):
+    """What is drawn: numbers of objects, the last axis those of classes, and names and colours of these."""
+
+    counts: IntArray
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+
+
+def most_frequent(counts: IntArray, classes: Sequence[str], colors: Sequence[Color]) -> Series:
+    """The most frequent classes, in their order, and all others together."""
+    names, shown = tuple(map(_short, classes)), tuple(map(_hex, colors))
+    if len(names) <= SHOWN:
+        return Series(counts, names, shown)
+    totals = counts.reshape(-1, len(names)).sum(axis=0)
+    order = np.argsort(-totals, kind="stable")
+    first = np.sort(order[: SHOWN - 1])
+    others = counts[..., order[SHOWN - 1 :]].sum(axis=-1, keepdims=True)
+    return Series(
+        np.concatenate([counts[..., first], others], axis=-1),
+        (*(names[k] for k in first), f"{len(names) - SHOWN + 1} other classes"),
+        (*(shown[k] for k in first), MUTED),
+    )
 
 
 def _hex(color: Color) -> str:
@@ -33,18 +61,19 @@ def images_figure(
     classes, colors
         Names and colours of the classes.
     """
+    shown = most_frequent(counts, classes, colors)
     if len(images) > BARS:
-        return _spread_figure(counts, classes, colors)
+        return _spread_figure(shown)
     places = np.arange(len(images))
     with empty_plot(1.3 + 0.24 * len(images)) as (drawing, (axes,)):
         left = np.zeros(len(images))
-        for name, color, n in zip(classes, colors, counts.T, strict=True):
-            axes.barh(places, n, left=left, color=_hex(color), height=0.72, label=_short(name))
+        for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
+            axes.barh(places, n, left=left, color=color, height=0.72, label=name)
             left = left + n
         axes.set_yticks(places, [_short(name) for name in images])
         axes.set(ylim=(len(images) - 0.4, -0.6), xlabel="objects")
         axes.grid(visible=False, axis="y")
-        _legend(axes, classes)
+        _legend(axes, shown)
         svg = inline_svg(drawing, "images")
     total = counts.sum(axis=1)
     alt = "Number of objects in each image: " + "; ".join(
@@ -53,16 +82,17 @@ def images_figure(
     return Figure(svg, alt, "Number of objects of each class in each image; the table has the numbers.")
 
 
-def _spread_figure(counts: IntArray, classes: Sequence[str], colors: Sequence[Color]) -> Figure:
+def _spread_figure(shown: Series) -> Figure:
     """How the number of objects of each class differs between images."""
+    counts, classes, colors = shown
     quantiles = np.quantile(counts, (0, 0.25, 0.5, 0.75, 1), axis=0, method="nearest").T
     places = range(len(classes))
     with empty_plot(0.9 + 0.34 * len(classes)) as (drawing, (axes,)):
         for place, (least, low, middle, high, most), color in zip(places, quantiles, colors, strict=True):
             axes.plot((least, most), (place, place), color=MUTED, linewidth=1, zorder=1)
-            axes.barh(place, high - low, left=low, height=0.5, color=_hex(color), zorder=2)
+            axes.barh(place, high - low, left=low, height=0.5, color=color, zorder=2)
             axes.plot((middle, middle), (place - 0.32, place + 0.32), color=INK, linewidth=2, zorder=3)
-        axes.set_yticks(places, [_short(name) for name in classes])
+        axes.set_yticks(places, classes)
         axes.set(ylim=(len(classes) - 0.4, -0.6), xlabel="objects in an image")
         axes.grid(visible=False, axis="y")
         svg = inline_svg(drawing, "spread")
@@ -78,57 +108,57 @@ def _spread_figure(counts: IntArray, classes: Sequence[str], colors: Sequence[Co
 
 def time_figure(counts: IntArray, classes: Sequence[str], colors: Sequence[Color]) -> Figure:
     """Objects of each class by time step: ``counts`` (steps, classes)."""
+    shown = most_frequent(counts, classes, colors)
     steps = np.arange(len(counts))
     with empty_plot(3.2) as (drawing, (axes,)):
-        for name, color, n in zip(classes, colors, counts.T, strict=True):
-            axes.plot(steps, n, color=_hex(color), linewidth=1.6, label=_short(name))
+        for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
+            axes.plot(steps, n, color=color, linewidth=1.6, label=name)
         axes.set(xlim=(0, max(len(counts) - 1, 1)), ylim=(0, None), xlabel="time step", ylabel="objects")
-        _legend(axes, classes)
+        _legend(axes, shown)
         svg = inline_svg(drawing, "time")
     alt = "Number of objects by time step: " + "; ".join(
-        f"{name or 'objects'} from {first} to {last}"
-        for name, first, last in zip(classes, counts[0].tolist(), counts[-1].tolist(), strict=True)
+        f"{name} from {first} to {last}"
+        for name, first, last in zip(
+            shown.names, shown.counts[0].tolist(), shown.counts[-1].tolist(), strict=True
+        )
     )
     return Figure(svg, alt, "Number of objects by time step, over all images with time.")
 
 
 def certainty_figure(
-    counts: IntArray, classes: Sequence[str], colors: Sequence[Color], measure: str, name: str
+    counts: IntArray, classes: Sequence[str], colors: Sequence[Color], measure: str
 ) -> Figure:
-    """How a measure from 0 to 1 is spread over objects: ``counts`` (classes, bins)."""
-    bins = counts.shape[1]
+    """How a measure from 0 to 1 is spread over objects: ``counts`` (bins, classes)."""
+    shown = most_frequent(counts, classes, colors)
+    bins = len(counts)
     edges = np.arange(bins) / bins
     with empty_plot(3.2) as (drawing, (axes,)):
         bottom = np.zeros(bins)
-        for title, color, n in zip(classes, colors, counts, strict=True):
-            axes.bar(edges, n, bottom=bottom, width=0.9 / bins, align="edge", color=_hex(color), label=_short(title))  # fmt: skip
+        for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
+            axes.bar(edges, n, bottom=bottom, width=0.9 / bins, align="edge", color=color, label=name)
             bottom = bottom + n
         axes.set(xlim=(0, 1), xlabel=measure, ylabel="objects")
         axes.grid(visible=False, axis="x")
-        _legend(axes, classes)
-        svg = inline_svg(drawing, name)
+        _legend(axes, shown)
+        svg = inline_svg(drawing, measure)
     rows = tuple(
-        (f"{k / bins:.2f} to {(k + 1) / bins:.2f}", *(f"{n:,}" for n in counts[:, k].tolist()))
-        for k in range(bins)
+        (f"{k / bins:.2f} to {(k + 1) / bins:.2f}", *(f"{n:,}" for n in row))
+        for k, row in enumerate(shown.counts.tolist())
     )
-    table = Table(f"Objects by {measure}", (measure, *classes), rows)
-    alt = f"Number of objects by {measure}: " + "; ".join(
-        f"{_percent(n[: bins // 2])} of {title or 'all'} below 0.5"
-        for title, n in zip(classes, counts, strict=True)
-        if n.sum()
+    table = Table(f"Objects by {measure}", (measure, *shown.names), rows)
+    below = shown.counts[: bins // 2].sum(axis=0).tolist()
+    alt = f"Number of objects by {measure}, from 0 to 1: below 0.5 are " + "; ".join(
+        f"{low:,} of {n:,} {name}"
+        for low, n, name in zip(below, shown.counts.sum(axis=0).tolist(), shown.names, strict=True)
     )
     return Figure(svg, alt, f"Number of objects of each class by {measure}.", table)
 
 
-def _percent(part: AnyArray) -> str:
-    return f"{int(part.sum()):,}"
-
-
-def _legend(axes: object, classes: Sequence[str]) -> None:
-    """Name the classes above the plot, where there are several and not too many."""
-    if 1 < len(classes) <= LEGEND:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderaxespad=0.2)  # type: ignore[attr-defined]
+def _legend(axes: "Axes", shown: Series) -> None:
+    """Name the classes above the plot, where there are several."""
+    if len(shown.names) > 1:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderaxespad=0.2)
 
 
 def _short(name: str) -> str:
-    return legible(shortened(name, 30))
+    return legible(shortened(name or "objects", 30))

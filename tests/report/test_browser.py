@@ -8,6 +8,7 @@ import time
 import pytest
 
 from objclass.report.page import rendered
+from tests.report.made_run import run_page
 from tests.report.test_page import page
 
 pytestmark = pytest.mark.browser
@@ -66,9 +67,14 @@ def tabbed(browser, times):
         )
 
 
-def test_the_page_in_a_browser(browser, tmp_path):
+def of_evaluation(folder):
+    return rendered(page())
+
+
+@pytest.mark.parametrize("made", [of_evaluation, run_page])
+def test_the_page_in_a_browser(browser, tmp_path, made):
     """One start for all checks, since it takes the longest."""
-    (tmp_path / "report.html").write_bytes(rendered(page()))
+    (tmp_path / "report.html").write_bytes(made(tmp_path))
     address = (tmp_path / "report.html").as_uri()
     requests(browser)  # those of the browser's own first page
     browser.get(address)
