@@ -1,0 +1,62 @@
+"""The bytes and the text of a file of labels."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+from objclass.errors import ImageError, InputError
+from objclass.images.trust import check_kind
+
+MAXIMUM_BYTES = 1 << 29
+"""Of a file of labels when it is unpacked: ten million lines."""
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file, unpacked where it is packed by gzip.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is too large.
+    """
+    try:
+        check_kind(path)
+        with Path(path).open("rb") as file:
+            data = file.read(MAXIMUM_BYTES + 1)
+    except (OSError, ImageError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else str(fault).removeprefix(f"{path}: ")
+        message = f"labels {path}: {why}"
+        raise InputError(message) from None
+    if path.lower().endswith(".gz"):
+        data = _unpacked(path, data)
+    if len(data) > MAXIMUM_BYTES:
+        message = f"labels {path}: more than {MAXIMUM_BYTES >> 20} MB: give the labels in several files"
+        raise InputError(message)
+    return data
+
+
+def _unpacked(path: str, data: bytes) -> bytes:
+    import io
+
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            return file.read(MAXIMUM_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as fault:
+        message = f"labels {path} cannot be unpacked (truncated, or not gzip?): {fault}"
+        raise InputError(message) from None
+
+
+def decoded(path: str, data: bytes, remedy: str) -> str:
+    """The text of a file in UTF-8, without a byte-order mark.
+
+    Raises
+    ------
+    InputError
+        If it is in another encoding; the message names the line, and the remedy.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        message = f"labels {path} line {line}: not UTF-8 text (byte 0x{data[fault.start]:02x}): {remedy}"
+        raise InputError(message) from None
