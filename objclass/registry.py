@@ -1,6 +1,6 @@
 """Tables of formats, features and kernels by name. Entries are imported on use: listing them imports nothing.
 
-An image format, a table format, a format of objects and a feature set are one entry each, which holds all that is known of it. Installed
+An image format, a table format, a format of objects, a format of labels and a feature set are one entry each, which holds all that is known of it. Installed
 packages add entries of the same types through entry points (`IMAGE_PLUGINS`, `TABLE_PLUGINS`,
 `OBJECT_PLUGINS`, `FEATURE_PLUGINS`); those of objclass come first. Standard library only.
 """
@@ -199,6 +199,26 @@ class ReportFormat:
     of_run: Any
     libraries: tuple[str, ...]
     extra: str
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A kind of file of labels of objects, other than painted images and projects.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    suffixes
+        Ends of the names of its files, lower case, with the dot.
+    reader
+        ``"module:name"`` of a function ``(path, given) -> Reading``, whose ``given`` is an
+        `objclass.training.labels.given.GivenLanes`.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    reader: str
 
 
 _UNSIGNED = ("uint8", "uint16")
@@ -421,6 +441,16 @@ OBJECT_FORMATS = (
 
 REPORTS = (ReportFormat(".html", "objclass.report.of_run:RunReport", ("jinja2", "matplotlib"), "report"),)
 """All kinds of reports."""
+=======
+_LABELS = "objclass.training.labels"
+
+LABEL_FORMATS = (
+    LabelFormat("table", (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz"), f"{_LABELS}.tables:read_table"),
+    LabelFormat("workbook", (".xlsx",), f"{_LABELS}.tables:read_sheet"),
+    LabelFormat("QuPath GeoJSON", (".geojson", ".json", ".geojson.gz"), f"{_LABELS}.geojson:read_geojson"),
+    LabelFormat("ImageJ ROIs", (".roi", ".zip"), f"{_LABELS}.rois:read_rois"),
+)
+"""All formats of labels of objects."""
 
 TABLE_PROFILES = {
     "ilastik": "objclass.export.profiles:ILASTIK",
@@ -529,6 +559,10 @@ def object_format(path: str) -> ObjectFormat | None:
 def report_format(path: str) -> ReportFormat | None:
     """The kind of report of a file of that name, None if there is none."""
     return next((entry for entry in REPORTS if path.lower().endswith(entry.suffix)), None)
+=======
+def label_format(path: str) -> LabelFormat | None:
+    """The format of labels of a file of that name; None for painted images and projects."""
+    return next((entry for entry in LABEL_FORMATS if path.lower().endswith(entry.suffixes)), None)
 
 
 def feature_sets() -> list[str]:

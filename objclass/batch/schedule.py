@@ -24,7 +24,6 @@ from objclass.batch.totals import Totals
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.machine import tune_allocator
-from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import PixelSize, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, listed
 from objclass.export.dictionary import write_dictionaries
@@ -216,12 +215,6 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     lanes that are written to one file.
     """
     files = [path for task in tasks for path in {output.path for output in task.outputs}]
-    if limits.jobs == 1 or len(tasks) <= 1 or len(set(files)) < len(files):
+    if not tasks or len(set(files)) < len(files):
         return 1, limits
-    at_once = min(limits.jobs, len(tasks))
-    memory = limits.memory // at_once if limits.memory is not None else None
-    each = replace(limits, memory=memory, jobs=1)
-    largest = max(prod(task.lane.objects.shape[1:4]) for task in tasks)
-    if not each.holds(largest * VOXEL_BYTES):
-        return 1, limits
-    return at_once, each
+    return limits.divided(len(tasks), max(prod(task.lane.objects.shape[1:4]) for task in tasks))

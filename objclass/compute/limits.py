@@ -1,6 +1,6 @@
 """Limits of a run: memory and threads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from objclass.compute import machine
 from objclass.compute.slabs import VOXEL_BYTES, VOXELS, Slab, slabs
@@ -54,6 +54,24 @@ class Limits:
     def holds(self, size: int) -> bool:
         """Whether so many bytes may stay in memory besides the slabs."""
         return self.share(size) == size
+
+    def divided(self, count: int, voxels: int) -> "tuple[int, Limits]":
+        """The number of lanes that are worked on at once, and the limits of each.
+
+        Small lanes are worked on in parallel, each by one thread; large ones one after the other, in blocks.
+
+        Parameters
+        ----------
+        count
+            The number of lanes.
+        voxels
+            Of a time step of the largest one.
+        """
+        at_once = min(self.jobs, count)
+        if at_once <= 1:
+            return 1, self
+        each = replace(self, memory=self.memory // at_once if self.memory is not None else None, jobs=1)
+        return (at_once, each) if each.holds(voxels * VOXEL_BYTES) else (1, self)
 
 
 ALL = Limits()

@@ -1,7 +1,8 @@
 """Add labels to those of a project, which keeps its images, labels, features and thresholds."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from objclass.errors import InputError, UsageError
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
-from objclass.training.labels import Annotation
 from objclass.training.retrain import labelled_features
 
 Labels = Mapping[int, Mapping[int, NDArray[Any]]]
@@ -35,10 +35,13 @@ def lane_numbers(project: Project, lanes: Sequence[Lane], paths: Mapping[str, Se
         for number, lane in enumerate(project.lanes)
         if {"raw_data", project.role} <= set(lane)
     }
+    further = count(len(project.lanes))
     numbers = []
     for k in range(len(lanes)):
         given = tuple(_real(paths[role][k], Path()) for role in ("raw_data", project.role))
-        numbers.append(known.setdefault(given, max([len(project.lanes) - 1, *known.values()]) + 1))
+        if given not in known:
+            known[given] = next(further)
+        numbers.append(known[given])
     return numbers
 
 
@@ -62,9 +65,9 @@ def check_class_names(project: Project | PixelProject, names: Sequence[str]) -> 
         raise UsageError(message)
 
 
-def all_classes(project: Project, annotations: Sequence[Annotation]) -> tuple[str, ...]:
+def all_classes(project: Project, names: Collection[str]) -> tuple[str, ...]:
     """The classes of a project, in their order, followed by new ones, sorted."""
-    return (*project.classes, *sorted({given.name for given in annotations} - set(project.classes)))
+    return (*project.classes, *sorted(set(names) - set(project.classes)))
 
 
 def merged(project: Project, new: Labels) -> tuple[Labels, int]:

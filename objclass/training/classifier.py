@@ -17,7 +17,7 @@ from objclass.features.contract import Key
 from objclass.forest import fit
 from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE, Project, find
 from objclass.settings import CLASS_WEIGHTS
-from objclass.training.labels import check_formulas
+from objclass.training.labels.classes import check_formulas
 from objclass.training.measurement import Measurement
 from objclass.training.new_project import new_project
 

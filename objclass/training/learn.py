@@ -21,7 +21,6 @@ from objclass.images import dataset_name
 from objclass.images.paths import relative, split_stack
 from objclass.pipeline.inputs import distinguished
 from objclass.pipeline.lane import CENTER
-from objclass.pipeline.pairing import object_role
 from objclass.project.model import Project, TrainingInput, class_colors, find, sorted_keys
 from objclass.project.open import open_project
 from objclass.project.training_table import TrainingTable
@@ -82,22 +81,21 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
             f"{base.path} classifies pixels and objects: labels are added to such a project in ilastik alone"
         )
         raise UsageError(message)
-    role = object_role(request.inputs, base)
     lessons = read_lessons(request, base, context)
     if base is None:
-        project, table = _new(role, lessons, context)
+        project, table = _new(lessons, context)
     else:
         project, table = _extended(base, lessons, context)
     return _fitted(project, table, lessons, context)
 
 
-def _new(role: str, lessons: Lessons, context: Context) -> tuple[Project, TrainingTable]:
+def _new(lessons: Lessons, context: Context) -> tuple[Project, TrainingTable]:
     """A new project without its forest, and the table to train it on."""
     request, lanes = lessons.request, lessons.lanes
     numbers = {name: k for k, name in enumerate(lessons.classes, 1)}
     labels = {n: _label_inputs(steps, numbers) for n, steps in lessons.found.items()}
     project = dataclasses.replace(
-        new_project(role, lessons.classes, sorted_keys(lessons.plan.shown), lessons.plan.margin),
+        new_project(lanes[0].role, lessons.classes, sorted_keys(lessons.plan.shown), lessons.plan.margin),
         path=request.project,
         threshold=request.threshold,
         labels=labels,
@@ -105,7 +103,7 @@ def _new(role: str, lessons: Lessons, context: Context) -> tuple[Project, Traini
         facts={"inputs": input_facts(dict(enumerate(lanes)), labels, (), context)},
     )
     given = _classes_of(lessons.found, numbers)
-    return project, training_table(project, lessons.table, given, _lane_of(lessons.found))
+    return project, training_table(project, lessons.table, given, _lane_of(lessons.found), lessons.group)
 
 
 def _extended(base: Project, lessons: Lessons, context: Context) -> tuple[Project, TrainingTable]:
@@ -136,11 +134,12 @@ def _extended(base: Project, lessons: Lessons, context: Context) -> tuple[Projec
     )
     image = np.concatenate([lanes_before, np.array(places, int)[_lane_of(found)]])
     given = np.concatenate([given_before, _classes_of(found, numbers)])
-    return project, training_table(project, joined(base, old, lessons.table), given, image)
+    group = (*("" for _ in given_before), *lessons.group) if lessons.group else ()
+    return project, training_table(project, joined(base, old, lessons.table), given, image, group)
 
 
 def training_table(
-    project: Project, table: FeatureTable, classes: IntArray, lanes: IntArray
+    project: Project, table: FeatureTable, classes: IntArray, lanes: IntArray, group: tuple[str, ...] = ()
 ) -> TrainingTable:
     """The labelled objects of a project as its forest sees them.
 
@@ -152,6 +151,8 @@ def training_table(
         A row for each object: features of the forest, and the centre (`CENTER`).
     classes, lanes
         Class of each object, from 1, and its lane in the project.
+    group
+        What each object belongs to, ``""`` for nothing; empty if nothing is known.
     """
     titled = [(feature, table.values[key].shape[1]) for key in project.selected if (feature := find(*key))]
     names = [
@@ -174,6 +175,7 @@ def training_table(
         tuple(distinguished([(folder, nickname) for nickname, folder in paths])),
         tuple(name for _, name in names),
         tuple(name for name, _ in names),
+        group,
     )
 
 

@@ -2,37 +2,36 @@
 
 import dataclasses
 import logging
-from collections import defaultdict
+import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 
 import numpy as np
 
-from objclass import images
 from objclass.compute.context import Context
+from objclass.compute.limits import Limits
 from objclass.core import FeatureTable, Lane, PixelSize, concatenate
 from objclass.errors import InputError, UsageError
 from objclass.features.contract import Feature, choose, feature_set
+from objclass.images.paths import natural
 from objclass.pipeline.inputs import open_lanes
 from objclass.pipeline.lane import CENTER, measure_step
+from objclass.pipeline.pairing import Inputs, LanePaths, object_role, pair
 from objclass.pipeline.plan import Plan, check_lane
 from objclass.pipeline.sizes import described_sizes, in_pixels
 from objclass.project.model import MAXIMUM_SIZE, Project
 from objclass.segmentation.find import find_objects
+from objclass.settings import ProjectThreshold
 from objclass.training.adding import all_classes, check_class_names
-from objclass.training.labels import (
-    Annotation,
-    Label,
-    StepLabels,
-    are_painted,
-    check_formulas,
-    check_misses,
-    check_names,
-    class_list,
-    named_labels,
-    painted_labels,
-    read_csv,
-)
+from objclass.training.labels.annotation import StepLabels
+from objclass.training.labels.classes import check_formulas, check_names, class_list
+from objclass.training.labels.given import GivenLanes
+from objclass.training.labels.labels import Labels, check_misses
+from objclass.training.labels.projects import Matched, matched, open_sources, threshold_of
+from objclass.training.labels.routes import LabelFiles, read_labels
 from objclass.training.request import TrainingRequest
 from objclass.training.target import check_target
 
@@ -42,7 +41,7 @@ READABLE = ("uint8", "uint16", "uint32", "float32")
 """Types of segmentations and label images that ilastik reads."""
 
 Found = dict[int, dict[int, dict[int, str]]]
-"""Given lane -> time step -> class of each labelled object by id."""
+"""Lane -> time step -> class of each labelled object by id."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ class Lessons:
     Parameters
     ----------
     request
-        What was asked for, thresholds in pixels.
+        What was asked for, thresholds in pixels; its ``inputs`` are the lanes in the order of ``lanes``.
     lanes
-        The images.
+        The images, sorted by name and path, whatever the order in which they were given.
     plan
         How they are measured: ``shown`` are the features to learn from.
     found
@@ -65,6 +64,8 @@ class Lessons:
         Names of the classes.
     left_out
         Messages about labels that were left out.
+    group
+        What each object of the table belongs to, such as a track, ``""`` for nothing; empty if no label says so.
     """
 
     request: TrainingRequest
@@ -74,6 +75,7 @@ class Lessons:
     table: FeatureTable
     classes: tuple[str, ...]
     left_out: tuple[str, ...]
+    group: tuple[str, ...] = ()
 
 
 def read_lessons(request: TrainingRequest, base: Project | None, context: Context) -> Lessons:
@@ -84,53 +86,163 @@ def read_lessons(request: TrainingRequest, base: Project | None, context: Contex
     ObjclassError
         If images, labels or output cannot be used.
     """
+    _check_output(request, request.labels)
+    files = LabelFiles.of(request.labels)
+    sources = open_sources(files.projects)
+    paired = _paired(request, base, sources)
+    order = canonical_order(paired.lanes)
+    number_of = {place: number for number, place in enumerate(order)}
+    request = dataclasses.replace(request, inputs=_ordered(request.inputs, paired.lanes, order))
     lanes = open_lanes(request.inputs, base, context)
-    _check_output(request, lanes)
+    _check_output(request, [f for lane in lanes for image in lane.images for f in image.files])
     request = _in_pixels(request, lanes)
     _check_settings(request, base)
+    if sources:
+        threshold = threshold_of(sources, base.threshold if base is not None else _given(request.threshold))
+        request = dataclasses.replace(request, threshold=threshold)
     plan = _plan(request, base, lanes[0])
     for lane in lanes:
         _check_like(lane, lanes[0])
         check_lane(lane, plan)
-    is_painted = are_painted(request.labels)
-    tables_of_labels = [
-        read_csv(path, lanes, allow_misses=request.allow_misses)
-        for path in (() if is_painted else request.labels)
-    ]
-    annotations = [a for given, _ in tables_of_labels for a in given]
-    named = [("--class_names", name) for name in request.class_names]
-    named += [(f"labels {given.line}", given.name) for given in annotations]
-    check_formulas(named, base.classes if base is not None else ())
-    label = _painted_by(request, lanes, context) if is_painted else _named_by(annotations, lanes)
-
-    tables: list[FeatureTable] = []
-    found: Found = {}
-    steps: list[StepLabels] = []
-    for number, lane in enumerate(lanes):
-        found[number] = {}
-        for t in range(lane.objects.shape[0]):
-            objects = find_objects(lane, t, plan.threshold, context)
-            steps.append(label(number, t, objects))
-            labels = found[number][t] = steps[-1].classes
-            if labels or not tables:
-                table = measure_step(lane, plan, t, objects, context)
-                tables.append(table.rows(np.array(sorted(labels), np.intp) - 1))
-            context.progress(lane.nickname, (t + 1) / lane.objects.shape[0])
-    if not request.allow_misses:
-        check_misses(steps, painted=is_painted)
-    left_out = [line for _, lines in tables_of_labels for line in lines]
-    left_out += [line for step in steps for line in step.left_out]
-    names = request.class_names or (all_classes(base, annotations) if base is not None else ())
-    classes = class_list(found, names, painted=is_painted)
+    known = base.classes if base is not None else ()
+    given = GivenLanes(
+        lanes, request.class_names or known, allow_misses=request.allow_misses, context=context
+    )
+    labels = read_labels(
+        files,
+        given,
+        [number_of[place] for place in range(paired.given)],
+        [(lane, number_of[place]) for lane, place in paired.places],
+        request.inputs.stack_along,
+    )
+    check_formulas([*(("--class_names", name) for name in request.class_names), *labels.named], known)
     for line in _unreadable(lanes):
         log.warning("%s", line)
-    return Lessons(request, tuple(lanes), plan, found, concatenate(tables), classes, tuple(left_out))
+    measured = _measured(labels, lanes, plan, context)
+    return _lessons(request, base, plan, labels, measured, [*paired.left_out, *labels.left_out])
 
 
-def _check_output(request: TrainingRequest, lanes: Sequence[Lane]) -> None:
-    given = [f for lane in lanes for i in lane.images for f in i.files]
-    is_added = request.output is not None
-    check_target(request.target, [*given, *request.labels], overwrite=request.overwrite, is_added=is_added)
+# ---------------------------------------------------------------------------- which images, in which order
+
+
+def _paired(request: TrainingRequest, base: Project | None, sources: Sequence[Project]) -> Matched:
+    """The lanes: those that are given, and further ones of the projects whose labels are taken over."""
+    project = base if base is not None or request.inputs.roles else next(iter(sources), None)
+    role = object_role(request.inputs, project)
+    given = pair(request.inputs, base) if request.inputs.roles else []
+    if sources and sources[0].role != role:
+        message = f"labels {sources[0].path}: objects of --{sources[0].role}, but --{role} is given"
+        raise UsageError(message)
+    return matched(sources, given, role, allow_misses=request.allow_misses)
+
+
+def canonical_order(lanes: Sequence[LanePaths]) -> list[int]:
+    """The places of lanes in the order of a project: by name, then by path, numbers in them by value."""
+
+    def key(place: int) -> tuple[list[str | int], str, list[str | int], list[str]]:
+        name, paths = lanes[place].name, [os.path.abspath(path) for path in lanes[place].paths.values()]
+        return natural(name), name, natural(paths[0]), paths
+
+    return sorted(range(len(lanes)), key=key)
+
+
+def _ordered(inputs: Inputs, lanes: Sequence[LanePaths], order: Sequence[int]) -> Inputs:
+    """The inputs with these lanes in this order."""
+    chosen = tuple(lanes[place] for place in order)
+    paths = {role: [lane.paths[role] for lane in chosen] for role in chosen[0].paths}
+    return dataclasses.replace(inputs, paths=paths, lanes=chosen, metadata_regex=None)
+
+
+def _given(threshold: ProjectThreshold) -> ProjectThreshold | None:
+    """The thresholds; None if nothing but defaults is given."""
+    return None if threshold == ProjectThreshold() else threshold
+
+
+# ---------------------------------------------------------------------------- the labelled objects
+
+
+@dataclass(frozen=True)
+class _LaneLesson:
+    """The labels of a lane by time step, and a row for each labelled object of each time step that has some."""
+
+    steps: dict[int, StepLabels]
+    tables: list[FeatureTable]
+
+
+def _measured(labels: Labels, lanes: Sequence[Lane], plan: Plan, context: Context) -> dict[int, _LaneLesson]:
+    """The labelled objects of all lanes that have labels, several lanes at once where they are small."""
+    numbers = labels.lanes()
+    for number in sorted(set(range(len(lanes))) - set(numbers)):
+        context.progress(lanes[number].nickname, 1.0)
+    voxels = max((prod(lanes[number].objects.shape[1:4]) for number in numbers), default=0)
+    at_once, limits = context.limits.divided(len(numbers), voxels)
+    measure = partial(_measured_lane, labels=labels, lanes=lanes, plan=plan, context=context.within(limits))
+    workers = context if at_once > 1 else context.within(Limits())
+    with closing(workers.ordered(measure, numbers, helps=False)) as results:
+        return dict(zip(numbers, results, strict=True))
+
+
+def _measured_lane(
+    number: int, labels: Labels, lanes: Sequence[Lane], plan: Plan, context: Context
+) -> _LaneLesson:
+    """The labelled objects of one lane; time steps without labels are not looked at."""
+    lane, steps, tables = lanes[number], {}, []
+    count = lane.objects.shape[0]
+    for t in range(count):
+        if labels.is_labelled(number, t, context):
+            objects = find_objects(lane, t, plan.threshold, context)
+            steps[t] = labels.of(number, t, objects, context)
+            if steps[t].classes:
+                ids = np.array(list(steps[t].classes), np.intp)
+                tables.append(measure_step(lane, plan, t, objects, context).rows(ids - 1))
+        context.progress(lane.nickname, (t + 1) / count)
+    return _LaneLesson(steps, tables)
+
+
+def _lessons(
+    request: TrainingRequest,
+    base: Project | None,
+    plan: Plan,
+    labels: Labels,
+    measured: dict[int, _LaneLesson],
+    left_out: list[str],
+) -> Lessons:
+    """All that was measured together."""
+    lanes = labels.given.lanes
+    steps = [step for lesson in measured.values() for step in lesson.steps.values()]
+    if not request.allow_misses:
+        check_misses(steps)
+    left_out = [*left_out, *(line for step in steps for line in step.left_out)]
+    tables = [table for lesson in measured.values() for table in lesson.tables]
+    if not tables:
+        lost = f" ({left_out[0]})" if left_out else ""
+        message = f"labels of 0 classes: expected labelled objects of at least two classes{lost}"
+        raise InputError(message)
+    found: Found = {
+        number: {t: {} for t in range(lane.objects.shape[0])} for number, lane in enumerate(lanes)
+    }
+    for number, lesson in measured.items():
+        found[number] |= {t: step.classes for t, step in lesson.steps.items()}
+    used = {name for step in steps for name in step.classes.values()}
+    names = request.class_names or (all_classes(base, used) if base is not None else ())
+    classes = class_list(used, names, numbered=labels.is_numbered)
+    group = tuple(step.groups.get(label, "") for step in steps for label in step.classes)
+    return Lessons(
+        request,
+        lanes,
+        plan,
+        found,
+        concatenate(tables),
+        classes,
+        tuple(left_out),
+        group if any(group) else (),
+    )
+
+
+def _check_output(request: TrainingRequest, inputs: Sequence[str]) -> None:
+    """Refuse to write a project over one of these files, or where nothing can be written."""
+    if request.target:
+        check_target(request.target, inputs, overwrite=request.overwrite, is_added=request.output is not None)
 
 
 def _in_pixels(request: TrainingRequest, lanes: Sequence[Lane]) -> TrainingRequest:
@@ -196,37 +308,6 @@ def _check_like(lane: Lane, first: Lane) -> None:
             "same dimensions and channels"
         )
         raise InputError(message)
-
-
-def _named_by(annotations: Sequence[Annotation], lanes: Sequence[Lane]) -> Label:
-    """Labels from tables."""
-    by_step: dict[tuple[int, int], list[Annotation]] = defaultdict(list)
-    for annotation in annotations:
-        by_step[annotation.lane, annotation.t].append(annotation)
-    return lambda number, t, objects: named_labels(by_step[number, t], objects, lanes[number].nickname)
-
-
-def _painted_by(request: TrainingRequest, lanes: Sequence[Lane], context: Context) -> Label:
-    """Labels from painted images."""
-    if len(request.labels) != len(lanes):
-        message = f"{len(request.labels)} label images for {len(lanes)} lanes: expected one for each lane"
-        raise UsageError(message)
-    painted = []
-    for path, lane in zip(request.labels, lanes, strict=True):
-        image = images.open_image(path, stack_along=request.inputs.stack_along, context=context)
-        if image.stored.shape == lane.objects.stored.shape:  # painted over that image: it has the same axes
-            image = dataclasses.replace(image, axes=lane.objects.axes, axes_from=lane.objects.name)
-        if image.shape[:4] != lane.objects.shape[:4] or image.shape[4] != 1:
-            message = (
-                f"labels {image.name} of shape {image.stored.shape} (axes {image.axes}) do not fit "
-                f"{lane.objects.name} of shape {lane.objects.stored.shape} (axes {lane.objects.axes}): expected "
-                "one class value for each of its pixels, in one channel"
-            )
-            raise InputError(message)
-        painted.append(image)
-    return lambda number, t, objects: painted_labels(
-        painted[number], t, objects, lanes[number].nickname, context
-    )
 
 
 def _unreadable(lanes: Sequence[Lane]) -> list[str]:

@@ -13,7 +13,7 @@ from objclass.core import Image
 from objclass.errors import InputError, ProjectError, UsageError
 from objclass.images.paths import relative, split_stack
 from objclass.pipeline.pairing import Inputs
-from objclass.project.model import TrainingInput
+from objclass.project.model import Project, TrainingInput
 from objclass.project.pixel_model import PixelProject, Strokes
 from objclass.training.strokes import renumbered
 
@@ -153,7 +153,7 @@ def image_key(path: str) -> Key:
     return tuple(os.path.realpath(piece) for piece in split_stack(path))
 
 
-def stored_path(project: PixelProject, given: TrainingInput) -> str:
+def stored_path(project: Project | PixelProject, given: TrainingInput) -> str:
     """Where an image of a project is, seen from here."""
     if given.inside:
         return f"{project.path}/{given.inside.strip('/')}"

@@ -28,7 +28,7 @@ from objclass.project.ilp_pixels_write import write_pixel_project
 from objclass.project.model import MAXIMUM_CLASSES, Color, class_colors
 from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
 from objclass.training.adding import check_class_names
-from objclass.training.labels import check_names
+from objclass.training.labels.classes import check_names
 from objclass.training.pixel_lanes import (
     Key,
     PixelLane,

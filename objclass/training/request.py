@@ -16,21 +16,21 @@ class TrainingRequest:
     Parameters
     ----------
     project
-        The file to write, or to add labels to.
+        The file to write, or to add labels to; ``""``: nothing is written.
     inputs
         Images to learn from.
     labels
-        One CSV, or a painted label image for each lane.
+        Files of labels of any kind (`objclass.training.labels`); those of projects (.ilp) may add images.
     class_names
-        Names of the classes in the order of their numbers; by default those of the CSV, sorted.
+        Names of the classes in the order of their numbers; by default those that labels name, sorted.
     output
         Another file to write: then the labels are added to those of ``project``, whose features and
         thresholds are used.
     overwrite
         Whether a project may be replaced.
     allow_misses
-        Whether more than a third of the points of a CSV, or of the painted pixels, may lie on background; and
-        whether a CSV may have labels of images that are not given.
+        Whether more than a third of the points and areas, or of the painted pixels, may lie on background; and
+        whether labels may be of images that are not given.
     pixel_size
         In place of that of the images, for thresholds that are areas or volumes.
     class_weight

@@ -64,7 +64,9 @@ class Area:
         row = np.arange(len(edge)) - np.repeat(np.cumsum(stop - first) - stop, stop - first)
         (x, y), (to_x, to_y) = start[edge].T, end[edge].T
         crossing = x + (row + 0.5 - y) * ((to_x - x) / (to_y - y))
-        column = np.clip(np.ceil(crossing - 0.5), columns.start, columns.stop).astype(np.int64) - columns.start
+        column = (
+            np.clip(np.ceil(crossing - 0.5), columns.start, columns.stop).astype(np.int64) - columns.start
+        )
         place = (row - rows.start) * (width + 1) + column
         changes = np.bincount(place, minlength=height * (width + 1)).reshape(height, width + 1)
         return np.cumsum(changes[:, :-1], axis=1) % 2 == 1
@@ -146,4 +148,3 @@ def _sizes(objects: Objects, planes: slice, context: Context) -> IntArray:
         box = slice(z.start + planes.start, z.stop + planes.start), y, x
         sizes += np.bincount(objects.labels[box].ravel(), minlength=objects.count + 1)
     return sizes
-

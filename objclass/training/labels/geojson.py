@@ -6,8 +6,7 @@ of the first one. Planes and time steps (``plane`` of a geometry) count from 0, 
 
 import json
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from reprlib import repr as shown
 from typing import Any
 
@@ -44,10 +43,15 @@ def read_geojson(path: str, given: GivenLanes) -> Reading:
     document = _parsed(path)
     _check_projection(path, document)
     features = list(enumerate(_features(path, document), 1))
-    named = [(n, feature, name) for n, feature in features if (name := _class_of(feature, f"{path} feature {n}"))]
+    named = [
+        (n, feature, name) for n, feature in features if (name := _class_of(feature, f"{path} feature {n}"))
+    ]
     used = [(n, feature, name) for n, feature, name in named if not name.endswith("*")]
     left_out = []
-    for count, why in ((len(features) - len(named), "without a class"), (len(named) - len(used), "of classes that QuPath ignores (*)")):
+    for count, why in (
+        (len(features) - len(named), "without a class"),
+        (len(named) - len(used), "of classes that QuPath ignores (*)"),
+    ):
         if count:
             left_out.append(f"{path}: {count} features {why}")
     outer = document.get("image") if isinstance(document, dict) else None
@@ -98,7 +102,9 @@ def _features(path: str, document: Any) -> list[Mapping[str, Any]]:
         return [document]
     features = document.get("features") if isinstance(document, dict) else document
     if not isinstance(features, list):
-        kind = f"type '{_text(document.get('type'))}'" if isinstance(document, dict) else type(document).__name__
+        kind = (
+            f"type '{_text(document.get('type'))}'" if isinstance(document, dict) else type(document).__name__
+        )
         message = f"labels {path}: {kind} with no features: {EXPECTED}"
         raise InputError(message)
     for number, feature in enumerate(features, 1):

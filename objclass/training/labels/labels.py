@@ -1,6 +1,5 @@
 """All labels of a training, of files of any kind together."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -108,14 +107,6 @@ def _unanimous(given: Iterable[tuple[int, str, str]], where: str) -> dict[int, s
     return {label: name for label, (name, _) in sorted(first.items())}
 
 
-def by_step(annotations: Iterable[Annotation]) -> dict[tuple[int, int], list[Annotation]]:
-    """Annotations by lane and time step."""
-    found: dict[tuple[int, int], list[Annotation]] = defaultdict(list)
-    for annotation in annotations:
-        found[annotation.lane, annotation.t].append(annotation)
-    return dict(found)
-
-
 def check_misses(steps: Collection[StepLabels]) -> None:
     """Refuse labels of which too many are points or painted pixels on background.
 
@@ -136,9 +127,7 @@ def check_misses(steps: Collection[StepLabels]) -> None:
     for what, hits, doubt in kinds:
         total = sum(hits, Hits())
         if total.misses > MAXIMUM_MISSES * total.places:
-            first = next(
-                step.left_out[0] for step, hit in zip(steps, hits, strict=True) if hit.misses
-            )
+            first = next(step.left_out[0] for step, hit in zip(steps, hits, strict=True) if hit.misses)
             message = (
                 f"{total.misses} of {total.places} {what} of the labels lie on background ({doubt}): give "
                 f"--allow_misses to leave them out; {first}"

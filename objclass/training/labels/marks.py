@@ -37,7 +37,11 @@ def marked_labels(
     for annotation, labels in _found(annotations, objects, context):
         found += [(label, annotation) for label in labels]
         if not labels:
-            what = "at this point" if annotation.area is None else "with more than half of its pixels in this area"
+            what = (
+                "at this point"
+                if annotation.area is None
+                else "with more than half of its pixels in this area"
+            )
             left_out.append(f"{annotation.line}: there is no object {what} of {image}")
     places = sum(a.place is not None or a.area is not None for a in annotations)
     return found, StepLabels({}, left_out=left_out, marks=Hits(places, len(left_out)))

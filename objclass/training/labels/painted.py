@@ -119,7 +119,9 @@ def painted_labels(
         f"{image.name}: object {label}: the class with most of its painted pixels is used" for label in mixed
     ]
     numbers = {label: vote.most_common(1)[0][0] for label, vote in votes.items()}
-    names = {n: numbered_name(n, given.classes, image.name, "painted value") for n in sorted(set(numbers.values()))}
+    names = {
+        n: numbered_name(n, given.classes, image.name, "painted value") for n in sorted(set(numbers.values()))
+    }
     total = stray + sum(vote.total() for vote in votes.values())
     return StepLabels(
         {label: names[n] for label, n in numbers.items()}, left_out=left_out, pixels=Hits(total, stray)

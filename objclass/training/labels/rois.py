@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -42,11 +41,12 @@ LINES, POINTS, RECTANGLES, OVALS, POLYGONS = (
 
 @dataclass(frozen=True)
 class Region:
-    """A region, its name, and where it is, for messages."""
+    """A region, its name, where it is, for messages, and its coordinates: one array for each ring."""
 
     roi: Any
     name: str
     line: str
+    coordinates: Sequence[Any]
 
 
 def read_rois(path: str, given: GivenLanes) -> Reading:
@@ -67,9 +67,7 @@ def read_rois(path: str, given: GivenLanes) -> Reading:
             'pip install "objclass[roi]"'
         )
         raise InputError(message)
-    regions = [
-        _decoded(number, entry, data, path) for number, (entry, data) in enumerate(_members(path), 1)
-    ]
+    regions = [_decoded(number, entry, data, path) for number, (entry, data) in enumerate(_members(path), 1)]
     lane = given.number("", path, path)
     classes = _classes(regions, lane, given)
     annotations = [
@@ -91,12 +89,24 @@ def _members(path: str) -> Iterator[tuple[str, bytes]]:
         return
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            members = [m for m in file.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+            members = [
+                m for m in file.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")
+            ]
             _check_sizes(path, members)
             for member in members:
                 yield member.filename, file.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as fault:
-        message = f"labels {path}: not a zip of ImageJ's ROI Manager, or damaged: {' '.join(str(fault).split())}"
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as fault:
+        message = (
+            f"labels {path}: not a zip of ImageJ's ROI Manager, or damaged: {' '.join(str(fault).split())}"
+        )
         raise InputError(message) from None
 
 
@@ -120,12 +130,13 @@ def _decoded(number: int, entry: str, data: bytes, path: str) -> Region:
     line = f"{path} region {number}"
     try:
         roi = ImagejRoi.frombytes(data)
+        coordinates = list(roi.coordinates(multi=True))
     except Exception as fault:  # noqa: BLE001  a library that reads damaged bytes may raise anything
         why = " ".join(str(fault).split()) or type(fault).__name__
         message = f"labels {line}: not a region of ImageJ, or damaged: {why}"
         raise InputError(message) from None
     name = roi.name or entry.rpartition("/")[2].removesuffix(".roi")
-    return Region(roi, name, f"{line} '{name}'" if name.isprintable() else line)
+    return Region(roi, name, f"{line} '{name}'" if name.isprintable() else line, coordinates)
 
 
 # ---------------------------------------------------------------------------- classes
@@ -161,7 +172,9 @@ def _without_plane(region: Region, shape: tuple[int, int, int, int]) -> str:
 
 def _of_group(region: Region, given: GivenLanes) -> str:
     if not region.roi.group:
-        message = f"labels {region.line}: no group, but others have one: expected a group, which says the class"
+        message = (
+            f"labels {region.line}: no group, but others have one: expected a group, which says the class"
+        )
         raise InputError(message)
     return numbered_name(region.roi.group, given.classes, region.line, "group")
 
@@ -228,7 +241,7 @@ def _points(region: Region) -> Iterator[tuple[tuple[float, float], int]]:
     if len(kinds) > 1:
         message = f"labels {region.line}: points of {len(kinds)} counters: expected a region for each class"
         raise InputError(message)
-    places = _finite(roi.coordinates(), region.line)
+    places = _finite(region.coordinates[0], region.line)
     positions = [0] * len(places) if roi.counter_positions is None else roi.counter_positions.tolist()
     yield from ((tuple(place), number) for place, number in zip(places.tolist(), positions, strict=True))
 
@@ -243,10 +256,8 @@ def _rings(region: Region, kind: str) -> Iterator[NDArray[np.float64]]:
         rings = [rectangle(*box)]
     elif kind in OVALS:
         rings = [oval(*box)]
-    elif kind in POLYGONS:
-        rings = [roi.coordinates()]
-    elif kind in RECTANGLES:
-        rings = roi.coordinates(multi=True)
+    elif kind in POLYGONS | RECTANGLES:
+        rings = list(region.coordinates)
     else:
         message = f"labels {line}: a region of the type {kind.lower()}: expected points or areas"
         raise InputError(message)

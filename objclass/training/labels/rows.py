@@ -14,6 +14,8 @@ WORKBOOK = b"PK\x03\x04"
 
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 
+AS_TEXT = "save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
+
 REMEDY = "save it as .xlsx, or as CSV in UTF-8 (in Excel: CSV UTF-8)"
 
 
@@ -86,7 +88,7 @@ def read_text_table(path: str) -> Table:
     if data.startswith((WORKBOOK, OLD_WORKBOOK)):
         message = f"labels {path} are a spreadsheet, not text: {REMEDY}"
         raise InputError(message)
-    text = decoded(path, data, REMEDY)
+    text = decoded(path, data, AS_TEXT)
     header = text.partition("\n")[0]
     separator = max("\t;,", key=header.count)
     hint = f': put text that contains "{separator}" in quotes'

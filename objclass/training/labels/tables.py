@@ -89,12 +89,17 @@ def _renamed(table: Table, names: Mapping[str, str], by_hand: str | None) -> Tab
     for used in USED:
         headings = [name for new, name in named if new == used]
         if len(headings) > 1:
-            message = f"labels {table.path}: several columns are the {used} ({' and '.join(headings)}): keep one"
+            message = (
+                f"labels {table.path}: several columns are the {used} ({' and '.join(headings)}): keep one"
+            )
             raise InputError(message)
     kept = [(new, name) for new, name in named if new in USED]
     unlabelled = UNLABELLED if names.get(by_hand or "") == "class" else ("",)
     rows = [
-        Row(row.line, {new: _blank(row.cells[name], unlabelled if new == "class" else ()) for new, name in kept})
+        Row(
+            row.line,
+            {new: _blank(row.cells[name], unlabelled if new == "class" else ()) for new, name in kept},
+        )
         for row in table.rows
     ]
     return Table(table.path, [new for new, _ in named if new], rows)
@@ -144,7 +149,9 @@ def _filled(table: Table) -> tuple[list[Row], int]:
     """
     filled = [row for row in table.rows if row.cells["class"]]
     if not filled:
-        message = f"labels {table.path}: no class is filled in: expected the name of a class in at least two rows"
+        message = (
+            f"labels {table.path}: no class is filled in: expected the name of a class in at least two rows"
+        )
         raise InputError(message)
     return filled, len(table.rows) - len(filled)
 

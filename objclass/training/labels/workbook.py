@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from objclass.errors import InputError
-from objclass.training.labels.rows import OLD_WORKBOOK, REMEDY, WORKBOOK, Table
+from objclass.training.labels.rows import AS_TEXT, OLD_WORKBOOK, REMEDY, WORKBOOK, Table
 from objclass.training.labels.text import MAXIMUM_BYTES, read_bytes
 
 MAXIMUM_ROWS = 1 << 20
@@ -29,7 +29,7 @@ def read_workbook(path: str) -> Table:
     if find_spec("openpyxl") is None:
         message = (
             f"labels {path}: workbooks are read with openpyxl, which is not installed: "
-            f'pip install "objclass[xlsx]", or {REMEDY.partition("or ")[2]}'
+            f'pip install "objclass[xlsx]", or {AS_TEXT}'
         )
         raise InputError(message)
     try:
@@ -67,7 +67,9 @@ def _check_size(path: str, data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as book:
         size = sum(member.file_size for member in book.infolist())
     if size > MAXIMUM_BYTES:
-        message = f"labels {path}: {size >> 20} MB when it is unpacked: expected at most {MAXIMUM_BYTES >> 20}"
+        message = (
+            f"labels {path}: {size >> 20} MB when it is unpacked: expected at most {MAXIMUM_BYTES >> 20}"
+        )
         raise InputError(message)
 
 
