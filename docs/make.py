@@ -114,10 +114,15 @@ def formats() -> Iterator[str]:
 
 
 def labels() -> Iterator[str]:
-    """Where tables of labels are described."""
-    yield from ("", "## Labels tables", "")
-    yield "`--labels` takes a table with `class` and `labelimage_oid`, or `class` and `x`, `y`[, `z`], or painted images:"
-    yield "the columns, and what is refused, stand in [Training](training.md)."
+    """Which files of labels are read."""
+    yield from ("", "## Labels", "")
+    yield "`--labels` takes files of any of these kinds together. What each must hold, and what is refused, stands in"
+    yield "[Labels and training](training.md)."
+    yield from ("", "| labels | files |", "|---|---|")
+    for entry in registry.LABEL_FORMATS:
+        yield f"| {entry.name} | {', '.join(f'`{suffix}`' for suffix in entry.suffixes)} |"
+    yield "| projects | `.ilp` |"
+    yield "| painted images | any image |"
 
 
 def columns() -> Iterator[str]:
@@ -125,7 +130,7 @@ def columns() -> Iterator[str]:
     yield from ("", "## Columns of the table", "")
     yield "Bounding box, centre and size of each object are always there, with a project and without one."
     yield "Coordinates are pixel indices from 0, pixel centres at whole numbers. Their order is x, y(, z) in the sets of"
-    yield "ilastik (Default, Standard, Convex Hull, Skeleton) and in labels tables; it is that of scikit-image, (z,) y, x, in"
+    yield "ilastik (Default, Standard, Convex Hull, Skeleton) and in tables of labels; it is that of scikit-image, (z,) y, x, in"
     yield "`regionprops` and `hull`."
     yield "What is not finite (the skewness of a single pixel) is an empty field."
     yield from ("", "| column | meaning |", "|---|---|")

@@ -441,7 +441,7 @@ OBJECT_FORMATS = (
 
 REPORTS = (ReportFormat(".html", "objclass.report.of_run:RunReport", ("jinja2", "matplotlib"), "report"),)
 """All kinds of reports."""
-=======
+
 _LABELS = "objclass.training.labels"
 
 LABEL_FORMATS = (
@@ -559,7 +559,8 @@ def object_format(path: str) -> ObjectFormat | None:
 def report_format(path: str) -> ReportFormat | None:
     """The kind of report of a file of that name, None if there is none."""
     return next((entry for entry in REPORTS if path.lower().endswith(entry.suffix)), None)
-=======
+
+
 def label_format(path: str) -> LabelFormat | None:
     """The format of labels of a file of that name; None for painted images and projects."""
     return next((entry for entry in LABEL_FORMATS if path.lower().endswith(entry.suffixes)), None)

@@ -5,19 +5,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from os.path import expanduser as expand_home
-from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import check_address_space, resources, wants_ilastik_names
-from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
+from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
 from objclass.registry import TABLE_PROFILES, object_formats, table_formats
 from objclass.settings import ROLES, BatchSettings, ExportSettings, ResourceSettings, ThresholdSettings, knob
-
-if TYPE_CHECKING:
-    from objclass.pipeline.pairing import Inputs
 
 log = logging.getLogger("objclass")
 
@@ -72,17 +69,6 @@ class RunInputs(InputOptions):
 
     inputs: Optional[list[str]] = knob(
         None, "raw images, if --raw_data is not given", args=["inputs"], nargs="*", type=str, metavar="RAW"
-    )
-    manifest: Optional[str] = knob(
-        None,
-        "table of the lanes, CSV or TSV, in place of the options of images: columns of images (raw_data, "
-        "segmentation_image …), nickname, pixel_size, input_axes, cutout_subregion; each other column goes into the table",
-        metavar="FILE", type=expand_home,
-    )  # fmt: skip
-    pair: bool = knob(
-        False,
-        'each option of images is a pattern such as "in/*_raw.tif" (in quotes): files are lanes where the stars stand for '
-        "the same; a file without a partner is refused",
     )
     metadata_regex: Optional[str] = knob(
         None,
@@ -326,46 +312,14 @@ def _with_roles(options: HeadlessOptions, arguments: Sequence[str]) -> HeadlessO
     return replace(options, raw_data=options.inputs, inputs=None)
 
 
-def _inputs(options: HeadlessOptions) -> "Inputs":
-    """The images: of the manifest, of the patterns, or of the options, in their order.
-
-    Raises
-    ------
-    UsageError
-        If options contradict each other, or images cannot be paired.
-    """
-    inputs = replace(
-        read_inputs(options, ignore_training_axes=options.ignore_training_axistags),
-        metadata_regex=options.metadata_regex,
-    )
-    if options.manifest is not None:
-        from objclass.pipeline.manifest import read_manifest
-
-        others = [*inputs.roles, *(["pair"] if options.pair else [])]
-        if others:
-            message = f"--{others[0]}: the images are those of --manifest {options.manifest}: leave it out"
-            raise UsageError(message)
-        return replace(inputs, lanes=read_manifest(options.manifest), manifest=options.manifest)
-    if options.pair:
-        from objclass.pipeline.patterns import match_files
-
-        several = next((role for role in inputs.roles if len(inputs.paths[role]) > 1), None)
-        if several is not None:
-            message = f'{len(inputs.paths[several])} for --{several}: with --pair, expected one pattern, in quotes ("in/*.tif")'
-            raise UsageError(message)
-        patterns = {role: expand_home(inputs.paths[role][0]) for role in inputs.roles}
-        return replace(inputs, paths={}, lanes=match_files(patterns))
-    from objclass.pipeline.plates import lanes_of_plates
-
-    of_plates = lanes_of_plates(inputs.paths)
-    return replace(inputs, paths={}, lanes=of_plates) if of_plates else inputs
-
-
 def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
     """The options as a `BatchRequest`."""
     from objclass import batch
 
-    inputs = _inputs(options)
+    inputs = replace(
+        with_lanes(options, read_inputs(options, ignore_training_axes=options.ignore_training_axistags)),
+        metadata_regex=options.metadata_regex,
+    )
     selects_channel = bool({"segmentation_image", "label_image"} & {*inputs.roles})
     used = ("channel",) if selects_channel else ()
     needs_threshold = "prediction_maps" in inputs.roles or options.pixel_project is not None

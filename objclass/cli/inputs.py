@@ -1,7 +1,8 @@
 """Options that the run and training share: which images, and what their axes are."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from os.path import expanduser as expand_home
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from objclass.cli import CommandOptions
@@ -35,6 +36,17 @@ class InputOptions(CommandOptions):
         "label images of regions: the value at the centre of each object goes into the table"
     )
     prediction_mask: Optional[list[str]] = many("where this is 0, pixels are not classified: probability 0")
+    manifest: Optional[str] = knob(
+        None,
+        "table of the lanes, CSV or TSV, in place of the options of images: columns of images (raw_data, "
+        "segmentation_image …), nickname, pixel_size, input_axes, cutout_subregion; each other column goes into the table",
+        metavar="FILE", type=expand_home,
+    )  # fmt: skip
+    pair: bool = knob(
+        False,
+        'each option of images is a pattern such as "in/*_raw.tif" (in quotes): files are lanes where the stars stand for '
+        "the same; a file without a partner is refused",
+    )
     input_axes: Optional[str] = knob(
         None, "axes of the images of a lane, in the order raw data, objects: such as yxc or zyx,zyxc; None: as the file says",
         metavar="AXES",
@@ -75,6 +87,37 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
         ignore_training_axes,
         options.follow_links,
     )
+
+
+def with_lanes(options: InputOptions, inputs: "Inputs") -> "Inputs":
+    """The images: of the manifest, of the patterns, of plates, or of the options, in their order.
+
+    Raises
+    ------
+    UsageError
+        If options contradict each other, or images cannot be paired.
+    """
+    if options.manifest is not None:
+        from objclass.pipeline.manifest import read_manifest
+
+        others = [*inputs.roles, *(["pair"] if options.pair else [])]
+        if others:
+            message = f"--{others[0]}: the images are those of --manifest {options.manifest}: leave it out"
+            raise UsageError(message)
+        return replace(inputs, lanes=read_manifest(options.manifest), manifest=options.manifest)
+    if options.pair:
+        from objclass.pipeline.patterns import match_files
+
+        several = next((role for role in inputs.roles if len(inputs.paths[role]) > 1), None)
+        if several is not None:
+            message = f'{len(inputs.paths[several])} for --{several}: with --pair, expected one pattern, in quotes ("in/*.tif")'
+            raise UsageError(message)
+        patterns = {role: expand_home(inputs.paths[role][0]) for role in inputs.roles}
+        return replace(inputs, paths={}, lanes=match_files(patterns))
+    from objclass.pipeline.plates import lanes_of_plates
+
+    of_plates = lanes_of_plates(inputs.paths)
+    return replace(inputs, paths={}, lanes=of_plates) if of_plates else inputs
 
 
 def check_thresholds(

@@ -8,7 +8,7 @@ from typing import ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import resources
-from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size
+from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, set_up_log
 from objclass.cli.progress import reported
 from objclass.cli.train_pixels import PixelTrainingOptions, train_pixels
@@ -40,8 +40,9 @@ class LearningOptions:
     overwrite: bool = knob(False, "replace an existing project")
     labels: Optional[list[str]] = knob(
         None,
-        "a CSV with class and labelimage_oid or x,y[,z] (timestep, image); or a painted label image for "
-        "each lane, its values the classes; with --pixels also projects (.ilp), whose images and labels are taken over",
+        "files of labels, of any kinds together: tables (.csv .tsv .xlsx) with class and labelimage_oid or x,y[,z] "
+        "(timestep, image), points of napari (.csv), GeoJSON of QuPath, regions of ImageJ (.zip .roi), projects (.ilp), whose "
+        "images are added, and painted label images, whose values are the classes; with --pixels painted images and projects",
         nargs="+", type=expand_home, metavar="LABELS",
     )  # fmt: skip
     class_names: Optional[list[str]] = knob(
@@ -109,10 +110,12 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     from objclass.training.learn import train
     from objclass.training.request import TrainingRequest
 
-    check_thresholds(options, needed=bool(options.prediction_maps))
+    inputs = with_lanes(options, read_inputs(options))
+    if options.output is None:
+        check_thresholds(options, needed="prediction_maps" in inputs.roles or not inputs.roles)
     request = TrainingRequest(
         options.project,
-        read_inputs(options),
+        inputs,
         options.labels,
         tuple(options.class_names or ()),
         ProjectThreshold(**vars(threshold), sigmas=(threshold.smooth,) * 3),
@@ -153,7 +156,8 @@ def _check_of_objects(options: TrainOptions) -> None:
     from objclass.pipeline.pairing import OBJECT_ROLES
 
     if options.output is None:
-        if not any(getattr(options, role) for role in OBJECT_ROLES):
+        is_given = options.manifest or any(getattr(options, role) for role in OBJECT_ROLES)
+        if not is_given and not any(path.lower().endswith(".ilp") for path in options.labels or ()):
             roles = ", ".join(f"--{role}" for role in OBJECT_ROLES)
             message = f"training of objects needs one of {roles}; training of pixels needs --pixels"
             raise UsageError(message)
