@@ -468,6 +468,7 @@ FEATURE_SETS = {
     "Default features": "objclass.features.sets.standard:DEFAULTS",
     "Standard Object Features": "objclass.features.sets.standard:FEATURES",
     "hull": "objclass.features.sets.convex_hull:FEATURES",
+    "parts": "objclass.features.sets.parts:FEATURES",
     "regionprops": "objclass.features.sets.regionprops:FEATURES",
     "texture": "objclass.features.sets.texture:FEATURES",
 }

@@ -35,7 +35,7 @@ STANDARD = "Standard Object Features"
 SKIMAGE = {
     "t.h5": ("hull",),
     "t.csv": ("regionprops", "hull"),
-    "t.tsv": ("regionprops", "texture"),
+    "t.tsv": ("regionprops", "parts", "texture"),
     "{nickname}.csv": (),
 }
 """Name of the table -> other sets: one of HDF5 cannot have all columns."""

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from objclass.core import Objects
 from objclass.features.frame import Frame
-from objclass.features.sets import convex_hull, ilastik_hull, regionprops, texture
+from objclass.features.sets import convex_hull, ilastik_hull, parts, regionprops, texture
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.per_object import Crop
 
@@ -16,7 +16,7 @@ SIDE = 700
 
 KINDS = [
     regionprops.ConvexImage, regionprops.CroftonPerimeter, regionprops.Filled, regionprops.Median,
-    regionprops.Perimeter, regionprops.Topology, convex_hull.Hull, ilastik_hull.Defects,
+    regionprops.Perimeter, regionprops.Topology, convex_hull.Hull, ilastik_hull.Defects, parts.Parts,
 ]  # fmt: skip
 
 GROUP_KINDS = [texture.BinaryPatterns, texture.CoOccurrence]
