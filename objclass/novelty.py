@@ -1,0 +1,230 @@
+"""Novelty: how far an object lies outside of what a classifier has seen.
+
+Features are divided by their standard deviation over the training objects, and weigh as often as the forest splits by them.
+The score of an object is its distance to the nearest training object in these units, divided by the distance that 99 % of the training
+objects keep to those of other images: up to 1 it is as near as a training object of a new image would be.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, fsum, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.context import Context
+from objclass.compute.kernels import Kernel
+from objclass.core import FloatArray, IntArray
+
+MAXIMUM_REFERENCES = 1000
+"""Maximum number of training objects that others are compared with."""
+
+QUANTILE = 0.99
+"""The part of the training objects whose score is at most 1."""
+
+EXPECTED = 1 - QUANTILE
+"""The part of the objects of images like those of the training that is expected to be novel."""
+
+WIDTH = 64
+"""References that are compared at once."""
+
+STEP = 8
+"""Columns after which a sum that is too large already ends."""
+
+ROWS = 256
+"""Objects that numpy compares at once."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NoveltyModel:
+    """Training objects that others are compared with.
+
+    Parameters
+    ----------
+    columns
+        The columns of the forest's rows that count (c,), those of the largest weight first.
+    factor
+        What each of them is multiplied by (c,): the root of its weight divided by its spread.
+    references
+        Training objects (r, c), float32, before multiplication.
+    threshold
+        The distance whose score is 1.
+    """
+
+    columns: IntArray
+    factor: FloatArray
+    references: NDArray[np.float32]
+    threshold: float
+
+    def score(self, rows: NDArray[np.float32], context: Context | None = None) -> NDArray[np.float32]:
+        """The novelty of objects (n,), float32: 0 is a training object, above 1 it is novel.
+
+        Parameters
+        ----------
+        rows
+            Features as the forest gets them (n, columns), float32, finite.
+        context
+            The context of the run; the scores do not depend on it.
+        """
+        scaled = rows[:, self.columns] * self.factor
+        nearest = _nearest(scaled, self._by_column, len(self.references), context or Context())
+        return (np.sqrt(nearest) / self.threshold).astype(np.float32)
+
+    @cached_property
+    def _by_column(self) -> FloatArray:
+        """The references, columns first, filled up to a multiple of `WIDTH` with infinitely distant ones."""
+        return _padded(self.references * self.factor)
+
+
+def model_of(
+    rows: NDArray[np.float32], classes: IntArray, groups: IntArray, splits: IntArray
+) -> NoveltyModel | None:
+    """The model of training objects; None if they do not differ in any feature that the forest splits by.
+
+    Parameters
+    ----------
+    rows
+        Their features as the forest gets them (n, columns), float32, finite.
+    classes
+        Their classes (n,).
+    groups
+        The image of each, or what else makes objects alike (n,): the threshold comes from distances between different
+        groups. With a single group each object is its own.
+    splits
+        Number of splits of the forest by each column (columns,).
+    """
+    spread = np.array([_deviation(column) for column in rows.T.astype(np.float64)])
+    used = np.flatnonzero((splits > 0) & (spread > 0))
+    if len(used) == 0:
+        return None
+    columns = used[np.argsort(-splits[used], kind="stable")]
+    weight = splits[columns] / splits[columns].sum()
+    factor = np.sqrt(weight) / spread[columns]
+    chosen = _references(classes)
+    groups = groups if len(np.unique(groups)) > 1 else np.arange(len(rows))
+    apart = np.sqrt(_apart(rows[:, columns] * factor, chosen, groups))
+    apart = np.sort(apart[np.isfinite(apart)])
+    threshold = float(apart[ceil(QUANTILE * (len(apart) - 1))]) if len(apart) else 0.0
+    return NoveltyModel(columns, factor, rows[np.ix_(chosen, columns)], threshold or 1.0)
+
+
+def _deviation(values: FloatArray) -> float:
+    """The standard deviation, of exactly rounded sums."""
+    mean = fsum(values.tolist()) / len(values)
+    return sqrt(fsum(((values - mean) ** 2).tolist()) / len(values))
+
+
+def _references(classes: IntArray) -> IntArray:
+    """Places of the objects that others are compared with: at most `MAXIMUM_REFERENCES`, rare classes whole."""
+    left, chosen = MAXIMUM_REFERENCES, []
+    numbers, counts = np.unique(classes, return_counts=True)
+    for place, k in enumerate(np.argsort(counts, kind="stable")):
+        members = np.flatnonzero(classes == numbers[k])
+        count = min(len(members), left // (len(numbers) - place))
+        chosen.append(members[np.arange(count) * len(members) // count])
+        left -= count
+    return np.sort(np.concatenate(chosen))
+
+
+def _apart(scaled: FloatArray, chosen: IntArray, groups: IntArray) -> FloatArray:
+    """Squared distance of each object to the nearest reference of another group; infinite if there is none."""
+    found = np.full(len(scaled), np.inf)
+    whole = _padded(scaled[chosen])
+    alone = ~np.isin(groups, groups[chosen])  # none of its group is a reference
+    found[alone] = _nearest(scaled[alone], whole, len(chosen), Context())
+    for group in np.unique(groups[chosen]):
+        own, others = np.flatnonzero(groups == group), chosen[groups[chosen] != group]
+        if len(others):
+            found[own] = _nearest(scaled[own], _padded(scaled[others]), len(others), Context())
+    return found
+
+
+def _padded(references: FloatArray) -> FloatArray:
+    """References (r, c) as columns (c, r'), r' a multiple of `WIDTH`."""
+    missing = -len(references) % WIDTH
+    return np.ascontiguousarray(np.pad(references, ((0, missing), (0, 0)), constant_values=np.inf).T)
+
+
+def _nearest(scaled: FloatArray, by_column: FloatArray, count: int, context: Context) -> FloatArray:
+    """Squared distance of each object (n, c) to the nearest reference (c, r')."""
+    found = np.full(len(scaled), np.inf)
+    work = scaled.size * count * context.limits.images
+    compiled = nearness.choose(work)
+    shape = Shape(*by_column.shape)
+    values, references = np.ascontiguousarray(scaled).reshape(-1), by_column.reshape(-1)
+
+    def compare(start: int) -> None:
+        stop = min(start + part, len(scaled))
+        if compiled:
+            compiled(values, references, np.empty(WIDTH), found, start, stop, shape)
+        else:
+            found[start:stop] = _distances(scaled[start:stop], by_column).min(axis=1)
+
+    part = max(-(-len(scaled) // context.limits.jobs), 1) if compiled else ROWS
+    for _ in context.ordered(compare, range(0, len(scaled), part)):
+        pass
+    return found
+
+
+def _distances(scaled: FloatArray, by_column: FloatArray) -> FloatArray:
+    """Squared distances (n, r'), added column by column."""
+    found = np.zeros((len(scaled), by_column.shape[1]))
+    for value, references in zip(scaled.T, by_column, strict=True):
+        found += (value[:, None] - references) ** 2
+    return found
+
+
+# ---------------------------------------------------------------------------- compiled
+
+
+class Shape(NamedTuple):
+    """Numbers of columns, and of references."""
+
+    columns: int
+    references: int
+
+
+def find_nearest(
+    values: Floats, references: Floats, space: Floats, nearest: Floats, start: int, stop: int, shape: Shape
+) -> None:
+    """Squared distance of the objects ``start`` to ``stop`` to the nearest reference.
+
+    Sums only grow, so a reference whose sum of some columns is not below the smallest distance is none that counts.
+    """
+    for i in range(start, stop):
+        best = np.inf
+        for first in range(0, shape.references, WIDTH):
+            for k in range(WIDTH):
+                space[k] = 0.0
+            column, low = 0, 0.0
+            while column < shape.columns and low < best:
+                end = min(column + STEP, shape.columns)
+                for j in range(column, end):
+                    value, at = values[i * shape.columns + j], j * shape.references + first
+                    for k in range(WIDTH):
+                        gap = value - references[at + k]
+                        space[k] += gap * gap
+                column, low = end, space[0]
+                for k in range(1, WIDTH):
+                    low = min(low, space[k])
+            best = min(best, low)
+        nearest[i] = best
+
+
+def _lengths(
+    values: Any, references: Any, space: Any, nearest: Any, start: int, stop: int, shape: Shape
+) -> Mapping[str, int]:
+    """The minimum number of elements of the arrays of `find_nearest`."""
+    return {
+        "values": stop * shape.columns,
+        "references": shape.columns * shape.references,
+        "space": WIDTH,
+        "nearest": stop,
+    }
+
+
+nearness = Kernel(find_nearest, repays_loading=20_000_000, repays_compiling=500_000_000, lengths=_lengths)
