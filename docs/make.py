@@ -35,6 +35,10 @@ COLUMNS = (
     ("Predicted Class", "the most probable class"),
     ("Probability of …", "for each class; their sum is 1"),
     ("Uncertainty", "1 less the gap between the two most probable classes: 0 is sure, 1 is a tie"),
+    (
+        "Novelty",
+        "with a project that objclass has trained: distance to the nearest object of its training; above 1 it is novel",
+    ),
     ("Image", "nickname of the image, or the shortest end of its path that tells images of one name apart"),
     ("metadata", "those of `--manifest`, `--metadata_regex` and plates, by their own names"),
     ("original_oid", "label images only: the id that the object has in the label image that was given"),
@@ -63,6 +67,7 @@ SUMMARY_COLUMNS = (
     ),
     ("size_unit", "`um2` for areas, `um3` for volumes; empty where the pixel size of the image is unknown"),
     ("mean_uncertainty", "mean of Uncertainty; with a project only"),
+    ("novel_share", "the part of them whose Novelty is above 1; where the table has that column"),
 )
 
 

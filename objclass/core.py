@@ -391,9 +391,18 @@ def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities: float32, rows are objects, columns are the project's classes."""
+    """What is predicted of objects.
+
+    Parameters
+    ----------
+    probabilities
+        Class probabilities, float32: rows are objects, columns are the project's classes.
+    novelty
+        How unlike the objects of the training each is (n,), float32: above 1 it is novel; None if it is not known.
+    """
 
     probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None = None
 
     @property
     def classes(self) -> NDArray[np.uint8]:
@@ -407,6 +416,18 @@ class Predictions:
             return 1 - self.probabilities[:, 0]
         top = np.sort(self.probabilities, axis=1)[:, -2:]
         return 1 - (top[:, 1] - top[:, 0])
+
+    @property
+    def is_novel(self) -> NDArray[np.bool_] | None:
+        """Whether each object is unlike those of the training; None if it is not known."""
+        return self.novelty > 1 if self.novelty is not None else None
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of objects, one part after the other; all of them know the novelty, or none does."""
+    novelty = [part.novelty for part in parts if part.novelty is not None]
+    probabilities = np.concatenate([part.probabilities for part in parts])
+    return Predictions(probabilities, np.concatenate(novelty) if novelty else None)
 
 
 @dataclass(frozen=True)

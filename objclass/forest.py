@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import AnyArray, FloatArray, Predictions
+from objclass.core import AnyArray, FloatArray, IntArray, Predictions
 from objclass.descent import Layout, Shape, Trees, block_of, blocks, descents, lay_out, space
 from objclass.errors import ProjectError, UsageError
 
@@ -64,6 +64,12 @@ class Forest:
     def trees(self) -> int:
         """Number of trees."""
         return len(self.roots)
+
+    @property
+    def splits(self) -> IntArray:
+        """Number of splits by each column (columns,)."""
+        is_split = self.child[:, 0] != np.arange(len(self.child))
+        return np.bincount(self.column[is_split], minlength=self.columns)
 
     @property
     def depth(self) -> int:

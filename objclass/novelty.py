@@ -5,7 +5,7 @@ The score of an object is its distance to the nearest training object in these u
 objects keep to those of other images: up to 1 it is as near as a training object of a new image would be.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, fsum, sqrt
@@ -26,6 +26,8 @@ QUANTILE = 0.99
 
 EXPECTED = 1 - QUANTILE
 """The part of the objects of images like those of the training that is expected to be novel."""
+
+LARGEST = float(np.finfo(np.float32).max)
 
 WIDTH = 64
 """References that are compared at once."""
@@ -72,7 +74,7 @@ class NoveltyModel:
         """
         scaled = rows[:, self.columns] * self.factor
         nearest = _nearest(scaled, self._by_column, len(self.references), context or Context())
-        return (np.sqrt(nearest) / self.threshold).astype(np.float32)
+        return np.minimum(np.sqrt(nearest) / self.threshold, LARGEST).astype(np.float32)
 
     @cached_property
     def _by_column(self) -> FloatArray:
@@ -215,10 +217,9 @@ def find_nearest(
         nearest[i] = best
 
 
-def _lengths(
-    values: Any, references: Any, space: Any, nearest: Any, start: int, stop: int, shape: Shape
-) -> Mapping[str, int]:
+def _lengths(*given: Any) -> Mapping[str, int]:
     """The minimum number of elements of the arrays of `find_nearest`."""
+    *_, stop, shape = given
     return {
         "values": stop * shape.columns,
         "references": shape.columns * shape.references,
@@ -227,4 +228,4 @@ def _lengths(
     }
 
 
-nearness = Kernel(find_nearest, repays_loading=20_000_000, repays_compiling=500_000_000, lengths=_lengths)
+nearness = Kernel(find_nearest, repays_loading=30_000_000, repays_compiling=1_000_000_000, lengths=_lengths)

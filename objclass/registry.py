@@ -485,6 +485,7 @@ PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
 KERNELS = (
     "objclass.pixels.filters:passes",
     "objclass.descent:descents",
+    "objclass.novelty:nearness",
     "objclass.pixels.pointwise:eigenvalues_of_three",
     "objclass.pixels.pointwise:eigenvalues_of_two",
     "objclass.pixels.pointwise:magnitudes",

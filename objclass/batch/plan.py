@@ -203,7 +203,8 @@ def plan_summary(path: str | None, plan: Plan, lanes: Sequence[Lane]) -> Summary
     _check_one("summary_filename", path, "summary")
     writer_for(path)
     has_sizes = any(is_known(plan.carried_size(lane)) for lane in lanes)
-    return Summary(path, plan.project is not None, has_sizes)
+    has_novelty = plan.project is not None and plan.project.novelty is not None
+    return Summary(path, plan.project is not None, has_sizes, has_novelty)
 
 
 def _check_one(option: str, path: str, what: str) -> None:

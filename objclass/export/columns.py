@@ -41,6 +41,8 @@ class Layout:
         Unit in which lengths are measured; ``""`` if unknown.
     size
         Pixel size in µm; None without physical columns.
+    has_novelty
+        Whether it is known how unlike the objects of the training each object is.
     """
 
     ndim: int
@@ -51,6 +53,7 @@ class Layout:
     given: tuple[str, ...] = ()
     length: str = PIXELS.unit
     size: PixelSize | None = None
+    has_novelty: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ def layout_of(lane: Lane, plan: Plan) -> Layout:
         tuple(given_columns(lane)),
         plan.measured_size(lane).unit,
         plan.physical_size(lane),
+        plan.project is not None and plan.project.novelty is not None,
     )
 
 
@@ -176,6 +180,13 @@ def probability_of(rows: Rows, k: int) -> AnyArray:
     return rows.predicted.probabilities[:, k]
 
 
+def novelty_of(rows: Rows) -> AnyArray:
+    """How unlike the objects of the training each object is."""
+    novelty = rows.predicted.novelty
+    assert novelty is not None
+    return novelty
+
+
 def class_names(rows: Rows, classes: Sequence[str], none: str) -> AnyArray:
     """The names of the predicted classes."""
     return np.array([none, *classes], dtype=object)[rows.predicted.classes]
@@ -195,6 +206,8 @@ def ilastik_columns(layout: Layout) -> list[Column]:
     ]
     if layout.classes is not None:
         columns += _ilastik_classes(layout.classes)
+    if layout.has_novelty:
+        columns.append(Column("Novelty", novelty_of))
     columns.append(Column("Image", lambda rows: rows.repeated(rows.image)))
     columns += [Column(name, partial(metadata_of, name=name)) for name in layout.metadata]
     columns += [Column(name, partial(given_of, name=name)) for name in layout.given]

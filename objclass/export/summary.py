@@ -24,17 +24,21 @@ class Summary:
         Whether objects are classified: a row for each class, else one for all objects.
     has_sizes
         Whether the pixel size of any lane is known: sizes also in its unit.
+    has_novelty
+        Whether it is known how unlike the objects of the training each object is.
     """
 
     path: str
     has_classes: bool
     has_sizes: bool
+    has_novelty: bool = False
 
 
 class Group(NamedTuple):
     """The objects of a time step, or those of one class; means over no objects are NaN.
 
-    ``share`` is their part of the objects of the time step; ``size`` their mean number of pixels.
+    ``share`` is their part of the objects of the time step; ``size`` their mean number of pixels;
+    ``novel`` the part of them that is novel.
     """
 
     frame: int
@@ -43,6 +47,7 @@ class Group(NamedTuple):
     share: float
     size: float
     uncertainty: float
+    novel: float = nan
 
 
 def groups_of(step: Step, classes: Sequence[str]) -> list[Group]:
@@ -51,13 +56,14 @@ def groups_of(step: Step, classes: Sequence[str]) -> list[Group]:
     total = len(sizes)
     if step.predictions is None:
         return [Group(step.t, "", total, nan, _mean(sizes), nan)]
-    groups = []
+    groups, is_novel = [], step.predictions.is_novel
     for number, name in enumerate(classes, 1):
         rows = step.predictions.classes == number
         count = int(np.count_nonzero(rows))
         share = count / total if total else nan
         uncertainty = _mean(step.predictions.uncertainty[rows])
-        groups.append(Group(step.t, name, count, share, _mean(sizes[rows]), uncertainty))
+        novel = _mean(is_novel[rows]) if is_novel is not None else nan
+        groups.append(Group(step.t, name, count, share, _mean(sizes[rows]), uncertainty, novel))
     return groups
 
 
@@ -100,6 +106,8 @@ def summary_columns(
         columns["size_unit"] = np.full(len(groups), unit, dtype=object)
     if summary.has_classes:
         columns["mean_uncertainty"] = np.array([group.uncertainty for group in groups], float)
+    if summary.has_novelty:
+        columns["novel_share"] = np.array([group.novel for group in groups], float)
     return columns
 
 

@@ -24,6 +24,7 @@ from objclass.export.columns import (
     class_names,
     given_of,
     metadata_of,
+    novelty_of,
     number_of,
     probability_of,
     unit_of,
@@ -82,6 +83,10 @@ COORDINATES = (
 )
 """Name of a column by axis, its name in scikit-image, feature, definition."""
 
+NOVELTY = (
+    "Distance to the nearest object of the training, in units of their own distances: above 1 it is novel"
+)
+"""Definition of the column."""
 
 # ---------------------------------------------------------------------------- names
 
@@ -218,6 +223,8 @@ def _classes(layout: Layout) -> Iterator[Column]:
         lambda rows: rows.predicted.uncertainty,
         "1 less the gap between the two most probable classes: 0 is sure, 1 is a tie",
     )
+    if layout.has_novelty:
+        yield Column("novelty", novelty_of, NOVELTY)
     yield Column(
         "user_label",
         partial(user_labels, classes=classes, none=""),

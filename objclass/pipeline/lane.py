@@ -21,6 +21,7 @@ from objclass.core import (
     Objects,
     Predictions,
     concatenate,
+    joined,
 )
 from objclass.errors import LaneError
 from objclass.features.engine import measure
@@ -220,8 +221,5 @@ def collect(
     measured: Sequence[tuple[FeatureTable, Predictions | None]],
 ) -> tuple[FeatureTable, Predictions | None]:
     """Tables and predictions of the time steps of a lane, one after the other."""
-    found = [predictions.probabilities for _, predictions in measured if predictions is not None]
-    return (
-        concatenate([table for table, _ in measured]),
-        Predictions(np.concatenate(found)) if found else None,
-    )
+    found = [predictions for _, predictions in measured if predictions is not None]
+    return concatenate([table for table, _ in measured]), joined(found) if found else None

@@ -1,6 +1,6 @@
 """What objclass itself stores in a project: the group ``objclass`` at its root, which ilastik does not look at.
 
-``facts`` is a JSON object. ``training`` holds the `TrainingTable`, an array or a JSON list for each of its fields, and the
+``facts`` is a JSON object. ``novelty`` holds the `NoveltyModel`, an array for each of its fields. ``training`` holds the `TrainingTable`, an array or a JSON list for each of its fields, and the
 probabilities that the forest gave for its rows. Texts are JSON in ASCII, of fixed length. Of a group that
 is damaged, or that no longer fits the project, nothing is used, and a warning says why.
 """
@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, FloatArray, IntArray
 from objclass.errors import InputError, ProjectError
 from objclass.features.contract import Key
-from objclass.project.ilp_values import DAMAGE, MAXIMUM_BYTES, check_size, reason, stored_group, stored_value
+from objclass.novelty import MAXIMUM_REFERENCES, NoveltyModel
+from objclass.project.ilp_values import (
+    DAMAGE,
+    MAXIMUM_BYTES,
+    check_size,
+    reason,
+    stored_group,
+    stored_number,
+    stored_value,
+)
 from objclass.project.model import Project
 from objclass.project.training_table import TrainingTable
 
@@ -56,12 +65,15 @@ class Own:
         Those that the forest gave for its rows when it was trained (n, classes), float32; None if they are not known.
     facts
         How the project came about: values of JSON.
+    novelty
+        What the objects of a run are compared with; None if it is not known.
     """
 
     training: TrainingTable | None = None
     features: tuple[Key, ...] = ()
     probabilities: NDArray[np.float32] | None = field(default=None, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    novelty: NoveltyModel | None = None
 
 
 # ---------------------------------------------------------------------------- writing
@@ -71,7 +83,7 @@ def write_own(file: h5py.File, project: Project) -> None:
     """Write the group in place of that in the file; none if nothing is known."""
     if GROUP in file:
         del file[GROUP]
-    if project.training is None and not project.facts:
+    if project.training is None and project.novelty is None and not project.facts:
         return
     group = file.create_group(GROUP)
     group["layout"] = LAYOUT
@@ -82,6 +94,8 @@ def write_own(file: h5py.File, project: Project) -> None:
         _write_text(stored, "features", project.selected)
         if project.forest is not None:
             stored["probabilities"] = project.forest.predict(project.training.rows).probabilities
+    if project.novelty is not None:
+        _write_novelty(group.create_group("novelty"), project.novelty)
 
 
 def _write_table(group: h5py.Group, table: TrainingTable) -> None:
@@ -89,8 +103,15 @@ def _write_table(group: h5py.Group, table: TrainingTable) -> None:
     group["center"] = np.asarray(table.center, np.float64)
     for name in INTEGERS:
         group[name] = np.asarray(getattr(table, name), np.int64)
-    for name in TEXTS:
+    for name in (*TEXTS, "group_name", "extents"):
         _write_text(group, name, getattr(table, name))
+
+
+def _write_novelty(group: h5py.Group, model: NoveltyModel) -> None:
+    group["columns"] = np.asarray(model.columns, np.int64)
+    group["factor"] = np.asarray(model.factor, np.float64)
+    group["references"] = np.asarray(model.references, np.float32)
+    group["threshold"] = float(model.threshold)
 
 
 def _write_text(group: h5py.Group, name: str, value: Any) -> None:
@@ -117,13 +138,24 @@ def with_own(file: h5py.File, project: Project) -> Project:
         return project
     try:
         own = read_own(file)
-        fault = outdated(own, project.classes, project.selected, project.labels)
+        fault = outdated(own, project.classes, project.selected, project.labels) or _unfit(own, project)
     except (ProjectError, InputError, OSError, RecursionError, *DAMAGE) as why:
         fault = fault_of(why)
     if fault:
         log.warning("%s: %s: its training table is not used", project.path, fault)
         return project
-    return replace(project, training=own.training, facts=own.facts)
+    return replace(project, training=own.training, facts=own.facts, novelty=own.novelty)
+
+
+def _unfit(own: Own, project: Project) -> str:
+    """Why the group does not fit the forest; ``""`` if it does."""
+    columns = project.forest.columns if project.forest is not None else None
+    widths = {own.training.rows.shape[1]} if own.training is not None else set()
+    if columns is None or (
+        widths <= {columns} and (own.novelty is None or own.novelty.columns.max() < columns)
+    ):
+        return ""
+    return f"{GROUP} is damaged: its objects have other columns than its forest"
 
 
 def fault_of(why: BaseException) -> str:
@@ -148,12 +180,13 @@ def read_own(file: h5py.File) -> Own:
     if not isinstance(facts, dict):
         message = f"{group.name}/facts: expected a JSON object"
         raise ProjectError(message)
+    novelty = _read_novelty(stored_group(group, "novelty")) if "novelty" in group else None
     if "training" not in group:
-        return Own(facts=facts)
+        return Own(facts=facts, novelty=novelty)
     stored = stored_group(group, "training")
     check_size([stored[name] for name in stored])
     table = _read_table(stored)
-    return Own(table, _read_features(stored), _read_probabilities(stored, table), facts)
+    return Own(table, _read_features(stored), _read_probabilities(stored, table), facts, novelty)
 
 
 def _read_table(group: h5py.Group) -> TrainingTable:
@@ -163,9 +196,12 @@ def _read_table(group: h5py.Group) -> TrainingTable:
         _read_array(group, name, "iu", 1).astype(np.int64) for name in INTEGERS
     )
     names, images, columns, sets, of_rows = (_read_list(group, name) for name in TEXTS)
+    group_name = _read_text(group, "group_name")
+    _check(isinstance(group_name, str), "group_name", "a text")
     table = TrainingTable(
-        rows, classes, image, timestep, label, center, names, images, columns, sets, of_rows
-    )  # checks lengths
+        rows, classes, image, timestep, label, center, names, images, columns, sets, of_rows, group_name,
+        _read_extents(group, len(images)),
+    )  # fmt: skip  # checks lengths
     _check(center.shape[1] == 3, "center", "three numbers for each row")
     _check(np.isfinite(rows).all(), "rows", "finite numbers")
     _check(len(sets) == len(columns), "sets", "one for each column")
@@ -174,6 +210,36 @@ def _read_table(group: h5py.Group) -> TrainingTable:
     _check_range("timestep", timestep, 0)
     _check_range("label", label, 1)
     return table
+
+
+def _read_extents(group: h5py.Group, images: int) -> tuple[tuple[int, int, int], ...]:
+    found = _read_text(group, "extents")
+    triples = isinstance(found, list) and all(
+        isinstance(lengths, list) and len(lengths) == 3 and all(type(n) is int and n > 0 for n in lengths)
+        for lengths in found
+    )
+    _check(triples and len(found) in (0, images), "extents", "three lengths for each image")
+    return tuple((x, y, z) for x, y, z in found)
+
+
+def _read_novelty(group: h5py.Group) -> NoveltyModel:
+    check_size([group[name] for name in group])
+    columns = _read_array(group, "columns", "iu", 1).astype(np.int64)
+    factor = _read_array(group, "factor", "f", 1).astype(np.float64)
+    references = _read_array(group, "references", "f", 2).astype(np.float32)
+    threshold = stored_number(group["threshold"])
+    _check_range("columns", columns, 0)
+    _check(len(columns) and len(np.unique(columns)) == len(columns), "columns", "different numbers")
+    _check(
+        factor.shape == columns.shape and np.isfinite(factor).all(),
+        "factor",
+        "a finite number for each column",
+    )
+    _check(references.shape[1] == len(columns), "references", "a number for each column")
+    _check(0 < len(references) <= MAXIMUM_REFERENCES, "references", f"1 to {MAXIMUM_REFERENCES} objects")
+    _check(np.isfinite(references).all(), "references", "finite numbers")
+    _check(np.isfinite(threshold) and threshold > 0, "threshold", "a number above 0")
+    return NoveltyModel(columns, factor, references, threshold)
 
 
 def _read_features(group: h5py.Group) -> tuple[Key, ...]:

@@ -16,6 +16,7 @@ from objclass.door import door
 from objclass.errors import ProjectError, UsageError, listed
 from objclass.features.contract import Feature, Key, feature_set
 from objclass.forest import Forest
+from objclass.novelty import NoveltyModel
 from objclass.pixels.chain import PixelChain
 from objclass.project.training_table import TrainingTable
 from objclass.registry import PROJECT_WRITERS, resolve
@@ -136,6 +137,8 @@ class Project:
     facts
         How the project came about, if objclass has made it; values of JSON: ``version`` of objclass, ``trees``,
         ``seed``, ``class_weight``, ``inputs`` (digests of the images that were labelled), ``evaluation``.
+    novelty
+        What objects are compared with, to see how unlike those of the training they are; None: they are not.
     """
 
     path: str
@@ -156,6 +159,7 @@ class Project:
     pixels: PixelChain | None = field(default=None, repr=False)
     training: TrainingTable | None = field(default=None, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    novelty: NoveltyModel | None = field(default=None, repr=False)
 
     @door()
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -230,16 +234,18 @@ class Project:
         return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
 
     def classify(self, table: FeatureTable, context: Context | None = None) -> Predictions:
-        """Class probabilities of all objects of the table.
+        """Class probabilities of all objects of the table, and their novelty if the project knows it.
 
         Raises
         ------
         ProjectError
             If the project has no forest, or the table another number of columns.
         """
-        found = self.check_trained().predict(self.matrix(table), context).probabilities
+        rows = self.matrix(table)
+        found = self.check_trained().predict(rows, context).probabilities
         absent = len(self.classes) - found.shape[1]
-        return Predictions(np.pad(found, ((0, 0), (0, max(absent, 0)))))
+        novelty = self.novelty.score(rows, context) if self.novelty is not None else None
+        return Predictions(np.pad(found, ((0, 0), (0, max(absent, 0)))), novelty)
 
     @property
     def classifies_pixels(self) -> bool:

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, IntArray, Lane
 from objclass.errors import InputError, UsageError
+from objclass.evaluation.groups import groups_of
 from objclass.export.projects import save_project
 from objclass.forest import fit
 from objclass.images import dataset_name
 from objclass.images.paths import relative, split_stack
+from objclass.novelty import model_of
 from objclass.pipeline.inputs import distinguished
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project, TrainingInput, class_colors, find, sorted_keys
@@ -209,7 +211,8 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
         jobs=context.limits.jobs,
     )
     facts = {**project.facts, **training_facts(request, accuracy)}
-    project = dataclasses.replace(project, forest=forest, training=table, facts=facts)
+    novelty = model_of(table.rows, table.classes, groups_of(table).of, forest.splits)
+    project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=novelty)
     save_project(
         project.path,
         project,

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from objclass.novelty import model_of
 from objclass.project.ilp_inspect import inspect_project
 from objclass.project.ilp_own import labels_as_rows
 from objclass.project.ilp_write import write_project
@@ -27,7 +28,8 @@ def with_table(project):
         rows, classes, lane, timestep, label, center, project.classes, ("größe \udcff",), columns,
         ("a set",) * len(columns), tuple(map(str, label)),
     )  # fmt: skip
-    return replace(project, training=table, facts=FACTS)
+    model = model_of(rows, classes, np.arange(len(label)) % 3, project.forest.splits)
+    return replace(project, training=table, facts=FACTS, novelty=model)
 
 
 @pytest.fixture
@@ -46,6 +48,8 @@ def test_it_comes_back_as_it_was(stored, tmp_path):
         assert found == value if isinstance(value, tuple) else np.array_equal(found, value, equal_nan=True), (
             name
         )
+    for name, value in vars(project.novelty).items():
+        assert np.array_equal(getattr(again.novelty, name), value), name
     assert again.facts == FACTS | {"evaluation": {"accuracy": 0.75, "unknown": None}}
     write_project(str(tmp_path / "twice.ilp"), again)
     write_project(str(tmp_path / "thrice.ilp"), again)
@@ -138,6 +142,19 @@ DAMAGES = {
     "features that are no pairs": replaced("training/features", text([["a"], "bc"])),
     "few probabilities": replaced("training/probabilities", np.zeros((1, 3), np.float32)),
     "a table that is a number": replaced("training", 1),
+    "extents of one axis": replaced("training/extents", text([[1]])),
+    "an extent that is none": replaced("training/extents", text([[1, 0, 1]])),
+    "a group name that is a list": replaced("training/group_name", text([])),
+    "novelty that is a number": replaced("novelty", 1),
+    "a threshold of 0": replaced("novelty/threshold", 0.0),
+    "a threshold that is none": replaced("novelty/threshold", np.nan),
+    "no columns": replaced("novelty/columns", np.zeros(0, int)),
+    "a column twice": replaced("novelty/columns", np.zeros(3, int)),
+    "few factors": replaced("novelty/factor", np.ones(1)),
+    "no references": lambda group: replaced("novelty/references", group["novelty/references"][:0])(group),
+    "too many references": lambda group: replaced(
+        "novelty/references", np.tile(group["novelty/references"][()], (100, 1))
+    )(group),
 }
 
 
@@ -148,6 +165,7 @@ def test_of_a_damaged_group_nothing_is_used(stored, damage, caplog):
         DAMAGES[damage](file["objclass"])
     project = open_project(path)
     assert project.training is None
+    assert project.novelty is None
     assert project.facts == {}
     assert len(caplog.records) == 1
     assert caplog.records[0].message.startswith(f"{path}: ")
@@ -163,3 +181,12 @@ def test_a_group_that_is_none(samples, tmp_path, caplog):
         file["objclass"] = 1
     assert open_project(str(path)).training is None
     assert len(caplog.records) == 1
+
+
+def test_objects_of_another_forest_are_not_used(stored, caplog):
+    path, _ = stored
+    with h5py.File(path, "a") as file:
+        columns = file["objclass/novelty/columns"]
+        columns[0] = 10_000
+    assert open_project(path).novelty is None
+    assert f"{path}: objclass is damaged: its objects have other columns than its forest" in caplog.text

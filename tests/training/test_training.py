@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.images import from_array
+from objclass.project.ilp_write import write_project
 from objclass.project.open import open_project
 from objclass.training.provenance import digest
 
@@ -593,3 +595,37 @@ def test_a_class_that_a_project_has_already_may_begin_so(here, monkeypatch):
         assert train("l.csv", *SMALL) == 0
     assert train("l.csv", "--output", "more.ilp") == 0
     assert open_project("more.ilp").classes == ("-", "elongated", "ring")
+
+
+def test_objects_unlike_those_of_the_training_are_novel(here):
+    """Tables of our projects say so; those of a brighter image are."""
+    assert train("cells_train_labels.csv", *SMALL, "Standard Object Features:Mean") == 0
+    tifffile.imwrite("bright.tif", np.clip(tifffile.imread("cells_train.tif") * 2.0, 0, 255).astype(np.uint8))
+    novel = {}
+    for name in ("cells_train", "bright"):
+        inputs = ["--raw_data", f"{name}.tif", "--segmentation_image", "cells_train_segmentation.tif"]
+        outputs = ["--table_filename", f"{name}.csv", "--summary_filename", f"{name}_summary.csv"]
+        assert main(["--headless", "--quiet", "--project", "new.ilp", *inputs, *outputs]) == 0
+        rows = rows_of(f"{name}.csv")
+        header = list(rows[0])
+        assert header[header.index("Uncertainty") + 1] == "Novelty"
+        novel[name] = np.mean([float(row["Novelty"]) > 1 for row in rows])
+        shares = [
+            (int(row["object_count"]), float(row["novel_share"])) for row in rows_of(f"{name}_summary.csv")
+        ]
+        assert sum(n * share for n, share in shares if n) == pytest.approx(novel[name] * len(rows))
+    assert novel["cells_train"] < 0.2
+    assert novel["bright"] > 0.9
+    labels = open_project("new.ilp").training.label
+    rows = rows_of("cells_train.csv")
+    assert {float(rows[label - 1]["Novelty"]) for label in labels} == {0.0}
+
+
+def test_projects_of_ilastik_have_no_column_of_novelty(here, samples):
+    inputs = ["--raw_data", "cells_train.tif", "--segmentation_image", "cells_train_segmentation.tif"]
+    project = open_project(str(samples / "cells.ilp"))
+    write_project("ilastik.ilp", replace(project, novelty=None, training=None, facts={}))
+    assert (
+        main(["--headless", "--quiet", "--project", "ilastik.ilp", *inputs, "--table_filename", "t.csv"]) == 0
+    )
+    assert "Novelty" not in rows_of("t.csv")[0]

@@ -26,7 +26,7 @@ class AnnDataSink(ObjectSink):
 
     def refusal(self, header: Header) -> str | None:
         """The reason why metadata cannot stand beside the columns of AnnData's ``obs``."""
-        own = ("image", "frame", "label", "class", "uncertainty", *self.probability_names())
+        own = ("image", "frame", "label", "class", "uncertainty", "novelty", *self.probability_names())
         clash = next((name for name, _ in header.lane.metadata if name in own), None)
         if clash is not None:
             return f"{self.path}: has a column '{clash}' of its own: give the metadata column '{clash}' another name"
@@ -84,6 +84,8 @@ class AnnDataSink(ObjectSink):
             for k, name in enumerate(self.probability_names()):
                 obs[name] = predictions.probabilities[:, k]
             obs["uncertainty"] = predictions.uncertainty
+            if predictions.novelty is not None:
+                obs["novelty"] = predictions.novelty
         return obs
 
     def _origin(self, unit: str) -> dict[str, Any]:
