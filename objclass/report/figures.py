@@ -5,6 +5,7 @@ the color that the style of the page has for it.
 """
 
 import io
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,10 @@ from objclass.report.page import Figure, Table, legible, shortened
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+
+logging.getLogger("matplotlib").addHandler(
+    logging.NullHandler()
+)  # where it keeps its fonts is no affair of the user
 
 INK, MUTED, LINE, ACCENT = "#010203", "#040506", "#070809", "#0a0b0c"
 """Stand-ins for colors of the style of the page."""

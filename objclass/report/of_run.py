@@ -56,6 +56,12 @@ DOUBT = FIRST / BINS
 """Uncertainty from which an object counts as uncertain."""
 
 
+CHANNELS = {
+    2: "The first channel is green, the second magenta.",
+    3: "The first channel is cyan, the second magenta, the third yellow; further channels are not shown.",
+}
+"""Number of channels of the pictures -> how they are shown."""
+
 MEASURE = {TYPICAL: "probability", UNCERTAIN: "uncertainty", NOVEL: "novelty"}
 """Kind of example -> the value that it is chosen by."""
 
@@ -196,7 +202,8 @@ class RunReport:
         details = [counted(steps, "time step")] if steps > len(self._rows) else []
         details += [f"{empty:,} without objects"] if empty else []
         yield Headline("Images", f"{len(self._rows):,}", ", ".join(details))
-        yield Headline("Objects", f"{total:,}", f"{total / len(self._rows):,.1f} in an image")
+        mean = f"{total / len(self._rows):,.1f} in an image" if len(self._rows) > 1 else ""
+        yield Headline("Objects", f"{total:,}", mean)
         if self._is_classified:
             doubtful = sum(row.doubtful for row in self._rows)
             detail = f"{counted(doubtful, 'object')} of an uncertainty of {DOUBT:g} or more"
@@ -212,7 +219,11 @@ class RunReport:
 
     def _sections(self) -> Iterator[Section]:
         yield Section("Classes" if self._is_classified else "Objects", (self._table_of_classes(),))
-        yield Section("Images", tuple(self._parts_of_images()))
+        if len(self._times) > 1:
+            figure = time_figure(self._times, self._classes, self._report.colors)
+            yield Section("Time", (figure,))
+        if len(self._rows) > 1 or self._rows[0].metadata:
+            yield Section("Images", tuple(self._parts_of_images()))
         if self._is_classified:
             yield Section(
                 "Certainty",
@@ -247,10 +258,8 @@ class RunReport:
         return name or "all", f"{n:,}", Cell(_share(n, total), n / (total or 1), BAR), size, *doubtful
 
     def _parts_of_images(self) -> Iterator[Part]:
-        names, colors = [row.image for row in self._rows], self._report.colors
-        yield images_figure(names, self._counts, self._classes, colors)
-        if len(self._times) > 1:
-            yield time_figure(self._times, self._classes, colors)
+        names = [row.image for row in self._rows]
+        yield images_figure(names, self._counts, self._classes, self._report.colors)
         metadata = [name for name, _ in self._rows[0].metadata]
         several = len(self._classes) > 1
         columns = ["image", *metadata, "objects", *(self._classes if several else ())]
@@ -298,7 +307,8 @@ class RunReport:
         shown = next((shown for best in self._best.values() for shown in best), None)
         if shown is None or shown.example.is_color:
             return "Colours are those of the images."
-        return "The contrast is the same in all pictures of an image."
+        channels = CHANNELS.get(shown.example.crop.raw.shape[2], "")
+        return f"The contrast is the same in all pictures of an image. {channels}"
 
     def _galleries(self) -> Iterator[Gallery]:
         count = pictures_for(len(self._classes))

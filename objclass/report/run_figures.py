@@ -73,6 +73,7 @@ def images_figure(
         axes.set_yticks(places, [_short(name) for name in images])
         axes.set(ylim=(len(images) - 0.4, -0.6), xlabel="objects")
         axes.grid(visible=False, axis="y")
+        axes.locator_params(axis="x", integer=True)
         _legend(axes, shown)
         svg = inline_svg(drawing, "images")
     total = counts.sum(axis=1)
@@ -95,6 +96,7 @@ def _spread_figure(shown: Series) -> Figure:
         axes.set_yticks(places, classes)
         axes.set(ylim=(len(classes) - 0.4, -0.6), xlabel="objects in an image")
         axes.grid(visible=False, axis="y")
+        axes.locator_params(axis="x", integer=True)
         svg = inline_svg(drawing, "spread")
     rows = tuple(
         (name, *(f"{n:,}" for n in five)) for name, five in zip(classes, quantiles.tolist(), strict=True)
@@ -114,6 +116,7 @@ def time_figure(counts: IntArray, classes: Sequence[str], colors: Sequence[Color
         for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
             axes.plot(steps, n, color=color, linewidth=1.6, label=name)
         axes.set(xlim=(0, max(len(counts) - 1, 1)), ylim=(0, None), xlabel="time step", ylabel="objects")
+        axes.locator_params(integer=True)
         _legend(axes, shown)
         svg = inline_svg(drawing, "time")
     alt = "Number of objects by time step: " + "; ".join(
@@ -139,6 +142,7 @@ def certainty_figure(
             bottom = bottom + n
         axes.set(xlim=(0, 1), xlabel=measure, ylabel="objects")
         axes.grid(visible=False, axis="x")
+        axes.locator_params(axis="y", integer=True)
         _legend(axes, shown)
         svg = inline_svg(drawing, measure)
     rows = tuple(
