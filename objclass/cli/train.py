@@ -73,8 +73,28 @@ class LearningOptions:
 
 
 @dataclass(frozen=True)
+class ReportOptions:
+    """A page that shows how good the classifier is."""
+
+    group: ClassVar[str] = "report"
+
+    report: Optional[str] = knob(
+        None,
+        "judge the classifier by cross-validation, and write a page (.html) of scores, curves and pictures of objects",
+        metavar="FILE.html",
+        type=expand_home,
+    )
+
+
+@dataclass(frozen=True)
 class TrainOptions(
-    InputOptions, LearningOptions, PixelTrainingOptions, ThresholdSettings, ResourceSettings, MessageOptions
+    InputOptions,
+    LearningOptions,
+    PixelTrainingOptions,
+    ReportOptions,
+    ThresholdSettings,
+    ResourceSettings,
+    MessageOptions,
 ):
     """All options of training."""
 
@@ -113,6 +133,10 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     inputs = with_lanes(options, read_inputs(options))
     if options.output is None:
         check_thresholds(options, needed="prediction_maps" in inputs.roles or not inputs.roles)
+    if options.report is not None:
+        from objclass.report.file import check_report
+
+        check_report(options.report, overwrite=options.overwrite)
     request = TrainingRequest(
         options.project,
         inputs,
@@ -128,12 +152,18 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         options.allow_misses,
         read_pixel_size(options.pixel_size),
         options.class_weight,
+        options.report is not None,
     )
     with reported(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(
             resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )
         learned = train(request, context)
+        if options.report is not None:
+            from objclass.report.of_project import save_report
+
+            assert learned.evaluation is not None
+            save_report(options.report, learned.evaluation, learned.project, context)
     for line in learned.left_out:
         log.warning("left out: %s", line)
     counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())

@@ -33,6 +33,9 @@ _STYLED = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", ACCENT
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 """Namespaces, which HTML needs not."""
 
+MAXIMUM_GROUPS = 15
+"""Groups whose importances are drawn; what follows loses little or nothing."""
+
 WIDTH = 6.4
 """Inches; the page scales plots to its own width."""
 
@@ -146,8 +149,9 @@ def learning_figure(found: LearningCurve) -> Figure:
     return Figure(svg, alt, "Balanced accuracy of classifiers that were trained on fewer labels; bars are 95 % intervals.", table)  # fmt: skip
 
 
-def importance_figure(found: Sequence[Importance]) -> Figure:
-    """Loss of balanced accuracy of each group, largest first."""
+def importance_figure(every: Sequence[Importance]) -> Figure:
+    """Loss of balanced accuracy of each group, largest first; of many groups the first ones."""
+    found = every[:MAXIMUM_GROUPS]
     places = range(len(found))
     with empty_plot(0.9 + 0.3 * len(found)) as (drawing, (axes,)):
         for place, importance in zip(places, found, strict=True):

@@ -1,25 +1,21 @@
 """The file of a page: refused before any work, or written whole."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from objclass.errors import OutputError
 from objclass.export.atomic import Pending, check_writable
 from objclass.export.report import report_kind
-from objclass.images.paths import same_file_key
 from objclass.report.page import Page, rendered
 
 
-def check_report(path: str, others: Iterable[str] = (), *, overwrite: bool = False) -> None:
+def check_report(path: str, *, overwrite: bool = False) -> None:
     """Refuse a report that could not be written.
 
     Parameters
     ----------
     path
         The file to write.
-    others
-        Files that are read, or written as well.
     overwrite
         Whether an existing file may be replaced.
 
@@ -28,12 +24,9 @@ def check_report(path: str, others: Iterable[str] = (), *, overwrite: bool = Fal
     UsageError
         If it has another suffix than ``.html``, or a library is missing.
     OutputError
-        If there is such a file, it is one of the others, or it cannot be written.
+        If there is such a file, or it cannot be written.
     """
     report_kind(path)
-    if same_file_key(os.path.realpath(path)) in {same_file_key(os.path.realpath(other)) for other in others}:
-        message = f"--report {path}: another file of this command has the same name: give another name"
-        raise OutputError(message)
     if os.path.exists(path) and not overwrite:
         message = f"--report {path} exists already: --overwrite replaces it"
         raise OutputError(message)

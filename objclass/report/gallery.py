@@ -105,7 +105,9 @@ def chosen(found: Candidates, number: int, count: int) -> dict[str, IntArray]:
     is_free = np.ones(len(members), bool)
     for kind, (is_of_kind, order) in wanted.items():
         places = np.flatnonzero(is_of_kind & is_free)
-        best = places[_first(order[places], found.image[members[places]], count)]
+        # of few objects half are typical, so that uncertain ones are left
+        maximum = min(count, (len(places) + 1) // 2) if kind == TYPICAL else count
+        best = places[_first(order[places], found.image[members[places]], maximum)]
         is_free[best] = False
         shown[kind] = members[best]
     return {kind: shown[kind] for kind in TITLES if len(shown.get(kind, ()))}

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from objclass.core import IntArray
+from objclass.evaluation.cautions import noun
 from objclass.evaluation.result import ClassScores, Evaluation, Score
 from objclass.report import gallery
 from objclass.report.facts import MAXIMUM_ROWS, Facts, counted, facts_section, left_out
 from objclass.report.figures import calibration_figure, importance_figure, interval, learning_figure, number
-from objclass.report.gallery import DISAGREEING, TITLES, Candidates, chosen, pictures_for
+from objclass.report.gallery import TITLES, Candidates, chosen, pictures_for
 from objclass.report.page import (
     BAR,
     RIGHT,
@@ -124,16 +125,17 @@ def _headlines(found: Evaluation) -> tuple[Headline, ...]:
 
 
 def _classes(found: Evaluation) -> Section:
-    columns = ("class", "objects", "images", "predicted", "correct", "precision", "recall", "F1")
-    rows: Rows = tuple(_class_row(scores) for scores in found.by_class)
+    groups = (noun(found.grouped_by),) if found.grouped_by else ()
+    columns = ("class", "objects", *groups, "predicted", "correct", "precision", "recall", "F1")
+    rows: Rows = tuple(_class_row(scores, is_grouped=bool(groups)) for scores in found.by_class)
     is_rare = any(scores.recall is None for scores in found.by_class)
     rare = (Text("A class without rates has too few objects to judge: its counts are all that can be said."),) if is_rare else ()  # fmt: skip
     lead = "Precision: of the objects predicted as a class, the fraction that are of it. Recall: of the objects of a class, the fraction that are found."
     return Section("Classes", (Table("Scores by class, with 95 % intervals", columns, rows), *rare), lead)
 
 
-def _class_row(scores: ClassScores) -> tuple[str | Cell, ...]:
-    counts = (scores.objects, scores.images, scores.predicted, scores.correct)
+def _class_row(scores: ClassScores, *, is_grouped: bool) -> tuple[str | Cell, ...]:
+    counts = (scores.objects, *((scores.images,) if is_grouped else ()), scores.predicted, scores.correct)
     return (
         scores.name,
         *(f"{n:,}" for n in counts),
@@ -177,19 +179,16 @@ def _calibration(found: Evaluation) -> Section:
 
 def _learning(found: Evaluation) -> list[Section]:
     curve = found.learning_curve
-    return (
-        []
-        if curve is None
-        else [Section("Would more labels help?", (learning_figure(curve),), curve.verdict)]
-    )
+    if curve is None:
+        return []
+    verdict = f"{curve.verdict[:1].upper()}{curve.verdict[1:].rstrip('.')}."
+    return [Section("Would more labels help?", (learning_figure(curve),), verdict)]
 
 
 def _importances(found: Evaluation) -> list[Section]:
-    return (
-        [Section("Importance of the features", (importance_figure(found.importances),))]
-        if found.importances
-        else []
-    )
+    if not found.importances:
+        return []
+    return [Section("Importance of the features", (importance_figure(found.importances),))]
 
 
 def _images(found: Evaluation) -> Section:
@@ -224,7 +223,7 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
         strips = []
         for kind, rows in kinds.items():
             pictures = tuple(
-                Picture(thumbnail(crops.by_row[row], contrast, colors[k - 1]), *_described(found, row, kind))
+                Picture(thumbnail(crops.by_row[row], contrast, colors[k - 1]), *_described(found, row))
                 for row in rows.tolist() if row in crops.by_row
             )  # fmt: skip
             if pictures:
@@ -244,12 +243,13 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
     return Section("Objects", (*lost, *parts), lead)
 
 
-def _described(found: Evaluation, row: int, kind: str) -> tuple[str, str]:
-    """Alternative text and caption of a picture."""
-    objects = found.objects
+def _described(found: Evaluation, row: int) -> tuple[str, str, str]:
+    """Alternative text, caption and place of a picture."""
+    objects, image = found.objects, found.images[found.objects.image[row]]
     given, predicted = (found.names[numbers[row] - 1] for numbers in (objects.given, objects.predicted))
     probability = number(float(objects.probabilities[row, objects.predicted[row] - 1]))
-    place = f"{found.images[objects.image[row]]} · {objects.label[row]}"
-    said = f"→ {predicted} {probability}" if predicted != given or kind == DISAGREEING else probability
-    alt = f"Object {objects.label[row]} of {found.images[objects.image[row]]}, labelled {given}, predicted {predicted} with probability {probability}"
-    return alt, f"{said}, {place}"
+    t = f", time step {objects.timestep[row]}" if objects.timestep.any() else ""
+    label = f"object {objects.label[row]}{t}"
+    alt = f"{label.capitalize()} of {image}, labelled {given}, predicted {predicted} with probability {probability}"
+    said = probability if predicted == given else f"→ {predicted} {probability}"
+    return alt, said, label if len(found.images) == 1 else f"{image}, {label}"

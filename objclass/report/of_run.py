@@ -346,10 +346,10 @@ def _picture(shown: Shown, kind: str, name: str, color: tuple[int, int, int]) ->
     place = ", ".join(f"{axis} {n:.0f}" for axis, n in zip("xyz", example.center, strict=False))
     step = f", time step {example.frame}" if example.frame else ""
     values = ", ".join(f"{what} {number(value, 2)}" for what, value in example.values.items())
-    why = f"; {MEASURE[kind]} {number(example.values[MEASURE[kind]], 2)}" if name else ""
+    why = f"{MEASURE[kind]} {number(example.values[MEASURE[kind]])}" if name else ""
     what = f"{kind} object of {name}" if name else "object"
     alt = f"{what} in {shown.image}{step}, at {place}{': ' if values else ''}{values}"
-    return Picture(png, alt, f"{shown.image}{step}, object {example.label}{why}")
+    return Picture(png, alt, why, f"{shown.image}{step}, object {example.label}")
 
 
 def _share(part: int, total: int) -> str:

@@ -113,11 +113,22 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A thumbnail of an object, with what it is, and a line below it."""
+    """A thumbnail of an object.
+
+    Parameters
+    ----------
+    png
+        The picture.
+    alt
+        What it shows, for those who do not see it.
+    caption, place
+        Lines below it: what was predicted, and where it is found.
+    """
 
     png: bytes
     alt: str
     caption: str
+    place: str = ""
 
     @property
     def source(self) -> str:

@@ -83,9 +83,11 @@ def thumbnail(crop: Crop, contrast: Contrast, color: Color) -> bytes:
     seen = Image.fromarray(_colored(crop.raw, contrast)).resize(size, Image.Resampling.BICUBIC)
     mask = Image.fromarray(crop.mask).resize(size, Image.Resampling.NEAREST)
     pixels = np.array(seen)
-    first, second = _rings(np.array(mask, bool))
-    pixels[second] //= 2
-    pixels[first] = color
+    inside = np.array(mask, bool)
+    outline = _grown(_grown(inside))
+    pixels[_grown(outline)] //= 2
+    pixels[outline] = color
+    pixels[inside] = np.array(seen)[inside]
     file = io.BytesIO()
     Image.fromarray(pixels).quantize(PALETTE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -100,12 +102,6 @@ def _colored(raw: AnyArray, contrast: Contrast) -> NDArray[np.uint8]:
     shares = np.clip((np.nan_to_num(raw.astype(np.float64)) - contrast.low) / span, 0, 1)
     mixed = sum(shares[..., c, None] * tint for c, tint in enumerate(tints))
     return np.rint(np.minimum(mixed, 1) * 255).astype(np.uint8)
-
-
-def _rings(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The pixels next to a mask, and those next to these."""
-    grown = _grown(mask)
-    return grown & ~mask, _grown(grown) & ~grown
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, IntArray, Lane
 from objclass.errors import InputError, UsageError
+from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.groups import groups_of
+from objclass.evaluation.result import Evaluation
+from objclass.evaluation.settings import EvaluationSettings
 from objclass.export.projects import save_project
 from objclass.forest import fit
 from objclass.images import dataset_name
@@ -49,12 +52,15 @@ class TrainingResult:
         Out-of-bag accuracy.
     lessons
         The images and labels that were given.
+    evaluation
+        How good it is, if that was asked for.
     """
 
     project: Project
     table: TrainingTable
     accuracy: float
     lessons: Lessons
+    evaluation: Evaluation | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -210,6 +216,7 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
         balanced=request.class_weight == "balanced",
         jobs=context.limits.jobs,
     )
+    evaluation = _judged(table, request, context) if request.is_evaluated else None
     facts = {**project.facts, **training_facts(request, accuracy)}
     novelty = model_of(table.rows, table.classes, groups_of(table).of, forest.splits)
     project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=novelty)
@@ -219,7 +226,19 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
         overwrite=True,
         base=None if request.output is None else request.project,
     )
-    return TrainingResult(project, table, accuracy, lessons)
+    return TrainingResult(project, table, accuracy, lessons, evaluation)
+
+
+def _judged(table: TrainingTable, request: TrainingRequest, context: Context) -> Evaluation:
+    """How good the forest is that is trained on a table."""
+    settings = EvaluationSettings(
+        request.trees,
+        request.seed,
+        balanced=request.class_weight == "balanced",
+        learning_curve=True,
+        importances=True,
+    )
+    return evaluate(table, settings, context)
 
 
 def _label_inputs(

@@ -35,6 +35,8 @@ class TrainingRequest:
         In place of that of the images, for thresholds that are areas or volumes.
     class_weight
         ``"balanced"``: each class counts the same. None: each object counts the same.
+    is_evaluated
+        Whether it is judged by cross-validation as well, with learning curve and importances.
     """
 
     project: str
@@ -51,6 +53,7 @@ class TrainingRequest:
     allow_misses: bool = False
     pixel_size: PixelSize | FromFile | None = None
     class_weight: str | None = None
+    is_evaluated: bool = False
 
     @property
     def target(self) -> str:
