@@ -13,7 +13,7 @@ from objclass.report.file import save_page
 from objclass.report.of_evaluation import Subject, objects_to_show, page_of
 from objclass.report.page import Page
 from objclass.report.pictures import read_crops
-from objclass.training.retrain import training_lane
+from objclass.training.retrain import open_training_lane
 
 
 def save_report(path: str, found: Evaluation, project: Project, context: Context) -> None:
@@ -54,7 +54,7 @@ def _lanes(found: Evaluation, project: Project, needed: set[int], context: Conte
         number = numbers.get(found.images[image])
         if number is not None:
             try:
-                lanes[image] = training_lane(project, number, context)
+                lanes[image] = open_training_lane(project, number, context)
             except InputError:
                 continue  # the page says so
     return lanes

@@ -164,7 +164,7 @@ def training_table(
     """
     titled = [(feature, table.values[key].shape[1]) for key in project.selected if (feature := find(*key))]
     names = [
-        (feature.set_name, f"{feature.title}-{k}" if width > 1 else feature.title)
+        (feature.set_name, f"{feature.title}_{k}" if width > 1 else feature.title)
         for feature, width in titled
         for k in range(width)
     ]

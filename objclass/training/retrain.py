@@ -73,7 +73,7 @@ def check_retrainable(project: Project) -> None:
     labels = _labelled(project)
     if read_stored_features(project, labels) is None:
         for number in sorted({lane for lane, _ in labels}):
-            training_lane(project, number, Context())
+            open_training_lane(project, number, Context())
 
 
 def _labelled(project: Project) -> dict[tuple[int, int], NDArray[np.intp]]:
@@ -135,7 +135,7 @@ def _measured(
     """Features of the labelled objects, from the training images."""
     tables = []
     for number in sorted({lane for lane, _ in labels}):
-        lane = training_lane(project, number, context)
+        lane = open_training_lane(project, number, context)
         plan = plan_for(project, [lane])
         check_features(lane, plan)
         for t, ids in sorted((t, ids) for (n, t), ids in labels.items() if n == number):
@@ -153,7 +153,7 @@ def _measured(
     return concatenate(tables)
 
 
-def training_lane(project: Project, number: int, context: Context) -> Lane:
+def open_training_lane(project: Project, number: int, context: Context) -> Lane:
     """A training lane of the project; paths are relative to the project.
 
     Raises
