@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -116,6 +116,7 @@ def read_lessons(request: TrainingRequest, base: Project | None, context: Contex
         request.inputs.stack_along,
     )
     check_formulas([*(("--class_names", name) for name in request.class_names), *labels.named], known)
+    _classes(request, base, {name for _, name in labels.named}, labels)
     for line in _unreadable(lanes):
         log.warning("%s", line)
     measured = _measured(labels, lanes, plan, context)
@@ -224,8 +225,7 @@ def _lessons(
     for number, lesson in measured.items():
         found[number] |= {t: step.classes for t, step in lesson.steps.items()}
     used = {name for step in steps for name in step.classes.values()}
-    names = request.class_names or (all_classes(base, used) if base is not None else ())
-    classes = class_list(used, names, numbered=labels.is_numbered)
+    classes = _classes(request, base, used, labels)
     group = tuple(step.groups.get(label, "") for step in steps for label in step.classes)
     return Lessons(
         request,
@@ -237,6 +237,14 @@ def _lessons(
         tuple(left_out),
         group if any(group) else (),
     )
+
+
+def _classes(
+    request: TrainingRequest, base: Project | None, used: Collection[str], labels: Labels
+) -> tuple[str, ...]:
+    """Names of the classes, in order: those that are given, or of the project, and those that labels name."""
+    names = request.class_names or (all_classes(base, used) if base is not None else ())
+    return class_list(used, names, numbered=labels.is_numbered)
 
 
 def _check_output(request: TrainingRequest, inputs: Sequence[str]) -> None:

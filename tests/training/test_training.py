@@ -359,7 +359,7 @@ def test_points_on_background(here, capsys):
         file.writelines(f"{row['y']},{row['x']},{row['class']}\n" for row in rows)
     assert train("swapped.csv", *SMALL) == 2
     told = capsys.readouterr().err
-    assert "of 36 points of the labels lie on background (are x and y swapped" in told
+    assert "of 36 points and areas of the labels lie on background (are x and y swapped" in told
     assert not (here / "new.ilp").exists()
     assert train("swapped.csv", *SMALL, "--allow_misses") == 0
 

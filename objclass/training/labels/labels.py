@@ -121,7 +121,11 @@ def check_misses(steps: Collection[StepLabels]) -> None:
         If there are too many; the message says how many, and names the first.
     """
     kinds = (
-        ("points", [step.marks for step in steps], "are x and y swapped, or in another unit than pixels?"),
+        (
+            "points and areas",
+            [step.marks for step in steps],
+            "are x and y swapped, or in another unit than pixels?",
+        ),
         ("painted pixels", [step.pixels for step in steps], "strokes that train pixels need --pixels"),
     )
     for what, hits, doubt in kinds:
