@@ -99,19 +99,49 @@ def model_of(
     splits
         Number of splits of the forest by each column (columns,).
     """
+    space = _space(rows, splits)
+    if space is None:
+        return None
+    columns, factor = space
+    chosen = _references(classes)
+    apart = _apart(rows[:, columns] * factor, chosen, groups)
+    return NoveltyModel(columns, factor, rows[np.ix_(chosen, columns)], _threshold(apart))
+
+
+def novelty_within(
+    rows: NDArray[np.float32], classes: IntArray, groups: IntArray, splits: IntArray
+) -> FloatArray:
+    """The novelty of training objects among those of other groups (n,): above 1 for the 1 % least like any other.
+
+    Parameters
+    ----------
+    rows, classes, groups, splits
+        As for `model_of`.
+    """
+    space = _space(rows, splits)
+    if space is None:
+        return np.zeros(len(rows))
+    columns, factor = space
+    apart = _apart(rows[:, columns] * factor, _references(classes), groups)
+    return np.where(np.isfinite(apart), np.sqrt(apart) / _threshold(apart), 0.0)
+
+
+def _space(rows: NDArray[np.float32], splits: IntArray) -> tuple[IntArray, FloatArray] | None:
+    """The columns that count, and their factors, as `NoveltyModel` has them; None if there are none."""
     spread = np.array([_deviation(column) for column in rows.T.astype(np.float64)])
     used = np.flatnonzero((splits > 0) & (spread > 0))
     if len(used) == 0:
         return None
     columns = used[np.argsort(-splits[used], kind="stable")]
     weight = splits[columns] / splits[columns].sum()
-    factor = np.sqrt(weight) / spread[columns]
-    chosen = _references(classes)
-    groups = groups if len(np.unique(groups)) > 1 else np.arange(len(rows))
-    apart = np.sqrt(_apart(rows[:, columns] * factor, chosen, groups))
-    apart = np.sort(apart[np.isfinite(apart)])
-    threshold = float(apart[ceil(QUANTILE * (len(apart) - 1))]) if len(apart) else 0.0
-    return NoveltyModel(columns, factor, rows[np.ix_(chosen, columns)], threshold or 1.0)
+    return columns, np.sqrt(weight) / spread[columns]
+
+
+def _threshold(apart: FloatArray) -> float:
+    """The distance whose score is 1, of squared distances."""
+    known = np.sort(np.sqrt(apart[np.isfinite(apart)]))
+    threshold = float(known[ceil(QUANTILE * (len(known) - 1))]) if len(known) else 0.0
+    return threshold or 1.0
 
 
 def _deviation(values: FloatArray) -> float:
@@ -133,7 +163,11 @@ def _references(classes: IntArray) -> IntArray:
 
 
 def _apart(scaled: FloatArray, chosen: IntArray, groups: IntArray) -> FloatArray:
-    """Squared distance of each object to the nearest reference of another group; infinite if there is none."""
+    """Squared distance of each object to the nearest reference of another group; infinite if there is none.
+
+    With a single group each object is its own.
+    """
+    groups = groups if len(np.unique(groups)) > 1 else np.arange(len(scaled))
     found = np.full(len(scaled), np.inf)
     whole = _padded(scaled[chosen])
     alone = ~np.isin(groups, groups[chosen])  # none of its group is a reference

@@ -6,7 +6,15 @@ import pytest
 from objclass import novelty
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
-from objclass.novelty import MAXIMUM_REFERENCES, QUANTILE, Shape, find_nearest, model_of, nearness
+from objclass.novelty import (
+    MAXIMUM_REFERENCES,
+    QUANTILE,
+    Shape,
+    find_nearest,
+    model_of,
+    nearness,
+    novelty_within,
+)
 
 SPLITS = np.array([5, 0, 9, 1, 3, 0, 0, 2, 2, 2, 1, 1])
 
@@ -66,6 +74,22 @@ def test_the_threshold_is_what_most_objects_keep_to_those_of_other_images(rng):
     apart[image[:, None] == image] = np.inf
     below = (apart.min(axis=1) <= model.threshold * (1 + 1e-12)).mean()
     assert QUANTILE <= below < QUANTILE + 0.01
+
+
+def test_training_objects_are_novel_among_those_of_other_images(rng):
+    rows, classes, image = objects(rng, 12)
+    rows[7] += 30
+    scores = novelty_within(rows, classes, image, SPLITS)
+    assert scores.argmax() == 7
+    assert scores[7] > 1
+    assert (scores > 1).mean() <= 1 - QUANTILE
+    others = image != image[7]
+    model = model_of(rows[others], classes[others], image[others], SPLITS)
+    assert model.score(rows[7:8])[0] > 1
+    assert (
+        novelty_within(np.ones((4, 12), np.float32), np.ones(4, int), np.arange(4), SPLITS).tolist()
+        == [0.0] * 4
+    )
 
 
 def test_the_order_of_the_objects_changes_nothing(rng):

@@ -14,7 +14,7 @@ TITLES = {
     TYPICAL: ("Typical", "Predicted as this class with the highest probabilities."),
     UNCERTAIN: ("Uncertain", "The two highest probabilities are closest to each other."),
     DISAGREEING: ("Disagreeing with the label", "Labelled as this class, and predicted as another one: the most certain first."),
-    NOVEL: ("Novel", "Least like the objects that the classifier was trained on."),
+    NOVEL: ("Novel", "Least like the objects of the training, in the features that the classifier uses."),
 }  # fmt: skip
 """Heading and explanation of each kind, in the order of the page."""
 
@@ -40,9 +40,7 @@ class Candidates:
     given
         The class that it was labelled as (n,), from 1, 0 without a label; None where no object has one.
     novelty
-        How far outside of the training it is (n,); None if unknown.
-    threshold
-        Novelty from which objects are novel.
+        How far outside of the training it is (n,): above 1 it is novel; None if unknown.
     """
 
     predicted: IntArray
@@ -50,7 +48,6 @@ class Candidates:
     image: IntArray
     given: IntArray | None = None
     novelty: FloatArray | None = None
-    threshold: float = 0.0
 
     @property
     def named(self) -> IntArray:
@@ -100,7 +97,7 @@ def chosen(found: Candidates, number: int, count: int) -> dict[str, IntArray]:
     }
     if found.novelty is not None:
         novelty = found.novelty[members]
-        wanted = {NOVEL: (novelty >= found.threshold, -novelty), **wanted}
+        wanted = {NOVEL: (novelty > 1, -novelty), **wanted}
     shown: dict[str, IntArray] = {}
     is_free = np.ones(len(members), bool)
     for kind, (is_of_kind, order) in wanted.items():

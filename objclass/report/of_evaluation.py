@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objclass.core import IntArray
+from objclass.core import FloatArray, IntArray
 from objclass.evaluation.cautions import noun
 from objclass.evaluation.result import ClassScores, Evaluation, Score
 from objclass.report import gallery
@@ -58,10 +58,16 @@ class Subject:
     colors: tuple[Color, ...]
 
 
-def objects_to_show(found: Evaluation) -> dict[int, dict[str, IntArray]]:
-    """The objects of the gallery, of each class."""
+def objects_to_show(found: Evaluation, novelty: FloatArray | None = None) -> dict[int, dict[str, IntArray]]:
+    """The objects of the gallery, of each class.
+
+    Parameters
+    ----------
+    novelty
+        Of the objects of the evaluation (n,), above 1 they are novel; None if unknown.
+    """
     objects = found.objects
-    candidates = Candidates(objects.predicted, objects.probabilities, objects.image, objects.given)
+    candidates = Candidates(objects.predicted, objects.probabilities, objects.image, objects.given, novelty)
     count = pictures_for(len(found.names))
     classes = range(1, min(len(found.names), gallery.MAXIMUM_CLASSES) + 1)
     return {k: chosen(candidates, k, count) for k in classes}

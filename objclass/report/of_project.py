@@ -4,10 +4,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from objclass.compute.context import Context
-from objclass.core import Lane
+from objclass.core import FloatArray, Lane
 from objclass.errors import InputError
+from objclass.evaluation.groups import groups_of
 from objclass.evaluation.result import Evaluation
+from objclass.novelty import novelty_within
 from objclass.project.model import Project, TrainingInput, class_colors
 from objclass.report.file import save_page
 from objclass.report.of_evaluation import Subject, objects_to_show, page_of
@@ -33,7 +37,7 @@ def save_report(path: str, found: Evaluation, project: Project, context: Context
 
 def report_of(found: Evaluation, project: Project, context: Context) -> Page:
     """The page of an evaluation of a project, as `save_report` writes it."""
-    shown = objects_to_show(found)
+    shown = objects_to_show(found, _novelty(found, project))
     rows = [row for kinds in shown.values() for of_kind in kinds.values() for row in of_kind.tolist()]
     needed = {int(found.objects.image[row]) for row in rows}
     crops = read_crops(
@@ -42,6 +46,24 @@ def report_of(found: Evaluation, project: Project, context: Context) -> Page:
     colors = class_colors(project.colors, len(found.names))
     subject = Subject(f"How good is {Path(project.path).name}?", tuple(_facts(found, project)), colors)
     return page_of(found, subject, shown, crops)
+
+
+def _novelty(found: Evaluation, project: Project) -> FloatArray | None:
+    """How little each object is like those of other images; None where the project does not hold what it measured."""
+    table, objects = project.training, found.objects
+    if table is None or project.forest is None:
+        return None
+    scores = novelty_within(table.rows, table.classes, groups_of(table).of, project.forest.splits)
+    names = [table.images[k] for k in table.image.tolist()]
+    known = dict(
+        zip(
+            zip(names, table.timestep.tolist(), table.label.tolist(), strict=True),
+            scores.tolist(),
+            strict=True,
+        )
+    )
+    places = zip(objects.image.tolist(), objects.timestep.tolist(), objects.label.tolist(), strict=True)
+    return np.array([known.get((found.images[image], t, label), 0.0) for image, t, label in places])
 
 
 def _lanes(found: Evaluation, project: Project, needed: set[int], context: Context) -> dict[int, Lane]:

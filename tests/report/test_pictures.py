@@ -36,7 +36,7 @@ def candidates(given=None, novelty=None):
         [[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.9, 0.1], [0.51, 0.49]], np.float32
     )
     image = np.array([0, 0, 0, 1, 1, 1])
-    return Candidates(probabilities.argmax(axis=1) + 1, probabilities, image, given, novelty, 3.0)
+    return Candidates(probabilities.argmax(axis=1) + 1, probabilities, image, given, novelty)
 
 
 def test_objects_are_typical_uncertain_or_disagree_with_their_label():
@@ -53,7 +53,7 @@ def test_equally_good_objects_come_from_different_images():
 
 
 def test_novel_objects_are_above_the_threshold_and_shown_once():
-    found = chosen(candidates(novelty=np.array([9.0, 1, 1, 1, 4, 1])), 1, 3)
+    found = chosen(candidates(novelty=np.array([9.0, 1, 1, 1, 1.5, 0.5])), 1, 3)
     assert found[NOVEL].tolist() == [0, 4]
     assert sorted(np.concatenate([*found.values()]).tolist()) == [0, 1, 2, 4, 5]
     assert NOVEL not in chosen(candidates(novelty=np.ones(6)), 1, 3)
