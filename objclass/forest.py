@@ -355,9 +355,12 @@ def fit(
     seed: int,
     *,
     balanced: bool = False,
-    jobs: int = 1,
+    context: Context | None = None,
 ) -> tuple[Forest, float]:
-    """Train scikit-learn's random forest; return it as a `Forest`, with its out-of-bag accuracy.
+    """Train a random forest (Breiman 2001) of scikit-learn's trees; return it with its out-of-bag accuracy.
+
+    Each tree is trained on as many rows as there are, drawn with replacement, and looks at the square root of the number of
+    columns in each split.
 
     Parameters
     ----------
@@ -370,10 +373,10 @@ def fit(
     trees, seed
         Number of trees, random state.
     balanced
-        Whether a row counts by the inverse of the number of rows of its class, so that rare classes count as
-        much as frequent ones.
-    jobs
-        Number of threads; the forest does not depend on it.
+        Whether rows of each class are drawn equally often, however few it has (the balanced forest of Chen, Liaw and
+        Breiman 2004).
+    context
+        The context of the run, whose threads grow the trees; the forest does not depend on it.
 
     Raises
     ------
@@ -385,55 +388,68 @@ def fit(
             f"--trees {trees}, --seed {seed}: expected a tree at least, and a seed from 0 to {2**32 - 1}"
         )
         raise UsageError(message)
-    forest, samples = _grown(rows, labels, classes, trees, seed, balanced=balanced, jobs=jobs)
-    return forest, out_of_bag_accuracy(forest, samples, rows, labels)
+    seeds = tree_seeds(seed, trees)
+    forest = grow(rows, labels, classes, seeds, balanced=balanced, context=context)
+    return forest, out_of_bag_accuracy(forest, seeds, rows, labels, balanced=balanced)
 
 
 def grow(
     rows: NDArray[np.float32],
     labels: NDArray[np.integer[Any]],
     classes: int,
-    trees: int,
-    seed: int,
+    seeds: IntArray,
     *,
     balanced: bool = False,
+    context: Context | None = None,
 ) -> Forest:
-    """As `fit`, without the out-of-bag accuracy, which takes as long as some of the trees."""
-    return _grown(rows, labels, classes, trees, seed, balanced=balanced, jobs=1)[0]
+    """As `fit`, a tree for each of the seeds, without the out-of-bag accuracy.
 
+    scikit-learn's own forests exchange the filters of warnings of the process while they grow, which threads must
+    not do at the same time.
+    """
+    from sklearn.tree import DecisionTreeClassifier
 
-def _grown(
-    rows: NDArray[np.float32],
-    labels: NDArray[np.integer[Any]],
-    classes: int,
-    trees: int,
-    seed: int,
-    *,
-    balanced: bool,
-    jobs: int,
-) -> tuple[Forest, Sequence[AnyArray]]:
-    """The forest, and the rows that each tree was trained on."""
-    from sklearn.ensemble import RandomForestClassifier
+    known, targets = np.unique(labels, return_inverse=True)
+    rows = np.ascontiguousarray(rows, np.float32)
 
-    weight = "balanced" if balanced else None
-    model = RandomForestClassifier(trees, random_state=seed, bootstrap=True, class_weight=weight, n_jobs=jobs)
-    model.fit(rows, labels)
-    known = model.classes_.astype(int) - 1
-    parts = [_from_sklearn(estimator.tree_, known, classes) for estimator in model.estimators_]
+    def tree(seed: int) -> tuple[AnyArray, ...]:
+        times = np.bincount(drawn(seed, targets, balanced=balanced), minlength=len(rows))
+        model = DecisionTreeClassifier(max_features="sqrt", random_state=seed)
+        model.fit(rows, targets.astype(float), sample_weight=times.astype(float), check_input=False)
+        return _from_sklearn(model.tree_, known - 1, classes)
+
+    parts = list((context or Context()).ordered(tree, seeds.tolist()))
     sizes = np.array([len(part[0]) for part in parts])
     roots = np.cumsum(sizes) - sizes
     child = np.concatenate([part[2] + root for part, root in zip(parts, roots, strict=True)])
-    forest = Forest(
-        rows.shape[1],
-        classes,
-        roots,
-        np.concatenate([part[0] for part in parts]),
-        np.concatenate([part[1] for part in parts]),
-        child,
-        np.concatenate([part[3] for part in parts]),
-        np.concatenate([part[4] for part in parts]),
-    )
-    return forest, model.estimators_samples_
+    column, threshold, _, leaf, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Forest(rows.shape[1], classes, roots, column, threshold, child, leaf, weight)
+
+
+def tree_seeds(seed: int, trees: int) -> IntArray:
+    """The random state of each tree of a forest."""
+    return np.random.RandomState(seed).randint(2**31 - 1, size=trees)
+
+
+def drawn(seed: int, classes: IntArray, *, balanced: bool) -> IntArray:
+    """The rows that the tree of a seed is trained on, drawn with replacement, as many as there are.
+
+    Parameters
+    ----------
+    seed
+        Random state of the tree.
+    classes
+        Class of each row, from 0; each occurs.
+    balanced
+        Whether each class is drawn equally often, rather than each row.
+    """
+    random, count = np.random.RandomState(seed), len(classes)
+    if not balanced:
+        return random.randint(0, count, count)
+    sizes = np.bincount(classes)
+    chosen = random.randint(0, len(sizes), count)
+    first = np.cumsum(sizes) - sizes
+    return np.argsort(classes, kind="stable")[first[chosen] + random.randint(0, sizes[chosen])]
 
 
 def _from_sklearn(
@@ -457,14 +473,17 @@ def _from_sklearn(
 
 def out_of_bag_accuracy(
     forest: Forest,
-    samples: Sequence[AnyArray],
+    seeds: IntArray,
     rows: NDArray[np.float32],
     labels: NDArray[np.integer[Any]],
+    *,
+    balanced: bool,
 ) -> float:
     """Fraction of rows that are classified correctly by the trees that were not trained on them (NaN if none)."""
     votes = np.zeros((len(rows), forest.classes))
-    for root, seen in zip(forest.roots, samples, strict=True):
-        unseen = np.setdiff1d(np.arange(len(rows)), seen)
+    targets = np.unique(labels, return_inverse=True)[1]
+    for root, seed in zip(forest.roots, seeds.tolist(), strict=True):
+        unseen = np.setdiff1d(np.arange(len(rows)), drawn(seed, targets, balanced=balanced))
         votes[unseen] += forest.leaf[forest._split(rows[unseen].T, int(root))]  # noqa: SLF001
     asked = votes.any(axis=1)
     if not asked.any():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -217,19 +218,36 @@ def test_equals_scikit_learn_also_on_its_own_thresholds(trained):
         np.testing.assert_allclose(ours[:, :3], model.predict_proba(given_rows), atol=2e-7)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_balanced_classes_vote_like_those_of_scikit_learn(rng, jobs):
+def test_trees_are_those_of_scikit_learns_forest(trained):
     from sklearn.ensemble import RandomForestClassifier
 
+    rows, labels, forest = trained
+    model = RandomForestClassifier(20, random_state=0).fit(rows, labels)
+    ends = [*forest.roots[1:], len(forest.column)]
+    for root, end, tree in zip(forest.roots, ends, model.estimators_, strict=True):
+        is_split = tree.tree_.children_left >= 0
+        above = np.nextafter(tree.tree_.threshold[is_split], np.inf)
+        assert np.array_equal(forest.threshold[root:end][is_split], above)
+        assert np.array_equal(forest.column[root:end][is_split], tree.tree_.feature[is_split])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_balanced_classes_count_the_same(rng, jobs):
     rows = rng.normal(size=(400, 6)).astype(np.float32)
     labels = 1 + (rows[:, 0] + rng.normal(0, 1, 400) > 2).astype(int)  # one in ten
-    model = RandomForestClassifier(30, random_state=5, class_weight="balanced").fit(rows, labels)
-    forest, _ = fit(rows, labels, 2, 30, 5, balanced=True, jobs=jobs)
+    plain = fit(rows, labels, 2, 30, 5)[0]
+    before = list(warnings.filters)
+    forest, _ = fit(rows, labels, 2, 30, 5, balanced=True, context=Context(Limits(jobs=jobs)))
+    assert warnings.filters == before  # threads leave them alone
     ours = forest.predict(rows).probabilities
-    np.testing.assert_allclose(ours, model.predict_proba(rows), atol=2e-7)  # they add in float64
+    assert np.array_equal(ours, fit(rows, labels, 2, 30, 5, balanced=True)[0].predict(rows).probabilities)
     stored = decode(encode(forest), 6, 2).predict(rows).probabilities
     assert np.array_equal(stored, ours)
-    assert not np.array_equal(ours, fit(rows, labels, 2, 30, 5)[0].predict(rows).probabilities)
+    assert not np.array_equal(ours, plain.predict(rows).probabilities)
+    fresh = rng.normal(size=(4000, 6)).astype(np.float32)
+    rare = fresh[:, 0] > 1.5
+    recall = [(f.predict(fresh[rare]).classes == 2).mean() for f in (plain, forest)]
+    assert recall[1] > recall[0]
 
 
 def test_layout_round_trip(trained):

@@ -4,16 +4,19 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os.path import expanduser as expand_home
-from typing import ClassVar, Optional
+from typing import TYPE_CHECKING, ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import resources
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size, with_lanes
-from objclass.cli.messages import MessageOptions, set_up_log
+from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
 from objclass.cli.train_pixels import PixelTrainingOptions, train_pixels
 from objclass.errors import Stop, UsageError
 from objclass.settings import CLASS_WEIGHTS, ProjectThreshold, ResourceSettings, ThresholdSettings, knob
+
+if TYPE_CHECKING:
+    from objclass.evaluation.settings import EvaluationSettings
 
 log = logging.getLogger("objclass")
 
@@ -64,6 +67,12 @@ class LearningOptions:
     trees: int = knob(100, "number of trees", minimum=1, maximum=100000)
     seed: int = knob(
         0, "random state; the same input and seed result in the same bytes", minimum=0, maximum=2**32 - 1
+    )
+    repeats: int = knob(
+        1,
+        "times that the classifier is judged by cross-validation, each time with other folds; 0: it is not judged",
+        minimum=0,
+        maximum=100,
     )
     class_weight: Optional[str] = knob(
         None,
@@ -127,6 +136,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         return train_pixels(options, stop)
     _check_of_objects(options)
     from objclass.compute.context import Context
+    from objclass.evaluation.summary import summary_lines
     from objclass.training.learn import train
     from objclass.training.request import TrainingRequest
 
@@ -152,7 +162,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         options.allow_misses,
         read_pixel_size(options.pixel_size),
         options.class_weight,
-        options.report is not None,
+        _evaluation(options),
     )
     with reported(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(
@@ -174,7 +184,21 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         counts,
     )
     log.info("out-of-bag accuracy %.3f (on the training images: expect less on new ones)", learned.accuracy)
+    for line in summary_lines(learned.evaluation) if learned.evaluation is not None else ():
+        log.info("%s", printable(line))
     return 0
+
+
+def _evaluation(options: TrainOptions) -> "EvaluationSettings | None":
+    """How the classifier is judged; completely where a report shows it."""
+    from objclass.evaluation.settings import EvaluationSettings
+
+    is_shown = options.report is not None
+    if not options.repeats and is_shown:
+        message = "--repeats 0: a report shows a cross-validation: leave one of them out"
+        raise UsageError(message)
+    settings = EvaluationSettings(repeats=options.repeats, learning_curve=is_shown, importances=is_shown)
+    return settings if options.repeats else None
 
 
 def _check_of_objects(options: TrainOptions) -> None:

@@ -12,7 +12,7 @@ from objclass.core import IntArray
 from objclass.evaluation.folds import folds_of
 from objclass.evaluation.groups import Groups
 from objclass.evaluation.settings import EvaluationSettings
-from objclass.forest import Forest, grow
+from objclass.forest import Forest, grow, tree_seeds
 from objclass.project.training_table import TrainingTable
 
 Seen = TypeVar("Seen")
@@ -67,8 +67,7 @@ def judged_by(
             table.rows[fit.trained],
             table.classes[fit.trained],
             len(table.names),
-            settings.trees,
-            fit.seed,
+            tree_seeds(fit.seed, settings.trees),
             balanced=settings.balanced,
         )
         return fit, look(forest, fit)

@@ -25,7 +25,7 @@ class TrainingTable:
     timestep, label
         Its time step and id (n,).
     center
-        Its centre (n, 3) in pixels, in the order x, y, z; NaN where it is not known.
+        Its centre (n, 3) in pixels, in the order x, y, z (0 in planes); NaN where it is not known.
     names
         Names of the classes 1, 2 …
     images

@@ -18,7 +18,6 @@ from objclass.errors import InputError, UsageError
 from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.groups import groups_of
 from objclass.evaluation.result import Evaluation
-from objclass.evaluation.settings import EvaluationSettings
 from objclass.export.projects import save_project
 from objclass.forest import fit
 from objclass.images import dataset_name
@@ -37,6 +36,9 @@ from objclass.training.request import TrainingRequest
 
 log = logging.getLogger("objclass")
 
+MINIMUM_LABELS = 4
+"""Labelled objects that are needed to hold some out."""
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -53,7 +55,7 @@ class TrainingResult:
     lessons
         The images and labels that were given.
     evaluation
-        How good it is, if that was asked for.
+        How good it is; None if that was not asked for, or there are too few labels to say.
     """
 
     project: Project
@@ -168,8 +170,8 @@ def training_table(
         for feature, width in titled
         for k in range(width)
     ]
-    center = np.full((len(table), 3), np.nan)
     known = table.values[CENTER]
+    center = np.full((len(table), 3), np.nan if known.shape[1] == 1 else 0.0)  # one column: not known
     center[:, : known.shape[1]] = known
     paths = [dataset_name(next(iter(lane.values())).path) for lane in project.lanes]
     return TrainingTable(
@@ -184,7 +186,14 @@ def training_table(
         tuple(name for _, name in names),
         tuple(name for name, _ in names),
         group,
+        extents=tuple(_extents(next(iter(lane.values()))) for lane in project.lanes),
     )
+
+
+def _extents(image: TrainingInput) -> tuple[int, int, int]:
+    """Lengths x, y, z of an image; 1 for axes that it lacks."""
+    lengths = dict(zip(image.axes, image.shape, strict=False))
+    return lengths.get("x", 1), lengths.get("y", 1), lengths.get("z", 1)
 
 
 def _classes_of(found: Found, numbers: Mapping[str, int]) -> IntArray:
@@ -214,9 +223,9 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
         request.trees,
         request.seed,
         balanced=request.class_weight == "balanced",
-        jobs=context.limits.jobs,
+        context=context,
     )
-    evaluation = _judged(table, request, context) if request.is_evaluated else None
+    evaluation = _judged(table, request, context)
     facts = {**project.facts, **training_facts(request, accuracy)}
     novelty = model_of(table.rows, table.classes, groups_of(table).of, forest.splits)
     project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=novelty)
@@ -229,14 +238,17 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
     return TrainingResult(project, table, accuracy, lessons, evaluation)
 
 
-def _judged(table: TrainingTable, request: TrainingRequest, context: Context) -> Evaluation:
-    """How good the forest is that is trained on a table."""
-    settings = EvaluationSettings(
-        request.trees,
-        request.seed,
+def _judged(table: TrainingTable, request: TrainingRequest, context: Context) -> Evaluation | None:
+    """How good the forest is that is trained on a table, if there are enough labels to hold some out."""
+    if request.evaluation is None:
+        return None
+    if len(table) < MINIMUM_LABELS and not request.evaluation.learning_curve:  # it is nobody's only purpose
+        return None
+    settings = dataclasses.replace(
+        request.evaluation,
+        trees=request.trees,
+        seed=request.seed,
         balanced=request.class_weight == "balanced",
-        learning_curve=True,
-        importances=True,
     )
     return evaluate(table, settings, context)
 

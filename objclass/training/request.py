@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from objclass.core import PixelSize
+from objclass.evaluation.settings import EvaluationSettings
 from objclass.pipeline.pairing import Inputs
 from objclass.pipeline.plan import FromFile
 from objclass.settings import ProjectThreshold
@@ -35,8 +36,8 @@ class TrainingRequest:
         In place of that of the images, for thresholds that are areas or volumes.
     class_weight
         ``"balanced"``: each class counts the same. None: each object counts the same.
-    is_evaluated
-        Whether it is judged by cross-validation as well, with learning curve and importances.
+    evaluation
+        How it is judged by cross-validation (its forest is that of the training); None: it is not.
     """
 
     project: str
@@ -53,7 +54,7 @@ class TrainingRequest:
     allow_misses: bool = False
     pixel_size: PixelSize | FromFile | None = None
     class_weight: str | None = None
-    is_evaluated: bool = False
+    evaluation: EvaluationSettings | None = None
 
     @property
     def target(self) -> str:

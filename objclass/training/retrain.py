@@ -49,7 +49,7 @@ def retrained(project: Project, context: Context | None = None) -> Project:
         [project.labels[lane][t][ids].astype(int) for (lane, t), ids in sorted(labels.items())]
     )
     table, is_stored = labelled_features(project, labels, context or Context())
-    forest, _ = fit(project.matrix(table), given, len(project.classes), TREES, SEED)
+    forest, _ = fit(project.matrix(table), given, len(project.classes), TREES, SEED, context=context)
     log.warning(
         "%s: the classifier is trained again on %d labelled objects, from %s; ilastik's own training is "
         "random, so probabilities differ a little",

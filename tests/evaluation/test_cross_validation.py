@@ -14,7 +14,7 @@ from objclass.evaluation.result import Score
 from objclass.evaluation.scores import Scores, accuracy, confusions, f1s, matthews, precisions, recalls
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.evaluation.summary import summary_lines
-from objclass.forest import grow
+from objclass.forest import grow, tree_seeds
 from objclass.settings import ResourceSettings
 from tests.evaluation.made import NAMES, draw, made, table_of
 
@@ -213,7 +213,7 @@ def simulated(images, shares, effect, distance, runs):
         fits = fits_of(drawn_folds(table, groups, settings, 1), run)
         found = predicted(mean(out_of_fold(table, fits, settings, Context())))
         scores = Scores(confusions(table.classes, found, groups.of, len(shares)), table.names)
-        forest = grow(table.rows, table.classes, len(shares), 30, run)
+        forest = grow(table.rows, table.classes, len(shares), tree_seeds(run, 30))
         whole = predicted(forest.predict(fresh).probabilities)
         real = confusions(true, whole, np.zeros(len(true), int), len(shares))[0]
         kept = scores.judged
