@@ -467,6 +467,7 @@ FEATURE_SETS = {
     "3D Convex Hull Features": "objclass.features.sets.ilastik_hull:VOLUME",
     "Default features": "objclass.features.sets.standard:DEFAULTS",
     "Standard Object Features": "objclass.features.sets.standard:FEATURES",
+    "colour": "objclass.features.sets.colour:FEATURES",
     "hull": "objclass.features.sets.convex_hull:FEATURES",
     "parts": "objclass.features.sets.parts:FEATURES",
     "regionprops": "objclass.features.sets.regionprops:FEATURES",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from itertools import product
+from itertools import combinations, product
 from math import prod
 from unicodedata import combining, normalize
 
@@ -70,6 +70,9 @@ AS_IN_SCIKIT_IMAGE: dict[Key, str] = {
 }
 """Features of ilastik that scikit-image has, too."""
 
+
+CHANNELS = ("c", "pairs")
+"""Parts of the shape of a feature that stand for channels."""
 
 COORDINATES = (
     (
@@ -311,8 +314,8 @@ def _of_feature(feature: Feature, layout: Layout) -> Iterator[tuple[Column, str]
     definition = " ".join(feature.definition.partition("\n\n")[0].split()).removesuffix(".")
     for place, labels in enumerate(product(*(_labels(part, feature, layout) for part in feature.shape))):
         parts = list(zip(feature.shape, labels, strict=True))
-        inner = [label for part, label in parts if part != "c"]
-        channel = "_".join(label for part, label in parts if part == "c")
+        inner = [label for part, label in parts if part not in CHANNELS]
+        channel = "_".join(label for part, label in parts if part in CHANNELS)
         name = "_".join(filter(None, [base, *inner, _unit_suffix(unit)]))
         axes = [label[0] for part, label in parts if part in ("axis", "2d")]
         column = Column(
@@ -337,13 +340,22 @@ def _labels(part: str | int, feature: Feature, layout: Layout) -> list[str]:
         return [f"{axis}{end}" for end in ("min", "max") for axis in letters]
     if part == "4^d":
         return ["_".join(map(str, index)) for index in np.ndindex((4,) * n)]
+    if part == "pairs":
+        return [f"{a}_{b}" for a, b in combinations(range(layout.channels), 2)]
     count = {"d": n, "c": layout.channels}.get(part, 0) if isinstance(part, str) else part
     return [str(k) for k in range(count)]
 
 
 def _which(parts: Sequence[tuple[str | int, str]]) -> str:
     """Which of the numbers of a feature: axis x, channel 0 …"""
-    kinds = {"axis": "axis", "2d": "bound", "d": "principal axis", "4^d": "powers", "c": "channel"}
+    kinds = {
+        "axis": "axis",
+        "2d": "bound",
+        "d": "principal axis",
+        "4^d": "powers",
+        "c": "channel",
+        "pairs": "channels",
+    }
     return ", ".join(f"{kinds.get(str(part), 'number')} {label.replace('_', ' ')}" for part, label in parts)
 
 

@@ -10,8 +10,10 @@ statistics that it needs (`objclass.features.statistics`), which determine how i
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -42,7 +44,7 @@ class Feature:
     shape
         Numbers for each object: any of ``"axis"`` (one for each axis of the image, in the order x, y(, z), or
         (z,) y, x with ``hyphen``), ``"d"`` (as many, in another order), ``"2d"`` (first and last along each axis),
-        ``"4^d"`` (one axis of length 4 for each dimension), ``"c"`` (channels) and integers.
+        ``"4^d"`` (one axis of length 4 for each dimension), ``"c"`` (channels), ``"pairs"`` (of channels) and integers.
     unit
         Unit, such as ``"px"`` (a length or coordinate), ``"pixels"`` (a number of pixels) or ``"intensity"``; ``""`` for
         none.
@@ -100,6 +102,7 @@ class Feature:
     def extents(self, ndim: int, channels: int) -> tuple[int, ...]:
         """Shape of the numbers of one object."""
         known = {"axis": (ndim,), "d": (ndim,), "2d": (2 * ndim,), "4^d": (4,) * ndim, "c": (channels,)}
+        known["pairs"] = (math.comb(channels, 2),)
         lengths = [k for n in self.shape for k in (known[n] if isinstance(n, str) else (n,))]
         if self.hyphen and self.shape[-1:] == ("c",) and channels == 1:
             lengths = lengths[:-1]  # scikit-image numbers channels only if there are several
@@ -108,6 +111,8 @@ class Feature:
     def columns(self, ndim: int, channels: int) -> list[str]:
         """Names of its columns in a table."""
         extents = self.extents(ndim, channels)
+        if self.shape == ("pairs",):
+            return [f"{self.title}-{a}-{b}" for a, b in combinations(range(channels), 2)]
         if self.hyphen:
             return ["-".join([self.title, *map(str, index)]) for index in np.ndindex(extents)]
         width = int(np.prod(extents, dtype=int))

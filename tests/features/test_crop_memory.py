@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from objclass.core import Objects
 from objclass.features.frame import Frame
-from objclass.features.sets import convex_hull, ilastik_hull, parts, regionprops, texture
+from objclass.features.sets import colour, convex_hull, ilastik_hull, parts, regionprops, texture
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.per_object import Crop
 
@@ -19,7 +19,7 @@ KINDS = [
     regionprops.Perimeter, regionprops.Topology, convex_hull.Hull, ilastik_hull.Defects, parts.Parts,
 ]  # fmt: skip
 
-GROUP_KINDS = [texture.BinaryPatterns, texture.CoOccurrence]
+GROUP_KINDS = [colour.Pairs, colour.Shares, texture.BinaryPatterns, texture.CoOccurrence]
 
 
 def ball():
@@ -59,5 +59,5 @@ def test_memory_of_a_group_that_is_announced(kind):
     kind.of_all(frame, extent)
     taken = tracemalloc.get_traced_memory()[1] / raw[..., 0].size
     tracemalloc.stop()
-    announced = kind.voxel_bytes + 8 * 2
+    announced = kind.voxel_bytes + kind.channel_bytes * 2
     assert announced / 2 <= taken <= announced * 1.1

@@ -71,7 +71,7 @@ class CoOccurrence(PerChannel):
         levels = quantised(group.voxels)
         image, count = group.image(levels), group.voxels.count
         total, number = np.zeros((count, len(FLAT))), np.zeros((count, 1))
-        for direction in directions(len(group.strides)):
+        for direction in directions(len(group.shape)):
             matrix = co_occurrence(group, levels, image, direction)
             has_pairs = matrix.any(axis=(1, 2))
             total[has_pairs] += properties(matrix[has_pairs])
@@ -87,7 +87,7 @@ class BinaryPatterns(PerChannel):
     @classmethod
     def of_channel(cls, group: Group) -> FloatArray:
         """Fractions of the pixels that have all neighbours, 0 where there are none."""
-        planes = [(0, 1)] if len(group.strides) == 2 else [(1, 2), (0, 2), (0, 1)]
+        planes = [(0, 1)] if len(group.shape) == 2 else [(1, 2), (0, 2), (0, 1)]
         counts = np.add.reduce([pattern_counts(group, plane) for plane in planes])
         return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
@@ -165,7 +165,7 @@ def pattern_counts(group: Group, plane: tuple[int, int]) -> IntArray:
     inside = np.ones(len(own), bool)
     bits: list[NDArray[np.bool_]] = []
     for steps in RING:
-        direction = [0] * len(group.strides)
+        direction = [0] * len(group.shape)
         direction[plane[0]], direction[plane[1]] = steps
         places, same = group.neighbours(tuple(direction))
         inside &= same

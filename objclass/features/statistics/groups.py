@@ -1,7 +1,7 @@
 """Numbers of many objects at once, from a box that holds them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -51,16 +51,18 @@ class Group:
         The voxels, grouped by object.
     places
         Index of each voxel in the flat image (v,).
-    strides
-        Steps in the flat image along (z,) y, x.
-    size
-        Pixels of the flat image.
+    shape
+        Lengths of the box with its margin, (z,) y, x.
     """
 
     voxels: Voxels
     places: IntArray
-    strides: tuple[int, ...]
-    size: int
+    shape: tuple[int, ...]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Steps in the flat image along (z,) y, x."""
+        return strides(self.shape)
 
     @cached_property
     def own(self) -> NDArray[np.uint32]:
@@ -74,7 +76,7 @@ class Group:
 
     def image(self, values: AnyArray) -> AnyArray:
         """A flat image of numbers of the voxels (v,), 0 elsewhere."""
-        image = np.zeros(self.size, values.dtype)
+        image = np.zeros(math.prod(self.shape), values.dtype)
         image[self.places] = values
         return image
 
@@ -99,12 +101,17 @@ class Group:
 
 
 class PerGroup(PerObject):
-    """Numbers of each object that are computed of many objects at once."""
+    """Numbers of each object that are computed of many objects at once.
 
+    Those of the same name, of all channels (or pairs of channels), are columns of ``numbers`` side by side.
+    """
+
+    names: ClassVar[tuple[str, ...]]
     margin: ClassVar[int] = 1
     """How far `of_group` looks at neighbours."""
     voxel_bytes: ClassVar[int] = 100
-    """Working memory of `of_group` for a voxel of the box, without pixel values, as measured for full boxes."""
+    channel_bytes: ClassVar[int] = 8
+    """Working memory of `of_group` for a voxel of the box, and for each channel of it, as measured for full boxes."""
 
     @classmethod
     def of_group(cls, group: Group) -> FloatArray:
@@ -115,25 +122,36 @@ class PerGroup(PerObject):
     def of_all(cls, frame: Frame, extent: Extent) -> FloatArray:
         """The numbers of all objects, group by group; threads share the groups."""
         low, high = extent.low, extent.high + 1
-        voxel_bytes = cls.voxel_bytes + (8 * frame.channels if cls.pixels else 0)
+        voxel_bytes = cls.voxel_bytes + cls.channel_bytes * frame.channels
         frame.check_boxes(low, high, voxel_bytes)
         limits = frame.context.limits
         box = min(BOX, limits.share(BYTES) // (voxel_bytes * limits.jobs))
         rows = [part for whole in batches(low, high, box) for part in _parts(whole)]
 
         def measure(rows: range) -> FloatArray:
-            return cls.of_group(read_group(frame, low[rows], high[rows], rows, cls))
+            group = read_group(frame, low[rows], high[rows], rows, cls)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # pixels may be anything
+                return cls.of_group(group)
 
         numbers = np.zeros((len(low), cls.width(frame.objects.ndim, frame.channels)))
         for part, found in zip(rows, frame.context.ordered(measure, rows), strict=True):
             numbers[part] = found
         return numbers
 
+    @classmethod
+    def width(cls, ndim: int, channels: int) -> int:
+        """All names, for each channel."""
+        return len(cls.names) * channels
+
+    def named(self, name: str) -> FloatArray:
+        """The numbers of that name (n, channels or pairs)."""
+        width = self.numbers.shape[1] // len(self.names)
+        first = self.names.index(name) * width
+        return self.numbers[:, first : first + width]
+
 
 class PerChannel(PerGroup):
-    """Numbers of each object and channel; those of the same name, of all channels, are columns side by side."""
-
-    names: ClassVar[tuple[str, ...]]
+    """Numbers of each object that are computed in each channel alone."""
 
     @classmethod
     def of_channel(cls, group: Group) -> FloatArray:
@@ -145,17 +163,6 @@ class PerChannel(PerGroup):
         """The numbers of all channels."""
         found = [cls.of_channel(group.channel(c)) for c in range(len(group.voxels.raw))]
         return np.stack(found, axis=2).reshape(group.voxels.count, -1)
-
-    @classmethod
-    def width(cls, ndim: int, channels: int) -> int:
-        """All names in each channel."""
-        return len(cls.names) * channels
-
-    def named(self, name: str) -> FloatArray:
-        """The numbers of that name (n, channels)."""
-        channels = self.numbers.shape[1] // len(self.names)
-        first = self.names.index(name) * channels
-        return self.numbers[:, first : first + channels]
 
 
 def _parts(rows: range) -> Iterator[range]:
@@ -178,10 +185,18 @@ def read_group(frame: Frame, low: IntArray, high: IntArray, rows: range, kind: t
 
 def group_of(block: Block, margin: int) -> Group:
     """The voxels of a block with so many voxels of background around it."""
-    voxels, ndim = block.voxels, block.ndim
-    shape = [n + 2 * margin for n in block.labels.shape[-ndim:]]
-    strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(ndim))
-    places: Sequence[IntArray] = [
-        (p + margin) * s for p, s in zip(voxels.positions[::-1], strides, strict=True)
-    ]
-    return Group(voxels, sum(places[1:], places[0]), strides, math.prod(shape))
+    shape = tuple(n + 2 * margin for n in block.labels.shape[-block.ndim :])
+    positions = block.voxels.positions[::-1]
+    places = [(p + margin) * step for p, step in zip(positions, strides(shape), strict=True)]
+    return Group(block.voxels, np.add.reduce(places), shape)
+
+
+def strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Steps along each axis of a flat image of this shape.
+
+    Examples
+    --------
+    >>> strides((2, 3, 4))
+    (12, 4, 1)
+    """
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
