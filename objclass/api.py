@@ -32,6 +32,7 @@ from objclass.project.pixel_model import PixelProject
 from objclass.settings import ResourceSettings, parse_size
 from objclass.training.complete import completed
 from objclass.training.measurement import Measurement
+from objclass.training.novelty_of import with_novelty
 from objclass.training.pixel_lanes import open_lane
 from objclass.training.pixels import PixelTrainingRequest, trained_on
 
@@ -342,6 +343,7 @@ def predict(
     axes: str | None = None,
     ignore_training_axes: bool = False,
     name: str | None = None,
+    novelty: bool = False,
     n_jobs: int | None = None,
     max_memory: int | str | None = None,
     progress: Progress = None,
@@ -368,6 +370,9 @@ def predict(
         Whether to take the axes from the images, rather than from the project.
     name
         Content of a column ``Image``; by default there is no such column.
+    novelty
+        Whether the table has a column ``Novelty`` also for projects of ilastik: the distance to the nearest labelled
+        object, above 1 it is novel. Tables of projects that objclass has trained always have it.
     n_jobs
         Threads: None for one, -1 for all cores. Results do not depend on it.
     max_memory
@@ -399,7 +404,14 @@ def predict(
     roles = [role for role, image in given.items() if image is not None]
     if project.classifies_pixels and not roles:
         return _predict_from_raw(
-            project, raw, images, raw_axes, ignore_training_axes, name, (n_jobs, max_memory, progress)
+            project,
+            raw,
+            images,
+            raw_axes,
+            ignore_training_axes,
+            name,
+            novelty,
+            (n_jobs, max_memory, progress),
         )
     if roles != [project.role]:
         names = ", ".join(f"--{role}" for role in roles) or "none"
@@ -408,7 +420,7 @@ def predict(
     trained = None if ignore_training_axes else project
     given_as = project.role.removesuffix("_image") if segmentation is not None else project.role
     with _context(n_jobs, max_memory, progress) as context:
-        project = completed(project, context)
+        project = _completed(project, context, novelty=novelty)
         objects = _image(given[project.role], axes, given_as, project.role, trained, context)
         raw_image = _raw(raw, raw_axes, "raw", objects, trained, context)
         lane = Lane(raw_image, objects, project.role, name or "", "")
@@ -418,6 +430,12 @@ def predict(
     return Result(table, **painted, class_names=project.classes)
 
 
+def _completed(project: Project, context: Context, *, novelty: bool) -> Project:
+    """The project with all its classifiers, and with what objects are compared with if that is asked for."""
+    project = completed(project, context)
+    return with_novelty(project) if novelty else project
+
+
 def _predict_from_raw(
     project: Project,
     raw: Any,
@@ -425,11 +443,12 @@ def _predict_from_raw(
     raw_axes: str | None,
     ignore_training_axes: bool,  # noqa: FBT001
     name: str | None,
+    novelty: bool,  # noqa: FBT001
     resources: tuple[int | None, int | str | None, Progress],
 ) -> Result:
     """`predict` of a project that classifies pixels and objects."""
     with _context(*resources) as context:
-        project = completed(project, context)
+        project = _completed(project, context, novelty=novelty)
         assert project.pixels is not None
         trained = None if ignore_training_axes else project
         image = _image(raw, raw_axes, "raw", "raw_data", trained, context)

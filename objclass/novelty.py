@@ -55,12 +55,16 @@ class NoveltyModel:
         Training objects (r, c), float32, before multiplication.
     threshold
         The distance whose score is 1.
+    images
+        Number of images whose objects were compared for it; objects of a single image are more alike than those of new
+        images will be.
     """
 
     columns: IntArray
     factor: FloatArray
     references: NDArray[np.float32]
     threshold: float
+    images: int = 1
 
     def score(self, rows: NDArray[np.float32], context: Context | None = None) -> NDArray[np.float32]:
         """The novelty of objects (n,), float32: 0 is a training object, above 1 it is novel.
@@ -83,7 +87,7 @@ class NoveltyModel:
 
 
 def model_of(
-    rows: NDArray[np.float32], classes: IntArray, groups: IntArray, splits: IntArray
+    rows: NDArray[np.float32], classes: IntArray, groups: IntArray, splits: IntArray, images: int = 1
 ) -> NoveltyModel | None:
     """The model of training objects; None if they do not differ in any feature that the forest splits by.
 
@@ -96,6 +100,8 @@ def model_of(
     groups
         The image of each, or what else makes objects alike (n,): the threshold comes from distances between different
         groups. With a single group each object is its own.
+    images
+        Number of images that they come from.
     splits
         Number of splits of the forest by each column (columns,).
     """
@@ -105,7 +111,7 @@ def model_of(
     columns, factor = space
     chosen = _references(classes)
     apart = _apart(rows[:, columns] * factor, chosen, groups)
-    return NoveltyModel(columns, factor, rows[np.ix_(chosen, columns)], _threshold(apart))
+    return NoveltyModel(columns, factor, rows[np.ix_(chosen, columns)], _threshold(apart), images)
 
 
 def novelty_within(

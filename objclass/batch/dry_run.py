@@ -8,7 +8,7 @@ from typing import Any
 
 from objclass.batch.estimate import Estimate, estimate_lane, estimate_run, measured_speed
 from objclass.batch.plan import make_plan, make_tasks, other_inputs
-from objclass.batch.projects import pixel_chain
+from objclass.batch.projects import compared, pixel_chain
 from objclass.batch.request import Request
 from objclass.batch.schedule import share_out
 from objclass.batch.task import written
@@ -81,6 +81,8 @@ def survey(request: Request) -> Survey:
         if request.project:
             project = open_any(request.project)
         pixels = pixel_chain(request, project, context, lambda pixel_project, _: pixel_project)
+        if request.novelty and (project is None or project.is_trained):
+            project = compared(project)
     if project is not None and not project.is_trained:
         found.notes.append(f"{request.project}: its classifier is missing: the run trains it first")
     if found.faults:

@@ -173,6 +173,7 @@ class Journal:
         self,
         task: Task,
         counts: Mapping[str, int],
+        novel: int | None,
         seconds: Mapping[str, float],
         within: Mapping[str, float],
         completed: Iterable[str] = (),
@@ -187,6 +188,8 @@ class Journal:
             The lane.
         counts
             Numbers of objects, in all and of each class.
+        novel
+            Number of objects that are unlike those of the training; None if it is not known.
         seconds, within
             Seconds of each part, and of parts of these summed over threads.
         completed
@@ -208,6 +211,7 @@ class Journal:
             task,
             "done",
             counts=dict(counts),
+            novel=novel,
             seconds=rounded,
             thread_seconds=threads,
             warnings=list(warnings),

@@ -22,6 +22,24 @@ def trained(
     return completed(project, context, anew=anew)
 
 
+def compared(project: Project | PixelProject | None) -> Project:
+    """The project with what objects are compared with to see how unlike those of the training they are.
+
+    Raises
+    ------
+    ObjclassError
+        If it does not hold that, or classifies no objects.
+    """
+    if not isinstance(project, Project):
+        message = (
+            "--novelty: compares objects with those of the training: give a --project that classifies objects"
+        )
+        raise UsageError(message)
+    from objclass.training.novelty_of import with_novelty
+
+    return with_novelty(project)
+
+
 def pixel_chain(
     request: Request,
     project: Project | PixelProject | None,

@@ -36,6 +36,8 @@ class Request:
     margin: int = 30
     pixel_size: PixelSize | FromFile | None = None
     retrain: bool = False
+    novelty: bool = False
+    """Whether objects are compared with those of the training also where the project is one of ilastik."""
     table_images: bool = False
     ilastik_names: bool = False
     export_colors: bool = False

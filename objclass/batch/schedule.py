@@ -16,7 +16,7 @@ from time import perf_counter
 from objclass.batch import resume
 from objclass.batch.journal import Journal
 from objclass.batch.plan import make_plan, plan_tasks
-from objclass.batch.projects import pixel_chain, trained
+from objclass.batch.projects import compared, pixel_chain, trained
 from objclass.batch.request import Request
 from objclass.batch.run_file import Record
 from objclass.batch.task import LaneResult, keep, run_task
@@ -69,6 +69,7 @@ def run(
     )
     tune_allocator(context.limits.memory)
     project = trained(open_any(request.project), context, anew=request.retrain) if request.project else None
+    project = compared(project) if request.novelty else project
     if isinstance(project, Project) and project.inclusive_maximum:
         log.info(
             "%s was saved by ilastik %s: its classifier was trained with the last coordinate as Bounding Box Maximum, and "
@@ -90,7 +91,8 @@ def run(
         raise
     if expect is not None:
         expect(len(tasks))
-    totals = Totals(tasks)
+    model = plan.project.novelty if plan.project is not None else None
+    totals = Totals(tasks, model.images if model is not None else 1)
     code = LaneError.exit_code
     try:
         code = _run_tasks(tasks, plan, files, journal, context, done, request.batch, totals)
@@ -149,7 +151,7 @@ def _run_tasks(
     left = [(number, task) for number, task in enumerate(tasks) if number not in done]
     for number, record in done.items():
         journal.earlier(tasks[number], record)
-        totals.earlier(record.get("counts", {}))
+        totals.earlier(tasks[number].name, record.get("counts", {}), record.get("novel"))
         context.progress(tasks[number].name, 1.0)
     images = sum(task.lane.objects.shape[0] for task in tasks)
     at_once, limits = share_out([task for _, task in left], replace(context.limits, images=images))
@@ -194,6 +196,7 @@ def _record(journal: Journal, result: LaneResult) -> None:
     journal.finished(
         result.task,
         result.counts,
+        result.novel,
         result.clock.seconds,
         result.context.timings,
         result.files.completed,

@@ -47,6 +47,7 @@ class LaneResult:
     sinks: list[Sink]
     clock: Clock = field(default_factory=Clock)
     counts: dict[str, int] = field(default_factory=dict)
+    novel: int | None = None
     warnings: list[str] = field(default_factory=list)
     fault: ObjclassError | None = None
 
@@ -92,6 +93,8 @@ def _walk(result: LaneResult, plan: Plan, meter: Meter) -> None:
             found = step.predictions.classes
             for k, name in enumerate(classes, 1):  # two classes may have one name
                 counts[name] += int((found == k).sum())
+            if (is_novel := step.predictions.is_novel) is not None:
+                result.novel = (result.novel or 0) + int(is_novel.sum())
         meter.arrive(step.t + 1)
     for sink in result.sinks:
         sink.finish()

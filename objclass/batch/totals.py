@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from objclass.batch.task import LaneResult, written
+from objclass.batch.unlike import UnlikeImages
 from objclass.compute import machine
 from objclass.core import PIXEL_ROLE
 from objclass.errors import listed
@@ -23,20 +24,23 @@ class Totals:
     ----------
     tasks
         All lanes.
+    trained_on
+        Number of images that the project was trained on.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], trained_on: int = 1) -> None:
         self._tasks = tasks
         self._done = self._failed = self._earlier = 0
         self._counts: Counter[str] = Counter()
         self._empty = 0
+        self._unlike = UnlikeImages(trained_on)
         lanes = Counter(path for task in tasks for path in {*task.tables, task.dictionary} - {None})
         self._shared = {path for path, count in lanes.items() if count > 1}
 
     def done(self, number: int, result: LaneResult) -> None:
         """Add a complete lane, the ``number``-th from 1, and say what it has and wrote."""
         self._done += 1
-        self._count(result.counts)
+        self._count(result.task.name, result.counts, result.novel)
         task, fields = result.task, self._fields(number, result.task)
         seconds, outputs = result.clock.seconds, written(task)
         total = sum(seconds.values())
@@ -44,6 +48,7 @@ class Totals:
         results = {
             "status": "done",
             "counts": result.counts if self._has_objects else None,
+            "novel": result.novel,
             "seconds": round(total, 4),
             "stages": {name: round(taken, 4) for name, taken in seconds.items()},
             "outputs": outputs,
@@ -56,12 +61,14 @@ class Totals:
         within = _described(result.context.timings)
         log.debug("  within these, summed over threads: %s", within, extra={"fields": fields})
 
-    def earlier(self, counts: Mapping[str, int]) -> None:
+    def earlier(self, image: str, counts: Mapping[str, int], novel: int | None) -> None:
         """Add a lane that an earlier run has completed, and its numbers of objects."""
         self._earlier += 1
-        self._count(counts)
+        self._count(image, counts, novel)
 
-    def _count(self, counts: Mapping[str, int]) -> None:
+    def _count(self, image: str, counts: Mapping[str, int], novel: int | None) -> None:
+        if novel is not None:
+            self._unlike.add(image, counts.get("objects", 0), novel)
         self._counts.update(counts)
         self._empty += counts.get("objects") == 0
 
@@ -110,6 +117,8 @@ class Totals:
         log.info("%s", message, extra={"fields": fields})
         if (self._done or self._earlier) and self._has_objects:
             log.info("%s", self._by_class())
+        if line := self._unlike.line:
+            log.warning("%s", line)
         if self._done or self._earlier:
             log.info("outputs: %s", ", ".join(self._places(run_file, partial)))
 

@@ -98,6 +98,11 @@ class ProjectOptions:
         metavar="P.ilp", type=expand_home,
     )  # fmt: skip
     retrain: bool = knob(False, "train the project's classifier again, on its own labels")
+    novelty: bool = knob(
+        False,
+        "with a project of ilastik: say how unlike its labelled objects each object is (Novelty; projects trained by objclass "
+        "always do)",
+    )
     features: Optional[list[str]] = knob(
         None, "without a project: features to measure, sets or set:feature (default: regionprops)",
         nargs="+", type=str, metavar="NAME",
@@ -353,6 +358,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         margin=options.margin,
         pixel_size=read_pixel_size(options.pixel_size),
         retrain=options.retrain,
+        novelty=options.novelty,
         table_images=options.table_images,
         export_colors=options.export_colors,
         ilastik_names=options.ilastik_names or wants_ilastik_names(),

@@ -112,6 +112,7 @@ def _write_novelty(group: h5py.Group, model: NoveltyModel) -> None:
     group["factor"] = np.asarray(model.factor, np.float64)
     group["references"] = np.asarray(model.references, np.float32)
     group["threshold"] = float(model.threshold)
+    group["images"] = model.images
 
 
 def _write_text(group: h5py.Group, name: str, value: Any) -> None:
@@ -239,7 +240,9 @@ def _read_novelty(group: h5py.Group) -> NoveltyModel:
     _check(0 < len(references) <= MAXIMUM_REFERENCES, "references", f"1 to {MAXIMUM_REFERENCES} objects")
     _check(np.isfinite(references).all(), "references", "finite numbers")
     _check(np.isfinite(threshold) and threshold > 0, "threshold", "a number above 0")
-    return NoveltyModel(columns, factor, references, threshold)
+    images = int(stored_number(group["images"]))
+    _check(images >= 1, "images", "a number from 1 on")
+    return NoveltyModel(columns, factor, references, threshold, images)
 
 
 def _read_features(group: h5py.Group) -> tuple[Key, ...]:

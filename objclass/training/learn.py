@@ -16,13 +16,11 @@ from objclass.compute.context import Context
 from objclass.core import FeatureTable, IntArray, Lane
 from objclass.errors import InputError, UsageError
 from objclass.evaluation.cross_validation import evaluate
-from objclass.evaluation.groups import groups_of
 from objclass.evaluation.result import Evaluation
 from objclass.export.projects import save_project
 from objclass.forest import fit
 from objclass.images import dataset_name
 from objclass.images.paths import relative, split_stack
-from objclass.novelty import model_of
 from objclass.pipeline.inputs import distinguished
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project, TrainingInput, class_colors, find, sorted_keys
@@ -31,6 +29,7 @@ from objclass.project.training_table import TrainingTable
 from objclass.training.adding import joined, lane_numbers, merged, rows_of_project
 from objclass.training.lessons import Found, Lessons, read_lessons
 from objclass.training.new_project import new_project
+from objclass.training.novelty_of import novelty_of
 from objclass.training.provenance import input_facts, training_facts
 from objclass.training.request import TrainingRequest
 
@@ -227,8 +226,8 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
     )
     evaluation = _judged(table, request, context)
     facts = {**project.facts, **training_facts(request, accuracy)}
-    novelty = model_of(table.rows, table.classes, groups_of(table).of, forest.splits)
-    project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=novelty)
+    model = novelty_of(table, forest)
+    project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=model)
     save_project(
         project.path,
         project,

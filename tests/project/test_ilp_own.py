@@ -147,6 +147,7 @@ DAMAGES = {
     "an extent that is none": replaced("training/extents", text([[1, 0, 1]])),
     "a group name that is a list": replaced("training/group_name", text([])),
     "novelty that is a number": replaced("novelty", 1),
+    "images of none": replaced("novelty/images", 0),
     "a threshold of 0": replaced("novelty/threshold", 0.0),
     "a threshold that is none": replaced("novelty/threshold", np.nan),
     "no columns": replaced("novelty/columns", np.zeros(0, int)),
