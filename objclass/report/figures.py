@@ -33,6 +33,9 @@ _STYLED = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", ACCENT
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 """Namespaces, which HTML needs not."""
 
+DOT = 90
+"""Area of the dot of most objects, in square points."""
+
 MAXIMUM_GROUPS = 15
 """Groups whose importances are drawn; what follows loses little or nothing."""
 
@@ -98,7 +101,14 @@ def calibration_figure(found: Calibration) -> Figure:
         upper.plot(
             [found.probability[k] for k in filled],
             [found.correct[k] for k in filled],
-            color=ACCENT, marker="o", markersize=5, linewidth=1.6,
+            color=LINE,
+            linewidth=1.6,
+        )
+        upper.scatter(
+            [found.probability[k] for k in filled],
+            [found.correct[k] for k in filled],
+            s=[DOT * found.objects[k] / max(found.objects) + 6 for k in filled],
+            color=ACCENT, zorder=3, clip_on=False,
         )  # fmt: skip
         upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="fraction correct")
         widths = [b - a for a, b in zip(found.edges, found.edges[1:], strict=False)]
@@ -123,7 +133,7 @@ def calibration_figure(found: Calibration) -> Figure:
         "Fraction of correct predictions against their probability, on the diagonal where probabilities are right: "
         + "; ".join(f"{correct} correct at {probability}" for _, _, probability, correct in rows)
     )
-    return Figure(svg, alt, "On the dashed line, objects that get a probability of 0.8 are right in 80 of 100 cases.", table)  # fmt: skip
+    return Figure(svg, alt, "On the dashed line, objects that get a probability of 0.8 are right in 80 of 100 cases. Larger dots are more objects.", table)  # fmt: skip
 
 
 def learning_figure(found: LearningCurve) -> Figure:

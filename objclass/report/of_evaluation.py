@@ -18,6 +18,7 @@ from objclass.report.page import (
     WRONG,
     Cell,
     Color,
+    Folded,
     Gallery,
     Headline,
     Page,
@@ -31,6 +32,9 @@ from objclass.report.page import (
 )
 from objclass.report.pictures import Crops
 from objclass.report.thumbnails import contrast_of, thumbnail
+
+FIRST_ROWS = 20
+"""Rows of the table of images that are not folded away."""
 
 MAXIMUM_CLASSES, MAXIMUM_CONFUSIONS = 30, 40
 """Classes of a matrix, confusions of a list: what is more is counted, so that pages can be read."""
@@ -179,8 +183,14 @@ def _confusions(found: Evaluation) -> Table:
 
 
 def _calibration(found: Evaluation) -> Section:
-    lead = f"Expected calibration error {number(found.calibration.error)}, Brier score {number(found.calibration.brier)}: 0 is perfect for both."
-    return Section("Calibration of the probabilities", (calibration_figure(found.calibration),), lead)
+    claimed = found.calibration
+    total = sum(n * p for n, p in zip(claimed.objects, claimed.probability, strict=True) if n)
+    lead = (
+        f"On average the classifier claims a probability of {number(total / max(sum(claimed.objects), 1))}, and is right in "
+        f"{number(found.accuracy.value)} of the cases. Expected calibration error {number(claimed.error)}, Brier score "
+        f"{number(claimed.brier)}: 0 is perfect for both."
+    )
+    return Section("Calibration of the probabilities", (calibration_figure(claimed),), lead)
 
 
 def _learning(found: Evaluation) -> list[Section]:
@@ -215,8 +225,11 @@ def _images(found: Evaluation) -> Section:
         )
         for k in order[:MAXIMUM_ROWS]
     )
-    table = Table("Accuracy and number of labelled objects", ("image", "accuracy", "objects", *named), rows)
-    return Section("Images", (table, *left_out(len(order))), "The least accurate first.")
+    columns = ("image", "accuracy", "objects", *named)
+    first = Table("Accuracy and number of labelled objects", columns, rows[:FIRST_ROWS])
+    others = Table("Accuracy and number of labelled objects", columns, rows[FIRST_ROWS:])
+    folded = (Folded(f"{counted(len(others.rows), 'more image')}", (others, *left_out(len(order)))),)
+    return Section("Images", (first, *(folded if others.rows else ())), "The least accurate first.")
 
 
 def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Crops) -> Section:
