@@ -13,6 +13,7 @@ from objclass.evaluation.groups import groups_of
 from objclass.evaluation.result import Evaluation
 from objclass.novelty import novelty_within
 from objclass.project.model import Project, TrainingInput, class_colors
+from objclass.report.facts import counted
 from objclass.report.file import save_page
 from objclass.report.of_evaluation import Subject, objects_to_show, page_of
 from objclass.report.page import Page
@@ -104,7 +105,7 @@ def _facts(found: Evaluation, project: Project) -> Iterator[tuple[str, tuple[str
 
 def _method(found: Evaluation) -> str:
     grouped = f", grouped by {found.grouped_by}" if found.grouped_by else ""
-    return f"{found.method}: {found.folds} folds, {found.repeats} repeats{grouped}"
+    return f"{found.method}: {found.folds} folds, {counted(found.repeats, 'repeat')}{grouped}"
 
 
 def _thresholds(project: Project) -> str:

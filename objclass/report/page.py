@@ -158,7 +158,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Folded:
-    """Parts that are shown on demand; in print always."""
+    """Parts that are shown, and printed, on demand."""
 
     kind: ClassVar[str] = "folded"
 
