@@ -23,7 +23,7 @@ from objclass.training.labels.annotation import Annotation, Reading
 from objclass.training.labels.area import Area, oval, rectangle
 from objclass.training.labels.classes import checked_name, numbered_name
 from objclass.training.labels.given import GivenLanes
-from objclass.training.labels.text import MAXIMUM_BYTES, read_bytes
+from objclass.training.labels.text import MAXIMUM_BYTES, read_bytes, reason
 
 MAXIMUM_REGION_BYTES = 1 << 27
 """Of one region when it is unpacked."""
@@ -104,9 +104,7 @@ def _members(path: str) -> Iterator[tuple[str, bytes]]:
         OSError,
         ValueError,
     ) as fault:
-        message = (
-            f"labels {path}: not a zip of ImageJ's ROI Manager, or damaged: {' '.join(str(fault).split())}"
-        )
+        message = f"labels {path}: not a zip of ImageJ's ROI Manager, or damaged: {reason(fault)}"
         raise InputError(message) from None
 
 
@@ -132,8 +130,7 @@ def _decoded(number: int, entry: str, data: bytes, path: str) -> Region:
         roi = ImagejRoi.frombytes(data)
         coordinates = list(roi.coordinates(multi=True))
     except Exception as fault:  # noqa: BLE001  a library that reads damaged bytes may raise anything
-        why = " ".join(str(fault).split()) or type(fault).__name__
-        message = f"labels {line}: not a region of ImageJ, or damaged: {why}"
+        message = f"labels {line}: not a region of ImageJ, or damaged: {reason(fault)}"
         raise InputError(message) from None
     name = roi.name or entry.rpartition("/")[2].removesuffix(".roi")
     return Region(roi, name, f"{line} '{name}'" if name.isprintable() else line, coordinates)

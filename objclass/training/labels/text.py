@@ -1,8 +1,10 @@
 """The bytes and the text of a file of labels."""
 
 import gzip
+import io
 import zlib
 from pathlib import Path
+from textwrap import shorten
 
 from objclass.errors import ImageError, InputError
 from objclass.images.trust import check_kind
@@ -36,13 +38,11 @@ def read_bytes(path: str) -> bytes:
 
 
 def _unpacked(path: str, data: bytes) -> bytes:
-    import io
-
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             return file.read(MAXIMUM_BYTES + 1)
     except (OSError, EOFError, zlib.error) as fault:
-        message = f"labels {path} cannot be unpacked (truncated, or not gzip?): {fault}"
+        message = f"labels {path} cannot be unpacked (truncated, or not gzip?): {reason(fault)}"
         raise InputError(message) from None
 
 
@@ -60,3 +60,8 @@ def decoded(path: str, data: bytes, remedy: str) -> str:
         line = data.count(b"\n", 0, fault.start) + 1
         message = f"labels {path} line {line}: not UTF-8 text (byte 0x{data[fault.start]:02x}): {remedy}"
         raise InputError(message) from None
+
+
+def reason(fault: Exception) -> str:
+    """The message of a library's error about a damaged file, on one line."""
+    return shorten(str(fault), 120, placeholder=" …") or type(fault).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 from objclass.errors import InputError
 from objclass.training.labels.rows import AS_TEXT, OLD_WORKBOOK, REMEDY, WORKBOOK, Table
-from objclass.training.labels.text import MAXIMUM_BYTES, read_bytes
+from objclass.training.labels.text import MAXIMUM_BYTES, read_bytes, reason
 
 MAXIMUM_ROWS = 1 << 20
 """Of a sheet."""
@@ -37,8 +37,7 @@ def read_workbook(path: str) -> Table:
     except InputError:
         raise
     except Exception as fault:  # noqa: BLE001  a library that reads damaged XML may raise anything
-        why = " ".join(str(fault).split()) or type(fault).__name__
-        message = f"labels {path} cannot be read as a workbook (damaged?): {why}"
+        message = f"labels {path} cannot be read as a workbook (damaged?): {reason(fault)}"
         raise InputError(message) from None
 
 
