@@ -13,6 +13,7 @@ from objclass.version import __version__ as __version__
 if TYPE_CHECKING:
     from objclass.api import (
         Result,
+        evaluate,
         learn,
         list_features,
         measure,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
     from objclass.core import PixelSize
     from objclass.errors import ObjclassError
+    from objclass.evaluation.frames import EvaluationResult
     from objclass.images.lazy import LazyImage
     from objclass.project.model import Project
     from objclass.project.pixel_model import PixelProject
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "Classifier": "objclass.training.classifier",
+    "EvaluationResult": "objclass.evaluation.frames",
     "LazyImage": "objclass.images.lazy",
     "ObjclassError": "objclass.errors",
     "PixelProject": "objclass.project.pixel_model",
     "PixelSize": "objclass.core",
     "Project": "objclass.project.model",
     "Result": "objclass.api",
+    "evaluate": "objclass.api",
     "learn": "objclass.api",
     "list_features": "objclass.api",
     "measure": "objclass.api",
@@ -50,12 +54,14 @@ _ROOMS = {
 
 __all__ = [
     "Classifier",
+    "EvaluationResult",
     "LazyImage",
     "ObjclassError",
     "PixelProject",
     "PixelSize",
     "Project",
     "Result",
+    "evaluate",
     "learn",
     "list_features",
     "measure",

@@ -39,6 +39,7 @@ from objclass.training.pixels import PixelTrainingRequest, trained_on
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from objclass.evaluation.frames import EvaluationResult
     from objclass.training.classifier import Classifier
 
 SHAPE = ("area", "bbox", "centroid")
@@ -584,6 +585,80 @@ def learn(
     return Classifier(trees=trees, seed=seed, features=features, class_weight=class_weight).fit(
         table, classes
     )
+
+
+@door(jobs="n_jobs=")
+def evaluate(
+    table: Any,
+    classes: Any = None,
+    groups: Any = None,
+    *,
+    classifier: "Classifier | None" = None,
+    folds: int = 5,
+    repeats: int = 5,
+    group_by: str | None = None,
+    seed: int | None = None,
+    n_jobs: int | None = None,
+) -> "EvaluationResult":
+    """Say how good a classifier is, by cross-validation: it is judged on groups that it has not seen.
+
+    Parameters
+    ----------
+    table
+        A table as for `learn`; or a project with labels, or its path.
+    classes
+        The class of each row, as for `learn`. Not for a project.
+    groups
+        What each row is held out with, such as ``table["image"]`` or the name of a column. By default its image, if the
+        table has a column for it; else regions of the image or stretches of time, if positions or time steps are known.
+    classifier
+        How to learn; by default as `learn` and projects do.
+    folds, repeats
+        Number of folds, and how many times they are drawn.
+    group_by
+        In place of the default: ``"image"``, ``"region"``, ``"time"``, or ``"track"`` for a project that has tracks.
+    seed
+        Random state of folds and forests; by default that of the classifier.
+    n_jobs
+        Threads: None for one, -1 for all cores. Results do not depend on it.
+
+    Returns
+    -------
+    EvaluationResult
+        With the tables ``scores``, ``by_class``, ``confusion``, ``predictions``, ``importances``, ``learning_curve``,
+        ``calibration`` and ``by_image``, with ``cautions``, and a ``summary()`` to print.
+
+    Raises
+    ------
+    ObjclassError
+        If an input cannot be used, or inputs do not fit each other; the message says why in one line.
+    """
+    from objclass.evaluation.frames import EvaluationResult
+    from objclass.evaluation.settings import EvaluationSettings
+    from objclass.training.judge import evaluate_project, grown_like
+
+    settings = EvaluationSettings(
+        folds=folds, repeats=repeats, group_by=group_by or "", learning_curve=True, importances=True
+    )
+    with _context(n_jobs, None, None) as context:
+        if isinstance(table, str | os.PathLike | Project):
+            if classes is not None or groups is not None or classifier is not None:
+                message = "classes=, groups=, classifier=: a project is judged by its own labels"
+                raise UsageError(message)
+            project = table if isinstance(table, Project) else read_project(os.fspath(table))
+            settings = grown_like(project, settings, seed)
+            return EvaluationResult(evaluate_project(project, settings, context))
+        from objclass.training.classifier import Classifier
+        from objclass.training.judged_table import evaluate_table
+
+        learner = classifier or Classifier()
+        settings = replace(
+            settings,
+            trees=learner.trees,
+            seed=learner.seed if seed is None else seed,
+            balanced=learner.class_weight == "balanced",
+        )
+        return evaluate_table(learner, table, classes, groups, settings, context)
 
 
 def _image(

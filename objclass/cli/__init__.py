@@ -27,6 +27,7 @@ log = logging.getLogger("objclass")
 COMMANDS = {
     "compile": "objclass.cli.compile:main",
     "train": "objclass.cli.train:main",
+    "evaluate": "objclass.cli.evaluate:main",
     "inspect": "objclass.cli.inspect:main",
     "runs": "objclass.cli.runs:main",
     "rerun": "objclass.cli.rerun:main",
@@ -45,6 +46,7 @@ USAGE = """\
 usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE …
        objclass --headless --help      all options of the run
        objclass train --help           train a project from labels
+       objclass evaluate --help        say how good a classifier is
        objclass inspect P.ilp          print the contents of a project
        objclass features               list all features
        objclass runs FOLDER            list the runs of a folder, or compare two

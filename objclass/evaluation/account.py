@@ -1,5 +1,7 @@
 """The account of how good predictions are: all scores, and what limits them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,7 @@ def account_of(
     pair: IntArray | None = None,
     learning_curve: LearningCurve | None = None,
     importances: tuple[Importance, ...] = (),
+    cautions: Iterable[str] = (),
 ) -> Evaluation:
     """An evaluation from what classifiers say of objects that they were not trained on.
 
@@ -38,6 +41,8 @@ def account_of(
         As in `Evaluation` and `Judged`.
     pair
         Predicted classes (2, n), by folds of whole groups and by folds at random.
+    cautions
+        Further ones.
     """
     found = predicted(probabilities)
     scores = Scores(confusions(table.classes, found, groups.of, len(table.names)), table.names)
@@ -65,7 +70,10 @@ def account_of(
         importances=importances,
         ungrouped=random.balanced_accuracy() if random is not None else None,
         by_image=_by_image(table, found),
-        cautions=cautions_of(table, groups, scores, settings, method, mixing(table, scores, pair)),
+        cautions=(
+            *cautions,
+            *cautions_of(table, groups, scores, settings, method, mixing(table, scores, pair)),
+        ),
     )
 
 

@@ -83,17 +83,18 @@ def noun(grouped_by: str) -> str:
 
 def _origin(table: TrainingTable, groups: Groups) -> Iterator[str]:
     images = len(np.unique(table.image))
-    if images == 1 and groups.name == "":
+    is_known = table.images[int(table.image[0])] != ""
+    if images == 1 and not is_known and groups.name in ("", "region", "time"):
         yield (
             "It is not known which image each object comes from: scores are those of objects of the same images, "
             "and optimistic for others."
         )
-    elif images == 1:
+    elif images == 1 and is_known:
         yield (
             f"All labels come from one image ({table.images[int(table.image[0])]}): the scores are those of other "
             "parts of it, and optimistic for other images. Label objects in several images."
         )
-    elif groups.name not in ("image", "") and groups.name in NOUNS:
+    elif images > 1 and groups.name not in ("image", "") and groups.name in NOUNS:
         yield (
             f"Folds share images, since they are grouped by {groups.name}: the scores are optimistic for other images."
         )

@@ -75,10 +75,11 @@ def groups_of(table: TrainingTable, group_by: str = "") -> Groups:
         "image": by_image,
         "region": by_region,
         "time": by_time,
-        table.group_name: by_group,
     }
+    if table.group_name not in choices:
+        choices[table.group_name] = by_group
     if group_by not in choices:
-        message = f"--group_by {group_by}: expected {', '.join([*GROUPINGS, table.group_name])}"
+        message = f"--group_by '{group_by}': expected {', '.join([*GROUPINGS, table.group_name])}"
         raise UsageError(message)
     found = choices[group_by](table)
     if found is None:
@@ -87,7 +88,7 @@ def groups_of(table: TrainingTable, group_by: str = "") -> Groups:
             "region": "no positions of the objects",
             "time": "only one time step",
         }
-        message = f"--group_by {group_by}: the labelled objects have {lacks.get(group_by, f'no {group_by}')}"
+        message = f"--group_by '{group_by}': the labelled objects have {lacks.get(group_by, f'no {group_by}')}"
         raise UsageError(message)
     return found
 
@@ -98,10 +99,12 @@ def by_image(table: TrainingTable) -> Groups | None:
 
 
 def by_group(table: TrainingTable) -> Groups | None:
-    """Groups that were given, such as tracks, which are other ones in each image; None if there are none."""
+    """Groups that were given; None if there are none. Tracks are other ones in each image."""
     if not table.group:
         return None
-    return _several(table.group_name, _numbered([table.image, np.array(table.group, str)]))
+    given = np.array(table.group, str)
+    is_track = table.group_name == "track"
+    return _several(table.group_name, _numbered([table.image, given]) if is_track else given)
 
 
 def by_time(table: TrainingTable) -> Groups | None:

@@ -79,10 +79,13 @@ class Scores:
         The confusion matrix of each group (groups, classes, classes).
     names
         Of the classes.
+    inflation
+        What the variances between groups are multiplied by (`retrained`): 1 for one classifier on other data.
     """
 
     counts: NDArray[np.int64]
     names: tuple[str, ...]
+    inflation: float = 1.0
 
     @property
     def total(self) -> NDArray[np.int64]:
@@ -102,7 +105,7 @@ class Scores:
 
     def accuracy(self) -> Score:
         """`accuracy`."""
-        value, variance = jackknife(accuracy, self.counts)
+        value, variance = self._jackknife(accuracy)
         total = self.total
         correct, objects = np.trace(total), total.sum()
         one = Trials(*(np.array([float(x)]) for x in (correct, objects, variance, len(self.counts))))
@@ -120,7 +123,7 @@ class Scores:
         """`matthews`: its interval is that of a fraction, moved from [0, 1] to [-1, 1]."""
         if len(self.judged) < 2:
             return Score(nan)
-        value, variance = jackknife(lambda counts: (matthews(counts) + 1) / 2, self.counts)
+        value, variance = self._jackknife(lambda counts: (matthews(counts) + 1) / 2)
         found = bounded(value, variance, self._recall_trials(self.judged))
         return Score(*(2 * x - 1 for x in (found.value, found.low, found.high)))
 
@@ -152,8 +155,12 @@ class Scores:
         chosen = self.judged if classes is None else classes
         if classes is None and len(chosen) < 2:
             return Score(nan)
-        value, variance = jackknife(lambda counts: rates(counts)[..., chosen].mean(axis=-1), self.counts)
+        value, variance = self._jackknife(lambda counts: rates(counts)[..., chosen].mean(axis=-1))
         return bounded(value, variance, trials(chosen))
+
+    def _jackknife(self, statistic: Statistic) -> tuple[float, float]:
+        value, variance = jackknife(statistic, self.counts)
+        return value, variance * self.inflation
 
     def _recall_trials(self, classes: NDArray[np.intp]) -> Trials:
         return self._trials(recalls, diagonal(self.total), self.total.sum(axis=1), classes)
@@ -172,7 +179,7 @@ class Scores:
         of: AnyArray,
         classes: NDArray[np.intp],
     ) -> Trials:
-        variances = [jackknife(_one(rates, int(k)), self.counts)[1] for k in classes]
+        variances = [self._jackknife(_one(rates, int(k)))[1] for k in classes]
         groups = np.maximum(self.holders[classes], 2).astype(float)
         return Trials(
             successes[classes].astype(float), of[classes].astype(float), np.array(variances), groups

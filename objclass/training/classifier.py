@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from objclass.core import AnyArray, Predictions
+from objclass.core import AnyArray, IntArray, Predictions
 from objclass.door import door
 from objclass.errors import InputError, UsageError
 from objclass.features.contract import Key
@@ -97,31 +98,40 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         UsageError
             If a column is missing, or not numeric, or the class weight is unknown.
         """
-        if self.class_weight not in (None, *CLASS_WEIGHTS):
-            message = (
-                f"class_weight={self.class_weight!r}: expected None or {', '.join(map(repr, CLASS_WEIGHTS))}"
-            )
-            raise UsageError(message)
-        frame = _frame(table)
-        given = _classes_of(frame, classes, is_indexed=_is_frame(table))
-        labelled = np.array([not _is_empty(name) for name in given], bool)
-        self.classes_ = _sorted_classes(given[labelled])
-        self._measurement = Measurement.of(frame)
-        self._keys, names = self._columns(frame)
-        self.feature_names_in_ = np.array(names, object)
-        self.n_features_in_ = len(names)
-        numbers = {name: k for k, name in enumerate(self.classes_.tolist(), 1)}
-        targets = np.array([numbers[name] for name in given[labelled].tolist()], int)
-        rows = self._rows(frame)[labelled]
+        lesson = self.lesson(table, classes)
+        self.classes_ = lesson.names
+        self._measurement = Measurement.of(lesson.frame)
+        self._keys = list(lesson.keys)
+        self.feature_names_in_ = np.array(lesson.columns, object)
+        self.n_features_in_ = len(lesson.columns)
         self.forest_, self.accuracy_ = fit(
-            rows,
-            targets,
+            lesson.rows,
+            lesson.classes,
             len(self.classes_),
             self.trees,
             self.seed,
             balanced=self.class_weight == "balanced",
         )
         return self
+
+    def lesson(self, table: Any, classes: Any) -> "Lesson":
+        """What `fit` learns from a table; it raises the same errors."""
+        if self.class_weight not in (None, *CLASS_WEIGHTS):
+            message = (
+                f"class_weight={self.class_weight!r}: expected None or {', '.join(map(repr, CLASS_WEIGHTS))}"
+            )
+            raise UsageError(message)
+        frame = frame_of(table)
+        given = _classes_of(frame, classes, is_indexed=_is_frame(table))
+        labelled = np.array([not _is_empty(name) for name in given], bool)
+        names = _sorted_classes(given[labelled])
+        known, columns = self._columns(frame)
+        numbers = {name: k for k, name in enumerate(names.tolist(), 1)}
+        targets = np.array([numbers[name] for name in given[labelled].tolist()], int)
+        set_of = {column: key[0] for key, of_one in known.items() for column in of_one}
+        sets = tuple(set_of.get(column, "") for column in columns)
+        rows = _rows(frame, columns)[labelled]
+        return Lesson(frame, labelled, rows, targets, names, tuple(known), tuple(columns), sets)
 
     @door()
     def predict(self, table: Any) -> AnyArray:
@@ -145,11 +155,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             If the table lacks a column, or an array has another number of columns than that of the training.
         """
         check_is_fitted(self)
-        frame = _frame(table)
+        frame = frame_of(table)
         if not _is_frame(table) and frame.shape[1] != self.n_features_in_:
             message = f"X has {frame.shape[1]} features, but Classifier is expecting {self.n_features_in_} features as input"
             raise UsageError(message)
-        return self.forest_.predict(self._rows(frame))
+        return self.forest_.predict(_rows(frame, list(self.feature_names_in_)))
 
     def __sklearn_tags__(self) -> Any:
         """Values that are not finite are accepted."""
@@ -207,34 +217,62 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """
         self.project(role).save(path, overwrite=overwrite)
 
-    def _columns(self, frame: "DataFrame") -> tuple[list[Key], list[str]]:
-        """Keys of the features, none if they are unknown, and the columns to learn from."""
+    def _columns(self, frame: "DataFrame") -> tuple[Mapping[Key, list[str]], list[str]]:
+        """Columns of each feature, none if these are unknown, and the columns to learn from."""
         columns = [str(name) for name in frame.columns]
-        known = self._measurement.learnable(columns) if self._measurement is not None else {}
+        measurement = Measurement.of(frame)
+        known = measurement.learnable(columns) if measurement is not None else {}
         if self.features is None:
             names = [name for of_one in known.values() for name in of_one] or _numbers(frame)
             if not names:
                 message = f"columns {', '.join(columns)}: expected features other than ids and locations"
                 raise InputError(message)
-            return list(known), names
+            return known, names
         wanted = [self.features] if isinstance(self.features, str) else list(dict.fromkeys(self.features))
         chosen = {key: names for key, names in known.items() if set(names) <= set(wanted)}
         names = [name for of_one in chosen.values() for name in of_one]
-        return (list(chosen), names) if set(names) == set(wanted) else ([], wanted)
+        return (chosen, names) if set(names) == set(wanted) else ({}, wanted)
 
-    def _rows(self, frame: "DataFrame") -> NDArray[np.float32]:
-        """The columns that the forest uses, float32, finite."""
-        names = list(self.feature_names_in_)
-        missing = [name for name in dict.fromkeys(names) if name not in frame.columns]
-        if missing:
-            message = f"the table has no column {', '.join(missing[:5])}: measure the same features"
-            raise UsageError(message)
-        try:
-            rows = frame[names].to_numpy(np.float32, na_value=np.nan)
-        except (TypeError, ValueError) as fault:
-            message = f"columns {', '.join(names[:5])} …: expected numbers: {fault}"
-            raise UsageError(message) from None
-        return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a classifier learns from a table.
+
+    Parameters
+    ----------
+    frame, labelled
+        The table, and whether the class of each row is known (n,).
+    rows, classes
+        Values (labelled rows, columns), finite, and the class of each, from 1.
+    names
+        The classes, sorted.
+    keys, columns, sets
+        Keys of the features, none if they are unknown; names of the columns, and of their feature sets.
+    """
+
+    frame: "DataFrame"
+    labelled: NDArray[np.bool_]
+    rows: NDArray[np.float32]
+    classes: IntArray
+    names: AnyArray
+    keys: tuple[Key, ...]
+    columns: tuple[str, ...]
+    sets: tuple[str, ...]
+
+
+def _rows(frame: "DataFrame", columns: Sequence[str]) -> NDArray[np.float32]:
+    """Columns of a table, float32, finite."""
+    names = list(columns)
+    missing = [name for name in dict.fromkeys(names) if name not in frame.columns]
+    if missing:
+        message = f"the table has no column {', '.join(missing[:5])}: measure the same features"
+        raise UsageError(message)
+    try:
+        rows = frame[names].to_numpy(np.float32, na_value=np.nan)
+    except (TypeError, ValueError) as fault:
+        message = f"columns {', '.join(names[:5])} …: expected numbers: {fault}"
+        raise UsageError(message) from None
+    return np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE))
 
 
 def _is_frame(table: Any) -> bool:
@@ -244,7 +282,7 @@ def _is_frame(table: Any) -> bool:
     return isinstance(table, DataFrame)
 
 
-def _frame(table: Any) -> "DataFrame":
+def frame_of(table: Any) -> "DataFrame":
     """The table, or the columns of an array as ``x0``, ``x1`` …; float64 where they are numbers in Python objects.
 
     Raises

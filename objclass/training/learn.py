@@ -108,7 +108,7 @@ def _new(lessons: Lessons, context: Context) -> tuple[Project, TrainingTable]:
         path=request.project,
         threshold=request.threshold,
         labels=labels,
-        lanes=tuple(_training_lane(request, number, lane) for number, lane in enumerate(lanes)),
+        lanes=tuple(training_lane(request, number, lane) for number, lane in enumerate(lanes)),
         facts={"inputs": input_facts(dict(enumerate(lanes)), labels, (), context)},
     )
     given = _classes_of(lessons.found, numbers)
@@ -130,7 +130,7 @@ def _extended(base: Project, lessons: Lessons, context: Context) -> tuple[Projec
     old, given_before, lanes_before = rows_of_project(base, new, context)
     lanes_after = dict(enumerate(base.lanes))
     for n, lane in enumerate(lanes):
-        lanes_after.setdefault(places[n], _training_lane(request, n, lane))
+        lanes_after.setdefault(places[n], training_lane(request, n, lane))
     readable = dict(zip(places, lanes, strict=True))
     project = dataclasses.replace(
         base,
@@ -193,6 +193,13 @@ def _extents(image: TrainingInput) -> tuple[int, int, int]:
     """Lengths x, y, z of an image; 1 for axes that it lacks."""
     lengths = dict(zip(image.axes, image.shape, strict=False))
     return lengths.get("x", 1), lengths.get("y", 1), lengths.get("z", 1)
+
+
+def table_of(project: Project, lessons: Lessons) -> TrainingTable:
+    """The labelled objects that were given, as the forest of a project of these images sees them."""
+    numbers = {name: k for k, name in enumerate(lessons.classes, 1)}
+    given = _classes_of(lessons.found, numbers)
+    return training_table(project, lessons.table, given, _lane_of(lessons.found))
 
 
 def _classes_of(found: Found, numbers: Mapping[str, int]) -> IntArray:
@@ -265,7 +272,7 @@ def _label_inputs(
     return result
 
 
-def _training_lane(request: TrainingRequest, number: int, lane: Lane) -> dict[str, TrainingInput]:
+def training_lane(request: TrainingRequest, number: int, lane: Lane) -> dict[str, TrainingInput]:
     """A lane as the project stores it; paths are relative to the project, so that both can be moved together."""
     folder = Path(request.target).resolve().parent
     given = {"raw_data": lane.raw, lane.role: lane.objects}

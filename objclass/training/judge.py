@@ -1,0 +1,140 @@
+"""Judge a project: by cross-validation of its own labels, or by labels of images that it was not trained on."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from objclass.compute.context import Context
+from objclass.errors import InputError, ProjectError, UsageError, listed
+from objclass.evaluation.account import account_of
+from objclass.evaluation.cross_validation import evaluate
+from objclass.evaluation.groups import canonical, groups_of
+from objclass.evaluation.result import Evaluation
+from objclass.evaluation.settings import EvaluationSettings
+from objclass.project.model import Project
+from objclass.project.training_table import TrainingTable
+from objclass.training.adding import lane_numbers, rows_of_project
+from objclass.training.learn import table_of, training_lane, training_table
+from objclass.training.lessons import Lessons, read_lessons
+from objclass.training.request import TrainingRequest
+
+
+def evaluate_project(project: Project, settings: EvaluationSettings, context: Context) -> Evaluation:
+    """Judge a project by cross-validation of its own labels.
+
+    Raises
+    ------
+    ProjectError
+        If it has no labels, or neither features of the labelled objects nor the images are there.
+    InputError, UsageError
+        As `evaluate` raises.
+    """
+    return evaluate(own_table(project, context), settings, context)
+
+
+def grown_like(project: Project, settings: EvaluationSettings, seed: int | None = None) -> EvaluationSettings:
+    """The settings, with forests that are grown as that of the project was, as far as that is known.
+
+    Parameters
+    ----------
+    seed
+        In place of that of the training.
+    """
+    known = project.facts.get("seed")
+    stored = known if isinstance(known, int) and 0 <= known < 2**32 else 0
+    return replace(
+        settings,
+        trees=project.forest.trees if project.forest is not None else settings.trees,
+        seed=stored if seed is None else seed,
+        balanced=project.facts.get("class_weight") == "balanced",
+    )
+
+
+def own_table(project: Project, context: Context) -> TrainingTable:
+    """The labelled objects of a project: those that it stores, else measured in its images.
+
+    Raises
+    ------
+    ProjectError
+        If it has no labels, or neither features of the labelled objects nor the images are there.
+    """
+    if project.training is not None:
+        table = project.training
+    else:
+        tables, classes, lanes = rows_of_project(project, {}, context)
+        if not tables or classes.max() > len(project.classes):
+            message = f"{project.path} has no labels of its classes: give images and --labels to judge it by"
+            raise ProjectError(message)
+        table = training_table(project, tables[0], classes, lanes)
+    return replace(table, extents=table.extents or extents_of(project))
+
+
+def extents_of(project: Project) -> tuple[tuple[int, int, int], ...]:
+    """Lengths x, y, z of the training images; empty if they are not known."""
+    found = []
+    for lane in project.lanes:
+        shapes = (
+            dict(zip(i.axes, i.shape, strict=True)) for i in lane.values() if len(i.axes) == len(i.shape)
+        )
+        lengths = next((shape for shape in shapes if {"x", "y"} <= set(shape)), None)
+        if lengths is None:
+            return ()
+        found.append((lengths["x"], lengths["y"], lengths.get("z", 1)))
+    return tuple(found)
+
+
+def evaluate_on_images(
+    project: Project, request: TrainingRequest, settings: EvaluationSettings, context: Context
+) -> Evaluation:
+    """Judge the forest of a project by labelled objects of other images.
+
+    Parameters
+    ----------
+    request
+        The images and labels; it names no file to write.
+
+    Raises
+    ------
+    ObjclassError
+        If images or labels cannot be used, or the labels have classes that the project does not know.
+    """
+    forest = project.check_trained()
+    if project.pixels is not None:
+        message = (
+            f"{project.path} classifies pixels and objects: evaluate it by its own labels, without images"
+        )
+        raise UsageError(message)
+    lessons = read_lessons(request, project, context)
+    unknown = lessons.classes[len(project.classes) :]
+    if unknown:
+        message = f"labels of the classes {listed(unknown)}: {project.path} knows {listed(project.classes)}"
+        raise InputError(message)
+    judged = replace(
+        project, lanes=tuple(training_lane(lessons.request, n, lane) for n, lane in enumerate(lessons.lanes))
+    )
+    table = canonical(replace(table_of(judged, lessons), extents=extents_of(judged)))
+    groups = groups_of(table, settings.group_by)
+    probabilities = forest.predict(table.rows, context).probabilities
+    absent = len(project.classes) - probabilities.shape[1]
+    return account_of(
+        table,
+        groups,
+        np.pad(probabilities, ((0, 0), (0, max(absent, 0)))),
+        replace(settings, repeats=1),
+        method="held-out images",
+        fold=np.zeros(len(table), int),
+        cautions=_seen(project, lessons),
+    )
+
+
+def _seen(project: Project, lessons: Lessons) -> Iterator[str]:
+    """Which of the images the project was trained on."""
+    numbers = lane_numbers(project, lessons.lanes, lessons.request.inputs.paths)
+    trained = {n for n, steps in project.labels.items() if any(given.any() for given in steps.values())}
+    names = [lane.nickname for lane, n in zip(lessons.lanes, numbers, strict=True) if n in trained]
+    if names:
+        yield (
+            f"The classifier was trained on {listed(names, 3)}: scores of these images are optimistic. Give other images, or "
+            "leave images and labels out for a cross-validation."
+        )
