@@ -15,6 +15,7 @@ import tifffile
 
 from objclass import registry
 from objclass.cli import main, progress
+from objclass.cli.evaluate import EvaluateOptions
 from objclass.cli.headless import HeadlessOptions
 from objclass.cli.messages import FEW_LANES, FEW_WARNINGS
 from objclass.cli.train import TrainOptions
@@ -100,7 +101,12 @@ def head() -> Iterator[str]:
 
 def options() -> Iterator[str]:
     """All options of all commands."""
-    for title, kind in (("objclass --headless", HeadlessOptions), ("objclass train", TrainOptions)):
+    commands = {
+        "objclass --headless": HeadlessOptions,
+        "objclass train": TrainOptions,
+        "objclass evaluate": EvaluateOptions,
+    }
+    for title, kind in commands.items():
         yield from ("", f"## `{title}`", "", "| option | what it says |", "|---|---|")
         shown = (f for f in fields(kind) if not f.metadata.get("hidden"))
         for knob in sorted(shown, key=lambda f: f.name):

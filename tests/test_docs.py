@@ -169,6 +169,27 @@ def test_the_page_on_counts(tmp_path, monkeypatch, capsys):
         assert sorted(line.split("\t")[1] for line in told.splitlines()) == ["cells", "cells_train"]
 
 
+def test_the_page_on_evaluation(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs/how-to/evaluate.md").read_text(encoding="utf-8")
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own, others, table = commands(page)
+    assert main(own) == 0
+    shown = re.search(r"```text\n(balanced accuracy.*?)```", page, re.DOTALL)[1].splitlines()
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if line != "…"] == [line for line in printed if line in shown]
+    labels = re.search(r"```text\n(labelimage_oid.*?)```", page, re.DOTALL)[1]
+    (tmp_path / "judged/labels.csv").write_text(labels, encoding="utf-8")
+    assert main(others) == 0
+    assert "judged on 6 labelled objects" in capsys.readouterr().out
+    rows = [f"{k % 4},{'ab'[k % 3 > 0]},{(k % 3) + k / 100}" for k in range(40)]
+    (tmp_path / "judged/measurements.csv").write_text(
+        "\n".join(["slide,class,area", *rows]), encoding="utf-8"
+    )
+    assert main(table) == 0
+    assert "40 objects of 4 groups (slide)" in capsys.readouterr().out
+
+
 def test_from_three_brush_strokes_to_a_table(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import resources
-from objclass.cli.inputs import InputOptions, read_inputs, read_pixel_size
+from objclass.cli.inputs import InputOptions, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError, listed
@@ -148,19 +148,15 @@ def _check(options: EvaluateOptions) -> None:
     if (options.project is None) == (options.table is None):
         message = "evaluate needs --project P.ilp or --table T.csv, one of them (objclass evaluate --help)"
         raise UsageError(message)
-    images = [role for role in ROLES if getattr(options, role)]
+    images = [name for name in (*ROLES, "manifest") if getattr(options, name)]
     if options.table is not None:
         _refuse(options, ["labels", "allow_misses", *images], "is for the images of a --project")
         return
     _refuse(options, ["class_column", "group_column", "features"], "is for a --table")
-    if bool(images) != bool(options.labels):
-        message = (
-            f"--{images[0]}: expected --labels of these images, too"
-            if images
-            else "--labels: expected the images that they belong to, too (--raw_data …); without both, the project's own labels count"
-        )
+    if images and not options.labels:
+        message = f"--{images[0]}: expected --labels of these images, too; without both, the project's own labels count"
         raise UsageError(message)
-    if images:
+    if options.labels:
         why = "is for a cross-validation: here the forest of the project is judged"
         _refuse(options, ["folds", "repeats", "seed", "trees", "class_weight"], why)
 
@@ -209,7 +205,7 @@ def _of_project(options: EvaluateOptions, context: "Context") -> "Evaluation":
         return evaluate_project(project, settings, context)
     request = TrainingRequest(
         "",
-        read_inputs(options),
+        with_lanes(options, read_inputs(options)),
         options.labels,
         allow_misses=options.allow_misses,
         pixel_size=read_pixel_size(options.pixel_size),

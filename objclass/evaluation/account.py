@@ -10,6 +10,7 @@ from objclass.evaluation.calibration import calibration_of
 from objclass.evaluation.cautions import cautions_of, mixing
 from objclass.evaluation.groups import Groups
 from objclass.evaluation.held_out import predicted
+from objclass.evaluation.intervals import retraining
 from objclass.evaluation.result import Evaluation, Importance, Judged, LearningCurve
 from objclass.evaluation.scores import Scores, confusions
 from objclass.evaluation.settings import EvaluationSettings
@@ -45,17 +46,20 @@ def account_of(
         Further ones.
     """
     found = predicted(probabilities)
-    scores = Scores(confusions(table.classes, found, groups.of, len(table.names)), table.names)
+    folds = int(fold.max(initial=-1)) + 1
+    inflation = retraining(folds) if folds > 1 else 1.0
+    scores = Scores(confusions(table.classes, found, groups.of, len(table.names)), table.names, inflation)
     random = None
     if pair is not None:
-        random = Scores(confusions(table.classes, pair[1], groups.of, len(table.names)), table.names)
+        counts = confusions(table.classes, pair[1], groups.of, len(table.names))
+        random = Scores(counts, table.names, inflation)
     return Evaluation(
         names=table.names,
         images=table.images,
         method=method,
         grouped_by=groups.name,
         groups=groups.count,
-        folds=int(fold.max(initial=-1)) + 1,
+        folds=folds,
         repeats=settings.repeats,
         seed=settings.seed,
         accuracy=scores.accuracy(),

@@ -116,9 +116,10 @@ def _few(table: TrainingTable, groups: Groups) -> Iterator[str]:
 
 
 def _rare(table: TrainingTable, groups: Groups, scores: Scores, *, is_crossed: bool) -> Iterator[str]:
-    objects = scores.total.sum(axis=1)
+    objects = scores.total.sum(axis=1).tolist()
+    few = []
     for k, name in enumerate(table.names):
-        count, holders = int(objects[k]), int(scores.holders[k])
+        count, holders = objects[k], int(scores.holders[k])
         if count == 0:
             yield f"No object of {name!r} is labelled."
         elif is_crossed and k not in scores.judged:
@@ -129,25 +130,27 @@ def _rare(table: TrainingTable, groups: Groups, scores: Scores, *, is_crossed: b
                 "count in means over classes."
             )
         elif count < MINIMUM_OBJECTS:
-            yield (
-                f"{name!r} is too rare to judge ({count} objects in {holders} {noun(groups.name)}): its counts are "
-                f"given, no rates. Label {MINIMUM_OBJECTS} at least."
-            )
+            few.append(f"{name!r} ({count} objects in {holders} {noun(groups.name)})")
+    if few:
+        yield (
+            f"Too rare to judge: {listed(few)}. Counts are given, no rates; label at least {MINIMUM_OBJECTS} of a class."
+        )
 
 
 def _corners(table: TrainingTable) -> Iterator[str]:
     """Labels that lie in a small part of their image; only where its size is known."""
     if not table.extents:
         return
+    axes = np.flatnonzero(np.isfinite(table.center).all(axis=0))
     narrow, asked = [], 0
     for number in np.unique(table.image).tolist():
         center = table.center[table.image == number]
-        extents = np.array(table.extents[number], float)
-        wide = extents > 1
-        if len(center) < ASKED or not np.isfinite(center).all() or not wide.any():
+        if len(center) < ASKED or not len(axes):
             continue
         asked += 1
-        if np.prod(np.ptp(center, axis=0)[wide] / extents[wide]) < CORNER:
+        extents = np.array(table.extents[number], float)
+        spread = np.ptp(center, axis=0)
+        if np.prod([spread[axis] / extents[axis] for axis in axes if extents[axis] > 1]) < CORNER:
             narrow.append(table.images[number])
     if len(narrow) * 2 > asked:
         yield (

@@ -88,7 +88,9 @@ def groups_of(table: TrainingTable, group_by: str = "") -> Groups:
             "region": "no positions of the objects",
             "time": "only one time step",
         }
-        message = f"--group_by '{group_by}': the labelled objects have {lacks.get(group_by, f'no {group_by}')}"
+        message = (
+            f"--group_by '{group_by}': the labelled objects have {lacks.get(group_by, f'no {group_by}')}"
+        )
         raise UsageError(message)
     return found
 
@@ -99,10 +101,10 @@ def by_image(table: TrainingTable) -> Groups | None:
 
 
 def by_group(table: TrainingTable) -> Groups | None:
-    """Groups that were given; None if there are none. Tracks are other ones in each image."""
-    if not table.group:
+    """Groups that were given; None if there are none. Tracks are other ones in each image; no track is one of its own."""
+    if not any(table.group):
         return None
-    given = np.array(table.group, str)
+    given = np.array([name or f"\0{row}" for row, name in enumerate(table.group)], str)
     is_track = table.group_name == "track"
     return _several(table.group_name, _numbered([table.image, given]) if is_track else given)
 
@@ -114,9 +116,15 @@ def by_time(table: TrainingTable) -> Groups | None:
 
 def by_region(table: TrainingTable) -> Groups | None:
     """Compact regions of each image, of about as many objects; None if positions are not known."""
-    if not np.isfinite(table.center).all():
+    center = known_center(table)
+    if not center.size:
         return None
-    return _several("region", _within(table, lambda rows: regions(table.center[rows], REGIONS)))
+    return _several("region", _within(table, lambda rows: regions(center[rows], REGIONS)))
+
+
+def known_center(table: TrainingTable) -> FloatArray:
+    """The centres along the axes on which all are known (n, axes): in 2D without z."""
+    return table.center[:, np.isfinite(table.center).all(axis=0)]
 
 
 def by_nothing(table: TrainingTable) -> Groups:

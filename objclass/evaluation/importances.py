@@ -69,10 +69,10 @@ def feature_of(column: str) -> str:
 
     Examples
     --------
-    >>> feature_of("Histogram_12"), feature_of("Mean in neighborhood_0"), feature_of("area")
-    ('Histogram', 'Mean in neighborhood', 'area')
+    >>> feature_of("Histogram_12"), feature_of("intensity_mean-0"), feature_of("area")
+    ('Histogram', 'intensity_mean', 'area')
     """
-    return re.sub(r"(?<=.)(_\d+)+$", "", column)
+    return re.sub(r"(?<=.)([_-]\d+)+$", "", column)
 
 
 def _shuffled(

@@ -2,7 +2,8 @@
 
 The variance of a score is that of its values without each of the groups (the delete-one jackknife, Tukey 1958). What
 is in [0, 1] gets the interval of Wilson (1927) for as many objects as a fraction of that variance would have
-(the effective sample size of surveys, Korn & Graubard 1998), with the quantiles of Student's t for the few groups.
+(the effective sample size of surveys, Korn & Graubard 1998), with the quantiles of Student's t for the few groups. In cross-validation the variance is
+enlarged, since other training images would have resulted in another classifier (Nadeau & Bengio 2003).
 """
 
 from collections.abc import Callable
@@ -59,6 +60,20 @@ def jackknife(statistic: Statistic, counts: AnyArray) -> tuple[float, float]:
     if len(known) < 2:
         return value, nan
     return value, float(((known - known.mean()) ** 2).sum() * (len(known) - 1) / len(known))
+
+
+def retraining(folds: int) -> float:
+    """What the variance of a cross-validated score is multiplied by, for a classifier of other training images.
+
+    The variance between groups is that of one classifier. Folds share their training data; the variance of their mean is
+    about (1/folds + held out/trained) times that of a fold (Nadeau & Bengio 2003), and not 1/folds of it.
+
+    Examples
+    --------
+    >>> retraining(5)
+    2.25
+    """
+    return 1 + folds / (folds - 1)
 
 
 def bounded(value: float, variance: float, trials: Trials) -> Score:

@@ -10,7 +10,7 @@ from objclass.compute.context import Context
 from objclass.core import AnyArray, FloatArray
 from objclass.evaluation.groups import Groups
 from objclass.evaluation.held_out import Fit, fits_of, generator, mean, out_of_fold, predicted
-from objclass.evaluation.intervals import jackknife, plain
+from objclass.evaluation.intervals import jackknife, plain, retraining
 from objclass.evaluation.result import LearningCurve, Score
 from objclass.evaluation.scores import Scores, confusions, recalls
 from objclass.evaluation.settings import EvaluationSettings
@@ -53,14 +53,15 @@ def learning_curve(
         confusions(table.classes, predicted(mean(found)), groups.of, len(table.names))
         for found in [*points, probabilities[: len(folds)]]
     ]
+    inflation = retraining(int(folds[0].max()) + 1)
     return LearningCurve(
         tuple(round(sum(len(fit.trained) for fit in some) / len(some)) for some in [*fits, whole]),
-        tuple(Scores(found, table.names).balanced_accuracy() for found in counts),
-        verdict(gain(counts[-2], counts[-1], table.names) if parts else None),
+        tuple(Scores(found, table.names, inflation).balanced_accuracy() for found in counts),
+        verdict(gain(counts[-2], counts[-1], table.names, inflation) if parts else None),
     )
 
 
-def gain(before: AnyArray, after: AnyArray, names: tuple[str, ...]) -> Score:
+def gain(before: AnyArray, after: AnyArray, names: tuple[str, ...], inflation: float) -> Score:
     """How much higher the balanced accuracy is, by confusion matrices of the same groups."""
     judged = Scores(after, names).judged
 
@@ -68,7 +69,8 @@ def gain(before: AnyArray, after: AnyArray, names: tuple[str, ...]) -> Score:
         both = recalls(counts)[..., judged].mean(axis=-1)
         return both[..., 1] - both[..., 0]
 
-    return plain(*jackknife(difference, np.stack([before, after], axis=1)), len(after))
+    value, variance = jackknife(difference, np.stack([before, after], axis=1))
+    return plain(value, variance * inflation, len(after))
 
 
 def verdict(found: Score | None) -> str:

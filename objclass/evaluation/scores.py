@@ -80,7 +80,7 @@ class Scores:
     names
         Of the classes.
     inflation
-        What the variances between groups are multiplied by (`retrained`): 1 for one classifier on other data.
+        What the variances between groups are multiplied by (`retraining`): 1 for one classifier on other data.
     """
 
     counts: NDArray[np.int64]

@@ -105,8 +105,8 @@ def _further(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.learning_curve is not None:
         yield f"learning curve: {evaluation.learning_curve.verdict}"
     if evaluation.importances:
-        lost = ", ".join(f"{one.group} {one.loss.value:.2f}" for one in evaluation.importances[:SHOWN])
-        yield f"balanced accuracy lost without what a group of features says: {lost}"
+        lost = ", ".join(f"{one.group} {rate(one.loss.value)}" for one in evaluation.importances[:SHOWN])
+        yield f"features that matter most, and how much balanced accuracy is lost without each: {lost}"
 
 
 def _confused(evaluation: Evaluation) -> str:

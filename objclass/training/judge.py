@@ -15,7 +15,7 @@ from objclass.evaluation.settings import EvaluationSettings
 from objclass.project.model import Project
 from objclass.project.training_table import TrainingTable
 from objclass.training.adding import lane_numbers, rows_of_project
-from objclass.training.learn import table_of, training_lane, training_table
+from objclass.training.learn import extents_of, table_of, training_lane, training_table
 from objclass.training.lessons import Lessons, read_lessons
 from objclass.training.request import TrainingRequest
 
@@ -60,28 +60,13 @@ def own_table(project: Project, context: Context) -> TrainingTable:
         If it has no labels, or neither features of the labelled objects nor the images are there.
     """
     if project.training is not None:
-        table = project.training
-    else:
-        tables, classes, lanes = rows_of_project(project, {}, context)
-        if not tables or classes.max() > len(project.classes):
-            message = f"{project.path} has no labels of its classes: give images and --labels to judge it by"
-            raise ProjectError(message)
-        table = training_table(project, tables[0], classes, lanes)
-    return replace(table, extents=table.extents or extents_of(project))
-
-
-def extents_of(project: Project) -> tuple[tuple[int, int, int], ...]:
-    """Lengths x, y, z of the training images; empty if they are not known."""
-    found = []
-    for lane in project.lanes:
-        shapes = (
-            dict(zip(i.axes, i.shape, strict=True)) for i in lane.values() if len(i.axes) == len(i.shape)
-        )
-        lengths = next((shape for shape in shapes if {"x", "y"} <= set(shape)), None)
-        if lengths is None:
-            return ()
-        found.append((lengths["x"], lengths["y"], lengths.get("z", 1)))
-    return tuple(found)
+        is_known = len(project.lanes) == len(project.training.images)
+        return replace(project.training, extents=extents_of(project)) if is_known else project.training
+    tables, classes, lanes = rows_of_project(project, {}, context)
+    if not tables or classes.max() > len(project.classes):
+        message = f"{project.path} has no labels of its classes: give images and --labels to judge it by"
+        raise ProjectError(message)
+    return training_table(project, tables[0], classes, lanes)
 
 
 def evaluate_on_images(
@@ -113,7 +98,7 @@ def evaluate_on_images(
     judged = replace(
         project, lanes=tuple(training_lane(lessons.request, n, lane) for n, lane in enumerate(lessons.lanes))
     )
-    table = canonical(replace(table_of(judged, lessons), extents=extents_of(judged)))
+    table = canonical(table_of(judged, lessons))
     groups = groups_of(table, settings.group_by)
     probabilities = forest.predict(table.rows, context).probabilities
     absent = len(project.classes) - probabilities.shape[1]

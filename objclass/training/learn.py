@@ -185,8 +185,13 @@ def training_table(
         tuple(name for _, name in names),
         tuple(name for name, _ in names),
         group,
-        extents=tuple(_extents(next(iter(lane.values()))) for lane in project.lanes),
+        extents=extents_of(project),
     )
+
+
+def extents_of(project: Project) -> tuple[tuple[int, int, int], ...]:
+    """Lengths x, y, z of each training image."""
+    return tuple(_extents(next(iter(lane.values()))) for lane in project.lanes)
 
 
 def _extents(image: TrainingInput) -> tuple[int, int, int]:
@@ -199,7 +204,7 @@ def table_of(project: Project, lessons: Lessons) -> TrainingTable:
     """The labelled objects that were given, as the forest of a project of these images sees them."""
     numbers = {name: k for k, name in enumerate(lessons.classes, 1)}
     given = _classes_of(lessons.found, numbers)
-    return training_table(project, lessons.table, given, _lane_of(lessons.found))
+    return training_table(project, lessons.table, given, _lane_of(lessons.found), lessons.group)
 
 
 def _classes_of(found: Found, numbers: Mapping[str, int]) -> IntArray:

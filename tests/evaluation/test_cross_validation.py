@@ -9,6 +9,7 @@ from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.groups import groups_of
 from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold, predicted
 from objclass.evaluation.importances import column_groups
+from objclass.evaluation.intervals import retraining
 from objclass.evaluation.learning_curve import verdict
 from objclass.evaluation.result import Score
 from objclass.evaluation.scores import Scores, accuracy, confusions, f1s, matthews, precisions, recalls
@@ -212,7 +213,8 @@ def simulated(images, shares, effect, distance, runs):
         groups, settings = groups_of(table), EvaluationSettings(trees=30, seed=run)
         fits = fits_of(drawn_folds(table, groups, settings, 1), run)
         found = predicted(mean(out_of_fold(table, fits, settings, Context())))
-        scores = Scores(confusions(table.classes, found, groups.of, len(shares)), table.names)
+        counts = confusions(table.classes, found, groups.of, len(shares))
+        scores = Scores(counts, table.names, retraining(settings.folds))
         forest = grow(table.rows, table.classes, len(shares), tree_seeds(run, 30))
         whole = predicted(forest.predict(fresh).probabilities)
         real = confusions(true, whole, np.zeros(len(true), int), len(shares))[0]

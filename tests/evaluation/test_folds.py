@@ -70,7 +70,7 @@ def test_groups_that_were_asked_for():
     assert groups_of(table, "time").count == 15
     with pytest.raises(UsageError, match="no positions"):
         groups_of(table, "region")
-    with pytest.raises(UsageError, match="--group_by plate: expected image, region, time, track"):
+    with pytest.raises(UsageError, match="--group_by 'plate': expected image, region, time, track"):
         groups_of(table, "plate")
     with pytest.raises(UsageError, match="only one image"):
         groups_of(made(images=1), "image")
