@@ -232,7 +232,9 @@ def plan_report(request: Request, plan: Plan, lanes: Sequence[Lane], names: Sequ
     examples = EXAMPLES_OF_ONE if len(lanes) == 1 else EXAMPLES_OF_MANY
     facts = tuple(_provenance(request, plan, lanes))
     name = Path(project.path).name if project is not None else ""
-    return Report(path, name, tuple(names), classes, colors, examples, facts)
+    novelty = project.novelty if project is not None else None
+    trained_on = novelty.images if novelty is not None else 1
+    return Report(path, name, tuple(names), classes, colors, trained_on, examples, facts)
 
 
 def _provenance(request: Request, plan: Plan, lanes: Sequence[Lane]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -31,7 +31,7 @@ class UnlikeImages:
         """Add an image."""
         self._images += 1
         self._all = self._all[0] + objects, self._all[1] + novel
-        if self._is_unlike(objects, novel):
+        if self.is_unlike(objects, novel):
             self._unlike.append(image)
             self._in_unlike = self._in_unlike[0] + objects, self._in_unlike[1] + novel
 
@@ -46,7 +46,7 @@ class UnlikeImages:
                 which = f"{len(self._unlike)} of {self._images} images look{'s' * one}"
             objects, novel = self._in_unlike
             names = f": {listed(self._unlike)}" if self._images > 1 else ""
-        elif self._is_unlike(*self._all):  # images of few objects
+        elif self.is_unlike(*self._all):  # images of few objects
             which, one, names = f"the {self._images} images look", False, ""
             objects, novel = self._all
         else:
@@ -57,5 +57,6 @@ class UnlikeImages:
             "train again)"
         )
 
-    def _is_unlike(self, objects: int, novel: int) -> bool:
+    def is_unlike(self, objects: int, novel: int) -> bool:
+        """Whether an image of so many objects, and novel ones, looks unlike those of the training."""
         return novel >= MINIMUM_OBJECTS and novel > self._share * objects

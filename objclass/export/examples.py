@@ -29,6 +29,10 @@ PERCENTILES = 0.5, 99.5
 """Percentiles of the pixels of all pictures of a lane that become 0 and 255."""
 
 
+LEAST = {TYPICAL: -1, UNCERTAIN: 0, NOVEL: 1}
+"""Kind of example -> the score that it is above."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What is known of the objects of a time step, one value for each.
@@ -61,6 +65,8 @@ def measured(step: Step) -> Measured:
     if predictions is None:
         return Measured(np.zeros(step.objects.count, int), {})
     values = {"probability": predictions.probabilities.max(axis=1), "uncertainty": predictions.uncertainty}
+    if predictions.novelty is not None:
+        values["novelty"] = predictions.novelty
     return Measured(predictions.classes.astype(int) - 1, values)
 
 
@@ -88,7 +94,7 @@ class Choice:
         for group in range(self._groups):
             rows = np.flatnonzero(found.group == group)
             for kind, scores in found.scores.items():
-                here = rows[scores[rows] > 0] if kind != TYPICAL else rows
+                here = rows[scores[rows] > LEAST[kind]]
                 best = here[highest(scores[here], order[here], self._count)]
                 kept = [
                     *self._best[group, kind],

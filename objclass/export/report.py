@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,10 @@ classifier has seen.
 """
 
 BINS = 20
-"""Bins of a histogram from 0 to 1."""
+"""Bins of a histogram from 0 to `UPPER`."""
+
+UPPER = {"uncertainty": 1, "novelty": 2}
+"""Where the histogram of a measure ends; higher values are in its last bin."""
 
 COLUMN = "findings"
 
@@ -64,6 +68,8 @@ class Report:
         Names of all lanes, in order.
     classes, colors
         Names and colours of the classes; one without a name where objects are not classified.
+    trained_on
+        Number of images that novelty comes from.
     examples
         Number of objects that a lane shows of each class and kind, at most.
     facts
@@ -77,6 +83,7 @@ class Report:
     lanes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ("",)
     colors: tuple[Color, ...] = ((230, 25, 75),)
+    trained_on: int = 1
     examples: int = 2
     facts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     failed: dict[str, str] = field(default_factory=dict, compare=False)
@@ -138,7 +145,7 @@ def as_text(crop: Crop) -> str:
 
 @dataclass(frozen=True)
 class Spread:
-    """How a measure of certainty is spread over the objects of a class: counts in `BINS` bins, and their sum."""
+    """How a measure is spread over the objects of a class: counts in `BINS` bins, and the sum of all values."""
 
     counts: tuple[int, ...] = (0,) * BINS
     total: float = 0.0
@@ -165,8 +172,10 @@ class Findings:
         Number of objects of each time step and class.
     pixels
         Number of pixels of the objects of each class.
-    uncertainty
-        Of each class; empty where objects are not classified.
+    spreads
+        Measure -> how it is spread over each class; without those that are not known.
+    novel
+        Number of novel objects of each class; empty where it is not known.
     examples
         Objects to look at.
     """
@@ -176,7 +185,8 @@ class Findings:
     metadata: tuple[tuple[str, str], ...]
     counts: tuple[tuple[int, ...], ...]
     pixels: tuple[int, ...]
-    uncertainty: tuple[Spread, ...] = ()
+    spreads: Mapping[str, tuple[Spread, ...]] = field(default_factory=dict)
+    novel: tuple[int, ...] = ()
     examples: tuple[Example, ...] = ()
 
     @property
@@ -194,6 +204,11 @@ def findings_of(text: str) -> Findings:
         tuple(map(tuple, record["metadata"])),
         tuple(map(tuple, record["counts"])),
         tuple(record["pixels"]),
-        tuple(Spread(tuple(spread["counts"]), spread["total"]) for spread in record["uncertainty"]),
+        {measure: tuple(map(_spread, of_classes)) for measure, of_classes in record["spreads"].items()},
+        tuple(record["novel"]),
         tuple(Example(**example | {"center": tuple(example["center"])}) for example in record["examples"]),
     )
+
+
+def _spread(record: Mapping[str, Any]) -> Spread:
+    return Spread(tuple(record["counts"]), record["total"])

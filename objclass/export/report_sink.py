@@ -1,5 +1,6 @@
 """The findings of a lane, in the report of a run."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from math import fsum
@@ -13,7 +14,7 @@ from objclass.export.columns import Columns
 from objclass.export.examples import Choice, measured
 from objclass.export.files import LaneFiles
 from objclass.export.naming import Task
-from objclass.export.report import BINS, Findings, Report, Spread, report_kind
+from objclass.export.report import BINS, UPPER, Findings, Report, Spread, report_kind
 from objclass.export.sink import Header
 from objclass.pipeline.lane import COUNT, Step
 from objclass.registry import resolve
@@ -34,7 +35,8 @@ class ReportSink:
         groups = len(report.classes)
         self._counts: list[tuple[int, ...]] = []
         self._pixels = np.zeros(groups, np.int64)
-        self._spreads: list[tuple[Spread, ...]] = []
+        self._spreads: dict[str, list[tuple[Spread, ...]]] = defaultdict(list)
+        self._novel: IntArray | None = None
         self._choice = Choice(task.lane, groups, report.examples)
         self._columns: Columns = {}
 
@@ -52,8 +54,13 @@ class ReportSink:
         self._counts.append(tuple(np.bincount(found.group, minlength=groups).tolist()))
         sizes = step.table.values[COUNT][:, 0]
         self._pixels += np.bincount(found.group, sizes, groups).astype(np.int64)
-        if "uncertainty" in found.values:
-            self._spreads.append(spreads(found.values["uncertainty"], found.group, groups))
+        for measure, upper in UPPER.items():
+            if measure in found.values:
+                spread = spreads(found.values[measure], found.group, groups, upper)
+                self._spreads[measure].append(spread)
+        if step.predictions is not None and step.predictions.is_novel is not None:
+            novel = np.bincount(found.group[step.predictions.is_novel], minlength=groups)
+            self._novel = novel if self._novel is None else self._novel + novel
         self._choice.add(step, found, self._context)
 
     def finish(self) -> None:
@@ -69,7 +76,11 @@ class ReportSink:
             lane.metadata,
             tuple(self._counts),
             tuple(self._pixels.tolist()),
-            tuple(map(joined, zip(*self._spreads, strict=True))),
+            {
+                measure: tuple(map(joined, zip(*parts, strict=True)))
+                for measure, parts in self._spreads.items()
+            },
+            () if self._novel is None else tuple(self._novel.tolist()),
             self._choice.examples(),
         ).columns
 
@@ -82,9 +93,9 @@ class ReportSink:
         self._columns = {}
 
 
-def spreads(values: FloatArray, group: IntArray, groups: int) -> tuple[Spread, ...]:
-    """How values from 0 to 1 are spread, class by class."""
-    bins = np.minimum((values * BINS).astype(int), BINS - 1)
+def spreads(values: FloatArray, group: IntArray, groups: int, upper: float) -> tuple[Spread, ...]:
+    """How values from 0 are spread, class by class; ``upper`` is the end of the last bin."""
+    bins = np.minimum(values / upper * BINS, BINS - 1).astype(int)
     counts = np.bincount(group * BINS + bins, minlength=groups * BINS).reshape(groups, BINS)
     return tuple(Spread(tuple(counts[k].tolist()), fsum(values[group == k].tolist())) for k in range(groups))
 

@@ -63,7 +63,7 @@ def images_figure(
     """
     shown = most_frequent(counts, classes, colors)
     if len(images) > BARS:
-        return _spread_figure(shown)
+        return _differences_figure(shown)
     places = np.arange(len(images))
     with empty_plot(1.3 + 0.24 * len(images)) as (drawing, (axes,)):
         left = np.zeros(len(images))
@@ -83,7 +83,7 @@ def images_figure(
     return Figure(svg, alt, "Number of objects of each class in each image; the table has the numbers.")
 
 
-def _spread_figure(shown: Series) -> Figure:
+def _differences_figure(shown: Series) -> Figure:
     """How the number of objects of each class differs between images."""
     counts, classes, colors = shown
     quantiles = np.quantile(counts, (0, 0.25, 0.5, 0.75, 1), axis=0, method="nearest").T
@@ -128,34 +128,38 @@ def time_figure(counts: IntArray, classes: Sequence[str], colors: Sequence[Color
     return Figure(svg, alt, "Number of objects by time step, over all images with time.")
 
 
-def certainty_figure(
-    counts: IntArray, classes: Sequence[str], colors: Sequence[Color], measure: str
+def spread_figure(
+    counts: IntArray, classes: Sequence[str], colors: Sequence[Color], measure: str, upper: int
 ) -> Figure:
-    """How a measure from 0 to 1 is spread over objects: ``counts`` (bins, classes)."""
+    """How a measure from 0 to ``upper`` is spread over objects: ``counts`` (bins, classes)."""
     shown = most_frequent(counts, classes, colors)
     bins = len(counts)
-    edges = np.arange(bins) / bins
+    edges = np.linspace(0, upper, bins + 1).tolist()
     with empty_plot(3.2) as (drawing, (axes,)):
         bottom = np.zeros(bins)
         for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
-            axes.bar(edges, n, bottom=bottom, width=0.9 / bins, align="edge", color=color, label=name)
+            axes.bar(
+                edges[:-1], n, bottom=bottom, width=0.9 * upper / bins, align="edge", color=color, label=name
+            )
             bottom = bottom + n
-        axes.set(xlim=(0, 1), xlabel=measure, ylabel="objects")
+        axes.set(xlim=(0, upper), xlabel=measure, ylabel="objects")
         axes.grid(visible=False, axis="x")
         axes.locator_params(axis="y", integer=True)
         _legend(axes, shown)
         svg = inline_svg(drawing, measure)
+    ends = [f"{edges[k]:.2f} to {edges[k + 1]:.2f}" for k in range(bins - 1)]
+    ends.append(f"{edges[-2]:.2f} or more")
     rows = tuple(
-        (f"{k / bins:.2f} to {(k + 1) / bins:.2f}", *(f"{n:,}" for n in row))
-        for k, row in enumerate(shown.counts.tolist())
+        (end, *(f"{n:,}" for n in row)) for end, row in zip(ends, shown.counts.tolist(), strict=True)
     )
     table = Table(f"Objects by {measure}", (measure, *shown.names), rows)
     below = shown.counts[: bins // 2].sum(axis=0).tolist()
-    alt = f"Number of objects by {measure}, from 0 to 1: below 0.5 are " + "; ".join(
+    alt = f"Number of objects by {measure}: below {upper / 2:g} are " + "; ".join(
         f"{low:,} of {n:,} {name}"
         for low, n, name in zip(below, shown.counts.sum(axis=0).tolist(), shown.names, strict=True)
     )
-    return Figure(svg, alt, f"Number of objects of each class by {measure}.", table)
+    last = f"; the last bar holds all from {edges[-2]:g}" if upper > 1 else ""
+    return Figure(svg, alt, f"Number of objects of each class by {measure}{last}.", table)
 
 
 def _legend(axes: "Axes", shown: Series) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from objclass.export.report import (
     BINS,
     COLUMN,
+    NOVEL,
     TYPICAL,
     UNCERTAIN,
     Example,
@@ -24,7 +25,7 @@ NAMES = ("elongated", "ring", "round")
 
 def report(lanes, classes=NAMES, **others):
     facts = (("objclass", ("1",)), ("features", ("Count", "Mean")))
-    return Report("r.html", "cells.ilp", tuple(lanes), tuple(classes), class_colors((), len(classes)), facts=facts, **others)  # fmt: skip
+    return Report("r.html", "cells.ilp", tuple(lanes), tuple(classes), class_colors((), len(classes)), 6, facts=facts, **others)  # fmt: skip
 
 
 def example(kind, group, score, label=1, frame=0, order=0, side=20):
@@ -32,12 +33,12 @@ def example(kind, group, score, label=1, frame=0, order=0, side=20):
     mask = np.zeros((side, side), bool)
     mask[5:12, 6:14] = True
     crop = Crop(rng.integers(0, 256, (side, side, 1), dtype=np.uint8), mask)
-    values = {"probability": score, "uncertainty": score}
+    values = {"probability": score, "uncertainty": score, "novelty": 3 * score}
     return Example(kind, group, score, order, frame, label, (3.0, 4.5), values, as_text(crop))
 
 
-def findings(name, groups=3, steps=1, objects=40, seed=0, examples=None, side=20, metadata=()):
-    """A lane with about as many objects in each time step."""
+def findings(name, groups=3, steps=1, objects=40, seed=0, examples=None, side=20, metadata=(), novel=None):
+    """A lane with about as many objects of each class in each time step; ``novel``: the part of each class that is novel."""
     rng = np.random.default_rng([seed, len(name)])
     counts = rng.multinomial(objects, np.full(groups, 1 / groups), size=steps)
     spread = [rng.multinomial(n, np.full(BINS, 1 / BINS)) for n in counts.sum(axis=0)]
@@ -45,7 +46,7 @@ def findings(name, groups=3, steps=1, objects=40, seed=0, examples=None, side=20
         examples = [
             example(kind, group, float(rng.random()), label, order=seed, side=side)
             for group in range(groups)
-            for label, kind in enumerate((TYPICAL, TYPICAL, UNCERTAIN, UNCERTAIN), 1 + 4 * group)
+            for label, kind in enumerate((TYPICAL, TYPICAL, UNCERTAIN, UNCERTAIN, NOVEL), 1 + 5 * group)
         ]
     return Findings(
         name,
@@ -53,7 +54,12 @@ def findings(name, groups=3, steps=1, objects=40, seed=0, examples=None, side=20
         tuple(metadata),
         tuple(map(tuple, counts.tolist())),
         tuple((100 * counts.sum(axis=0)).tolist()),
-        tuple(Spread(tuple(n.tolist()), float(n.sum()) / 2) for n in spread),
+        {
+            measure: tuple(Spread(tuple(n.tolist()), float(n.sum()) / 2) for n in spread)
+            for measure in ("uncertainty", "novelty")
+            if measure == "uncertainty" or novel is not None
+        },
+        () if novel is None else tuple((counts.sum(axis=0) * novel).astype(int).tolist()),
         tuple(examples),
     )
 
@@ -71,5 +77,5 @@ def page(folder, found, described=None, batches=1):
 
 def run_page(folder):
     """A page with everything that a page of a run may show."""
-    found = [findings(name, steps=3, seed=k) for k, name in enumerate("abcdef")]
+    found = [findings(name, steps=3, seed=k, novel=0.4 * (name == "d")) for k, name in enumerate("abcdef")]
     return page(folder, found, report("abcdefg", failed={"g": "a fault"}))

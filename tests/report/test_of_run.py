@@ -31,12 +31,12 @@ def test_everything_is_there(tmp_path):
     html = run_page(tmp_path).decode()
     read = Reader(html)
     texts = "".join(read.texts)
-    for text in ("720 objects in 6 images, classified by cells.ilp.", "1 of 7 images failed", "a fault", "18 time steps",
-                 "Typical", "Uncertain", "the least certain objects", "raw data a.tif", "features (2)"):  # fmt: skip
+    for text in ("1 of 6 images looks unlike the training images: 38% of its 120 objects", "720 objects in 6 images, classified by cells.ilp.", "1 of 7 images failed", "a fault", "18 time steps",
+                 "Typical", "Uncertain", "Novel", "the least certain objects", "raw data a.tif", "features (2)"):  # fmt: skip
         assert text in texts, text
     assert all(picture["alt"] for picture in read.all("img"))
     plots = [attributes for attributes in read.all("div") if attributes.get("class") == "plot"]
-    assert len(plots) == 3
+    assert len(plots) == 4
     assert all(plot["aria-label"] for plot in plots)
 
 
@@ -95,6 +95,18 @@ def test_a_page_is_small_and_quick(tmp_path, lanes, groups, steps):
     assert f"{lanes:,} image" in html
 
 
+def test_an_object_is_shown_for_one_reason(tmp_path):
+    of_kinds = [example(kind, 0, 1.0, label=1) for kind in (TYPICAL, UNCERTAIN, NOVEL)]
+    html = page(tmp_path, [findings("a", groups=1, examples=of_kinds)], report("a", ["cell"])).decode()
+    assert captions(html) == ["a, object 1; novelty 3.00"]
+
+
+def test_without_novelty(tmp_path):
+    html = page(tmp_path, [findings("a"), findings("b")]).decode()
+    assert "Whether objects are unlike those of the training is not known;" in html
+    assert "Novelty" not in html
+
+
 def test_images_without_objects(tmp_path):
     empty = findings("none", objects=0, examples=())
     html = page(tmp_path, [empty]).decode()
@@ -105,7 +117,7 @@ def test_images_without_objects(tmp_path):
 
 def test_kinds_have_a_title():
     from objclass.report.gallery import TITLES
-    from objclass.report.of_run import MEASURE
+    from objclass.report.run_page import MEASURE
 
     assert set(MEASURE) == {TYPICAL, UNCERTAIN, NOVEL} <= set(TITLES)
     assert len(NAMES) == 3
