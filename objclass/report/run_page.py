@@ -328,7 +328,9 @@ def _certainty(run: Run) -> Section:
         table = Table("The images of the highest mean uncertainty", ("image", "mean uncertainty", "uncertain", "objects"), rows)  # fmt: skip
         parts.append(Folded("The images with the least certain objects", (table,)))
     if "novelty" not in run.spreads:
-        parts.append(Text("Whether objects are unlike those of the training is not known; --novelty compares them."))
+        parts.append(
+            Text("Whether objects are unlike those of the training is not known; --novelty compares them.")
+        )
     lead = (
         "The uncertainty of an object is 1 less the gap between its two highest probabilities: 0 is sure, 1 is a tie. It says "
         "how sure the classifier is, not how right."
