@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from objclass.evaluation.result import Calibration, Importance, LearningCurve, Score
+from objclass.evaluation.summary import rate
 from objclass.report.page import Figure, Table, legible, shortened
 
 if TYPE_CHECKING:
@@ -68,11 +69,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-DIGITS = 2
-"""Decimals of scores: intervals are seldom narrower."""
-
-
-def number(value: float, digits: int = DIGITS) -> str:
+def number(value: float, digits: int = 2) -> str:
     """A number with so many decimals; a dash where it is not known.
 
     Examples
@@ -86,11 +83,22 @@ def number(value: float, digits: int = DIGITS) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def interval(score: Score, digits: int = DIGITS) -> str:
+def score_text(value: float) -> str:
+    """A score with two decimals, more where these would say that nothing is wrong; a dash where it is not known.
+
+    Examples
+    --------
+    >>> score_text(0.934), score_text(0.998), score_text(1), score_text(float("nan"))
+    ('0.93', '0.998', '1.00', '–')
+    """
+    return rate(value) if isfinite(value) else number(value)
+
+
+def interval(score: Score) -> str:
     """The interval of a score: ``0.81 to 0.90``; ``""`` if it has none."""
     if not (isfinite(score.low) and isfinite(score.high)):
         return ""
-    return f"{number(score.low, digits)} to {number(score.high, digits)}"
+    return f"{score_text(score.low)} to {score_text(score.high)}"
 
 
 def calibration_figure(found: Calibration) -> Figure:
@@ -149,7 +157,7 @@ def learning_figure(found: LearningCurve) -> Figure:
         axes.set(xlim=(0, None), xlabel="labelled objects in training", ylabel="balanced accuracy")
         svg = inline_svg(drawing, "learning")
     rows = tuple(
-        (f"{n:,}", number(score.value), interval(score))
+        (f"{n:,}", score_text(score.value), interval(score))
         for n, score in zip(found.objects, found.scores, strict=True)
     )
     table = Table("Learning curve", ("labelled objects", "balanced accuracy", "95 % interval"), rows)
@@ -173,10 +181,7 @@ def importance_figure(every: Sequence[Importance]) -> Figure:
         axes.set(ylim=(len(found) - 0.4, -0.6), xlabel="loss of balanced accuracy when shuffled")
         axes.spines["left"].set_visible(False)
         svg = inline_svg(drawing, "importances")
-    # losses are small, and compared with each other
-    rows = tuple(
-        (i.group, f"{len(i.columns):,}", number(i.loss.value, 3), interval(i.loss, 3)) for i in found
-    )
+    rows = tuple((i.group, f"{len(i.columns):,}", score_text(i.loss.value), interval(i.loss)) for i in found)
     table = Table("Importances", ("group", "columns", "loss", "95 % interval"), rows)
     alt = "Loss of balanced accuracy when the columns of a group are shuffled: " + "; ".join(
         f"{group} {loss}" for group, _, loss, _ in rows

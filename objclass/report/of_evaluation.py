@@ -10,7 +10,14 @@ from objclass.evaluation.cautions import noun
 from objclass.evaluation.result import ClassScores, Evaluation, Score
 from objclass.report import gallery
 from objclass.report.facts import MAXIMUM_ROWS, Facts, counted, facts_section, left_out
-from objclass.report.figures import calibration_figure, importance_figure, interval, learning_figure, number
+from objclass.report.figures import (
+    calibration_figure,
+    importance_figure,
+    interval,
+    learning_figure,
+    number,
+    score_text,
+)
 from objclass.report.gallery import TITLES, Candidates, chosen, pictures_for
 from objclass.report.page import (
     BAR,
@@ -127,11 +134,7 @@ def _headlines(found: Evaluation) -> tuple[Headline, ...]:
         "F1, mean of classes": found.f1,
         "Matthews correlation": found.matthews,
     }
-    lines = [Headline(name, number(score.value), interval(score)) for name, score in named.items()]
-    if found.ungrouped is not None:
-        detail = "balanced accuracy with random folds: too optimistic"
-        lines.append(Headline("Without groups", number(found.ungrouped.value), detail))
-    return tuple(lines)
+    return tuple(Headline(name, score_text(score.value), interval(score)) for name, score in named.items())
 
 
 def _classes(found: Evaluation) -> Section:
@@ -154,7 +157,7 @@ def _class_row(scores: ClassScores, *, is_grouped: bool) -> tuple[str | Cell, ..
 
 
 def _rate(score: Score | None) -> Cell:
-    return Cell("too few") if score is None else Cell(number(score.value), detail=interval(score))
+    return Cell("too few") if score is None else Cell(score_text(score.value), detail=interval(score))
 
 
 def _confusion(found: Evaluation) -> Section:
@@ -187,7 +190,7 @@ def _calibration(found: Evaluation) -> Section:
     total = sum(n * p for n, p in zip(claimed.objects, claimed.probability, strict=True) if n)
     lead = (
         f"On average the classifier claims a probability of {number(total / max(sum(claimed.objects), 1))}, and is right in "
-        f"{number(found.accuracy.value)} of the cases. Expected calibration error {number(claimed.error)}, Brier score "
+        f"{score_text(found.accuracy.value)} of the cases. Expected calibration error {number(claimed.error)}, Brier score "
         f"{number(claimed.brier)}: 0 is perfect for both."
     )
     return Section("Calibration of the probabilities", (calibration_figure(claimed),), lead)
@@ -219,7 +222,7 @@ def _images(found: Evaluation) -> Section:
     rows = tuple(
         (
             found.images[k],
-            Cell(number(shares[k]), shares[k], BAR),
+            Cell(score_text(shares[k]), shares[k], BAR),
             f"{totals[k]:,}",
             *(f"{n:,}" for n in counts[k, : len(named)]),
         )
@@ -229,7 +232,19 @@ def _images(found: Evaluation) -> Section:
     first = Table("Accuracy and number of labelled objects", columns, rows[:FIRST_ROWS])
     others = Table("Accuracy and number of labelled objects", columns, rows[FIRST_ROWS:])
     folded = (Folded(f"{counted(len(others.rows), 'more image')}", (others, *left_out(len(order)))),)
-    return Section("Images", (first, *(folded if others.rows else ())), "The least accurate first.")
+    return Section(
+        "Images", (first, *(folded if others.rows else ())), f"The least accurate first. {_mixed(found)}"
+    )
+
+
+def _mixed(found: Evaluation) -> str:
+    """How good the classifier would look if objects of a group could be on both sides."""
+    if found.ungrouped is None or not found.ungrouped.value > found.balanced_accuracy.value:
+        return ""
+    return (
+        f"If objects were held out at random, and not {noun(found.grouped_by)} as a whole, balanced accuracy would be "
+        f"{score_text(found.ungrouped.value)}: too optimistic for new ones."
+    )
 
 
 def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Crops) -> Section:
