@@ -1,7 +1,9 @@
 """``objclass train``: a project from images and labels."""
 
 import logging
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from os.path import expanduser as expand_home
 from typing import TYPE_CHECKING, ClassVar, Optional
@@ -11,14 +13,19 @@ from objclass.cli.environment import resources
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
-from objclass.cli.train_pixels import PixelTrainingOptions, train_pixels
+from objclass.cli.train_pixels import PixelTrainingOptions, SuggestionOptions, train_pixels
 from objclass.errors import Stop, UsageError
 from objclass.settings import CLASS_WEIGHTS, ProjectThreshold, ResourceSettings, ThresholdSettings, knob
 
 if TYPE_CHECKING:
     from objclass.evaluation.settings import EvaluationSettings
+    from objclass.training.learn import TrainingResult
+    from objclass.training.request import TrainingRequest
 
 log = logging.getLogger("objclass")
+
+MAXIMUM_SUGGESTIONS = 1000
+"""Maximum number of objects to label next."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,7 @@ class TrainOptions(
     InputOptions,
     LearningOptions,
     PixelTrainingOptions,
+    SuggestionOptions,
     ReportOptions,
     ThresholdSettings,
     ResourceSettings,
@@ -136,7 +144,6 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         return train_pixels(options, stop)
     _check_of_objects(options)
     from objclass.compute.context import Context
-    from objclass.evaluation.summary import summary_lines
     from objclass.training.learn import train
     from objclass.training.request import TrainingRequest
 
@@ -163,6 +170,8 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         read_pixel_size(options.pixel_size),
         options.class_weight,
         _evaluation(options),
+        _suggestions(options),
+        options.suggestions or f"{os.path.splitext(options.output or options.project)[0]}_suggestions.csv",
     )
     with reported(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(
@@ -174,19 +183,47 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
 
             assert learned.evaluation is not None
             save_report(options.report, learned.evaluation, learned.project, context)
+    _say(request, learned)
+    return 0
+
+
+def _say(request: "TrainingRequest", learned: "TrainingResult") -> None:
+    """Say what was left out, what the project was trained on, and how good it is."""
+    from objclass.evaluation.summary import summary_lines
+
     for line in learned.left_out:
         log.warning("left out: %s", line)
     counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())
     log.info(
         "%s: trained on %d objects: %s",
-        options.output or options.project,
+        request.target,
         sum(learned.counts.values()),
         counts,
     )
+    if request.suggest and learned.suggested:
+        log.info("%s: %d objects to label next", request.suggestions, learned.suggested)
+    elif request.suggest:
+        log.warning("--suggest: all objects have labels: nothing is written")
     log.info("out-of-bag accuracy %.3f (on the training images: expect less on new ones)", learned.accuracy)
     for line in summary_lines(learned.evaluation) if learned.evaluation is not None else ():
         log.info("%s", printable(line))
-    return 0
+
+
+def _suggestions(options: TrainOptions) -> int:
+    """The number of objects to suggest, 0 for none."""
+    if options.suggest is None:
+        if options.suggestions is not None:
+            message = "--suggestions: is the table of --suggest N: give that, too"
+            raise UsageError(message)
+        return 0
+    with suppress(ValueError):
+        if 1 <= int(options.suggest) <= MAXIMUM_SUGGESTIONS:
+            return int(options.suggest)
+    message = (
+        f"--suggest {options.suggest}: expected the number of objects to label next, 1 to {MAXIMUM_SUGGESTIONS} (--suggestions "
+        "names their table; only with --pixels it is the name of an image)"
+    )
+    raise UsageError(message)
 
 
 def _evaluation(options: TrainOptions) -> "EvaluationSettings | None":

@@ -17,7 +17,7 @@ log = logging.getLogger("objclass")
 
 OF_OBJECTS = (
     "segmentation_image", "prediction_maps", "label_image", "atlas", "features", "margin", "allow_misses",
-    "class_weight", "manifest", "pair", "report", *(f.name for f in fields(ThresholdSettings)),
+    "class_weight", "suggestions", "manifest", "pair", "report", *(f.name for f in fields(ThresholdSettings)),
 )  # fmt: skip
 """Options that mean nothing for pixels."""
 
@@ -61,11 +61,25 @@ class PixelTrainingOptions:
     class_colors: Optional[list[tuple[int, int, int]]] = knob(
         None, "colours of the classes, in order, such as e6194b", nargs="+", type=parse_color, metavar="COLOR"
     )
+
+
+@dataclass(frozen=True)
+class SuggestionOptions:
+    """What to label next."""
+
+    group: ClassVar[str] = "what to label next"
+
     suggest: Optional[str] = knob(
         None,
-        "write the uncertainty of each raw image, to see where to paint next: 0 is sure, 1 is a tie; with "
-        "{nickname} in the name where there are several",
-        type=expand_home, metavar="IMAGE",
+        "write a table of so many objects to label next, which are uncertain and unlike each other, and which --labels takes "
+        "once classes are filled in; with --pixels an image of the uncertainty of each raw image, under this name (with "
+        "{nickname} in it where there are several): 0 is sure, 1 is a tie",
+        type=expand_home, metavar="N",
+    )  # fmt: skip
+    suggestions: Optional[str] = knob(
+        None,
+        "the table of --suggest (default: PROJECT_suggestions.csv beside the project)",
+        type=expand_home, metavar="FILE.csv",
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from objclass.training.new_project import new_project
 from objclass.training.novelty_of import novelty_of
 from objclass.training.provenance import input_facts, training_facts
 from objclass.training.request import TrainingRequest
+from objclass.training.suggest_objects import Suggestion, check_suggestions, suggestions, write_suggestions
 
 log = logging.getLogger("objclass")
 
@@ -55,6 +56,8 @@ class TrainingResult:
         The images and labels that were given.
     evaluation
         How good it is; None if that was not asked for, or there are too few labels to say.
+    suggested
+        Number of objects that were written as those to label next.
     """
 
     project: Project
@@ -62,6 +65,7 @@ class TrainingResult:
     accuracy: float
     lessons: Lessons
     evaluation: Evaluation | None = None
+    suggested: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -90,6 +94,8 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
             f"{base.path} classifies pixels and objects: labels are added to such a project in ilastik alone"
         )
         raise UsageError(message)
+    if request.suggest:
+        check_suggestions(request.suggestions, request.labels, overwrite=request.overwrite)
     lessons = read_lessons(request, base, context)
     if base is None:
         project, table = _new(lessons, context)
@@ -240,13 +246,25 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
     facts = {**project.facts, **training_facts(request, accuracy)}
     model = novelty_of(table, forest)
     project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=model)
+    suggested = _suggested(project, lessons, context) if request.suggest else []
     save_project(
         project.path,
         project,
         overwrite=True,
         base=None if request.output is None else request.project,
     )
-    return TrainingResult(project, table, accuracy, lessons, evaluation)
+    if suggested:
+        write_suggestions(request.suggestions, suggested, lessons.lanes, project)
+    return TrainingResult(project, table, accuracy, lessons, evaluation, len(suggested))
+
+
+def _suggested(project: Project, lessons: Lessons, context: Context) -> list[Suggestion]:
+    """The objects of the given images to label next."""
+    request, lanes = lessons.request, lessons.lanes
+    is_new = request.output is None
+    places = range(len(lanes)) if is_new else lane_numbers(project, lanes, request.inputs.paths)
+    labels = [project.labels.get(place, {}) for place in places]
+    return suggestions(project, lanes, labels, request.suggest, context)
 
 
 def _judged(table: TrainingTable, request: TrainingRequest, context: Context) -> Evaluation | None:

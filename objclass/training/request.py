@@ -38,6 +38,10 @@ class TrainingRequest:
         ``"balanced"``: each class counts the same. None: each object counts the same.
     evaluation
         How it is judged by cross-validation (its forest is that of the training); None: it is not.
+    suggest
+        Maximum number of objects to label next.
+    suggestions
+        The table of these to write.
     """
 
     project: str
@@ -55,6 +59,8 @@ class TrainingRequest:
     pixel_size: PixelSize | FromFile | None = None
     class_weight: str | None = None
     evaluation: EvaluationSettings | None = None
+    suggest: int = 0
+    suggestions: str = ""
 
     @property
     def target(self) -> str:

@@ -1,0 +1,198 @@
+"""Which objects to label next: uncertain ones that are unlike each other."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.context import Context
+from objclass.core import AnyArray, IntArray, Lane
+from objclass.errors import OutputError, UsageError
+from objclass.export.atomic import Pending, check_writable
+from objclass.export.tables.text import CsvWriter
+from objclass.features.geometry import columns_xyz
+from objclass.pipeline.inputs import distinct_names
+from objclass.pipeline.lane import CENTER, Step, run_lane
+from objclass.pipeline.plan import plan_for
+from objclass.project.model import Project
+
+POOL = 5
+"""The objects are chosen from so many times their number: the most uncertain ones."""
+
+BOX = ("Default features", "Coord<Minimum>"), ("Default features", "Coord<Maximum>")
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """An object that is worth a label.
+
+    Parameters
+    ----------
+    lane, t
+        Number of its lane among those given, and its time step.
+    place
+        x, y, z of one of its pixels, near its centre.
+    predicted
+        The most probable class, from 1.
+    uncertainty, novelty
+        1 less the gap between the two most probable classes; how unlike those of the training it is, NaN if that is
+        not known.
+    row
+        Its features as the forest gets them.
+    """
+
+    lane: int
+    t: int
+    place: tuple[int, int, int]
+    predicted: int
+    uncertainty: np.float32
+    novelty: np.float32
+    row: NDArray[np.float32]
+
+
+def suggestions(
+    project: Project,
+    lanes: Sequence[Lane],
+    labels: Sequence[Mapping[int, AnyArray]],
+    count: int,
+    context: Context,
+) -> list[Suggestion]:
+    """The objects to label next, the most useful one first.
+
+    Of the most uncertain objects, the first one is the most uncertain, and each further one is the farthest from those before, in
+    the units of the project's novelty.
+
+    Parameters
+    ----------
+    project
+        With a forest.
+    lanes
+        The images to choose from.
+    labels
+        The classes of the objects of each lane that have labels already, by id: time step -> array, 0 for none.
+    count
+        Maximum number of objects.
+    """
+    pool: list[Suggestion] = []
+    for number, lane in enumerate(lanes):
+        for step in run_lane(lane, plan_for(project, [lane]), context):
+            pool += _most_uncertain(
+                project, number, step, labels[number].get(step.t, np.zeros(0)), POOL * count
+            )
+            pool = sorted(pool, key=lambda one: -one.uncertainty)[: POOL * count]  # stable
+    return _unlike_each_other(pool, project, count)
+
+
+def _most_uncertain(
+    project: Project, lane: int, step: Step, labels: AnyArray, count: int
+) -> list[Suggestion]:
+    """The most uncertain objects of a time step without a label; of equal ones the first."""
+    if step.predictions is None or not step.objects.count:
+        return []
+    uncertainty, classes = step.predictions.uncertainty, step.predictions.classes
+    novelty = step.predictions.novelty
+    known = np.zeros(step.objects.count, bool)
+    given = np.flatnonzero(labels)
+    known[given[given <= step.objects.count] - 1] = True
+    unknown = np.flatnonzero(~known)
+    chosen = unknown[np.argsort(-uncertainty[unknown], kind="stable")[:count]]
+    rows = project.matrix(step.table)
+    return [
+        Suggestion(
+            lane,
+            step.t,
+            _place(step, k),
+            int(classes[k]),
+            uncertainty[k],
+            novelty[k] if novelty is not None else np.float32(np.nan),
+            rows[k],
+        )
+        for k in chosen.tolist()
+    ]
+
+
+def _place(step: Step, k: int) -> tuple[int, int, int]:
+    """x, y, z of the pixel of an object that is nearest to its centre, in the plane of its centre if it has one there."""
+    low, high = (
+        columns_xyz(step.table.values[key][k : k + 1].astype(int), edge)[0] for edge, key in enumerate(BOX)
+    )
+    center = columns_xyz(step.table.values[CENTER][k : k + 1], 0)[0]
+    box = slice(low[1], high[1]), slice(low[0], high[0])
+    for z in sorted(range(low[2], high[2]), key=lambda z: abs(z - center[2])):
+        y, x = np.nonzero(step.objects.labels[z : z + 1, box[0], box[1]][0] == k + 1)
+        if len(x):
+            x, y = x + low[0], y + low[1]
+            nearest = int(np.argmin((x - center[0]) ** 2 + (y - center[1]) ** 2))
+            return int(x[nearest]), int(y[nearest]), z
+    message = f"object {k + 1} has no pixels in its box"
+    raise AssertionError(message)
+
+
+def _unlike_each_other(pool: Sequence[Suggestion], project: Project, count: int) -> list[Suggestion]:
+    """Each is the farthest from those before; the first of the pool is the first."""
+    if not pool:
+        return []
+    model, rows = project.novelty, np.stack([one.row for one in pool])
+    scaled = rows[:, model.columns] * model.factor if model is not None else np.zeros((len(rows), 0))
+    chosen, nearest = [0], np.full(len(pool), np.inf)
+    while len(chosen) < min(count, len(pool)):
+        gaps = (scaled - scaled[chosen[-1]]) ** 2
+        nearest = np.minimum(
+            nearest, sum(gaps.T, np.zeros(len(pool)))
+        )  # column by column: the same everywhere
+        nearest[chosen] = -1
+        chosen.append(int(nearest.argmax()))
+    return [pool[k] for k in chosen]
+
+
+# ---------------------------------------------------------------------------- their file
+
+
+def check_suggestions(path: str, inputs: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse a file of suggestions that is none, or would replace another file: it may be filled in by hand.
+
+    Raises
+    ------
+    UsageError, OutputError
+        If it cannot be written; the message says why.
+    """
+    if Path(path).suffix.lower() != ".csv":
+        message = f"--suggestions {path}: expected a name that ends in .csv"
+        raise UsageError(message)
+    if os.path.realpath(path) in {os.path.realpath(given) for given in inputs}:
+        message = f"--suggestions {path} would overwrite an input: give another name"
+        raise OutputError(message)
+    if os.path.exists(path) and not overwrite:
+        message = f"--suggestions {path} exists already: give another name, or --overwrite"
+        raise OutputError(message)
+    check_writable(path)
+
+
+def write_suggestions(
+    path: str, found: Sequence[Suggestion], lanes: Sequence[Lane], project: Project
+) -> None:
+    """Write objects as a table that ``--labels`` takes once classes are filled in."""
+    names = distinct_names(lanes)
+    places: IntArray = np.array([one.place for one in found], int).reshape(-1, 3)
+    columns: dict[str, AnyArray] = {
+        "image": np.array([names[one.lane] for one in found], object),
+        "timestep": np.array([one.t for one in found], int),
+        "x": places[:, 0],
+        "y": places[:, 1],
+        "z": places[:, 2],
+        "class": np.full(len(found), "", object),
+        "predicted_class": np.array([project.classes[one.predicted - 1] for one in found], object),
+        "uncertainty": np.array([one.uncertainty for one in found], np.float32),
+        "novelty": np.array([one.novelty for one in found], np.float32),
+    }
+    pending = Pending()
+    try:
+        writer = CsvWriter(pending.add(path))
+        writer.append(columns)
+        writer.close()
+        pending.commit()
+    finally:
+        pending.discard()
