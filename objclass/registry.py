@@ -470,6 +470,7 @@ FEATURE_SETS = {
     "colour": "objclass.features.sets.colour:FEATURES",
     "hull": "objclass.features.sets.convex_hull:FEATURES",
     "parts": "objclass.features.sets.parts:FEATURES",
+    "radial": "objclass.features.sets.radial:FEATURES",
     "regionprops": "objclass.features.sets.regionprops:FEATURES",
     "texture": "objclass.features.sets.texture:FEATURES",
 }

@@ -35,7 +35,7 @@ STANDARD = "Standard Object Features"
 SKIMAGE = {
     "t.h5": ("hull",),
     "t.csv": ("regionprops", "hull"),
-    "t.tsv": ("regionprops", "parts", "texture"),
+    "t.tsv": ("regionprops", "parts", "radial", "texture"),
     "{nickname}.csv": (),
 }
 """Name of the table -> other sets: one of HDF5 cannot have all columns."""

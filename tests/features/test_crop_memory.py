@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from objclass.core import Objects
 from objclass.features.frame import Frame
-from objclass.features.sets import colour, convex_hull, ilastik_hull, parts, regionprops, texture
+from objclass.features.sets import colour, convex_hull, ilastik_hull, parts, radial, regionprops, texture
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.per_object import Crop
 
@@ -17,6 +17,7 @@ SIDE = 700
 KINDS = [
     regionprops.ConvexImage, regionprops.CroftonPerimeter, regionprops.Filled, regionprops.Median,
     regionprops.Perimeter, regionprops.Topology, convex_hull.Hull, ilastik_hull.Defects, parts.Parts,
+    radial.Rings,
 ]  # fmt: skip
 
 GROUP_KINDS = [colour.Pairs, colour.Shares, texture.BinaryPatterns, texture.CoOccurrence]
