@@ -53,7 +53,7 @@ from objclass.version import __version__
 
 log = logging.getLogger("objclass")
 
-EXAMPLES_OF_ONE, EXAMPLES_OF_MANY = 10, 2
+EXAMPLES_OF_ONE, EXAMPLES_OF_MANY = 10, 3
 """Objects of each class and kind that a lane shows in a report: of a run of one lane, of several."""
 
 

@@ -140,7 +140,7 @@ def as_text(crop: Crop) -> str:
     """A picture of 8 bits as text, which an `Example` holds."""
     pixels = np.concatenate([crop.raw, crop.mask[..., None]], axis=2, dtype=np.uint8)
     height, width, channels = crop.raw.shape
-    return f"{height} {width} {channels} {b64encode(zlib.compress(pixels.tobytes())).decode()}"
+    return f"{height} {width} {channels} {b64encode(zlib.compress(pixels.tobytes(), 1)).decode()}"
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,12 @@ class Row(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """An example, and the number and name of its image."""
+    """An example, the number and name of its image, and whether this has time."""
 
     example: Example
     lane: int
     image: str
+    has_time: bool
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -144,7 +145,7 @@ class Run:
         most = 2 * pictures_for(len(self.report.classes))  # an object is shown for one reason only
         for example in found.examples:
             best = self._best[example.group, example.kind]
-            best.append(Shown(example, len(self.rows), found.image))
+            best.append(Shown(example, len(self.rows), found.image, len(found.counts) > 1))
             best.sort(key=lambda shown: shown.rank)
             del best[most:]
 
@@ -406,12 +407,11 @@ def chosen(best: Mapping[str, Sequence[Shown]], count: int) -> dict[str, list[Sh
 
 def _picture(shown: Shown, kind: str, name: str, color: Color) -> Picture:
     """The picture of an example."""
-    example = shown.example
-    crop = example.crop
+    example, crop = shown.example, shown.example.crop
     channels = crop.raw.shape[2]
     contrast = Contrast(np.zeros(channels), np.full(channels, 255.0), is_color=example.is_color)
     place = ", ".join(f"{axis} {n:.0f}" for axis, n in zip("xyz", example.center, strict=False))
-    step = f", time step {example.frame}" if example.frame else ""
+    step = f", time step {example.frame}" if shown.has_time else ""
     values = {what: f"{what} {number(value, 2)}" for what, value in example.values.items()}
     what = f"{kind} object of {name}" if values else "object"
     alt = "; ".join([f"{what} in {shown.image}{step}, at {place}", *values.values()])

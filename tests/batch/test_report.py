@@ -84,7 +84,7 @@ def test_counts_certainty_pictures_and_provenance(cells):
     for text in ("classified by cells.ilp", "elongated", "ring", "round", "Without objects: none.", "Typical",
                  "Uncertain", "SHA-256", "Standard Object Features: Count", "segmentation image a_seg.npy"):  # fmt: skip
         assert text in html, text
-    assert len(PNG.findall(html)) == 3 * 2 * 4  # classes, kinds, two of each of two images
+    assert len(PNG.findall(html)) == 3 * 2 * 6  # classes, kinds, three of each of two images
     assert "Not in this report" not in html
 
 
@@ -94,6 +94,28 @@ def test_the_same_bytes_for_any_threads_blocks_and_order_of_work(cells):
         assert classified(cells, *more) == 0
         found.add(Path("out/r.html").read_bytes())
     assert len(found) == 1
+
+
+def test_a_page_that_cannot_be_drawn(here, monkeypatch):
+    """The lanes before the last are kept, and the page is drawn when they are resumed."""
+    assert measured() == 0
+    whole = Path("out/r.html").read_bytes()
+    for path in Path("out").iterdir():
+        path.unlink()
+    with monkeypatch.context() as patch:
+
+        def fail(_):
+            message = "no space left"
+            raise OSError(message)
+
+        patch.setattr("objclass.report.of_run.RunReport.close", fail)
+        assert measured() == 1
+    assert not Path("out/r.html").exists()
+    assert measured("--resume") == 0
+    assert Path("out/r.html").read_bytes() == whole
+    left = {path.name for path in Path("out").iterdir()}
+    assert left >= {"r.html", "t.csv"}
+    assert not [name for name in left if name.startswith(".")]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -1,5 +1,7 @@
 """Images unlike those of the training are said in one line; where all is well, nothing is."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
@@ -99,6 +101,15 @@ def test_a_brighter_batch_is_said_in_one_line(trained, capsys):
     assert "of their 72 objects are novel (expected 1%): 4, 5 (" in lines[0]
     assert run(trained, "2345", "--resume") == 0
     assert lines[0] in capsys.readouterr().err.splitlines()  # of lanes that were done before, too
+
+
+def test_the_report_of_a_run_says_it_and_shows_novel_objects(trained):
+    assert run(trained, "2345", "--quiet", "--report", f"{trained}/r.html") == 0
+    html = (trained / "r.html").read_text(encoding="utf-8")
+    assert "2 of 4 images look unlike the training images: " in html
+    assert html.count(">unlike the training images<") == 2
+    for name in ("large", "small"):
+        assert set(re.findall(rf'alt="novel object of {name} in (\d)', html)[:6]) == {"4", "5"}
 
 
 def test_novelty_from_python(trained):
