@@ -217,8 +217,8 @@ FAULTS = {
     ),
     # regions
     "no zip": ({"l.zip": b"PK nothing"}, "l.zip: not a zip of ImageJ's ROI Manager, or damaged"),
-    "zip of other things": ({"l.zip": pack(a__txt="x")}, "l.zip: holds a.txt: expected a zip"),
-    "empty zip": ({"l.zip": pack()}, "l.zip: is empty"),
+    "zip of other things": ({"l.zip": pack(a__txt="x")}, "error: labels l.zip: holds a.txt: expected a zip"),
+    "empty zip": ({"l.zip": pack()}, "error: labels l.zip: is empty"),
     "no region": ({"l.zip": pack(a__roi=roi("a"), b__roi=b"Iout")}, "l.zip region 2: not a region of ImageJ"),
     "not a region": ({"l.roi": b"x" * 100}, "l.roi region 1: not a region of ImageJ"),
     "bomb": (
