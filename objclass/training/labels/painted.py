@@ -31,7 +31,7 @@ def painted_lanes(paths: Sequence[str], places: Sequence[int], given: GivenLanes
 
     Returns
     -------
-    Lane -> its painted image: as many as lanes were given are theirs, in this order; fewer are matched by their names.
+    Lane -> its painted image: as many as lanes were given are theirs, in this order; others are matched by their names.
 
     Raises
     ------
@@ -40,8 +40,10 @@ def painted_lanes(paths: Sequence[str], places: Sequence[int], given: GivenLanes
     """
     if len(paths) == len(places):
         return dict(zip(places, paths, strict=True))
-    if len(paths) > len(places):
-        message = f"{len(paths)} label images for {len(places)} lanes: expected one for each lane at most"
+    if len(paths) > len(given.lanes):
+        message = (
+            f"{len(paths)} label images for {len(given.lanes)} lanes: expected one for each lane at most"
+        )
         raise UsageError(message)
     found: dict[int, str] = {}
     for path in paths:
@@ -49,7 +51,7 @@ def painted_lanes(paths: Sequence[str], places: Sequence[int], given: GivenLanes
         lane = given.of_file(join(folder, nickname))
         if lane is None or lane == SEVERAL:
             message = (
-                f"{len(paths)} label images for {len(places)} lanes: expected one for each lane, or names that begin "
+                f"{len(paths)} label images for {len(given.lanes)} lanes: expected one for each lane, or names that begin "
                 f"with those of their images ({listed(given.names)}), not {path}"
             )
             raise UsageError(message)

@@ -144,13 +144,30 @@ def _classes(regions: Sequence[Region], lane: int, given: GivenLanes) -> Classes
     """The class of each region, by the rule of `read_rois`."""
     ours = [OUR_NAME.fullmatch(_without_plane(region, given.shape(lane))) for region in regions]
     if all(ours):
-        return Classes(
-            [checked_name(m[1], r.line) for m, r in zip(ours, regions, strict=True) if m is not None], False
-        )
+        named = [checked_name(m[1], r.line) for m, r in zip(ours, regions, strict=True) if m is not None]
+        _check_groups(regions, named)
+        return Classes(named, are_numbers=False)
     if any(region.roi.group for region in regions):
         return Classes([_of_group(region, given) for region in regions], True)
     names = Counter(region.name for region in regions)
     return Classes([_of_name(region, names) for region in regions], False)
+
+
+def _check_groups(regions: Sequence[Region], names: Sequence[str]) -> None:
+    """Refuse regions that were given another group or another name than the others of their class: it is not clear which counts."""
+    pairs = Counter(
+        (name, region.roi.group) for region, name in zip(regions, names, strict=True) if region.roi.group
+    )
+    usual = sorted(pairs, key=lambda pair: (-pairs[pair], pair))
+    group_of, name_of = ({pair[k]: pair[1 - k] for pair in reversed(usual)} for k in (0, 1))
+    for region, name in zip(regions, names, strict=True):
+        group = region.roi.group
+        if group and (group_of[name] != group or name_of[group] != name):
+            message = (
+                f"labels {region.line}: named {name}, but in group {group}, which differs from other regions: expected one "
+                "group for each name (or names without numbers, of which groups alone say the class)"
+            )
+            raise InputError(message)
 
 
 def _without_plane(region: Region, shape: tuple[int, int, int, int]) -> str:

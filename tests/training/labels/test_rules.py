@@ -72,6 +72,26 @@ def test_names_and_groups_of_regions(place, names, groups, more, expected):
     assert labels_of()["a"] == dict(enumerate(expected, 1))
 
 
+@pytest.mark.parametrize(
+    ("names", "groups"), [("aaba", (1, 1, 2, 2)), ("aabb", (1, 1, 2, 1)), ("aaab", (1, 1, 1, 1))]
+)
+def test_exported_regions_of_which_one_was_given_another_group(place, capsys, names, groups):
+    """Its name says one class, its group another one."""
+    save_rois(
+        "l.zip",
+        *(
+            (f"{k}_{n}", square(k), {"group": g})
+            for k, (n, g) in enumerate(zip(names, groups, strict=True), 1)
+        ),
+    )
+    assert place.train("l.zip") == 2
+    error = capsys.readouterr().err
+    assert (
+        f"l.zip region 4 '4_{names[3]}': named {names[3]}, but in group {groups[3]}, which differs from other"
+        in error
+    )
+
+
 def test_regions_of_every_shape(place):
     """Rectangles, ovals, composites with holes, and polygons between pixels."""
     box = {"left": 0, "top": 0, "right": 6, "bottom": 6}
@@ -247,6 +267,50 @@ def test_labels_of_a_project_are_added_to_another(place):
     assert place.train("of_b.ilp", "a.csv", images=()) == 2  # b.csv names no image of two
     assert place.train("of_b.ilp", "of_a.ilp", images=()) == 0
     assert labels_of() == labels_of("both.ilp")
+
+
+def test_images_are_added_in_any_order(place):
+    for name in "bcd":
+        place.image(name, offset=1)
+        place.write(f"{name}.csv", GOOD.replace("1,", f"{'bcd'.index(name) + 3},"))
+    assert place.train("c.csv", images="c", project="of_c.ilp") == 0
+    found = []
+    for images in ("bdc", "dcb"):
+        Path("new.ilp").unlink(missing_ok=True)
+        given = ["--raw_data", *(f"{name}.npy" for name in images)]
+        given += ["--segmentation_image", *(f"{name}_s.npy" for name in images)]
+        files = [f"{name}.csv" for name in images if name != "c"]
+        assert (
+            main(["train", "--project", "of_c.ilp", "--output", "new.ilp", *given, "--labels", *files]) == 0
+        )
+        found.append(Path("new.ilp").read_bytes())
+    assert list(labels_of()) == ["c", "b", "d"]
+    assert found[0] == found[1]
+
+
+def test_paint_for_an_image_of_a_project(place):
+    place.image("b", offset=1)
+    place.write("b.csv", GOOD)
+    assert place.train("b.csv", images="b", project="of_b.ilp") == 0
+    paint = np.zeros((30, 30), int)
+    paint[20:26, :6] = 2
+    place.write("b_paint.npy", paint)
+    assert place.train("of_b.ilp", "b_paint.npy", images=(), more=("--class_names", "a", "b")) == 0
+    assert labels_of() == {"b": {1: "a", 2: "b", 7: "b"}}
+
+
+def test_evaluation_takes_the_same_labels(place, capsys):
+    place.image("b", offset=1)
+    place.write("l.csv", "labelimage_oid,class\n" + "".join(f"{k},{'ab'[k % 2]}\n" for k in range(1, 10)))
+    assert place.train("l.csv") == 0
+    save_rois("b.zip", *((f"{k}_{'ab'[k % 2]}", square(k), {}) for k in range(1, 10)))
+    told = []
+    for labels in ("l.csv", "b.zip"):
+        capsys.readouterr()
+        images = ["--raw_data", "b.npy", "--segmentation_image", "b_s.npy"]
+        assert main(["evaluate", "--quiet", "--project", "new.ilp", *images, "--labels", labels]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] != ""
 
 
 def test_manifest_and_pair(place, capsys):
