@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from objclass.compute.context import Context
     from objclass.evaluation.result import Evaluation
     from objclass.evaluation.settings import EvaluationSettings
+    from objclass.project.model import Project
+    from objclass.training.judge import JudgedImages
 
 log = logging.getLogger("objclass")
 
@@ -105,6 +107,12 @@ class CrossValidationOptions:
         metavar="FILE.json",
         type=expand_home,
     )
+    report: Optional[str] = knob(
+        None,
+        "write a page (.html) of scores, curves and pictures of objects",
+        metavar="FILE.html",
+        type=expand_home,
+    )
     overwrite: bool = knob(False, "replace existing files")
 
 
@@ -130,6 +138,10 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
 
     if options.evaluation is not None:
         check_evaluation(options.evaluation, _files(options), overwrite=options.overwrite)
+    if options.report is not None:
+        from objclass.report.file import check_report
+
+        check_report(options.report, overwrite=options.overwrite)
     with reported(max(len(options.raw_data or ()), 1), quiet=options.quiet) as progress:
         context = Context.of(
             resources(options), progress=progress, stop=stop, follow_links=options.follow_links
@@ -202,7 +214,7 @@ def _of_project(options: EvaluateOptions, context: "Context") -> "Evaluation":
         balanced=like.balanced if options.class_weight is None else options.class_weight == "balanced",
     )
     if not options.labels:
-        return evaluate_project(project, settings, context)
+        return _reported(options, evaluate_project(project, settings, context), project, context)
     request = TrainingRequest(
         "",
         with_lanes(options, read_inputs(options)),
@@ -210,7 +222,23 @@ def _of_project(options: EvaluateOptions, context: "Context") -> "Evaluation":
         allow_misses=options.allow_misses,
         pixel_size=read_pixel_size(options.pixel_size),
     )
-    return evaluate_on_images(project, request, settings, context)
+    found, judged = evaluate_on_images(project, request, settings, context)
+    return _reported(options, found, project, context, judged)
+
+
+def _reported(
+    options: EvaluateOptions,
+    found: "Evaluation",
+    project: "Project",
+    context: "Context",
+    judged: "JudgedImages | None" = None,
+) -> "Evaluation":
+    """An evaluation of a project, after its report is written, if one is asked for."""
+    if options.report is not None:
+        from objclass.report.of_project import save_report
+
+        save_report(options.report, found, project, context, judged)
+    return found
 
 
 def _of_table(options: EvaluateOptions, context: "Context") -> "Evaluation":
@@ -230,4 +258,9 @@ def _of_table(options: EvaluateOptions, context: "Context") -> "Evaluation":
     settings = _settings(options)
     if options.group_column is not None and not settings.group_by:
         settings = replace(settings, group_by=grouping_by(options.group_column))
-    return evaluate(found.table, settings, context)
+    evaluation = evaluate(found.table, settings, context)
+    if options.report is not None:
+        from objclass.report.of_table import save_table_report
+
+        save_table_report(options.report, evaluation, str(options.table), found.table.columns)
+    return evaluation

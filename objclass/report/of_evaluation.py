@@ -1,6 +1,6 @@
 """The page of an evaluation: how good a classifier is, where it errs, and what its objects look like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,15 +104,34 @@ def page_of(found: Evaluation, subject: Subject, shown: Shown, crops: Crops) -> 
         _calibration(found),
         *_learning(found),
         *_importances(found),
-        _gallery(found, subject.colors, shown, crops),
-        _images(found),
+        *([_gallery(found, subject.colors, shown, crops)] if shown else []),
+        *([_images(found)] if _has_images(found) else []),
         facts_section(subject.facts),
     ]
     return Page(subject.title, _lead(found), tuple(sections), _headlines(found), found.cautions)
 
 
+def method_facts(found: Evaluation) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """How the evaluation was made."""
+    grouped = f", grouped by {found.grouped_by}" if found.grouped_by else ""
+    if found.method != "cross-validation":
+        yield "judged by", (f"{found.method}{grouped}",)
+    else:
+        folds = f"{found.folds} folds, {counted(found.repeats, 'repeat')}"
+        yield "judged by", (f"{found.method}: {folds}{grouped}",)
+        yield "random state of the folds", (str(found.seed),)
+    if _has_images(found):
+        yield "images of the evaluation", found.images
+
+
+def _has_images(found: Evaluation) -> bool:
+    """Whether the objects come from images whose names are known; those of a table may not."""
+    return any(found.images)
+
+
 def _lead(found: Evaluation) -> str:
-    objects = f"{len(found.objects.given):,} labelled objects of {len(found.names)} classes in {counted(len(found.images), 'image')}"
+    images = f" in {counted(len(found.images), 'image')}" if _has_images(found) else ""
+    objects = f"{len(found.objects.given):,} labelled objects of {len(found.names)} classes{images}"
     if found.method != "cross-validation":
         return f"{objects}, judged by a classifier that was not trained on them ({found.method}). Intervals are 95 %."
     grouped = (

@@ -4,24 +4,25 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from objclass.compute.context import Context
 from objclass.core import FloatArray, Lane
 from objclass.errors import InputError
-from objclass.evaluation.groups import groups_of
+from objclass.evaluation.groups import canonical, groups_of
 from objclass.evaluation.result import Evaluation
 from objclass.novelty import novelty_within
 from objclass.project.model import Project, TrainingInput, class_colors
-from objclass.report.facts import counted
 from objclass.report.file import save_page
-from objclass.report.of_evaluation import Subject, objects_to_show, page_of
+from objclass.report.of_evaluation import Subject, method_facts, objects_to_show, page_of
 from objclass.report.page import Page
 from objclass.report.pictures import read_crops
+from objclass.training.judge import JudgedImages
+from objclass.training.learn import image_names
 from objclass.training.retrain import open_training_lane
 
 
-def save_report(path: str, found: Evaluation, project: Project, context: Context) -> None:
+def save_report(
+    path: str, found: Evaluation, project: Project, context: Context, judged: JudgedImages | None = None
+) -> None:
     """Write the page of an evaluation of a project.
 
     Parameters
@@ -29,58 +30,51 @@ def save_report(path: str, found: Evaluation, project: Project, context: Context
     path
         The file.
     found
-        An evaluation of the labels of the project.
+        An evaluation.
     project
-        The project; of its images only what is around the objects that are shown is read, as far as they are found.
+        The project.
+    judged
+        The images by which it was judged; None for its own labels: then pictures are those of its training images, as far
+        as these are found. Only what is around the objects that are shown is read.
     """
-    save_page(path, report_of(found, project, context))
+    save_page(path, report_of(found, project, context, judged))
 
 
-def report_of(found: Evaluation, project: Project, context: Context) -> Page:
+def report_of(
+    found: Evaluation, project: Project, context: Context, judged: JudgedImages | None = None
+) -> Page:
     """The page of an evaluation of a project, as `save_report` writes it."""
-    shown = objects_to_show(found, _novelty(found, project))
+    shown = objects_to_show(found, _novelty(project, judged, context))
     rows = [row for kinds in shown.values() for of_kind in kinds.values() for row in of_kind.tolist()]
-    needed = {int(found.objects.image[row]) for row in rows}
-    crops = read_crops(
-        found.objects, rows, _lanes(found, project, needed, context), project.threshold, context
-    )
+    needed = {int(found.objects.image[row]): found.images[found.objects.image[row]] for row in rows}
+    lanes = {k: lane for k, name in sorted(needed.items()) if (lane := _lane(name, project, judged, context))}
+    crops = read_crops(found.objects, rows, lanes, project.threshold, context)
     colors = class_colors(project.colors, len(found.names))
     subject = Subject(f"How good is {Path(project.path).name}?", tuple(_facts(found, project)), colors)
     return page_of(found, subject, shown, crops)
 
 
-def _novelty(found: Evaluation, project: Project) -> FloatArray | None:
-    """How little each object is like those of other images; None where the project does not hold what it measured."""
-    table, objects = project.training, found.objects
-    if table is None or project.forest is None:
+def _novelty(project: Project, judged: JudgedImages | None, context: Context) -> FloatArray | None:
+    """Novelty of the objects of an evaluation; None if the project does not hold what it was trained on."""
+    if judged is not None:
+        return project.novelty.score(judged.table.rows, context) if project.novelty is not None else None
+    if project.training is None or project.forest is None:
         return None
-    scores = novelty_within(table.rows, table.classes, groups_of(table).of, project.forest.splits)
-    names = [table.images[k] for k in table.image.tolist()]
-    known = dict(
-        zip(
-            zip(names, table.timestep.tolist(), table.label.tolist(), strict=True),
-            scores.tolist(),
-            strict=True,
-        )
-    )
-    places = zip(objects.image.tolist(), objects.timestep.tolist(), objects.label.tolist(), strict=True)
-    return np.array([known.get((found.images[image], t, label), 0.0) for image, t, label in places])
+    table = canonical(project.training)
+    return novelty_within(table.rows, table.classes, groups_of(table).of, project.forest.splits)
 
 
-def _lanes(found: Evaluation, project: Project, needed: set[int], context: Context) -> dict[int, Lane]:
-    """The training images of some numbers in the evaluation, without those that are not found."""
-    numbers = {
-        name: k for k, name in enumerate(project.training.images if project.training is not None else ())
-    }
-    lanes = {}
-    for image in sorted(needed):
-        number = numbers.get(found.images[image])
-        if number is not None:
-            try:
-                lanes[image] = open_training_lane(project, number, context)
-            except InputError:
-                continue  # the page says so
-    return lanes
+def _lane(name: str, project: Project, judged: JudgedImages | None, context: Context) -> Lane | None:
+    """An image of the evaluation; None if it is not found, which the page says."""
+    if judged is not None:
+        return judged.lanes[name]
+    names = image_names(project)
+    if name not in names:
+        return None
+    try:
+        return open_training_lane(project, names.index(name), context)
+    except InputError:
+        return None
 
 
 def _facts(found: Evaluation, project: Project) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -95,17 +89,11 @@ def _facts(found: Evaluation, project: Project) -> Iterator[tuple[str, tuple[str
     for name in ("seed", "class_weight"):
         if stored.get(name) is not None:
             yield name.replace("_", " "), (str(stored[name]),)
-    yield "judged by", (_method(found),)
-    yield "random state of the folds", (str(found.seed),)
+    yield from method_facts(found)
     if project.role == "prediction_maps":
         yield "thresholds", (_thresholds(project),)
     yield "features", tuple(f"{set_name}: {name}" for set_name, name in project.selected)
-    yield "images", tuple(_images(project))
-
-
-def _method(found: Evaluation) -> str:
-    grouped = f", grouped by {found.grouped_by}" if found.grouped_by else ""
-    return f"{found.method}: {found.folds} folds, {counted(found.repeats, 'repeat')}{grouped}"
+    yield "training images", tuple(_images(project))
 
 
 def _thresholds(project: Project) -> str:

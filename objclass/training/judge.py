@@ -1,11 +1,12 @@
 """Judge a project: by cross-validation of its own labels, or by labels of images that it was not trained on."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from objclass.compute.context import Context
+from objclass.core import Lane
 from objclass.errors import InputError, ProjectError, UsageError, listed
 from objclass.evaluation.account import account_of
 from objclass.evaluation.cross_validation import evaluate
@@ -69,9 +70,25 @@ def own_table(project: Project, context: Context) -> TrainingTable:
     return training_table(project, tables[0], classes, lanes)
 
 
+@dataclass(frozen=True)
+class JudgedImages:
+    """The labelled images by which a project was judged.
+
+    Parameters
+    ----------
+    table
+        Their labelled objects, in the order of the evaluation.
+    lanes
+        Name of an image -> the image.
+    """
+
+    table: TrainingTable
+    lanes: Mapping[str, Lane]
+
+
 def evaluate_on_images(
     project: Project, request: TrainingRequest, settings: EvaluationSettings, context: Context
-) -> Evaluation:
+) -> tuple[Evaluation, JudgedImages]:
     """Judge the forest of a project by labelled objects of other images.
 
     Parameters
@@ -98,11 +115,12 @@ def evaluate_on_images(
     judged = replace(
         project, lanes=tuple(training_lane(lessons.request, n, lane) for n, lane in enumerate(lessons.lanes))
     )
-    table = canonical(table_of(judged, lessons))
+    given = table_of(judged, lessons)
+    table = canonical(given)
     groups = groups_of(table, settings.group_by)
     probabilities = forest.predict(table.rows, context).probabilities
     absent = len(project.classes) - probabilities.shape[1]
-    return account_of(
+    found = account_of(
         table,
         groups,
         np.pad(probabilities, ((0, 0), (0, max(absent, 0)))),
@@ -111,6 +129,7 @@ def evaluate_on_images(
         fold=np.zeros(len(table), int),
         cautions=_seen(project, lessons),
     )
+    return found, JudgedImages(table, dict(zip(given.images, lessons.lanes, strict=True)))
 
 
 def _seen(project: Project, lessons: Lessons) -> Iterator[str]:

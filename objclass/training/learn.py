@@ -178,7 +178,6 @@ def training_table(
     known = table.values[CENTER]
     center = np.full((len(table), 3), np.nan if known.shape[1] == 1 else 0.0)  # one column: not known
     center[:, : known.shape[1]] = known
-    paths = [dataset_name(next(iter(lane.values())).path) for lane in project.lanes]
     return TrainingTable(
         project.matrix(table),
         classes,
@@ -187,12 +186,18 @@ def training_table(
         table.label,
         center,
         project.classes,
-        tuple(distinguished([(folder, nickname) for nickname, folder in paths])),
+        image_names(project),
         tuple(name for _, name in names),
         tuple(name for name, _ in names),
         group,
         extents=extents_of(project),
     )
+
+
+def image_names(project: Project) -> tuple[str, ...]:
+    """A name for each training image, no two the same."""
+    paths = [dataset_name(next(iter(lane.values())).path) for lane in project.lanes]
+    return tuple(distinguished([(folder, nickname) for nickname, folder in paths]))
 
 
 def extents_of(project: Project) -> tuple[tuple[int, int, int], ...]:

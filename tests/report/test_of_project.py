@@ -1,5 +1,6 @@
 """``--report``: the page of a training."""
 
+import re
 import shutil
 import sys
 
@@ -7,8 +8,6 @@ import numpy as np
 import pytest
 
 from objclass.cli import main
-from objclass.compute.context import Context
-from objclass.project.open import open_project
 from tests.report.test_page import Reader
 
 FILES = ("cells_train.tif", "cells_train_segmentation.tif", "cells_train_labels.csv")
@@ -64,18 +63,49 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(here, capsys
     assert sorted(p.name for p in here.iterdir()) == sorted([*FILES, "a.html"])
 
 
-def test_images_that_are_gone_leave_a_page_without_pictures(here):
-    from objclass.evaluation.cross_validation import evaluate
-    from objclass.evaluation.settings import EvaluationSettings
-    from objclass.report.of_project import report_of
+def objects_of(path):
+    """The part of a page that shows objects."""
+    return re.search(
+        r'<section aria-labelledby="s\d+">\s*<h2 id="s\d+">Objects</h2>.*?</section>',
+        path.read_text(),
+        re.DOTALL,
+    )[0]
 
+
+def test_a_project_is_evaluated_with_a_report(here, capsys):
+    """With its own labels, whose images may be gone; and with labels of other images."""
     assert train() == 0
-    (here / "cells_train.tif").unlink()
-    project = open_project("new.ilp")
-    found = evaluate(project.training, EvaluationSettings(trees=10), Context())
-    page = report_of(found, project, Context())
-    (objects,) = (section for section in page.sections if section.title == "Objects")
-    assert objects.parts[0].text == "No pictures: the images of the labelled objects were not found."
+    assert main(["evaluate", "--project", "new.ilp", "--repeats", "1", "--report", "own.html"]) == 0
+    assert objects_of(here / "own.html").count("<img") > 20
+    raw, segmentation, labels = FILES
+    (here / raw).rename("other.tif")
+    capsys.readouterr()
+    assert main(["evaluate", "--project", "new.ilp", "--report", "own.html"]) == 2
+    assert "own.html exists already" in error(capsys)
+    assert (
+        main(["evaluate", "--project", "new.ilp", "--repeats", "1", "--report", "own.html", "--overwrite"])
+        == 0
+    )
+    assert "No pictures: the images of the labelled objects were not found." in objects_of(here / "own.html")
+    images = ["--raw_data", "other.tif", "--segmentation_image", segmentation, "--labels", labels]
+    assert main(["evaluate", "--project", "new.ilp", *images, "--report", "held_out.html"]) == 0
+    assert objects_of(here / "held_out.html").count("<img") > 20
+    assert "judged by a classifier that was not trained on them" in (here / "held_out.html").read_text()
+
+
+def test_a_table_is_evaluated_with_a_report(here):
+    rng = np.random.default_rng(0)
+    rows = "".join(f"{'ab'[k % 2]},{k % 2 + rng.normal() / 2:.4f},{rng.normal():.4f}\n" for k in range(60))
+    (here / "t.csv").write_text(f"class,size,noise\n{rows}")
+    assert (
+        main(["evaluate", "--table", "t.csv", "--repeats", "1", "--trees", "10", "--report", "t.html"]) == 0
+    )
+    page = (here / "t.html").read_text()
+    assert "How well do the columns of t.csv tell classes apart?" in page
+    assert "60 labelled objects of 2 classes, each judged" in page
+    assert ">Objects<" not in page
+    assert ">Images<" not in page
+    Reader(page)
 
 
 def test_libraries_of_reports_are_loaded_by_reports_alone(here):
