@@ -174,6 +174,6 @@ def _mixed(groups: Groups, grouped: float, random: float) -> Iterator[str]:
     what = noun(groups.name)
     yield (
         f"{what[0].upper()}{what[1:]} differ: balanced accuracy is {random:.2f} where objects of the same "
-        f"{groups.name} are in training, {grouped:.2f} where they are not. Label objects in more {what}, and look for what differs "
-        "(staining, brightness)."
+        f"{groups.name} are in training, {grouped:.2f} where they are not. Label objects in more {what}"
+        f"{', and look for what differs, such as staining or brightness' if groups.name == 'image' else ''}."
     )

@@ -45,8 +45,8 @@ IMAGE_NAMES = ("image", "imagenumber", "image_number", "filename", "file_name", 
 TIME_NAMES = ("timestep", "frame", "time", "t")
 LABEL_NAMES = ("labelimage_oid", "label", "label_id", "object_id", "objectnumber", "object_number", "id")
 CENTER = re.compile(
-    r"[xyz]|(areashape_|location_|object_)?(center|centre|centroid|position|pos)[_ -]?([xyz]|[012])|[xyz][_ -]?(center|centre|centroid)|"
-    r"center of the object_[012]",
+    r"[xyz]|(areashape_|location_|object_)?(center|centre|centroid|position|pos)[_ -]?([xyz]|[012])( .*)?|"
+    r"[xyz][_ -]?(center|centre|centroid)|center of the object_[012]",
     re.IGNORECASE,
 )
 """Names of columns with the centre of an object; which axis is which is of no importance."""
@@ -106,10 +106,12 @@ def read_measurements(
     columns = {name: values[labelled] for name, values in every.items()}
     classes = [name for name in given if name]
     names = _class_names(path, class_column, classes)
-    numbers = np.array([names.index(name) + 1 for name in classes], int)
+    number_of = {name: k for k, name in enumerate(names, 1)}
+    numbers = np.array([number_of[name] for name in classes], int)
     kinds = _kinds(columns, {class_column, group_column, image_column(columns)}, numbers)
     chosen = _chosen(path, columns, kinds, features)
-    rows = np.stack([columns[name].astype(np.float32) for name in chosen], axis=1)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is missing
+        rows = np.stack([columns[name].astype(np.float32) for name in chosen], axis=1)
     groups = columns[group_column].tolist() if group_column is not None else None
     table = training_table(columns, rows, numbers, names, chosen, groups=groups, group_name=group_column)
     left_out = {
@@ -154,8 +156,7 @@ def training_table(
     if groups is not None and grouping_by(group_name) == "image":
         image, groups = list(groups), None
     image = [text_of(value) for value in image]
-    images = tuple(sorted(set(image)))
-    places = np.array([images.index(name) for name in image], int)
+    images, places = _numbered(image)
     timestep = _integers(columns, TIME_NAMES)
     timestep = np.zeros(len(rows), np.int64) if timestep is None else timestep
     return TrainingTable(
@@ -172,6 +173,13 @@ def training_table(
         tuple(text_of(value) for value in groups) if groups is not None else (),
         group_name,
     )
+
+
+def _numbered(names: Sequence[str]) -> tuple[tuple[str, ...], IntArray]:
+    """The different names, sorted, and the place of each among them."""
+    known = sorted(set(names))
+    places = {name: k for k, name in enumerate(known)}
+    return tuple(known), np.array([places[name] for name in names], int)
 
 
 def grouping_by(group_column: str) -> str:
@@ -200,7 +208,7 @@ def read_columns(path: str) -> Table:
     try:
         frame = READERS[suffix](path)
     except ImportError as fault:
-        message = f"--table {path}: {suffix} is read with {fault.name or 'openpyxl'}, which is not installed: pip install openpyxl, or save it as CSV"
+        message = f'--table {path}: {suffix} is read with {fault.name or "openpyxl"}, which is not installed: pip install "objclass[xlsx]", or save it as CSV'
         raise InputError(message) from None
     except UnicodeDecodeError:
         message = f"--table {path}: not UTF-8 text: save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
@@ -209,22 +217,26 @@ def read_columns(path: str) -> Table:
         message = f"--table {path}: {fault.strerror or fault}"
         raise InputError(message) from None
     except (PolarsError, BadZipFile, ValueError, KeyError) as fault:
-        message = f"--table {path} cannot be read: {fault}: expected a table with one header row"
+        why = str(fault).partition("\n")[0].rstrip(". ")
+        message = f"--table {path} cannot be read: {why}: expected a table with one header row"
         raise InputError(message) from None
 
     return {name: _values(frame, name) for name in frame.columns}
 
 
 def _values(frame: "DataFrame", name: str) -> AnyArray:
-    """Numbers as int64, or float64 where some are missing; all else as objects."""
+    """Whole numbers as int64, other ones, or where some are missing, as float64; texts as objects."""
     from polars import Float64, Int64
 
     column = frame[name]
-    is_boolean = str(column.dtype) == "Boolean"
+    is_boolean, is_whole = str(column.dtype) == "Boolean", column.dtype.is_integer()
     if not (column.dtype.is_numeric() or is_boolean):
         return np.array(column.to_list(), object)
-    is_whole = (column.dtype.is_integer() or is_boolean) and not column.null_count()
-    found: AnyArray = column.cast(Int64 if is_whole else Float64, strict=False).to_numpy()
+    if column.null_count() or not (is_whole or is_boolean):
+        column = column.cast(Float64)
+    elif is_whole:
+        column = column.cast(Int64, strict=False)
+    found: AnyArray = column.to_numpy()
     return found
 
 

@@ -55,8 +55,11 @@ def rate(value: float) -> str:
 
 
 def _scores(evaluation: Evaluation) -> Iterator[str]:
-    balanced = described(evaluation.balanced_accuracy, words="95 % interval ")
-    yield f"balanced accuracy {balanced}: the part of its objects that is recognised, mean over classes"
+    if isfinite(evaluation.balanced_accuracy.value):
+        balanced = described(evaluation.balanced_accuracy, words="95 % interval ")
+        yield f"balanced accuracy {balanced}: the part of its objects that is recognised, mean over classes"
+    else:
+        yield "balanced accuracy cannot be judged: fewer than two classes have objects to learn from and others to be judged by"
     yield (
         f"accuracy {described(evaluation.accuracy)}, F1 {described(evaluation.f1)}, Matthews "
         f"{described(evaluation.matthews)}"

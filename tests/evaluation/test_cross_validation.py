@@ -135,6 +135,9 @@ def test_a_shift_of_images_shows():
     found = judged(table_of(rows, classes, images % 2))
     assert found.ungrouped.value > found.balanced_accuracy.value + 0.1
     assert any("Images differ" in sentence for sentence in found.cautions)
+    by_batch = judged(table, group_by="batch")
+    assert by_batch.ungrouped.value > by_batch.balanced_accuracy.value + 0.1
+    assert any("Groups (batch) differ" in sentence for sentence in by_batch.cautions)
     # images of the same batch are in training: nothing differs
     assert not any("differ" in sentence for sentence in judged(table).cautions)
 
