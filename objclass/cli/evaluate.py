@@ -183,7 +183,7 @@ def _refuse(options: EvaluateOptions, names: Sequence[str], why: str) -> None:
 def _files(options: EvaluateOptions) -> list[str]:
     """Files that are read, as far as they are known before images are opened."""
     several = [*(options.labels or ()), *(path for role in ROLES for path in getattr(options, role) or ())]
-    return [path for path in (options.project, options.table, *several) if path is not None]
+    return [path for path in (options.project, options.table, options.manifest, *several) if path is not None]
 
 
 def _settings(options: EvaluateOptions) -> "EvaluationSettings":

@@ -12,7 +12,7 @@ from objclass.evaluation.groups import Groups
 from objclass.evaluation.held_out import predicted
 from objclass.evaluation.intervals import retraining
 from objclass.evaluation.result import Evaluation, Importance, Judged, LearningCurve
-from objclass.evaluation.scores import Scores, confusions
+from objclass.evaluation.scores import MINIMUM_GROUPS, Scores, confusions
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.project.training_table import TrainingTable
 
@@ -48,7 +48,9 @@ def account_of(
     found = predicted(probabilities)
     folds = int(fold.max(initial=-1)) + 1
     inflation = retraining(folds) if folds > 1 else 1.0
-    scores = Scores(confusions(table.classes, found, groups.of, len(table.names)), table.names, inflation)
+    minimum = MINIMUM_GROUPS if folds > 1 else 1
+    counts = confusions(table.classes, found, groups.of, len(table.names))
+    scores = Scores(counts, table.names, inflation, minimum)
     random = None
     if pair is not None:
         counts = confusions(table.classes, pair[1], groups.of, len(table.names))

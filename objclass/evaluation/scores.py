@@ -12,7 +12,7 @@ from objclass.evaluation.intervals import Statistic, Trials, bounded, jackknife
 from objclass.evaluation.result import ClassScores, Score
 
 MINIMUM_OBJECTS, MINIMUM_GROUPS = 10, 2
-"""A class of fewer objects, or of fewer groups, is too rare to judge: counts are given, no rates."""
+"""Of a class of fewer objects, or in cross-validation of fewer groups, counts are given, no rates."""
 
 
 def confusions(
@@ -81,11 +81,14 @@ class Scores:
         Of the classes.
     inflation
         What the variances between groups are multiplied by (`retraining`): 1 for one classifier on other data.
+    minimum
+        Number of groups that a class needs: in cross-validation a class of one group is never known when it is judged.
     """
 
     counts: NDArray[np.int64]
     names: tuple[str, ...]
     inflation: float = 1.0
+    minimum: int = MINIMUM_GROUPS
 
     @property
     def total(self) -> NDArray[np.int64]:
@@ -99,9 +102,8 @@ class Scores:
 
     @property
     def judged(self) -> NDArray[np.intp]:
-        """The classes (from 0) of which objects are held out while others are trained on."""
-        # of a single group nothing is known but what it is: each of its classes is judged
-        return np.flatnonzero(self.holders >= min(MINIMUM_GROUPS, len(self.counts)))
+        """The classes (from 0) that can be judged."""
+        return np.flatnonzero(self.holders >= self.minimum)
 
     def accuracy(self) -> Score:
         """`accuracy`."""

@@ -203,7 +203,7 @@ def test_nothing_to_judge_is_refused(table):
 
 def simulated(images, shares, effect, distance, runs):
     """How many of the intervals of runs hold the score of the trained forest on fresh images, for each score."""
-    fresh, true, _ = draw(np.random.default_rng(99), 200, 50, shares, effect, distance)
+    fresh, true, _ = draw(np.random.default_rng(99), 150, 50, shares, effect, distance)
     held = {}
     for run in range(runs):
         seeds = (np.random.default_rng([run, images, k]) for k in range(20))
@@ -213,12 +213,12 @@ def simulated(images, shares, effect, distance, runs):
             if len(np.unique((found := table_of(*draw(seed, images, 30, shares, effect, distance))).classes))
             == len(shares)
         )
-        groups, settings = groups_of(table), EvaluationSettings(trees=30, seed=run)
+        groups, settings = groups_of(table), EvaluationSettings(trees=20, seed=run)
         fits = fits_of(drawn_folds(table, groups, settings, 1), run)
         found = predicted(mean(out_of_fold(table, fits, settings, Context())))
         counts = confusions(table.classes, found, groups.of, len(shares))
         scores = Scores(counts, table.names, retraining(settings.folds))
-        forest = grow(table.rows, table.classes, len(shares), tree_seeds(run, 30))
+        forest = grow(table.rows, table.classes, len(shares), tree_seeds(run, 20))
         whole = predicted(forest.predict(fresh).probabilities)
         real = confusions(true, whole, np.zeros(len(true), int), len(shares))[0]
         kept = scores.judged
@@ -243,11 +243,12 @@ def test_intervals_cover_the_true_score_quickly():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("images", [6, 12, 40])
-@pytest.mark.parametrize("effect", [0.3, 1.0])
-@pytest.mark.parametrize("distance", [1.0, 3.0])
+@pytest.mark.parametrize(
+    ("images", "effect", "distance"),
+    [(6, 0.3, 1.0), (6, 1.0, 3.0), (12, 1.0, 1.0), (12, 0.3, 3.0), (40, 0.3, 1.0), (40, 1.0, 3.0)],
+)
 def test_intervals_cover_the_true_score_in_ninety_of_a_hundred_data_sets(images, effect, distance):
-    """Few, several and many images; that differ a little or much; classes that are hard or easy to tell, one is rare."""
+    """Few, several and many images, that differ little or much; classes hard or easy to tell, of which one is rare."""
     rates = simulated(images, (0.6, 0.35, 0.05), effect, distance, 100)
-    assert min(rates[name] for name in ("accuracy", "balanced", "f1", "matthews")) >= 0.9, rates
+    assert {"balanced", "recall of 0", "precision of 1"} <= set(rates)
     assert min(rates.values()) >= 0.9, rates

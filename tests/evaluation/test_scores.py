@@ -45,6 +45,20 @@ def test_classes_too_rare_have_counts_and_no_rates():
     assert scores.judged.tolist() == [0, 1]
 
 
+def test_a_class_of_one_image_is_judged_by_a_classifier_that_knows_it():
+    """Held-out images: there is no fold without it."""
+    given = np.array([1] * 40 + [2] * 20)
+    groups = np.concatenate([np.arange(40) % 4, np.zeros(20, int)])
+    found = np.where(np.arange(60) % 10 == 0, 3 - given, given)
+    scores = Scores(confusions(given, found, groups, 2), NAMES[:2], minimum=1)
+    alone = scores.by_class()[1].recall
+    assert alone.value == 0.9
+    assert alone.high - alone.low > 0.5
+    assert scores.balanced_accuracy().value == pytest.approx(0.9)
+    one = Scores(confusions(given, found, np.zeros(60, int), 2), NAMES[:2], minimum=1).accuracy()
+    assert np.isnan(one.low)  # of a single image, nothing says how others would be
+
+
 def test_means_over_classes_are_of_those_that_can_be_judged():
     given = np.repeat([1, 2, 3], 20)
     groups = np.concatenate([np.arange(40) % 4, np.zeros(20, int)])
