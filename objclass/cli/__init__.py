@@ -104,7 +104,9 @@ class Parser(ArgumentParser[Any]):
         """The part of the help for an option: that of the dataclass that declares it, None if it has none."""
         if not self._groups:
             parts: list[Any] = [part for part in self._options_type.__mro__ if "group" in vars(part)]
-            self._groups = {part.group: self.add_argument_group(part.group, part.__doc__) for part in parts}
+            introduced = {part.group: part.__doc__ for part in reversed(parts)}  # the derived one comes first
+            names = dict.fromkeys(part.group for part in parts)
+            self._groups = {name: self.add_argument_group(name, introduced[name]) for name in names}
         declaring = next(part for part in self._options_type.__mro__ if name in get_annotations(part))
         return self._groups.get(getattr(declaring, "group", None))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import resources
+from objclass.cli.folds import FoldOptions
 from objclass.cli.inputs import InputOptions, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
@@ -71,21 +72,13 @@ class SubjectOptions:
 
 
 @dataclass(frozen=True)
-class CrossValidationOptions:
+class CrossValidationOptions(FoldOptions):
     """Folds are judged by forests that are trained on the others. Objects of a group (an image) are in one fold."""
 
     group: ClassVar[str] = "cross-validation"
 
-    folds: int = knob(5, "number of folds", minimum=2, maximum=1000)
     repeats: int = knob(
         5, "how many times folds are drawn; probabilities are the mean", minimum=1, maximum=1000
-    )
-    group_by: Optional[str] = knob(
-        None,
-        "image, region (parts of each image), time (stretches of it), or track, or the --group_column (default: "
-        "image; of a single image track, time or region)",
-        type=str,
-        metavar="WHAT",
     )
     seed: Optional[int] = knob(
         None,
@@ -100,18 +93,6 @@ class CrossValidationOptions:
         None,
         "balanced: objects of rare classes count more, so that each class counts the same (default: as in the training)",
         choices=CLASS_WEIGHTS,
-    )
-    evaluation: Optional[str] = knob(
-        None,
-        "write all scores to this file as JSON, and the predictions to a table next to it (.csv)",
-        metavar="FILE.json",
-        type=expand_home,
-    )
-    report: Optional[str] = knob(
-        None,
-        "write a page (.html) of scores, curves and pictures of objects",
-        metavar="FILE.html",
-        type=expand_home,
     )
     overwrite: bool = knob(False, "replace existing files")
 

@@ -173,6 +173,13 @@ def _training_lines(training: dict[str, Any], maximum: int) -> Iterator[str]:
         if facts.get(name) is not None
     ]
     yield f"by objclass {facts.get('version', '?')}: {', '.join(settings)}"
+    yield from _score_lines(facts.get("evaluation"))
+    if "novelty" in training:
+        model = training["novelty"]
+        yield (
+            f"novelty 1 is a distance of {model['threshold']:.3g} to {model['references']} training objects in "
+            f"{model['columns']} columns"
+        )
     if "objects" in training:
         yield f"{training['objects']} objects, predictions {training['predictions']}"
         if training["outdated"]:
@@ -183,6 +190,18 @@ def _training_lines(training: dict[str, Any], maximum: int) -> Iterator[str]:
             yield from _digest_lines(facts.get("inputs"), number)
         if len(training["labels"]) > len(shown):
             yield f"and {len(training['labels']) - len(shown)} more images (--verbose lists them)"
+
+
+def _score_lines(evaluation: Any) -> Iterator[str]:
+    """The scores of a cross-validation, as far as they are what a training stores."""
+    scores = evaluation.get("scores") if isinstance(evaluation, dict) else None
+    parts = [
+        f"{name.replace('_', ' ')} {score['value']:.2f}"
+        for name, score in (scores.items() if isinstance(scores, dict) else ())
+        if isinstance(score, dict) and isinstance(score.get("value"), float)
+    ]
+    if parts:
+        yield f"cross-validated: {', '.join(parts)}"
 
 
 def _digest_lines(inputs: Any, number: int) -> Iterator[str]:

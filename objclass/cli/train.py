@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Optional
 
 from objclass.cli import Parser
 from objclass.cli.environment import resources
+from objclass.cli.folds import FoldOptions
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
@@ -75,12 +76,6 @@ class LearningOptions:
     seed: int = knob(
         0, "random state; the same input and seed result in the same bytes", minimum=0, maximum=2**32 - 1
     )
-    repeats: int = knob(
-        1,
-        "times that the classifier is judged by cross-validation, each time with other folds; 0: it is not judged",
-        minimum=0,
-        maximum=100,
-    )
     class_weight: Optional[str] = knob(
         None,
         "balanced: objects of rare classes count more, so that each class counts the same (default: each object counts the same)",
@@ -89,16 +84,18 @@ class LearningOptions:
 
 
 @dataclass(frozen=True)
-class ReportOptions:
-    """A page that shows how good the classifier is."""
+class JudgementOptions(FoldOptions):
+    """The classifier is judged by forests that are trained on a part of its labels. Objects of a group (an image) are
+    held out together.
+    """
 
-    group: ClassVar[str] = "report"
+    group: ClassVar[str] = "cross-validation"
 
-    report: Optional[str] = knob(
-        None,
-        "judge the classifier by cross-validation, and write a page (.html) of scores, curves and pictures of objects",
-        metavar="FILE.html",
-        type=expand_home,
+    repeats: int = knob(
+        1,
+        "times that the classifier is judged by cross-validation, each time with other folds; 0: it is not judged",
+        minimum=0,
+        maximum=100,
     )
 
 
@@ -108,7 +105,7 @@ class TrainOptions(
     LearningOptions,
     PixelTrainingOptions,
     SuggestionOptions,
-    ReportOptions,
+    JudgementOptions,
     ThresholdSettings,
     ResourceSettings,
     MessageOptions,
@@ -150,10 +147,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     inputs = with_lanes(options, read_inputs(options))
     if options.output is None:
         check_thresholds(options, needed="prediction_maps" in inputs.roles or not inputs.roles)
-    if options.report is not None:
-        from objclass.report.file import check_report
-
-        check_report(options.report, overwrite=options.overwrite)
+    _check_files(options)
     request = TrainingRequest(
         options.project,
         inputs,
@@ -183,6 +177,11 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
 
             assert learned.evaluation is not None
             save_report(options.report, learned.evaluation, learned.project, context)
+        if options.evaluation is not None:
+            from objclass.evaluation.writing import write_evaluation
+
+            assert learned.evaluation is not None
+            write_evaluation(learned.evaluation, options.evaluation)
     _say(request, learned)
     return 0
 
@@ -226,16 +225,35 @@ def _suggestions(options: TrainOptions) -> int:
     raise UsageError(message)
 
 
+def _check_files(options: TrainOptions) -> None:
+    """Refuse files of an evaluation that cannot be written, before any work."""
+    if options.report is not None:
+        from objclass.report.file import check_report
+
+        check_report(options.report, overwrite=options.overwrite)
+    if options.evaluation is not None:
+        from objclass.evaluation.writing import check_evaluation
+
+        check_evaluation(options.evaluation, options.labels or (), overwrite=options.overwrite)
+
+
 def _evaluation(options: TrainOptions) -> "EvaluationSettings | None":
-    """How the classifier is judged; completely where a report shows it."""
+    """How the classifier is judged; completely where a file shows it."""
     from objclass.evaluation.settings import EvaluationSettings
 
-    is_shown = options.report is not None
-    if not options.repeats and is_shown:
-        message = "--repeats 0: a report shows a cross-validation: leave one of them out"
-        raise UsageError(message)
-    settings = EvaluationSettings(repeats=options.repeats, learning_curve=is_shown, importances=is_shown)
-    return settings if options.repeats else None
+    shown = [name for name in ("report", "evaluation") if getattr(options, name) is not None]
+    if not options.repeats:
+        for name in (*shown, *({"folds", "group_by"} & options.given)):
+            message = f"--{name}: is for a cross-validation, which --repeats 0 leaves out"
+            raise UsageError(message)
+        return None
+    return EvaluationSettings(
+        folds=options.folds,
+        repeats=options.repeats,
+        group_by=options.group_by or "",
+        learning_curve=bool(shown),
+        importances=bool(shown),
+    )
 
 
 def _check_of_objects(options: TrainOptions) -> None:

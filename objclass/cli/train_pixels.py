@@ -17,7 +17,8 @@ log = logging.getLogger("objclass")
 
 OF_OBJECTS = (
     "segmentation_image", "prediction_maps", "label_image", "atlas", "features", "margin", "allow_misses",
-    "class_weight", "suggestions", "manifest", "pair", "report", *(f.name for f in fields(ThresholdSettings)),
+    "class_weight", "suggestions", "manifest", "pair", "report", "evaluation", "repeats", "folds", "group_by",
+    *(f.name for f in fields(ThresholdSettings)),
 )  # fmt: skip
 """Options that mean nothing for pixels."""
 

@@ -202,7 +202,8 @@ def _report_training(file: h5py.File, _: str) -> dict[str, Any] | None:
     """What objclass stored: facts, numbers of labelled objects by class and image, and whether they still fit."""
     if GROUP not in file:
         return None
-    own, found = read_own(file), {}
+    own = read_own(file)
+    found: dict[str, Any] = {}
     if own.training is not None:
         table, group = own.training, stored_group(file, "ObjectClassification")
         selected = read_features(stored_group(group, "SelectedFeatures"))[0]
@@ -219,6 +220,9 @@ def _report_training(file: h5py.File, _: str) -> dict[str, Any] | None:
             "outdated": outdated(own, read_names(group.get("LabelNames")), selected, labels),
             "predictions": _compared(own, read_forest(group.get("ClassifierForests"))),
         }
+    if (model := own.novelty) is not None:
+        shape = {"references": len(model.references), "columns": len(model.columns)}
+        found["novelty"] = shape | {"threshold": model.threshold}
     return {"facts": dict(own.facts), **found}
 
 

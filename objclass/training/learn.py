@@ -17,6 +17,7 @@ from objclass.core import FeatureTable, IntArray, Lane
 from objclass.errors import InputError, UsageError
 from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.result import Evaluation
+from objclass.evaluation.writing import as_json
 from objclass.export.projects import save_project
 from objclass.forest import fit
 from objclass.images import dataset_name
@@ -248,7 +249,8 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
         context=context,
     )
     evaluation = _judged(table, request, context)
-    facts = {**project.facts, **training_facts(request, accuracy)}
+    scores = {"evaluation": as_json(evaluation)} if evaluation is not None else {}
+    facts = {**project.facts, **training_facts(request, accuracy), **scores}
     model = novelty_of(table, forest)
     project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=model)
     suggested = _suggested(project, lessons, context) if request.suggest else []

@@ -2,16 +2,19 @@
 
 import csv
 import hashlib
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 
 from objclass.cli import main
+from objclass.cli.inspect import _training_lines
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.images import from_array
@@ -629,3 +632,51 @@ def test_projects_of_ilastik_have_no_column_of_novelty(here, samples):
         main(["--headless", "--quiet", "--project", "ilastik.ilp", *inputs, "--table_filename", "t.csv"]) == 0
     )
     assert "Novelty" not in rows_of("t.csv")[0]
+
+
+def test_a_training_is_judged_by_cross_validation(here, capsys):
+    assert train("cells_train_labels.csv", *SMALL, "--evaluation", "scores.json") == 0
+    said = capsys.readouterr().err
+    assert "balanced accuracy" in said
+    assert "cross-validation of 36 objects of 10 regions: 5 folds" in said
+    found = json.loads(Path("scores.json").read_text())
+    assert found["objects"] == 36
+    assert found["learning_curve"]
+    assert len(pd.read_csv("scores.csv")) == 36
+    stored = open_project("new.ilp").facts["evaluation"]
+    assert stored == found
+    assert main(["inspect", "new.ilp"]) == 0
+    shown = capsys.readouterr().out
+    assert f"balanced accuracy {found['scores']['balanced_accuracy']['value']:.2f}" in shown
+    assert "novelty 1 is a distance of" in shown
+
+
+def test_a_training_need_not_be_judged(here, capsys):
+    assert train("cells_train_labels.csv", *SMALL, "--repeats", "0") == 0
+    assert "balanced accuracy" not in capsys.readouterr().err
+    assert "evaluation" not in open_project("new.ilp").facts
+    for option, value in (
+        ("report", "r.html"),
+        ("evaluation", "e.json"),
+        ("folds", "3"),
+        ("group_by", "image"),
+    ):
+        given = (*SMALL, "--repeats", "0", f"--{option}", value)
+        assert train("cells_train_labels.csv", *given, project="other.ilp") == 2
+        assert f"--{option}: is for a cross-validation" in capsys.readouterr().err
+    assert not Path("other.ilp").exists()
+
+
+def test_files_of_an_evaluation_are_checked_before_any_work(here, capsys):
+    Path("e.csv").write_text("mine")
+    inputs = ["--raw_data", "cells_train.tif", "--segmentation_image", "cells_train_segmentation.tif"]
+    given = ["--labels", "cells_train_labels.csv", "--evaluation", "e.json"]
+    assert main(["train", "--project", "new.ilp", *inputs, *given]) == 2
+    assert "e.csv exists already" in capsys.readouterr().err
+    assert not Path("new.ilp").exists()
+
+
+@pytest.mark.parametrize("evaluation", [None, [], {"scores": 1}, {"scores": {"a": {"value": "x"}, "b": 2}}])
+def test_stored_scores_may_be_anything(evaluation):
+    training = {"facts": {"evaluation": evaluation}}
+    assert list(_training_lines(training, 3)) == ["by objclass ?: "]
