@@ -56,7 +56,7 @@ def square(k):
         (("x", "y", "0012-0034", ""), (1, 2, 2, 1), (), ("Class 1", "Class 2", "Class 2", "Class 1")),
         (
             ("1_a", "2_b", "3_a_b", "4_a"),
-            (2, 2, 2, 2),
+            (1, 2, 3, 1),
             (),
             ("a", "b", "a_b", "a"),
         ),  # as --export_objects names them
@@ -73,7 +73,8 @@ def test_names_and_groups_of_regions(place, names, groups, more, expected):
 
 
 @pytest.mark.parametrize(
-    ("names", "groups"), [("aaba", (1, 1, 2, 2)), ("aabb", (1, 1, 2, 1)), ("aaab", (1, 1, 1, 1))]
+    ("names", "groups"),
+    [("aaabba", (1, 1, 1, 2, 2, 2)), ("aaabbb", (1, 1, 1, 2, 2, 1)), ("aaab", (1, 1, 1, 1))],
 )
 def test_exported_regions_of_which_one_was_given_another_group(place, capsys, names, groups):
     """Its name says one class, its group another one."""
@@ -86,8 +87,9 @@ def test_exported_regions_of_which_one_was_given_another_group(place, capsys, na
     )
     assert place.train("l.zip") == 2
     error = capsys.readouterr().err
+    n = len(names)
     assert (
-        f"l.zip region 4 '4_{names[3]}': named {names[3]}, but in group {groups[3]}, which differs from other"
+        f"l.zip region {n} '{n}_{names[-1]}': named {names[-1]}, but in group {groups[-1]}, which differs"
         in error
     )
 
