@@ -28,7 +28,6 @@ CHANNELS = 3
 PERCENTILES = 0.5, 99.5
 """Percentiles of the pixels of all pictures of a lane that become 0 and 255."""
 
-
 LEAST = {TYPICAL: -1, UNCERTAIN: 0, NOVEL: 1}
 """Kind of example -> the score that it is above."""
 

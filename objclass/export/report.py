@@ -20,9 +20,7 @@ from objclass.project.model import Color
 from objclass.registry import REPORTS, ReportFormat, report_format
 
 TYPICAL, UNCERTAIN, NOVEL = "typical", "uncertain", "novel"
-"""Why an object is shown: the most probable ones of a class, those that are hardest to tell, those least like what the
-classifier has seen.
-"""
+"""Why an object is shown: it is one of the most probable of its class, of the most uncertain, of those least like the training."""
 
 BINS = 20
 """Bins of a histogram from 0 to `UPPER`."""
@@ -31,6 +29,7 @@ UPPER = {"uncertainty": 1, "novelty": 2}
 """Where the histogram of a measure ends; higher values are in its last bin."""
 
 COLUMN = "findings"
+"""The only column of the rows of lanes."""
 
 
 def report_kind(path: str) -> ReportFormat:
@@ -79,13 +78,13 @@ class Report:
     """
 
     path: str
-    project: str = ""
-    lanes: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ("",)
-    colors: tuple[Color, ...] = ((230, 25, 75),)
-    trained_on: int = 1
-    examples: int = 2
-    facts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    project: str
+    lanes: tuple[str, ...]
+    classes: tuple[str, ...]
+    colors: tuple[Color, ...]
+    trained_on: int
+    examples: int
+    facts: tuple[tuple[str, tuple[str, ...]], ...]
     failed: dict[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -147,13 +146,8 @@ def as_text(crop: Crop) -> str:
 class Spread:
     """How a measure is spread over the objects of a class: counts in `BINS` bins, and the sum of all values."""
 
-    counts: tuple[int, ...] = (0,) * BINS
-    total: float = 0.0
-
-    @property
-    def objects(self) -> int:
-        """The number of objects."""
-        return sum(self.counts)
+    counts: tuple[int, ...]
+    total: float
 
 
 @dataclass(frozen=True)

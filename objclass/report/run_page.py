@@ -14,7 +14,7 @@ from objclass.export.report import BINS, NOVEL, TYPICAL, UNCERTAIN, UPPER, Examp
 from objclass.novelty import EXPECTED
 from objclass.report.facts import MAXIMUM_ROWS, counted, facts_section, left_out
 from objclass.report.figures import number
-from objclass.report.gallery import TITLES, pictures_for
+from objclass.report.gallery import MAXIMUM_CLASSES, TITLES, pictures_for
 from objclass.report.page import (
     BAR,
     Cell,
@@ -95,7 +95,7 @@ class Shown(NamedTuple):
 
 
 class Run:
-    """What is kept of all lanes together; it hardly grows with their number.
+    """What is kept of all lanes: sums, the best examples, and a row for each.
 
     Parameters
     ----------
@@ -250,7 +250,10 @@ def _sections(run: Run) -> Iterator[Section]:
         yield _novelty(run)
     galleries = tuple(_galleries(run))
     if galleries:
-        yield Section("Pictures", galleries, f"Outlines have the color of the class. {_contrast(run)}")
+        rest = left_out(len(run.report.classes), MAXIMUM_CLASSES)
+        yield Section(
+            "Pictures", (*galleries, *rest), f"Outlines have the colour of the class. {_contrast(run)}"
+        )
     if run.missing:
         yield _missing(run.missing)
     inputs = tuple(f"{row.image}: {', '.join(f'{role} {name}' for role, name in row.inputs)}" for row in run.rows)  # fmt: skip
@@ -383,7 +386,7 @@ def _contrast(run: Run) -> str:
 
 def _galleries(run: Run) -> Iterator[Gallery]:
     classes = run.report.classes
-    for group, (name, color) in enumerate(zip(classes, run.report.colors, strict=True)):
+    for group, (name, color) in enumerate(zip(classes[:MAXIMUM_CLASSES], run.report.colors, strict=False)):
         shown = chosen(run.best(group), pictures_for(len(classes)))
         titles = TITLES if run.is_classified else {TYPICAL: ("A sample", "Chosen at random.")}
         strips = tuple(
@@ -397,11 +400,14 @@ def _galleries(run: Run) -> Iterator[Gallery]:
 
 def chosen(best: Mapping[str, Sequence[Shown]], count: int) -> dict[str, list[Shown]]:
     """The examples of a class to show, by kind; no object twice."""
-    taken: set[tuple[int, int, int]] = set()
+    free = {one.place for found in best.values() for one in found}
     shown = {}
     for kind, found in best.items():
-        shown[kind] = [one for one in found if one.place not in taken][:count]
-        taken |= {one.place for one in shown[kind]}
+        # of few objects half are typical, so that uncertain ones are left
+        is_shared = kind == TYPICAL and best.get(UNCERTAIN)
+        maximum = min(count, (len(free) + 1) // 2) if is_shared else count
+        shown[kind] = [one for one in found if one.place in free][:maximum]
+        free -= {one.place for one in shown[kind]}
     return shown
 
 

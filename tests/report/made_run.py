@@ -25,7 +25,8 @@ NAMES = ("elongated", "ring", "round")
 
 def report(lanes, classes=NAMES, **others):
     facts = (("objclass", ("1",)), ("features", ("Count", "Mean")))
-    return Report("r.html", "cells.ilp", tuple(lanes), tuple(classes), class_colors((), len(classes)), 6, facts=facts, **others)  # fmt: skip
+    colors = class_colors((), len(classes))
+    return Report("r.html", "cells.ilp", tuple(lanes), tuple(classes), colors, 6, 2, facts, **others)
 
 
 def example(kind, group, score, label=1, frame=0, order=0, side=20):

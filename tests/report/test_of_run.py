@@ -50,6 +50,8 @@ def test_parts_and_lanes_with_the_same_examples(tmp_path):
 
 
 def test_the_best_examples_of_all_lanes_are_shown_each_once(tmp_path):
+    """Of four objects two are typical, so that one is left that is uncertain."""
+
     def lane(name, *examples):
         return findings(name, groups=1, examples=examples)
 
@@ -60,8 +62,8 @@ def test_the_best_examples_of_all_lanes_are_shown_each_once(tmp_path):
     ]
     html = page(tmp_path, found, report("ab", ["cell"])).decode()
     assert captions(html) == [
-        "b, object 3; probability 1.00", "a, object 2; probability 0.90", "a, object 1; probability 0.80",
-        "b, object 4; probability 0.50",
+        "b, object 3; probability 1.00", "a, object 2; probability 0.90",
+        "b, object 4; uncertainty 0.95",
     ]  # fmt: skip
 
 
@@ -94,7 +96,7 @@ def test_a_page_is_small_and_quick(tmp_path, lanes, groups, steps):
     assert path.stat().st_size < MAXIMUM
     assert time.process_time() - begun < 60
     html = path.read_text(encoding="utf-8")
-    assert 2 * groups <= len(captions(html)) <= 3 * groups * pictures_for(groups)
+    assert 2 * min(groups, 100) <= len(captions(html)) <= 3 * min(groups, 100) * pictures_for(groups)
     assert f"{lanes:,} image" in html
 
 
