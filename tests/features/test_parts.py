@@ -40,6 +40,7 @@ def test_a_cell_with_two_lobes():
         "share": 32 / 576,
         "contrast": 150,
         "separation": 1,
+        "edge": 32 / 24,
         "dark_mean": 50,
         "dark_count": 2,
         "dark_largest": 0.5,
@@ -65,6 +66,8 @@ def test_channels_and_volumes_have_parts_of_their_own():
     volume = measured(np.stack([labels] * 4), np.stack([dark] * 4))
     assert volume["dark_count"].item() == 3
     assert volume["share"].item() == 48 / 576
+    # each lobe has 16 sides in each plane; the side of a cube of this size is the third root of it
+    assert volume["edge"].item() == pytest.approx(3 * 16 * 4 / (4 * 576) ** (2 / 3))
 
 
 def test_one_value_is_a_single_part():
@@ -85,6 +88,22 @@ def test_pixels_without_a_value_belong_to_no_part():
     assert found["dark_count"].item() == expected["dark_count"].item() == 2
     raw[:] = np.inf
     assert all(values.item() == 0 for values in measured(labels, raw).values())
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.sampled_from([(6, 7), (3, 4, 5), (1, 8)]))
+def test_the_edge_pair_by_pair(seed, shape):
+    rng = np.random.default_rng(seed)
+    mask, raw = rng.random(shape) < 0.8, rng.integers(0, 2, shape)
+    mask.flat[:2], raw.flat[:2] = True, (0, 1)
+    pairs = 0
+    for here in np.argwhere(mask):
+        for step in np.eye(len(shape), dtype=int):
+            there = tuple(here + step)
+            if (there < np.array(shape)).all() and mask[there]:
+                pairs += raw[tuple(here)] != raw[there]
+    side = mask.sum() ** (1 / mask.ndim)
+    assert measured(mask, raw)["edge"].item() == pytest.approx(pairs / side ** (mask.ndim - 1))
 
 
 @settings(max_examples=50)

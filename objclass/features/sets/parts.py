@@ -9,6 +9,7 @@ Pixels that are NaN or infinite belong to neither part. An object of a single va
 without pixels are 0.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -44,6 +45,7 @@ class Parts(PerObject):
         "share",
         "contrast",
         "separation",
+        "edge",
         "dark_mean",
         "dark_count",
         "dark_largest",
@@ -87,7 +89,8 @@ def in_channel(mask: Mask, image: AnyArray) -> list[float]:
     contrast = means[1] - means[0] if counts[1] else 0.0
     least = len(values) / NOISE
     shapes = [shape_of(part, least) for part in (mask & ~bright, bright)]
-    return [counts[0] / len(values), contrast, separation, means[0], *shapes[0], means[1], *shapes[1]]
+    whole = [counts[0] / len(values), contrast, separation, edge_of(mask, bright)]
+    return [*whole, means[0], *shapes[0], means[1], *shapes[1]]
 
 
 def divided(values: FloatArray) -> tuple[NDArray[np.intp], float]:
@@ -119,6 +122,22 @@ def divided(values: FloatArray) -> tuple[NDArray[np.intp], float]:
     return (bins > best).astype(np.intp), float(between[best] / variance)
 
 
+def edge_of(mask: Mask, bright: Mask) -> float:
+    """Number of pixel sides between the parts, divided by those along the side of a square (face of a cube) of the object's size.
+
+    Examples
+    --------
+    >>> edge_of(np.ones((4, 4), bool), np.arange(4) * np.ones((4, 1)) > 1)
+    1.0
+    """
+    sides = 0
+    for axis in range(mask.ndim):
+        inside, light = mask.swapaxes(0, axis), bright.swapaxes(0, axis)
+        sides += int(np.count_nonzero(inside[1:] & inside[:-1] & (light[1:] != light[:-1])))
+    size = int(np.count_nonzero(mask))
+    return sides * math.pow(size, 1 / mask.ndim) / size
+
+
 def shape_of(part: Mask, least: float) -> tuple[float, float, float]:
     """Number of components of ``least`` pixels or more, fraction of the largest, fraction of the convex image."""
     if not part.any():
@@ -148,6 +167,12 @@ def contrast(parts: Parts) -> FloatArray:
 def separation(parts: Parts) -> FloatArray:
     """How well the object divides into two parts: fraction of the variance that is between them, 0 to 1 (Otsu's η)."""
     return parts.named("separation")
+
+
+@feature("edge", title="parts_edge", shape=("c",))
+def edge(parts: Parts) -> FloatArray:
+    """Length of the border between the parts, in sides of squares of the object's size (3D: its area, in faces of cubes)."""
+    return parts.named("edge")
 
 
 @feature("dark_mean", title="parts_dark_mean", shape=("c",), unit="intensity")
