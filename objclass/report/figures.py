@@ -14,6 +14,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from objclass.errors import listed
 from objclass.evaluation.result import Calibration, Importance, LearningCurve, Score
 from objclass.evaluation.summary import rate
 from objclass.report.page import Figure, Table, legible, shortened
@@ -39,6 +40,9 @@ DOT = 90
 
 MAXIMUM_GROUPS = 15
 """Groups whose importances are drawn; what follows loses little or nothing."""
+
+MAXIMUM_NUMBERS = 200
+"""Groups whose importances are listed."""
 
 WIDTH = 6.4
 """Inches; the page scales plots to its own width."""
@@ -178,15 +182,31 @@ def importance_figure(every: Sequence[Importance]) -> Figure:
         axes.plot([importance.loss.value for importance in found], places, "o", color=ACCENT, markersize=6)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.set_yticks(places, [legible(shortened(importance.group, 40)) for importance in found])
+        axes.locator_params(axis="x", nbins=6)
         axes.set(ylim=(len(found) - 0.4, -0.6), xlabel="loss of balanced accuracy when shuffled")
         axes.spines["left"].set_visible(False)
         svg = inline_svg(drawing, "importances")
-    rows = tuple((i.group, f"{len(i.columns):,}", score_text(i.loss.value), interval(i.loss)) for i in found)
-    table = Table("Importances", ("group", "columns", "loss", "95 % interval"), rows)
-    alt = "Loss of balanced accuracy when the columns of a group are shuffled: " + "; ".join(
-        f"{group} {loss}" for group, _, loss, _ in rows
+    rows = tuple(
+        (
+            i.group,
+            listed(i.shared_with, 3) if i.shared_with else "",
+            f"{len(i.columns):,}",
+            score_text(i.loss.value),
+            interval(i.loss),
+        )
+        for i in every[:MAXIMUM_NUMBERS]
     )
-    return Figure(svg, alt, "What held-out objects lose in balanced accuracy when all columns of a group are shuffled together; lines are 95 % intervals.", table)  # fmt: skip
+    columns = ("group", "others that say most of it", "columns", "loss", "95 % interval")
+    table = Table("Importances", columns, rows, texts=2)
+    alt = "Loss of balanced accuracy when the columns of a group are shuffled: " + "; ".join(
+        f"{one.group} {score_text(one.loss.value)}" for one in found
+    )
+    shared = (
+        ""
+        if not any(one.shared_with for one in found)
+        else " A group that other ones can stand in for loses little, however much it says."
+    )
+    return Figure(svg, alt, f"What held-out objects lose in balanced accuracy when all columns of a group are shuffled together; lines are 95 % intervals.{shared}", table)  # fmt: skip
 
 
 def _or(value: float, other: float) -> float:

@@ -276,7 +276,7 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
         strips = []
         for kind, rows in kinds.items():
             pictures = tuple(
-                Picture(thumbnail(crops.by_row[row], contrast, colors[k - 1]), *_described(found, row))
+                Picture(thumbnail(crops.by_row[row], contrast, colors[k - 1]), *_described(found, row, crops.original.get(row)))
                 for row in rows.tolist() if row in crops.by_row
             )  # fmt: skip
             if pictures:
@@ -292,17 +292,24 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
         if absent
         else ()
     )
-    lead = f"Most pictures show {crops.window} × {crops.window} pixels; larger objects are reduced. {contrast.described}"
+    lead = (
+        f"Most pictures show {crops.window} × {crops.window} pixels; larger objects are reduced. {contrast.described} "
+        f"{'Ids are those of the label images.' if crops.original else 'Numbers of objects are those of tables (labelimage_oid).'}"
+    )
     return Section("Objects", (*lost, *parts), lead)
 
 
-def _described(found: Evaluation, row: int) -> tuple[str, str, str]:
-    """Alternative text, caption and place of a picture."""
+def _described(found: Evaluation, row: int, original: int | None) -> tuple[str, str, str]:
+    """Alternative text, caption and place of a picture; ``original`` is the id of an object in its label image."""
     objects, image = found.objects, found.images[found.objects.image[row]]
     given, predicted = (found.names[numbers[row] - 1] for numbers in (objects.given, objects.predicted))
     probability = number(float(objects.probabilities[row, objects.predicted[row] - 1]))
     t = f", time step {objects.timestep[row]}" if objects.timestep.any() else ""
-    label = f"object {objects.label[row]}{t}"
-    alt = f"{label.capitalize()} of {image}, labelled {given}, predicted {predicted} with probability {probability}"
+    label = f"object {objects.label[row]}" if original is None else f"id {original}"
+    alt = f"{label}{t} of {image}, labelled {given}, predicted {predicted} with probability {probability}"
     said = probability if predicted == given else f"→ {predicted} {probability}"
-    return alt, said, label if len(found.images) == 1 else f"{image}, {label}"
+    return (
+        f"{alt[:1].upper()}{alt[1:]}",
+        said,
+        f"{label}{t}" if len(found.images) == 1 else f"{image}, {label}{t}",
+    )

@@ -28,10 +28,13 @@ class Crops:
         Row of an object -> its crop; objects whose image was not found are absent.
     window
         Side of the square of most of them, in pixels.
+    original
+        Row of an object of a label image -> its id there.
     """
 
     by_row: Mapping[int, Crop] = field(default_factory=dict)
     window: int = 0
+    original: Mapping[int, int] = field(default_factory=dict)
 
 
 def read_crops(
@@ -58,6 +61,7 @@ def read_crops(
     for row in sorted(rows):
         by_step[int(found.image[row]), int(found.timestep[row])].append(row)
     crops: dict[int, Crop] = {}
+    original: dict[int, int] = {}
     window = 0
     for (image, t), members in sorted(by_step.items()):
         if image not in lanes:
@@ -68,7 +72,9 @@ def read_crops(
         known = [row for row in members if found.label[row] <= step.objects.count]
         cut = plane_crops(lanes[image], step, found.label[known].tolist(), window, SIDE, context)
         crops |= zip(known, cut, strict=True)
-    return Crops(crops, window)
+        if step.objects.original is not None:
+            original |= zip(known, step.objects.original[found.label[known] - 1].tolist(), strict=True)
+    return Crops(crops, window, original)
 
 
 def _step(lane: Lane, t: int, threshold: ThresholdSettings, context: Context) -> Step:

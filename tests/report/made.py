@@ -45,7 +45,7 @@ def evaluation(n=120, names=NAMES, images=("a", "b", "c"), seed=0, **others):
     )  # fmt: skip
     facts = {
         "learning_curve": LearningCurve((20, 40, 60, 80), tuple(Score(0.6 + k / 10, 0.5 + k / 10, 0.65 + k / 10) for k in range(4)), "More labels would help."),
-        "importances": (Importance("Standard Object Features", ("Count", "Mean"), Score(0.2, 0.1, 0.3)), Importance("texture", ("a",), Score(-0.01))),
+        "importances": (Importance("Standard Object Features", ("Count", "Mean"), Score(0.2, 0.1, 0.3)), Importance("texture", ("a",), Score(-0.01), ("Standard Object Features",))),
         "ungrouped": Score(0.95),
         "cautions": ("All labels are of one image: expect less of others.",),
     } | others  # fmt: skip

@@ -86,7 +86,7 @@ def test_all_parts_are_there_and_every_picture_is_described(html):
         assert text in html
     pictures = read.all("img")
     assert len(pictures) > 20
-    assert all(re.match(r"Object \d+ of [abc], labelled \w+, predicted \w+ with", p["alt"]) for p in pictures)
+    assert all(re.match(r"Id \d+ of [abc], labelled \w+, predicted \w+ with", p["alt"]) for p in pictures)
     assert all(p["src"].startswith("data:image/png;base64,") for p in pictures)
     assert len([p for p in read.all("div") if p.get("role") == "img" and p["aria-label"]]) == 3
     ids = [attributes["id"] for _, attributes in read.found if "id" in attributes]

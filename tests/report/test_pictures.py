@@ -72,6 +72,7 @@ def test_crops_show_the_object_and_what_is_around_it():
     crops = read_crops(found.objects, [0, 4, 8], {0: lane}, ThresholdSettings(), Context())
     assert crops.window == 16
     assert list(crops.by_row) == [0, 4, 8]
+    assert crops.original == {0: 1, 4: 5, 8: 9}
     for crop in crops.by_row.values():
         assert crop.mask.shape == crop.raw.shape[:2] == (16, 16)
         assert crop.mask.sum() == 36
