@@ -406,6 +406,13 @@ def test_a_classifier_and_its_project_classify_the_same(samples, cells, tmp_path
     assert result.table["Predicted Class"].tolist() == classifier.predict(table).tolist()
     columns = [f"Probability of {name}" for name in classifier.classes_]
     assert np.array_equal(result.table[columns], proba)
+    labelled = classes.notna()
+    assert (result.table["Novelty"][labelled] == 0).all()
+    saved = objclass.open_project(tmp_path / "P.ilp")
+    assert saved.facts["seed"] == 1
+    assert saved.training.label.tolist() == table["label"][labelled].tolist()
+    found_again = saved.forest.predict(saved.training.rows).probabilities
+    assert np.array_equal(found_again, proba[labelled])
     classifier.save(tmp_path / "S.ilp", role="segmentation_image")
     mask = objclass.predict(tmp_path / "S.ilp", *cells)
     assert np.array_equal(mask.table[columns], proba)

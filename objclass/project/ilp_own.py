@@ -209,7 +209,7 @@ def _read_table(group: h5py.Group) -> TrainingTable:
     _check_range("classes", classes, 1, len(names))
     _check_range("image", image, 0, len(images) - 1)
     _check_range("timestep", timestep, 0)
-    _check_range("label", label, 1)
+    _check_range("label", label, 0)
     return table
 
 

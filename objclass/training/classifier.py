@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +14,17 @@ from sklearn.utils.validation import check_is_fitted
 from objclass.core import AnyArray, IntArray, Predictions
 from objclass.door import door
 from objclass.errors import InputError, UsageError
+from objclass.evaluation.measurements import training_table
 from objclass.features.contract import Key
 from objclass.forest import fit
 from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE, Project, find
+from objclass.project.training_table import TrainingTable
 from objclass.settings import CLASS_WEIGHTS
 from objclass.training.labels.classes import check_formulas
 from objclass.training.measurement import Measurement
 from objclass.training.new_project import new_project
+from objclass.training.novelty_of import novelty_of
+from objclass.training.provenance import training_facts
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -102,6 +106,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.classes_ = lesson.names
         self._measurement = Measurement.of(lesson.frame)
         self._keys = list(lesson.keys)
+        self._training = lesson.table if lesson.keys else None
         self.feature_names_in_ = np.array(lesson.columns, object)
         self.n_features_in_ = len(lesson.columns)
         self.forest_, self.accuracy_ = fit(
@@ -198,7 +203,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         check_formulas(("classes", name) for name in classes)
         around = any(feature.scope != "object" for key in self._keys if (feature := find(*key)))
         margin = tuple(found.margin) if around else ()
-        return new_project(role, classes, tuple(self._keys), margin, self.forest_)
+        project = new_project(role, classes, tuple(self._keys), margin, self.forest_)
+        table = replace(self._training, names=classes) if self._training is not None else None
+        return replace(
+            project,
+            training=table,
+            facts=training_facts(self.trees, self.seed, self.class_weight, float(self.accuracy_)),
+            novelty=novelty_of(table, self.forest_) if table is not None else None,
+        )
 
     @door()
     def save(
@@ -258,6 +270,13 @@ class Lesson:
     keys: tuple[Key, ...]
     columns: tuple[str, ...]
     sets: tuple[str, ...]
+
+    @property
+    def table(self) -> TrainingTable:
+        """The labelled rows, with image, time step, id and position as far as the table has them."""
+        columns = {str(name): self.frame[name].to_numpy()[self.labelled] for name in self.frame.columns}
+        names = [str(name) for name in self.names]
+        return training_table(columns, self.rows, self.classes, names, self.columns, sets=self.sets)
 
 
 def _rows(frame: "DataFrame", columns: Sequence[str]) -> NDArray[np.float32]:

@@ -250,7 +250,11 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
     )
     evaluation = _judged(table, request, context)
     scores = {"evaluation": as_json(evaluation)} if evaluation is not None else {}
-    facts = {**project.facts, **training_facts(request, accuracy), **scores}
+    facts = {
+        **project.facts,
+        **training_facts(request.trees, request.seed, request.class_weight, accuracy),
+        **scores,
+    }
     model = novelty_of(table, forest)
     project = dataclasses.replace(project, forest=forest, training=table, facts=facts, novelty=model)
     suggested = _suggested(project, lessons, context) if request.suggest else []

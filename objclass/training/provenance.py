@@ -9,17 +9,16 @@ import numpy as np
 from objclass.compute.context import Context
 from objclass.core import Image, Lane
 from objclass.images.blockwise import slab_reader
-from objclass.training.request import TrainingRequest
 from objclass.version import __version__
 
 
-def training_facts(request: TrainingRequest, accuracy: float) -> dict[str, Any]:
+def training_facts(trees: int, seed: int, class_weight: str | None, accuracy: float) -> dict[str, Any]:
     """Settings of a training, and its out-of-bag accuracy."""
     return {
         "version": __version__,
-        "trees": request.trees,
-        "seed": request.seed,
-        "class_weight": request.class_weight,
+        "trees": trees,
+        "seed": seed,
+        "class_weight": class_weight,
         "out_of_bag_accuracy": accuracy,
     }
 

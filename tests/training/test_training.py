@@ -125,6 +125,9 @@ def test_the_project_holds_what_it_was_trained_on(here, capsys):
     shown = capsys.readouterr().out
     assert "trees 20, seed 7, out of bag accuracy " in shown
     assert "36 objects, predictions as stored" in shown
+    assert "to 36 training objects in " in shown
+    assert "cross-validated: " in shown
+    assert facts["evaluation"]["method"] == "cross-validation"
     assert "cells_train: elongated 12, ring 12, round 12" in shown
     assert f"raw_data sha256 {raw}" in shown
 
