@@ -13,6 +13,7 @@ from objclass.cli.folds import FoldOptions
 from objclass.cli.inputs import InputOptions, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
+from objclass.cli.suggestions import MAXIMUM_SUGGESTIONS, suggestions_beside
 from objclass.errors import Stop, UsageError, listed
 from objclass.settings import CLASS_WEIGHTS, ROLES, ResourceSettings, knob
 
@@ -94,12 +95,30 @@ class CrossValidationOptions(FoldOptions):
         "balanced: objects of rare classes count more, so that each class counts the same (default: as in the training)",
         choices=CLASS_WEIGHTS,
     )
+    suggest: Optional[int] = knob(
+        None,
+        "write a table of so many objects of the project's images to label next, which are uncertain and unlike each other, and "
+        "which training takes as --labels once classes are filled in",
+        minimum=1, maximum=MAXIMUM_SUGGESTIONS, type=int, metavar="N",
+    )  # fmt: skip
+    suggestions: Optional[str] = knob(
+        None,
+        "the table of --suggest (default: PROJECT_suggestions.csv beside the project)",
+        type=expand_home, metavar="FILE.csv",
+    )  # fmt: skip
     overwrite: bool = knob(False, "replace existing files")
 
 
 @dataclass(frozen=True)
 class EvaluateOptions(InputOptions, SubjectOptions, CrossValidationOptions, ResourceSettings, MessageOptions):
     """All options of an evaluation."""
+
+    @property
+    def suggested(self) -> str | None:
+        """The table of objects to label next, if it is asked for."""
+        if self.suggest is None or self.project is None:
+            return None
+        return self.suggestions or suggestions_beside(self.project)
 
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
@@ -123,11 +142,17 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         from objclass.report.file import check_report
 
         check_report(options.report, overwrite=options.overwrite)
+    if options.suggested is not None:
+        from objclass.training.suggest_objects import check_suggestions
+
+        check_suggestions(options.suggested, _files(options), overwrite=options.overwrite)
     with reported(max(len(options.raw_data or ()), 1), quiet=options.quiet) as progress:
         context = Context.of(
             resources(options), progress=progress, stop=stop, follow_links=options.follow_links
         )
         evaluation = _of_table(options, context) if options.table else _of_project(options, context)
+        if options.suggested is not None:
+            _suggest(options, options.suggested, context)
     if options.evaluation is not None:
         write_evaluation(evaluation, options.evaluation)
     sys.stdout.write("".join(f"{printable(line)}\n" for line in summary_lines(evaluation)))
@@ -142,8 +167,12 @@ def _check(options: EvaluateOptions) -> None:
         message = "evaluate needs --project P.ilp or --table T.csv, one of them (objclass evaluate --help)"
         raise UsageError(message)
     images = [name for name in (*ROLES, "manifest") if getattr(options, name)]
+    if options.suggestions is not None and options.suggest is None:
+        message = "--suggestions: is the table of --suggest N: give that, too"
+        raise UsageError(message)
     if options.table is not None:
-        _refuse(options, ["labels", "allow_misses", *images], "is for the images of a --project")
+        names = ["labels", "allow_misses", "suggest", *images]
+        _refuse(options, names, "is for the images of a --project")
         return
     _refuse(options, ["class_column", "group_column", "features"], "is for a --table")
     if images and not options.labels:
@@ -152,6 +181,20 @@ def _check(options: EvaluateOptions) -> None:
     if options.labels:
         why = "is for a cross-validation: here the forest of the project is judged"
         _refuse(options, ["folds", "repeats", "seed", "trees", "class_weight"], why)
+
+
+def _suggest(options: EvaluateOptions, path: str, context: "Context") -> None:
+    """Write the objects of the project's images to label next."""
+    from objclass.project.open import open_project
+    from objclass.training.suggest_objects import suggestions_of, write_suggestions
+
+    project = open_project(str(options.project))
+    found, lanes = suggestions_of(project, options.suggest or 0, context)
+    if not found:
+        log.warning("--suggest: all objects of its images have labels: nothing is written")
+        return
+    write_suggestions(path, found, lanes, project)
+    log.info("%s: %d objects to label next", path, len(found))
 
 
 def _refuse(options: EvaluateOptions, names: Sequence[str], why: str) -> None:

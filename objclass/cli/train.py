@@ -1,7 +1,6 @@
 """``objclass train``: a project from images and labels."""
 
 import logging
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -14,6 +13,7 @@ from objclass.cli.folds import FoldOptions
 from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
+from objclass.cli.suggestions import MAXIMUM_SUGGESTIONS, suggestions_beside
 from objclass.cli.train_pixels import PixelTrainingOptions, SuggestionOptions, train_pixels
 from objclass.errors import Stop, UsageError
 from objclass.settings import CLASS_WEIGHTS, ProjectThreshold, ResourceSettings, ThresholdSettings, knob
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from objclass.training.request import TrainingRequest
 
 log = logging.getLogger("objclass")
-
-MAXIMUM_SUGGESTIONS = 1000
-"""Maximum number of objects to label next."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         options.class_weight,
         _evaluation(options),
         _suggestions(options),
-        options.suggestions or f"{os.path.splitext(options.output or options.project)[0]}_suggestions.csv",
+        options.suggestions or suggestions_beside(options.output or options.project),
     )
     with reported(request.inputs.count, quiet=options.quiet) as progress:
         context = Context.of(

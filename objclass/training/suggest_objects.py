@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray, IntArray, Lane
-from objclass.errors import OutputError, UsageError
+from objclass.errors import OutputError, ProjectError, UsageError
 from objclass.export.atomic import Pending, check_writable
 from objclass.export.tables.text import CsvWriter
 from objclass.features.geometry import columns_xyz
@@ -18,6 +18,7 @@ from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.lane import CENTER, Step, run_lane
 from objclass.pipeline.plan import plan_for
 from objclass.project.model import Project
+from objclass.training.retrain import open_training_lane
 
 POOL = 5
 """The objects are chosen from so many times their number: the most uncertain ones."""
@@ -84,6 +85,23 @@ def suggestions(
             )
             pool = sorted(pool, key=lambda one: -one.uncertainty)[: POOL * count]  # stable
     return _unlike_each_other(pool, project, count)
+
+
+def suggestions_of(project: Project, count: int, context: Context) -> tuple[list[Suggestion], list[Lane]]:
+    """The objects of the images of a project to label next, and these images.
+
+    Raises
+    ------
+    ProjectError
+        If the project has no classifier or no images, or one is not found.
+    """
+    project.check_trained()
+    if not project.lanes:
+        message = f"--suggest: {project.path} names no images: it was made of a table"
+        raise ProjectError(message)
+    lanes = [open_training_lane(project, number, context) for number in range(len(project.lanes))]
+    labels = [project.labels.get(number, {}) for number in range(len(lanes))]
+    return suggestions(project, lanes, labels, count, context), lanes
 
 
 def _most_uncertain(

@@ -136,3 +136,17 @@ def test_pixels_have_images_of_their_uncertainty(here, capsys):
     ]
     assert main([*pixels, "--suggestions", "a.csv"]) == 2
     assert "--suggestions: is for training of objects" in capsys.readouterr().err
+
+
+def test_an_evaluation_suggests_objects_of_the_images_of_the_project(here, capsys):
+    assert train(*FEATURES, "--suggest", "6", "--suggestions", "trained.csv") == 0
+    evaluate = ["evaluate", "--project", "new.ilp", "--quiet", "--repeats", "1"]
+    assert main([*evaluate, "--suggest", "6"]) == 0
+    assert Path("new_suggestions.csv").read_bytes() == Path("trained.csv").read_bytes()
+    assert main([*evaluate, "--suggest", "6"]) == 2
+    assert "--suggestions new_suggestions.csv exists already" in capsys.readouterr().err
+    Path("cells_train.tif").rename("moved.tif")
+    assert main([*evaluate, "--suggest", "6", "--overwrite"]) == 2
+    assert "cells_train.tif" in capsys.readouterr().err
+    assert main(["evaluate", "--table", "few.csv", "--suggest", "6"]) == 2
+    assert "--suggest: is for the images of a --project" in capsys.readouterr().err
