@@ -5,15 +5,15 @@ to none. Distances are in pixels, whatever their size.
 
 Co-occurrence (R. M. Haralick, K. Shanmugam, I. Dinstein, Textural features for image classification, 1973):
 grey values are quantised for each object and channel to 16 levels between the mean less and plus 3 standard
-deviations (G. Collewet, M. Strzelecki, F. Mariette, 2004), values beyond to the first and the last level: so
-they tell of the pattern, not of brightness and contrast, for which there are other features, and outliers do
-not matter. Matrices are symmetric, one for each direction (4 in 2D, 13 in 3D) to the nearest pixels; a
-feature is the mean over the directions in which the object has pairs. Values are those of
-``skimage.feature.graycoprops``. Objects without any pair, such as single pixels, have the values of flat ones:
+deviations (G. Collewet, M. Strzelecki, F. Mariette, Influence of MRI acquisition protocols and image intensity
+normalization methods on texture classification, 2004); values beyond belong to the first and the last level. So these
+features describe the pattern alone, whatever its brightness and contrast, and outliers do not matter.
+Matrices are symmetric, one for each direction (4 in 2D, 13 in 3D) to the nearest pixels; a feature is the mean over
+the directions in which the object has pairs. Values are those of ``skimage.feature.graycoprops``. Objects without any pair, such as single pixels, have the values of flat ones:
 contrast, dissimilarity and entropy 0, homogeneity, angular second moment and correlation 1.
 
 Local binary patterns (T. Ojala, M. Pietikäinen, T. Mäenpää, Multiresolution gray-scale and rotation invariant
-texture classification with local binary patterns, 2002): see `patterns`.
+texture classification with local binary patterns, 2002): see `pattern_counts`.
 """
 
 import math
@@ -80,7 +80,7 @@ class CoOccurrence(PerChannel):
 
 
 class BinaryPatterns(PerChannel):
-    """How often each uniform rotation-invariant local binary pattern occurs, see `patterns`."""
+    """How often each uniform rotation-invariant local binary pattern occurs, see `pattern_counts`."""
 
     names: ClassVar = tuple(f"pattern_{k}" for k in range(PATTERNS))
 
