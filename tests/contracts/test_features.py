@@ -13,6 +13,7 @@ from objclass.core import Objects
 from objclass.features.contract import feature_set
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
+from objclass.features.statistics import groups
 from objclass.registry import FEATURE_SETS
 from objclass.segmentation.labelling import label
 
@@ -141,3 +142,18 @@ def test_one_pixel_image():
         if not set_name.startswith("3D"):
             found = measure(frame_of(np.ones((1, 1, 1), np.uint32), raw), fitting(set_name, 2, 1))
             assert all(len(values) == 1 for values in found.values())
+
+
+@pytest.mark.parametrize("set_name", ["colour", "texture"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_groups_change_no_bit(monkeypatch, set_name, ndim):
+    """Objects that are measured many at once, in other company."""
+    frame, _ = example(ndim, 2, dtype=np.float32)
+    chosen = fitting(set_name, ndim, 2)
+    whole = measure(frame, chosen)
+    monkeypatch.setattr(groups, "OBJECTS", 2)
+    cut = [measure(frame, chosen)]
+    monkeypatch.setattr(groups, "BOX", 1)
+    cut += [measure(replace(frame, context=Context(Limits(jobs=jobs))), chosen) for jobs in (1, 3)]
+    for key, values in whole.items():
+        assert all(equal(values, other[key]) for other in cut), key
