@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from objclass.cli import main
+from objclass.project.open import open_project
 
 KINDS = ("RBC", "WBC", "Platelets")
 
@@ -114,3 +115,25 @@ def test_strokes_over_a_label_image(shared, tmp_path, monkeypatch):
     write("l.csv", ["original_oid", "class"], rows)
     assert main([*command, "--project", "other.ilp", "--labels", "l.csv"]) == 0
     assert Path("new.ilp").read_bytes() == Path("other.ilp").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["labels2d", "pred2dt"])
+def test_labels_of_ilastik(shared, tmp_path, monkeypatch, name):
+    """Images, objects and classes are those of the project; nothing else is given."""
+    monkeypatch.chdir(tmp_path)
+    theirs = shared / "golden" / name / f"{name}.ilp"
+    command = ["train", "--project", "new.ilp", "--labels", str(theirs), "--trees", "5"]
+    assert main([*command, "--features", "Standard Object Features:Mean"]) == 0
+    ours, theirs = open_project("new.ilp"), open_project(str(theirs))
+    assert ours.role == theirs.role
+    assert classes_of(ours) == classes_of(theirs)
+
+
+def classes_of(project):
+    """The class of each labelled object by lane, time step and id."""
+    return {
+        (lane, t, int(k)): project.classes[int(classes[k]) - 1]
+        for lane, steps in project.labels.items()
+        for t, classes in steps.items()
+        for k in np.flatnonzero(classes)
+    }
