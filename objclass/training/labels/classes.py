@@ -8,8 +8,8 @@ from objclass.export.tables.text import FORMULA_STARTS
 from objclass.project.model import MAXIMUM_CLASSES
 
 
-def name_fault(name: str) -> str | None:
-    r"""A message about an unsuitable name of a class, None if it is suitable.
+def name_fault(name: str, what: str = "class") -> str | None:
+    r"""A message about an unsuitable name of a class or something else, None if it is suitable.
 
     Examples
     --------
@@ -17,22 +17,26 @@ def name_fault(name: str) -> str | None:
     "class 'mitotic\\tcell' contains a tab: expected plain text on one line"
     """
     if not name:
-        return "no class"
+        return f"no {what}"
     wrong = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
     if wrong is None:
         return None
     known = {"\t": "a tab", "\n": "a line break", "\r": "a line break"}
-    what = known.get(wrong, f"the control character U+{ord(wrong):04X}")
-    return f"class {name!r} contains {what}: expected plain text on one line"
+    mark = known.get(wrong, f"the control character U+{ord(wrong):04X}")
+    return f"{what} {name!r} contains {mark}: expected plain text on one line"
 
 
-def checked_name(name: str, line: str) -> str:
+def checked_name(name: str, line: str, what: str = "class") -> str:
     """The name of a class, without space around it.
 
     Parameters
     ----------
+    name
+        The name.
     line
         Where it is written, for the message.
+    what
+        What is named, for the message.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def checked_name(name: str, line: str) -> str:
         If it is not suitable.
     """
     name = name.strip()
-    if fault := name_fault(name):
+    if fault := name_fault(name, what):
         message = f"labels {line}: {fault}"
         raise InputError(message)
     return name

@@ -41,6 +41,7 @@ class GivenLanes:
         self.context = context or Context()
         self.names = distinct_names(lanes)
         self._numbers = _numbers(lanes, self.names)
+        self._files: dict[str, int | None] = {}
 
     def shape(self, lane: int) -> tuple[int, int, int, int]:
         """Lengths of t, z, y, x of a lane."""
@@ -99,6 +100,12 @@ class GivenLanes:
         After the name of the image, a name may go on with what is neither a letter nor a digit: ``cells_labels.csv``.
         None: there is no such lane; `SEVERAL`: there are several.
         """
+        if path not in self._files:
+            self._files[path] = self._begun(path)
+        return self._files[path]
+
+    def _begun(self, path: str) -> int | None:
+        """`of_file`, which is asked for each line of a file."""
         if len(self.lanes) == 1:
             return 0
         place = Path(path)

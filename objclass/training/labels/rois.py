@@ -33,9 +33,8 @@ DEFAULT_NAME = re.compile(r"[0-9]+(-[0-9]+)+|")
 OUR_NAME = re.compile(r"[0-9]+_(.+)", re.DOTALL)
 """What the regions of ``--export_objects`` are called: label and class."""
 
-LINES, POINTS, RECTANGLES, OVALS, POLYGONS = (
-    {"LINE", "POLYLINE", "FREELINE", "ANGLE"}, {"POINT"}, {"RECT"}, {"OVAL"}, {"POLYGON", "FREEHAND", "TRACED"},
-)  # fmt: skip
+POINTS, RECTANGLES, OVALS, POLYGONS = {"POINT"}, {"RECT"}, {"OVAL"}, {"POLYGON", "FREEHAND", "TRACED"}
+"""Types of regions that are read."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +207,14 @@ def _annotations(region: Region, name: str, lane: int, given: GivenLanes) -> Ite
     t, z = _plane(roi, steps, depth)
     times = range(steps) if t is None else [t]
     if kind in POINTS:
+        channels = given.lanes[lane].channels
         for (x, y), slice_number in _points(region):
+            if slice_number and channels > 1 and max(steps, depth) > 1:
+                message = (
+                    f"labels {region.line}: points of several slices of an image of {channels} channels, of which each "
+                    "counts as a slice: expected a region for each slice"
+                )
+                raise InputError(message)
             own_t, own_z = _unstacked(slice_number, steps, depth) if slice_number else (None, z)
             if own_z is None and depth > 1:
                 message = f"labels {region.line}: a point without a slice, in a volume"

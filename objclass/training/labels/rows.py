@@ -36,9 +36,9 @@ class Table:
     path
         Its file.
     columns
-        The header, as it is written.
+        The header, in lower case.
     rows
-        The rows; their cells are by ``columns`` in lower case, without space around them.
+        The rows; cells have no space around them.
     """
 
     path: str

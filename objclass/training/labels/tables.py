@@ -72,7 +72,8 @@ def _with_known_columns(table: Table) -> Table:
         names |= OF_A_RUN  # and where the centre is says no more: it may lie outside of the object
         names |= dict.fromkeys("xyz", "")
     by_hand = next((name for name in BY_HAND if name in columns), None)
-    if by_hand is not None and ("class" not in columns or any(row.cells[by_hand] for row in table.rows)):
+    is_filled = by_hand is not None and any(row.cells[by_hand] not in UNLABELLED for row in table.rows)
+    if by_hand is not None and ("class" not in columns or is_filled):
         names |= {"class": "", by_hand: "class"}
     return _renamed(table, names, by_hand)
 
@@ -165,6 +166,7 @@ def _annotation(row: Row, path: str, given: GivenLanes) -> Annotation:
     place = None
     if not (label or original) or (row.cells.get("x") and row.cells.get("y")):
         place = number("z", needed=depth > 1), number("y", needed=True), number("x", needed=True)
+    group = row.cells.get("group", "")
     annotation = Annotation(
         lane,
         number("timestep", needed=steps > 1),
@@ -173,7 +175,7 @@ def _annotation(row: Row, path: str, given: GivenLanes) -> Annotation:
         label,
         original,
         place,
-        group=row.cells.get("group", ""),
+        group=checked_name(group, row.line, "track") if group else "",
     )
     return given.checked(annotation)
 

@@ -82,6 +82,10 @@ FAULTS = {
         {"l.csv": "labelimage_oid,class,track\n1,a,7\n1,a,8\n"},
         "object 1 is both 7 (l.csv line 2) and 8 (l.csv line 3)",
     ),
+    "track of two lines": (
+        {"l.csv": 'labelimage_oid,class,track\n1,a,"b\nc"\n'},
+        "line 3: track 'b\\nc' contains a line break",
+    ),
     "not packed": ({"l.csv.gz": b"x"}, "l.csv.gz cannot be unpacked"),
     "packed and cut": ({"l.csv.gz": gzip.compress(GOOD.encode())[:-9]}, "l.csv.gz cannot be unpacked"),
     "a folder": ({"l.csv/x": ""}, "l.csv: Is a directory"),

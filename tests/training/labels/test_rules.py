@@ -334,6 +334,31 @@ def test_manifest_and_pair(place, capsys):
     assert labels_of() == {"a": {1: "a"}, "b": {2: "b"}}
 
 
+def test_a_column_of_classes_next_to_that_of_a_run(place):
+    """The column for labels by hand counts if anything is filled in there."""
+    place.write("l.csv", "labelimage_oid,User Label,class\n1,0,a\n2,0,b\n")
+    assert place.train("l.csv") == 0
+    assert labels_of()["a"] == {1: "a", 2: "b"}
+    place.write("l.csv", "labelimage_oid,User Label,class\n1,c,a\n2,0,b\n3,d,d\n")
+    assert place.train("l.csv") == 0
+    assert labels_of()["a"] == {1: "c", 3: "d"}
+
+
+def test_points_of_several_slices(place, capsys):
+    """ImageJ's multi-point tool: each point has its slice, which counts channels as well."""
+    place.image("a", depth=3)
+    roi = roifile.ImagejRoi.frompoints(np.array([(1, 1), (11, 1)]), name="a")
+    roi.roitype = roifile.ROI_TYPE.POINT
+    roi.counters, roi.counter_positions = np.zeros(2, "u4"), np.array([1, 3], "u4")
+    Path("a.roi").write_bytes(roi.tobytes())
+    place.write("b.csv", "x,y,z,class\n1,11,0,b\n")
+    assert place.train("a.roi", "b.csv", more=("--input_axes", "zyx")) == 0
+    assert labels_of()["a"] == {1: "a", 2: "a", 4: "b"}
+    np.save("a.npy", np.stack([np.load("a.npy")] * 2, axis=-1))
+    assert place.train("a.roi", "b.csv", more=("--input_axes", "zyxc,zyx")) == 2
+    assert "a.roi region 1 'a': points of several slices of an image of 2 channels" in capsys.readouterr().err
+
+
 def test_no_image_is_given(place, capsys):
     place.write("l.csv", GOOD)
     assert place.train("l.csv", images=()) == 2
