@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import AnyArray, IntArray, Lane
+from objclass.core import AnyArray, FloatArray, IntArray, Lane
 from objclass.errors import OutputError, ProjectError, UsageError
 from objclass.export.atomic import Pending, check_writable
 from objclass.export.tables.text import CsvWriter
@@ -20,7 +20,7 @@ from objclass.pipeline.plan import plan_for
 from objclass.project.model import Project
 from objclass.training.retrain import open_training_lane
 
-POOL = 5
+POOL = 10
 """The objects are chosen from so many times their number: the most uncertain ones."""
 
 BOX = ("Default features", "Coord<Minimum>"), ("Default features", "Coord<Maximum>")
@@ -63,8 +63,8 @@ def suggestions(
 ) -> list[Suggestion]:
     """The objects to label next, the most useful one first.
 
-    Of the most uncertain objects, the first one is the most uncertain, and each further one is the farthest from those before, in
-    the units of the project's novelty.
+    Of the most uncertain objects, the first one is the most uncertain, and each further one has the largest product of
+    uncertainty and distance to those before, in the units of the project's novelty.
 
     Parameters
     ----------
@@ -150,20 +150,42 @@ def _place(step: Step, k: int) -> tuple[int, int, int]:
 
 
 def _unlike_each_other(pool: Sequence[Suggestion], project: Project, count: int) -> list[Suggestion]:
-    """Each is the farthest from those before; the first of the pool is the first."""
+    """Of the pool, those that are uncertain and unlike each other."""
     if not pool:
         return []
     model, rows = project.novelty, np.stack([one.row for one in pool])
-    scaled = rows[:, model.columns] * model.factor if model is not None else np.zeros((len(rows), 0))
-    chosen, nearest = [0], np.full(len(pool), np.inf)
-    while len(chosen) < min(count, len(pool)):
-        gaps = (scaled - scaled[chosen[-1]]) ** 2
-        nearest = np.minimum(
-            nearest, sum(gaps.T, np.zeros(len(pool)))
-        )  # column by column: the same everywhere
-        nearest[chosen] = -1
-        chosen.append(int(nearest.argmax()))
-    return [pool[k] for k in chosen]
+    scaled = rows[:, model.columns] * model.factor if model is not None else np.zeros((len(rows), 1))
+    return [pool[k] for k in spread_out(scaled, np.array([one.uncertainty for one in pool]), count)]
+
+
+def spread_out(scaled: FloatArray, uncertainty: NDArray[np.float32], count: int) -> list[int]:
+    """Places of uncertain objects that are unlike each other, the first one first.
+
+    Parameters
+    ----------
+    scaled
+        The objects (n, columns), the first of which is chosen first. Then it is always the one of the largest product of
+        uncertainty and distance to the nearest of those before.
+    uncertainty
+        Of each object (n,).
+    count
+        Maximum number of objects.
+
+    Examples
+    --------
+    >>> spread_out(np.array([[0.0], [0.1], [4.0], [6.0]]), np.float32([1.0, 0.9, 0.8, 0.5]), 3)
+    [0, 2, 3]
+    """
+    weight = uncertainty.astype(np.float64) ** 2
+    chosen, nearest = [0], np.full(len(scaled), np.inf)
+    while len(chosen) < min(count, len(scaled)):
+        squares = np.zeros(len(scaled))
+        for column in scaled.T:  # in this order, whatever the processor
+            squares += (column - column[chosen[-1]]) ** 2
+        nearest = np.minimum(nearest, squares)
+        nearest[chosen] = -1  # never again, even if all others are the same
+        chosen.append(int(np.where(nearest < 0, -1, nearest * weight).argmax()))
+    return chosen
 
 
 # ---------------------------------------------------------------------------- their file
