@@ -62,7 +62,7 @@ def mixing(table: TrainingTable, scores: Scores, pair: IntArray | None) -> tuple
 
     Clearly: for these objects (McNemar), by more than two standard errors.
     """
-    if pair is None or not len(scores.judged):
+    if pair is None or not len(scores.judged) or len(table) < MINIMUM_OBJECTS * len(scores.judged):
         return None
     hits = (pair == table.classes).astype(float)
     difference, variance, means = 0.0, 0.0, np.zeros(2)
@@ -171,9 +171,9 @@ def _confounded(table: TrainingTable) -> Iterator[str]:
 
 
 def _mixed(groups: Groups, grouped: float, random: float) -> Iterator[str]:
-    what = noun(groups.name)
+    what, one = noun(groups.name), "stretch of time" if groups.name == "time" else groups.name
     yield (
         f"{what[0].upper()}{what[1:]} differ: balanced accuracy is {random:.2f} where objects of the same "
-        f"{groups.name} are in training, {grouped:.2f} where they are not. Label objects in more {what}"
+        f"{one} are in training, {grouped:.2f} where they are not. Label objects in more {what}"
         f"{', and look for what differs, such as staining or brightness' if groups.name == 'image' else ''}."
     )

@@ -90,7 +90,8 @@ def bounded(value: float, variance: float, trials: Trials) -> Score:
     if not count or not np.isfinite([value, variance]).all():
         return Score(value)
     lacking = np.maximum(trials.least - trials.variance, 0).sum() / count**2
-    variance += float(lacking)
+    least = float(trials.least.sum()) / count**2  # fractions that make up for each other by chance have none
+    variance = max(variance + float(lacking), least)
     shrunk = float(trials.shrunk.mean())
     spread = value * (1 - value)
     if lacking > 0:

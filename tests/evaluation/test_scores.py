@@ -95,6 +95,15 @@ def test_independent_objects_without_a_mistake_have_the_interval_of_wilson():
     assert found.high == 1
 
 
+def test_recalls_that_make_up_for_each_other_are_not_certain():
+    """A classifier that takes all of an image for one class: its balanced accuracy is 1/2 in each image."""
+    counts = np.zeros((4, 2, 2), int)
+    counts[:2, :, 0], counts[2:, :, 1] = 5, 5
+    found = Scores(counts, NAMES[:2]).balanced_accuracy()
+    assert found.value == 0.5
+    assert found.high - found.low > 0.3
+
+
 def test_alike_objects_count_less():
     random = np.random.default_rng(0)
     hits = np.repeat(random.random(10) < 0.7, 30)  # all objects of an image are right, or none
