@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -277,7 +277,7 @@ def read_labels(group: Any) -> dict[int, dict[int, NDArray[Any]]]:
 
 
 def read_stored_features(
-    project: Project, labels: Mapping[tuple[int, int], NDArray[Any]]
+    project: Project, labels: Mapping[tuple[int, int], NDArray[Any]], further: Sequence[Key] = ()
 ) -> FeatureTable | None:
     """Features that ilastik stored for the labelled objects, None if any is missing.
 
@@ -285,23 +285,32 @@ def read_stored_features(
     ----------
     labels
         Lane and time step -> ids of the objects.
+    further
+        Features that are read as well, if they are stored for all objects.
     """
-    tables = []
+    parts: list[tuple[int, NDArray[Any], dict[Key, NDArray[Any]]]] = []
     with opened(project.path) as file:
         for (lane, t), ids in sorted(labels.items()):
             group = file.get(f"ObjectExtraction/RegionFeatures/{lane:04d}/[[{t}], [{t + 1}]]")
-            values = {}
-            for plugin, name in project.selected:
-                found = child(child(group, plugin), name)
-                if not isinstance(found, h5py.Dataset) or found.ndim != 2 or len(found) <= ids.max():
+            values: dict[Key, NDArray[Any]] = {}
+            for key in (*project.selected, *further):
+                found = child(child(group, key[0]), key[1])
+                if isinstance(found, h5py.Dataset) and found.ndim == 2 and len(found) > ids.max():
+                    values[key] = np.asarray(stored_value(found, MAXIMUM_BYTES))[ids]
+                elif key in project.selected:
                     return None
-                values[plugin, name] = np.asarray(stored_value(found, MAXIMUM_BYTES))[ids]
             if (
                 project.inclusive_maximum
             ):  # as that version of ilastik defined it; tables have the coordinate after it
                 values[COORD_MAXIMUM] = values[COORD_MAXIMUM] + 1
-            tables.append(FeatureTable(np.full(len(ids), t), ids, values))
-    return concatenate(tables)
+            parts.append((t, ids, values))
+    kept = [*project.selected, *(key for key in further if all(key in values for *_, values in parts))]
+    return concatenate(
+        [
+            FeatureTable(np.full(len(ids), t), ids, {key: values[key] for key in kept})
+            for t, ids, values in parts
+        ]
+    )
 
 
 def read_export(group: Any) -> ExportSettings:

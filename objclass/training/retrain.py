@@ -20,7 +20,7 @@ from objclass.forest import fit
 from objclass.images import dataset_name, open_image
 from objclass.images.paths import split_stack
 from objclass.pipeline.inputs import with_training_axes
-from objclass.pipeline.lane import measure_step
+from objclass.pipeline.lane import CENTER, measure_step
 from objclass.pipeline.plan import check_features, plan_for
 from objclass.pixels.chain import kept
 from objclass.project.model import Project
@@ -125,7 +125,7 @@ def labelled_features(
     """
     from objclass.project.ilp_read import read_stored_features
 
-    stored = read_stored_features(project, labels)
+    stored = read_stored_features(project, labels, (CENTER,))
     return (stored, True) if stored is not None else (_measured(project, labels, context), False)
 
 

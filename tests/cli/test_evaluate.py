@@ -221,3 +221,10 @@ def test_from_python_groups_that_do_not_fit(groups, says):
     frame = table()
     with pytest.raises(objclass.ObjclassError, match=says):
         objclass.evaluate(frame, frame["class"], groups)
+
+
+def test_a_project_of_ilastik_that_stores_features_and_centres_is_grouped_by_region(shared, capsys):
+    name = "ObjectClassification2d_wSeg_trained"
+    project = shared / f"golden/real/{name}/{name}.ilp"
+    assert main(["evaluate", "--project", str(project), *QUICK]) == 0
+    assert "63 objects of 10 regions" in out(capsys)
