@@ -170,10 +170,12 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         )
         learned = train(request, context)
         if options.report is not None:
+            from objclass.project.open import open_project
             from objclass.report.of_project import save_report
 
             assert learned.evaluation is not None
-            save_report(options.report, learned.evaluation, learned.project, context)
+            # as it was written: paths of images are relative to its place
+            save_report(options.report, learned.evaluation, open_project(request.target), context)
         if options.evaluation is not None:
             from objclass.evaluation.writing import write_evaluation
 

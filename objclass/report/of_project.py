@@ -68,7 +68,7 @@ def _lane(name: str, project: Project, judged: JudgedImages | None, context: Con
     """An image of the evaluation; None if it is not found, which the page says."""
     if judged is not None:
         return judged.lanes[name]
-    names = image_names(project)
+    names = project.training.images if project.training is not None else image_names(project)
     if name not in names:
         return None
     try:

@@ -93,6 +93,16 @@ def test_a_project_is_evaluated_with_a_report(here, capsys):
     assert "judged by a classifier that was not trained on them" in (here / "held_out.html").read_text()
 
 
+def test_labels_that_are_added_to_a_project_elsewhere_are_shown(here):
+    assert train() == 0
+    (here / "sub").mkdir()
+    raw, segmentation, labels = FILES
+    images = ["--raw_data", raw, "--segmentation_image", segmentation, "--labels", labels]
+    more = ["--project", "new.ilp", "--output", "sub/more.ilp", "--trees", "10", "--report", "sub/more.html"]
+    assert main(["train", *more, *images]) == 0
+    assert objects_of(here / "sub/more.html").count("<img") > 20
+
+
 def test_a_table_is_evaluated_with_a_report(here):
     rng = np.random.default_rng(0)
     rows = "".join(f"{'ab'[k % 2]},{k % 2 + rng.normal() / 2:.4f},{rng.normal():.4f}\n" for k in range(60))
