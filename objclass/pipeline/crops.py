@@ -15,6 +15,9 @@ from objclass.pipeline.lane import Step
 AROUND = 1.4
 """Side of the square around an object, relative to the longer side of its box."""
 
+CHANNELS = 3
+"""Channels of a crop, at most."""
+
 MINIMUM_WINDOW, MAXIMUM_WINDOW = 16, 2048
 """Side of a window in pixels; objects that are larger still are cut off."""
 
@@ -56,7 +59,7 @@ class Crop:
     Parameters
     ----------
     raw
-        Raw data (y, x, c), as stored; one channel of zeros where there are none.
+        Raw data (y, x, c), as stored, the first `CHANNELS` at most; one channel of zeros where there are none.
     mask
         Whether a pixel belongs to the object (y, x).
     """
@@ -107,7 +110,11 @@ def plane_crops(
         plane = max(planes, key=lambda z: int((step.objects.labels[z, y, x] == label).sum()))
         thin = slice(None, None, max(1, side // maximum))
         mask = (step.objects.labels[plane, y, x] == label)[0, thin, thin]
-        raw = read((plane, y, x))[0, thin, thin] if read is not None else np.zeros((*mask.shape, 1), np.uint8)
+        raw = (
+            read((plane, y, x))[0, thin, thin, :CHANNELS]
+            if read is not None
+            else np.zeros((*mask.shape, 1), np.uint8)
+        )
         yield Crop(raw.copy(), mask)
 
 

@@ -133,17 +133,13 @@ def _lead(found: Evaluation) -> str:
     images = f" in {counted(len(found.images), 'image')}" if _has_images(found) else ""
     objects = f"{len(found.objects.given):,} labelled objects of {len(found.names)} classes{images}"
     if found.method != "cross-validation":
-        return f"{objects}, judged by a classifier that was not trained on them ({found.method}). Intervals are 95 %."
-    grouped = (
-        f"objects of one {found.grouped_by} are held out together"
-        if found.grouped_by
-        else "objects are held out at random"
-    )
+        return f"{objects}, compared with what the classifier predicts. Intervals are 95 %."
+    held_out = f"whole {noun(found.grouped_by)}" if found.grouped_by else "objects drawn at random"
     repeats = f", {counted(found.repeats, 'time')}" if found.repeats > 1 else ""
     return (
-        f"{objects}, each judged by classifiers that were not trained on it: {found.method} in {found.folds} folds{repeats}; "
-        f"{grouped}. Intervals are 95 %."
-    )  # fmt: skip
+        f"{objects}, each judged by classifiers that were not trained on it: {found.method} in {found.folds} folds{repeats}, "
+        f"by which {held_out} are held out. Intervals are 95 %."
+    )
 
 
 def _headlines(found: Evaluation) -> tuple[Headline, ...]:
@@ -270,7 +266,7 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
     """The pictures of each class."""
     if not crops.by_row:
         return Section("Objects", (Text("No pictures: the images of the labelled objects were not found."),))
-    contrast = contrast_of([*crops.by_row.values()])
+    contrast = contrast_of([*crops.by_row.values()], is_color=crops.is_color)
     parts: list[Part] = []
     for k, kinds in shown.items():
         strips = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from objclass.compute.context import Context
 from objclass.core import Lane
 from objclass.evaluation.result import Judged
+from objclass.export.colors import has_colors
 from objclass.features.contract import choose
 from objclass.pipeline.crops import Crop, plane_crops, window_of
 from objclass.pipeline.lane import Step, measure_step
@@ -30,11 +31,14 @@ class Crops:
         Side of the square of most of them, in pixels.
     original
         Row of an object of a label image -> its id there.
+    is_color
+        Whether their channels are red, green and blue of 8 bits.
     """
 
     by_row: Mapping[int, Crop] = field(default_factory=dict)
     window: int = 0
     original: Mapping[int, int] = field(default_factory=dict)
+    is_color: bool = False
 
 
 def read_crops(
@@ -74,7 +78,9 @@ def read_crops(
         crops |= zip(known, cut, strict=True)
         if step.objects.original is not None:
             original |= zip(known, step.objects.original[found.label[known] - 1].tolist(), strict=True)
-    return Crops(crops, window, original)
+    raws = [lane.raw for lane in lanes.values()]
+    is_color = all(raw is not None and has_colors(raw) for raw in raws)
+    return Crops(crops, window, original, is_color)
 
 
 def _step(lane: Lane, t: int, threshold: ThresholdSettings, context: Context) -> Step:

@@ -49,25 +49,30 @@ class Contrast:
         """A sentence for the page."""
         if self.is_color:
             return "Colours are those of the image."
-        channels = len(self.low)
-        of = "" if channels == 1 else f" of each of {channels} channels" if channels <= len(TINTS) else f" of the first {len(TINTS)} of {channels} channels"  # fmt: skip
+        of = "" if len(self.low) == 1 else " of each channel, the first three at most"
         return (
             f"From black to white: percentiles {LOW:g} to {HIGH:g}{of}, over all pictures together, so that their "
             "brightness can be compared."
         )
 
 
-def contrast_of(crops: Sequence[Crop]) -> Contrast:
-    """One contrast for all crops, which have the same channels."""
-    dtype, channels = crops[0].raw.dtype, crops[0].raw.shape[-1]
-    if dtype == np.uint8 and channels in (3, 4):
-        return Contrast(np.zeros(3), np.full(3, 255.0), is_color=True)
-    values = np.concatenate([crop.raw.reshape(-1, channels).astype(np.float64) for crop in crops])
-    bounds = [np.percentile(_finite(values[:, c]), (LOW, HIGH)) for c in range(channels)]
-    return Contrast(*np.array(bounds).T)
+def contrast_of(crops: Sequence[Crop], *, is_color: bool = False) -> Contrast:
+    """One contrast for all crops, which have the same channels.
+
+    Parameters
+    ----------
+    is_color
+        Whether the channels are red, green and blue of 8 bits.
+    """
+    channels = range(crops[0].raw.shape[-1])
+    if is_color:
+        return Contrast(np.zeros(len(channels)), np.full(len(channels), 255.0), is_color=True)
+    values = (np.concatenate([crop.raw[..., c].ravel() for crop in crops]) for c in channels)
+    low, high = np.transpose([np.percentile(_finite(of_channel), (LOW, HIGH)) for of_channel in values])
+    return Contrast(low, high)
 
 
-def _finite(values: FloatArray) -> FloatArray:
+def _finite(values: AnyArray) -> AnyArray:
     """The finite ones; 0 if there are none."""
     kept = values[np.isfinite(values)]
     return kept if len(kept) else np.zeros(1)
@@ -96,10 +101,11 @@ def thumbnail(crop: Crop, contrast: Contrast, color: Color) -> bytes:
 def _colored(raw: AnyArray, contrast: Contrast) -> NDArray[np.uint8]:
     """A crop (y, x, c) as red, green, blue."""
     if contrast.is_color:
-        return np.ascontiguousarray(raw[..., :3])
-    tints = np.array(TINTS[min(raw.shape[-1], len(TINTS))])
-    span = np.maximum(contrast.high - contrast.low, np.finfo(np.float64).tiny)
-    shares = np.clip((np.nan_to_num(raw.astype(np.float64)) - contrast.low) / span, 0, 1)
+        return np.ascontiguousarray(raw)
+    tints = np.array(TINTS[raw.shape[-1]])
+    low, high = contrast.low, contrast.high
+    values = np.nan_to_num(raw.astype(np.float64)).clip(low, high)
+    shares = (values - low) / np.where(high > low, high - low, 1)
     mixed = sum(shares[..., c, None] * tint for c, tint in enumerate(tints))
     return np.rint(np.minimum(mixed, 1) * 255).astype(np.uint8)
 

@@ -90,7 +90,7 @@ def test_a_project_is_evaluated_with_a_report(here, capsys):
     images = ["--raw_data", "other.tif", "--segmentation_image", segmentation, "--labels", labels]
     assert main(["evaluate", "--project", "new.ilp", *images, "--report", "held_out.html"]) == 0
     assert objects_of(here / "held_out.html").count("<img") > 20
-    assert "judged by a classifier that was not trained on them" in (here / "held_out.html").read_text()
+    assert "compared with what the classifier predicts" in (here / "held_out.html").read_text()
 
 
 def test_labels_that_are_added_to_a_project_elsewhere_are_shown(here):

@@ -143,13 +143,28 @@ def test_contrast_is_the_same_in_all_pictures():
 def test_colors_are_shown_as_they_are_and_channels_are_mixed():
     red = square(np.uint8, 3, high=200)
     red.raw[..., 1:] = 0
-    assert pixels(thumbnail(red, contrast_of([red]), (0, 0, 255)))[48, 48].tolist() == [200, 0, 0]
+    assert pixels(thumbnail(red, contrast_of([red], is_color=True), (0, 0, 255)))[48, 48].tolist() == [
+        200,
+        0,
+        0,
+    ]
     two = square(np.uint16, 2)
     two.raw[..., 1] = np.arange(24)
     assert pixels(thumbnail(two, contrast_of([two]), (0, 0, 255)))[48, 48, 1] == 255
-    many = square(np.float32, 5)
+    many = square(np.float32, 3)
     assert pixels(thumbnail(many, contrast_of([many]), (0, 0, 255)))[48, 48].tolist() == [255] * 3
-    assert "first 3 of 5 channels" in contrast_of([many]).described
+    assert "the first three at most" in contrast_of([many]).described
+
+
+@pytest.mark.parametrize(("dtype", "channels", "kept", "is_color"), [
+    (np.uint8, 3, 3, True), (np.uint8, 4, 3, True), (np.uint8, 5, 3, False), (np.uint16, 3, 3, False), (np.uint8, 1, 1, False),
+])  # fmt: skip
+def test_crops_have_three_channels_at_most(dtype, channels, kept, is_color):
+    found = evaluation(4, images=("a",))
+    lane = squares(4, dtype=dtype, channels=channels)
+    crops = read_crops(found.objects, [1], {0: lane}, ThresholdSettings(), Context())
+    assert crops.by_row[1].raw.shape == (16, 16, kept)
+    assert crops.is_color is is_color
 
 
 def test_pixels_that_are_no_numbers_are_black():
@@ -157,5 +172,8 @@ def test_pixels_that_are_no_numbers_are_black():
     crop.raw[10:14, 10:14] = np.nan
     crop.raw[0, 0] = np.inf
     assert (pixels(thumbnail(crop, contrast_of([crop]), (255, 0, 0)))[44:52, 44:52] == 0).all()
+    flat = square(np.float64, high=0)
+    flat.raw[0, 0] = 1e300
+    assert (pixels(thumbnail(flat, contrast_of([flat]), (255, 0, 0)))[44:52, 44:52] == 0).all()
     nothing = Crop(np.full((8, 8, 1), np.nan, np.float32), np.ones((8, 8), bool))
     assert thumbnail(nothing, contrast_of([nothing]), (255, 0, 0))
