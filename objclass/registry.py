@@ -487,10 +487,10 @@ PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
 KERNELS = (
     "objclass.pixels.filters:passes",
     "objclass.descent:descents",
-    "objclass.novelty:nearness",
     "objclass.pixels.pointwise:eigenvalues_of_three",
     "objclass.pixels.pointwise:eigenvalues_of_two",
     "objclass.pixels.pointwise:magnitudes",
+    "objclass.novelty:nearness",
     "objclass.segmentation.growing:flooding",
     "objclass.features.statistics.folding:kernel",
     "objclass.segmentation.labeller:labelling",

@@ -24,15 +24,19 @@ from objclass.pipeline.lane import CENTER, measure_step
 from objclass.pipeline.plan import check_features, plan_for
 from objclass.pixels.chain import kept
 from objclass.project.model import Project
+from objclass.project.training_table import TrainingTable
 from objclass.segmentation.find import find_objects
 
 log = logging.getLogger("objclass")
 
 TREES, SEED = 100, 0
 
+MAXIMUM_TREES = 100_000
+"""Maximum number of trees, as in training."""
+
 
 def retrained(project: Project, context: Context | None = None) -> Project:
-    """The project with a new forest, from its labels and the features that it stores.
+    """The project with a new forest, from its training table, or from its labels and the features that it stores.
 
     Labels of a single class result in a forest that predicts this class for every object; such projects are
     used as filters.
@@ -44,6 +48,8 @@ def retrained(project: Project, context: Context | None = None) -> Project:
     ProjectError
         If there are no labels, or neither features nor images.
     """
+    if project.training is not None:
+        return _grown_again(project, project.training)
     labels = _labelled(project)
     given = np.concatenate(
         [project.labels[lane][t][ids].astype(int) for (lane, t), ids in sorted(labels.items())]
@@ -60,6 +66,21 @@ def retrained(project: Project, context: Context | None = None) -> Project:
     return dataclasses.replace(project, forest=forest)
 
 
+def _grown_again(project: Project, table: TrainingTable) -> Project:
+    """The project with the forest that objclass trained on its table."""
+    trees, seed = (
+        value if isinstance(value := project.facts.get(name), int) and 0 <= value < 2**32 else default
+        for name, default in (("trees", TREES), ("seed", SEED))
+    )
+    balanced = project.facts.get("class_weight") == "balanced"
+    count = min(max(trees, 1), MAXIMUM_TREES)
+    forest, _ = fit(table.rows, table.classes, len(project.classes), count, seed, balanced=balanced)
+    log.warning(
+        "%s: the classifier is trained again on its %d labelled objects, as it was", project.path, len(table)
+    )
+    return dataclasses.replace(project, forest=forest)
+
+
 def check_retrainable(project: Project) -> None:
     """Refuse a project that could not be trained again, without doing it.
 
@@ -70,6 +91,8 @@ def check_retrainable(project: Project) -> None:
     """
     from objclass.project.ilp_read import read_stored_features
 
+    if project.training is not None:
+        return
     labels = _labelled(project)
     if read_stored_features(project, labels) is None:
         for number in sorted({lane for lane, _ in labels}):

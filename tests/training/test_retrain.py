@@ -2,13 +2,17 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from objclass.cli import main
+from objclass.compute.context import Context
+from objclass.forest import encode
 from objclass.project.open import open_project
+from objclass.training.complete import completed
 
 
 def without_forest(path):
@@ -99,3 +103,22 @@ def test_labels_of_one_class_make_a_filter(samples, tmp_path):
     rows = run(samples, tmp_path)
     assert {row["Predicted Class"] for row in rows} == {name}
     assert {row[f"Probability of {name}"] for row in rows} == {"1.0"}
+
+
+def test_a_project_of_ours_needs_no_images(samples, tmp_path, capsys):
+    """It holds the measured objects and how its forest was grown: the same forest."""
+    path = tmp_path / "own.ilp"
+    inputs = [f"{samples}/cells_train.tif", f"{samples}/cells_train_segmentation.tif"]
+    assert main(["train", "--quiet", "--project", str(path), "--raw_data", inputs[0], "--segmentation_image", inputs[1],
+                 "--labels", f"{samples}/cells_train_labels.csv", "--trees", "7", "--seed", "3", "--class_weight",
+                 "balanced", "--features", "Standard Object Features:Count", "Standard Object Features:Kurtosis"]) == 0  # fmt: skip
+    before = open_project(str(path)).forest
+    without_forest(path)
+    for image in inputs:
+        Path(image).unlink()
+    capsys.readouterr()
+    after = completed(open_project(str(path)), Context()).forest
+    for tree, other in zip(encode(after), encode(before), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(tree, other, strict=True))
+    assert main(["inspect", str(path)]) == 0
+    assert "runnable    yes: its classifier is missing: it will be trained again" in capsys.readouterr().out
