@@ -63,7 +63,8 @@ class LearningOptions:
     )
     features: Optional[list[str]] = knob(
         None,
-        "features to learn from, sets or set:feature (default: Standard Object Features)",
+        "features to learn from, sets or set:feature; auto: those of all sets that help to distinguish the classes (default: "
+        "Standard Object Features)",
         nargs="+",
         type=str,
         metavar="NAME",

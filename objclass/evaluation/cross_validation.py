@@ -1,5 +1,8 @@
 """Judge the classifier that a table trains: cross-validation, grouped by image."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +11,15 @@ from objclass.core import AnyArray
 from objclass.errors import InputError
 from objclass.evaluation.account import account_of
 from objclass.evaluation.groups import Groups, by_nothing, canonical, groups_of
-from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold, predicted
+from objclass.evaluation.held_out import (
+    Choose,
+    drawn_folds,
+    fits_of,
+    mean,
+    out_of_fold,
+    out_of_fold_chosen,
+    predicted,
+)
 from objclass.evaluation.importances import importances
 from objclass.evaluation.learning_curve import learning_curve
 from objclass.evaluation.result import Evaluation
@@ -16,7 +27,25 @@ from objclass.evaluation.settings import EvaluationSettings
 from objclass.project.training_table import TrainingTable
 
 
-def evaluate(table: TrainingTable, settings: EvaluationSettings, context: Context) -> Evaluation:
+@dataclass(frozen=True)
+class Choice:
+    """Columns that were chosen with the help of the labels: to judge them, they are chosen again without those held out.
+
+    Parameters
+    ----------
+    columns
+        Places of the columns that the classifier learns from.
+    choose
+        How they are chosen.
+    """
+
+    columns: Sequence[int]
+    choose: Choose
+
+
+def evaluate(
+    table: TrainingTable, settings: EvaluationSettings, context: Context, choice: Choice | None = None
+) -> Evaluation:
     """Judge the forest that is trained on a table, by forests that are trained on a part of its groups.
 
     Parameters
@@ -27,6 +56,8 @@ def evaluate(table: TrainingTable, settings: EvaluationSettings, context: Contex
         How they are grouped, and what is computed.
     context
         The context of the run, whose threads train the forests; the result does not depend on it.
+    choice
+        How the columns were chosen; None: they were not. Learning curve and importances are those of the chosen ones.
 
     Raises
     ------
@@ -44,7 +75,12 @@ def evaluate(table: TrainingTable, settings: EvaluationSettings, context: Contex
         raise InputError(message)
     groups = groups_of(table, settings.group_by)
     folds = drawn_folds(table, groups, settings, settings.repeats)
-    probabilities = out_of_fold(table, fits_of(folds, settings.seed), settings, context)
+    fits = fits_of(folds, settings.seed)
+    judged = None
+    if choice is not None:
+        judged = out_of_fold_chosen(table, fits, settings, context, choice.choose)
+        table = table.with_columns(choice.columns)
+    probabilities = out_of_fold(table, fits, settings, context)
     curve = found = None
     if settings.learning_curve:
         curve = learning_curve(table, groups, folds, probabilities, settings, context)
@@ -53,7 +89,7 @@ def evaluate(table: TrainingTable, settings: EvaluationSettings, context: Contex
     return account_of(
         table,
         groups,
-        mean(probabilities),
+        mean(probabilities if judged is None else judged),
         settings,
         method="cross-validation",
         fold=folds[0],

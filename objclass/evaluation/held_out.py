@@ -1,5 +1,6 @@
 """Predictions of objects by forests that were not trained on their groups."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +17,9 @@ from objclass.forest import Forest, grow, tree_seeds
 from objclass.project.training_table import TrainingTable
 
 Seen = TypeVar("Seen")
+
+Choose = Callable[[TrainingTable], Sequence[int]]
+"""A table -> the places of the columns to learn from."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,22 @@ def out_of_fold(
         return forest.predict(table.rows[fit.held_out]).probabilities
 
     for fit, probabilities in judged_by(table, fits, settings, context, look):
+        found[fit.repeat, fit.held_out] = probabilities
+    return found
+
+
+def out_of_fold_chosen(
+    table: TrainingTable, fits: Sequence[Fit], settings: EvaluationSettings, context: Context, choose: Choose
+) -> NDArray[np.float32]:
+    """`out_of_fold`, where each forest learns from columns that are chosen without the objects that are held out."""
+    found = np.zeros((fits[-1].repeat + 1, len(table), len(table.names)), np.float32)
+
+    def work(fit: Fit) -> tuple[Fit, NDArray[np.float32]]:
+        part = table.with_columns(choose(table.take(fit.trained)))
+        alone = dataclasses.replace(fit, repeat=0)
+        return fit, out_of_fold(part, [alone], settings, Context())[0, fit.held_out]
+
+    for fit, probabilities in context.ordered(work, list(fits)):
         found[fit.repeat, fit.held_out] = probabilities
     return found
 

@@ -234,6 +234,17 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
     return list(chosen.values())
 
 
+AUTO = "auto"
+"""In place of names of features: those of our own sets that help to distinguish the classes."""
+
+
+def candidates(ndim: int, channels: int) -> list[Feature]:
+    """All features of our own sets that are defined for such images, without advanced ones and those of location."""
+    own = [name for name in registry.FEATURE_SETS if name != "Default features"]  # in another set, too
+    every = [feature for name in own for feature in (feature_set(name) or {}).values()]
+    return [f for f in every if f.fits(ndim, channels) and not f.advanced and not f.location]
+
+
 def _check_titles(features: Iterable[Feature]) -> None:
     """Refuse features that would have the same column; only in ilastik's sets a function may occur twice."""
     titles: dict[str, Feature] = {}

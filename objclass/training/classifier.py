@@ -11,11 +11,14 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from objclass.compute.context import Context
 from objclass.core import AnyArray, IntArray, Predictions
 from objclass.door import door
 from objclass.errors import InputError, UsageError
 from objclass.evaluation.measurements import training_table
-from objclass.features.contract import Key
+from objclass.evaluation.selection import choose_features
+from objclass.evaluation.settings import EvaluationSettings
+from objclass.features.contract import AUTO, Key
 from objclass.forest import fit
 from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE, Project, find
 from objclass.project.training_table import TrainingTable
@@ -47,7 +50,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     features
         Columns to learn from. By default the features that `objclass.measure` or `objclass.predict` put into
         the table, without those of location (centres, boxes); in other tables all numeric columns
-        except ids.
+        except ids. ``"auto"``: those of them that help to distinguish the classes.
     class_weight
         ``"balanced"``: objects of rare classes count more, so that each class counts the same. None: each object
         counts the same.
@@ -103,6 +106,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             If a column is missing, or not numeric, or the class weight is unknown.
         """
         lesson = self.lesson(table, classes)
+        if self.chooses_features:
+            lesson = lesson.of_columns(self.choose(lesson.table, lesson.features, Context()))
         self.classes_ = lesson.names
         self._measurement = Measurement.of(lesson.frame)
         self._keys = list(lesson.keys)
@@ -119,6 +124,26 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         )
         return self
 
+    @property
+    def chooses_features(self) -> bool:
+        """Whether it learns from those columns only that help to distinguish the classes."""
+        return self.features == AUTO
+
+    def choose(self, table: TrainingTable, features: Sequence[Key], context: Context) -> tuple[int, ...]:
+        """Places of the columns to learn from.
+
+        Parameters
+        ----------
+        table
+            The labelled rows.
+        features
+            The feature of each column.
+        context
+            The context of the run; the choice does not depend on it.
+        """
+        settings = EvaluationSettings(self.trees, self.seed, balanced=self.class_weight == "balanced")
+        return choose_features(table, features, settings, context).columns
+
     def lesson(self, table: Any, classes: Any) -> "Lesson":
         """What `fit` learns from a table; it raises the same errors."""
         if self.class_weight not in (None, *CLASS_WEIGHTS):
@@ -133,10 +158,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         known, columns = self._columns(frame)
         numbers = {name: k for k, name in enumerate(names.tolist(), 1)}
         targets = np.array([numbers[name] for name in given[labelled].tolist()], int)
-        set_of = {column: key[0] for key, of_one in known.items() for column in of_one}
-        sets = tuple(set_of.get(column, "") for column in columns)
+        of = {column: key for key, of_one in known.items() for column in of_one}
+        features = tuple(of.get(column, ("", column)) for column in columns)
         rows = _rows(frame, columns)[labelled]
-        return Lesson(frame, labelled, rows, targets, names, tuple(known), tuple(columns), sets)
+        return Lesson(frame, labelled, rows, targets, names, tuple(known), tuple(columns), features)
 
     @door()
     def predict(self, table: Any) -> AnyArray:
@@ -234,7 +259,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         columns = [str(name) for name in frame.columns]
         measurement = Measurement.of(frame)
         known = measurement.learnable(columns) if measurement is not None else {}
-        if self.features is None:
+        if self.features is None or self.chooses_features:
             names = [name for of_one in known.values() for name in of_one] or _numbers(frame)
             if not names:
                 message = f"columns {', '.join(columns)}: expected features other than ids and locations"
@@ -258,8 +283,10 @@ class Lesson:
         Values (labelled rows, columns), finite, and the class of each, from 1.
     names
         The classes, sorted.
-    keys, columns, sets
-        Keys of the features, none if they are unknown; names of the columns, and of their feature sets.
+    keys, columns
+        Keys of the features, none if they are unknown; names of the columns.
+    features
+        The feature of each column; what is no feature of ours is one of the set ``""``.
     """
 
     frame: "DataFrame"
@@ -269,7 +296,23 @@ class Lesson:
     names: AnyArray
     keys: tuple[Key, ...]
     columns: tuple[str, ...]
-    sets: tuple[str, ...]
+    features: tuple[Key, ...]
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The feature set of each column, ``""`` if it is unknown."""
+        return tuple(name for name, _ in self.features)
+
+    def of_columns(self, kept: Sequence[int]) -> "Lesson":
+        """The same objects with some of the columns, by their places; of a feature all or none."""
+        features = tuple(self.features[k] for k in kept)
+        return replace(
+            self,
+            rows=self.rows[:, list(kept)],
+            keys=tuple(key for key in self.keys if key in features),
+            columns=tuple(self.columns[k] for k in kept),
+            features=features,
+        )
 
     @property
     def table(self) -> TrainingTable:

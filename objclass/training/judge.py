@@ -13,6 +13,7 @@ from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.groups import canonical, groups_of
 from objclass.evaluation.result import Evaluation
 from objclass.evaluation.settings import EvaluationSettings
+from objclass.features.contract import AUTO
 from objclass.project.model import Project
 from objclass.project.training_table import TrainingTable
 from objclass.training.adding import lane_numbers, rows_of_project
@@ -31,7 +32,14 @@ def evaluate_project(project: Project, settings: EvaluationSettings, context: Co
     InputError, UsageError
         As `evaluate` raises.
     """
-    return evaluate(own_table(project, context), settings, context)
+    found = evaluate(own_table(project, context), settings, context)
+    if project.facts.get("features") != AUTO:
+        return found
+    why = (
+        "The features were chosen with the help of the same labels (--features auto), so that these scores are "
+        "optimistic: those that the training printed, and objclass inspect shows, are not."
+    )
+    return replace(found, cautions=(why, *found.cautions))
 
 
 def grown_like(project: Project, settings: EvaluationSettings, seed: int | None = None) -> EvaluationSettings:

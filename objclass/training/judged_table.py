@@ -8,10 +8,11 @@ import numpy as np
 from objclass.compute.context import Context
 from objclass.core import AnyArray
 from objclass.errors import InputError
-from objclass.evaluation.cross_validation import evaluate
+from objclass.evaluation.cross_validation import Choice, evaluate
 from objclass.evaluation.frames import EvaluationResult
 from objclass.evaluation.measurements import grouping_by, training_table
 from objclass.evaluation.settings import EvaluationSettings
+from objclass.project.training_table import TrainingTable
 from objclass.training.classifier import Classifier, frame_of
 
 
@@ -59,7 +60,14 @@ def evaluate_table(
         groups=held[labelled].tolist() if held is not None else None,
         group_name=name,
     )
-    found = evaluate(made, settings, context)
+    choice = None
+    if classifier.chooses_features:
+
+        def choose(some: TrainingTable) -> tuple[int, ...]:
+            return classifier.choose(some, lesson.features, Context())
+
+        choice = Choice(classifier.choose(made, lesson.features, context), choose)
+    found = evaluate(made, settings, context, choice)
     places = {
         key: place for place, key in zip(labelled.tolist(), _keys(made.image, made.images, made), strict=True)
     }

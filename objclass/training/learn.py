@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, IntArray, Lane
 from objclass.errors import InputError, UsageError
-from objclass.evaluation.cross_validation import evaluate
+from objclass.evaluation.cross_validation import Choice, evaluate
 from objclass.evaluation.result import Evaluation
+from objclass.evaluation.selection import Selection, choose_features
+from objclass.evaluation.settings import EvaluationSettings
 from objclass.evaluation.writing import as_json
 from objclass.export.projects import save_project
+from objclass.features.contract import AUTO
 from objclass.forest import fit
 from objclass.images import dataset_name
 from objclass.images.paths import relative, split_stack
@@ -102,7 +105,67 @@ def train(request: TrainingRequest, context: Context | None = None) -> TrainingR
         project, table = _new(lessons, context)
     else:
         project, table = _extended(base, lessons, context)
-    return _fitted(project, table, lessons, context)
+    _check_classes(table, lessons)
+    candidates = None
+    if request.chooses_features:
+        project, table, candidates = _with_chosen_features(project, table, lessons, context)
+    return _fitted(project, table, candidates, lessons, context)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The features from which those of the project were chosen.
+
+    Parameters
+    ----------
+    table
+        The objects with all of them.
+    choice
+        The columns that were chosen, and how.
+    selection
+        What was chosen, for people.
+    """
+
+    table: TrainingTable
+    choice: Choice
+    selection: Selection
+
+
+def _with_chosen_features(
+    project: Project, table: TrainingTable, lessons: Lessons, context: Context
+) -> tuple[Project, TrainingTable, _Candidates]:
+    """The project and the table with those features that help to distinguish the classes."""
+    request, plan = lessons.request, lessons.plan
+    keys = [key for key in project.selected for _ in range(lessons.table.values[key].shape[1])]
+    settings = _settings(request)
+
+    def choose(some: TrainingTable) -> tuple[int, ...]:
+        return choose_features(some, keys, settings, Context()).columns
+
+    found = choose_features(table, keys, settings, context)
+    for line in found.lines:
+        log.info("%s", line)
+    margin = plan.margin if any(f.scope != "object" for f in plan.shown if f.key in found.kept) else ()
+    fewer = new_project(project.role, project.classes, tuple(sorted(found.kept)), margin)
+    fewer = dataclasses.replace(
+        fewer,
+        path=project.path,
+        threshold=project.threshold,
+        labels=project.labels,
+        lanes=project.lanes,
+        facts={**project.facts, "features": AUTO},
+    )
+    choice = Choice(found.columns, choose)
+    return fewer, table.with_columns(found.columns), _Candidates(table, choice, found)
+
+
+def _check_classes(table: TrainingTable, lessons: Lessons) -> None:
+    """Refuse labels of a single class."""
+    present = np.unique(table.classes)
+    if len(present) < 2:
+        lost = f" ({lessons.left_out[0]})" if lessons.left_out else ""
+        message = f"labels of {len(present)} classes: expected labelled objects of at least two classes{lost}"
+        raise InputError(message)
 
 
 def _new(lessons: Lessons, context: Context) -> tuple[Project, TrainingTable]:
@@ -232,13 +295,15 @@ def _lane_of(found: Found) -> IntArray:
     return np.repeat(list(found), [sum(map(len, steps.values())) for steps in found.values()]).astype(int)
 
 
-def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: Context) -> TrainingResult:
-    """Fit the forest and write the project."""
-    present, request = np.unique(table.classes), lessons.request
-    if len(present) < 2:
-        lost = f" ({lessons.left_out[0]})" if lessons.left_out else ""
-        message = f"labels of {len(present)} classes: expected labelled objects of at least two classes{lost}"
-        raise InputError(message)
+def _fitted(
+    project: Project,
+    table: TrainingTable,
+    candidates: _Candidates | None,
+    lessons: Lessons,
+    context: Context,
+) -> TrainingResult:
+    """Fit the forest, judge it, and write the project."""
+    request = lessons.request
     forest, accuracy = fit(
         table.rows,
         table.classes,
@@ -248,7 +313,7 @@ def _fitted(project: Project, table: TrainingTable, lessons: Lessons, context: C
         balanced=request.class_weight == "balanced",
         context=context,
     )
-    evaluation = _judged(table, request, context)
+    evaluation = _judged(table, candidates, request, context)
     scores = {"evaluation": as_json(evaluation)} if evaluation is not None else {}
     facts = {
         **project.facts,
@@ -278,19 +343,27 @@ def _suggested(project: Project, lessons: Lessons, context: Context) -> list[Sug
     return suggestions(project, lanes, labels, request.suggest, context)
 
 
-def _judged(table: TrainingTable, request: TrainingRequest, context: Context) -> Evaluation | None:
+def _judged(
+    table: TrainingTable, candidates: _Candidates | None, request: TrainingRequest, context: Context
+) -> Evaluation | None:
     """How good the forest is that is trained on a table, if there are enough labels to hold some out."""
     if request.evaluation is None:
         return None
     if len(table) < MINIMUM_LABELS and not request.evaluation.learning_curve:  # it is nobody's only purpose
         return None
-    settings = dataclasses.replace(
-        request.evaluation,
+    if candidates is None:
+        return evaluate(table, _settings(request), context)
+    return evaluate(candidates.table, _settings(request), context, candidates.choice)
+
+
+def _settings(request: TrainingRequest) -> EvaluationSettings:
+    """How the forest of a training is judged."""
+    return dataclasses.replace(
+        request.evaluation or EvaluationSettings(),
         trees=request.trees,
         seed=request.seed,
         balanced=request.class_weight == "balanced",
     )
-    return evaluate(table, settings, context)
 
 
 def _label_inputs(

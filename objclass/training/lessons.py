@@ -15,7 +15,7 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import FeatureTable, Lane, PixelSize, concatenate
 from objclass.errors import InputError, UsageError
-from objclass.features.contract import Feature, choose, feature_set
+from objclass.features.contract import Feature, candidates, choose, feature_set
 from objclass.images.paths import natural
 from objclass.pipeline.inputs import open_lanes
 from objclass.pipeline.lane import CENTER, measure_step
@@ -298,7 +298,10 @@ def _plan(request: TrainingRequest, base: Project | None, first: Lane) -> Plan:
         selected = tuple(feature for feature in base.features() if feature.key in base.selected)
         return Plan(_with_center(selected), selected, base.threshold, base.margin, base)
     ndim = first.objects.ndim
-    chosen = tuple(choose(request.features, ndim, first.channels, training=True))
+    if request.chooses_features:
+        chosen = tuple(candidates(ndim, first.channels))
+    else:
+        chosen = tuple(choose(request.features, ndim, first.channels, training=True))
     margin = (request.margin,) * ndim if any(f.scope != "object" for f in chosen) else ()
     return Plan(_with_center(chosen), chosen, request.threshold, margin)
 

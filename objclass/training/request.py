@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from objclass.core import PixelSize
 from objclass.evaluation.settings import EvaluationSettings
+from objclass.features.contract import AUTO
 from objclass.pipeline.pairing import Inputs
 from objclass.pipeline.plan import FromFile
 from objclass.settings import ProjectThreshold
@@ -61,6 +62,11 @@ class TrainingRequest:
     evaluation: EvaluationSettings | None = None
     suggest: int = 0
     suggestions: str = ""
+
+    @property
+    def chooses_features(self) -> bool:
+        """Whether features are chosen by how much they help."""
+        return self.features == (AUTO,)
 
     @property
     def target(self) -> str:
