@@ -5,7 +5,15 @@ import pytest
 
 from objclass.cli import main
 
-SMALL = ("--features", "Standard Object Features:Mean", "Standard Object Features:Count", "--trees", "10")
+SMALL = (
+    "--features",
+    "Standard Object Features:Mean",
+    "Standard Object Features:Count",
+    "--trees",
+    "10",
+    "--repeats",
+    "0",
+)
 
 
 class Place:

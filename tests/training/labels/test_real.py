@@ -43,7 +43,7 @@ def test_blood_cells(cells):
     def learned(labels, *, images=True):
         given = ["--raw_data", *raw, "--label_image", *ids] if images else []
         command = ["train", "--project", "new.ilp", "--overwrite", *given, "--labels", *labels, "--trees", "5",
-                   "--class_names", *KINDS, "--features", "Standard Object Features:Mean", "--jobs", "2"]  # fmt: skip
+                   "--class_names", *KINDS, "--features", "Standard Object Features:Mean", "--jobs", "2", "--repeats", "0"]  # fmt: skip
         assert main(command) == 0
         return Path("new.ilp").read_bytes()
 
@@ -122,7 +122,7 @@ def test_labels_of_ilastik(shared, tmp_path, monkeypatch, name):
     """Images, objects and classes are those of the project; nothing else is given."""
     monkeypatch.chdir(tmp_path)
     theirs = shared / "golden" / name / f"{name}.ilp"
-    command = ["train", "--project", "new.ilp", "--labels", str(theirs), "--trees", "5"]
+    command = ["train", "--project", "new.ilp", "--labels", str(theirs), "--trees", "5", "--repeats", "0"]
     assert main([*command, "--features", "Standard Object Features:Mean"]) == 0
     ours, theirs = open_project("new.ilp"), open_project(str(theirs))
     assert ours.role == theirs.role

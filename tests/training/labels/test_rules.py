@@ -263,7 +263,18 @@ def test_labels_of_a_project_are_added_to_another(place):
     assert place.train("a.csv", project="of_a.ilp") == 0
     assert place.train("b.csv", project="of_b.ilp", images=("b",)) == 0
     more = ("--output", "both.ilp")
-    command = ["train", "--project", "of_a.ilp", "--labels", "of_b.ilp", "--trees", "10", *more]
+    command = [
+        "train",
+        "--project",
+        "of_a.ilp",
+        "--labels",
+        "of_b.ilp",
+        "--trees",
+        "5",
+        "--repeats",
+        "0",
+        *more,
+    ]
     assert main(command) == 0
     assert labels_of("both.ilp") == {"a": {1: "a", 2: "b"}, "b": {2: "c", 4: "a"}}
     assert place.train("of_b.ilp", "a.csv", images=()) == 2  # b.csv names no image of two
