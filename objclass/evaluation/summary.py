@@ -9,6 +9,9 @@ from objclass.evaluation.result import ClassScores, Evaluation, Score
 SHOWN = 5
 """Importances that are listed."""
 
+ASKED, LOWER = 10, 0.1
+"""An image of so many objects is named if its accuracy is so much lower than that of all."""
+
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """One line for each fact; names are as in the project, so they have to be made printable.
@@ -99,6 +102,7 @@ def _row(one: ClassScores) -> tuple[str, ...]:
 
 def _further(evaluation: Evaluation) -> Iterator[str]:
     yield _confused(evaluation)
+    yield from _worst_image(evaluation)
     claimed = evaluation.calibration
     known = sum(n * p for n, p in zip(claimed.objects, claimed.probability, strict=True) if n)
     yield (
@@ -110,6 +114,14 @@ def _further(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.importances:
         lost = ", ".join(f"{one.group} {rate(one.loss.value)}" for one in evaluation.importances[:SHOWN])
         yield f"features that matter most, and how much balanced accuracy is lost without each: {lost}"
+
+
+def _worst_image(evaluation: Evaluation) -> Iterator[str]:
+    """The image with the lowest accuracy, if it is much lower than that of all."""
+    asked = [(accuracy, name, count) for name, count, accuracy in evaluation.by_image if count >= ASKED]
+    if len(asked) > 1 and min(asked)[0] < evaluation.accuracy.value - LOWER:
+        accuracy, name, count = min(asked)
+        yield f"least accurate image: {name} ({round(accuracy * count)} of {count} objects are correct)"
 
 
 def _confused(evaluation: Evaluation) -> str:

@@ -195,6 +195,19 @@ def test_the_summary_is_short(full):
     assert "8 images: 5 folds, 2 times" in lines[2]
 
 
+def test_an_image_that_is_unlike_the_others_is_named():
+    table = made(images=10, effect=0.0, distance=3.0)
+    rows = table.rows.copy()
+    rows[table.image == 4] = rows[table.image == 4][::-1]  # its values belong to other objects
+    found = judged(replace(table, rows=rows))
+    (line,) = (line for line in summary_lines(found) if line.startswith("least accurate image"))
+    name, objects, accuracy = found.by_image[4]
+    assert (
+        line == f"least accurate image: {name} ({round(objects * accuracy)} of {objects} objects are correct)"
+    )
+    assert not any("least" in line for line in summary_lines(judged(table)))
+
+
 @pytest.mark.parametrize("table", [made(objects=20).take(np.arange(3)), made(shares=(1.0,))])
 def test_nothing_to_judge_is_refused(table):
     with pytest.raises(InputError, match="an evaluation needs four objects at least, of two classes"):
