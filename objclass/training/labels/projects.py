@@ -130,6 +130,8 @@ def threshold_of(sources: Sequence[Project], given: ProjectThreshold | None) -> 
                 "for other objects"
             )
             raise InputError(message)
+    if given is None and first.role == "prediction_maps":
+        log.info("thresholds are those of %s", first.path)
     return chosen
 
 

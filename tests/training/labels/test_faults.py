@@ -378,9 +378,11 @@ def test_projects_of_other_thresholds(place, capsys):
     own = ("--threshold", "0.4", "--min_size", "5")
     assert place.train("l.csv", project="other.ilp", images=(), more=(*given, *own)) == 0
     expected = Path("other.ilp").read_bytes()
-    for more in (given, (*given, *own)):  # those of the project, where none are given
+    for more in ((*given, *own), given):  # those of the project, where none are given
+        capsys.readouterr()
         assert place.train("other.ilp", images=(), more=more) == 0
         assert Path("new.ilp").read_bytes() == expected
+    assert "thresholds are those of other.ilp" in capsys.readouterr().err
     Path("new.ilp").unlink()
     refused(place, capsys, ["other.ilp"], "thresholds are not those that are given: threshold 0.4 and 0.6",
             images=(), more=(*given, *own[2:], "--threshold", "0.6"))  # fmt: skip
