@@ -131,7 +131,9 @@ def _example(
     values = {name: round(float(of[row]), 5) for name, of in found.values.items()}
     center = tuple(round(float(x), 1) for x in step.table.values[CENTER][row])
     score, place = round(float(scores[row]), 5), int(order[row])
-    return Example(kind, group, score, place, step.t, row + 1, center, values)
+    ids = step.objects.original
+    original = int(ids[row]) if ids is not None else None
+    return Example(kind, group, score, place, step.t, row + 1, center, values, original)
 
 
 def highest(scores: FloatArray, order: IntArray, count: int) -> IntArray:

@@ -104,6 +104,8 @@ class Example:
         Its centre x, y(, z) in pixels.
     values
         Probability, uncertainty and novelty, as far as known.
+    original
+        Its id in the label image that was given; None where there is none.
     picture
         The raw data around it, and where it is; read only of examples that are shown.
     is_color
@@ -118,6 +120,7 @@ class Example:
     label: int
     center: tuple[float, ...]
     values: Mapping[str, float]
+    original: int | None = None
     picture: str = ""
     is_color: bool = False
 

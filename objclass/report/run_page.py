@@ -44,8 +44,8 @@ DOUBT = 0.5
 """Uncertainty from which an object counts as uncertain."""
 
 CHANNELS = {
-    2: "The first channel is green, the second magenta.",
-    3: "The first channel is cyan, the second magenta, the third yellow; further channels are not shown.",
+    2: ("The first channel is green, the second magenta.",),
+    3: ("The first channel is cyan, the second magenta, the third yellow; further channels are not shown.",),
 }
 """Number of channels of the pictures -> how they are shown."""
 
@@ -251,9 +251,7 @@ def _sections(run: Run) -> Iterator[Section]:
     galleries = tuple(_galleries(run))
     if galleries:
         rest = left_out(len(run.report.classes), MAXIMUM_CLASSES)
-        yield Section(
-            "Pictures", (*galleries, *rest), f"Outlines have the colour of the class. {_contrast(run)}"
-        )
+        yield Section("Pictures", (*galleries, *rest), _lead(run))
     if run.missing:
         yield _missing(run.missing)
     inputs = tuple(f"{row.image}: {', '.join(f'{role} {name}' for role, name in row.inputs)}" for row in run.rows)  # fmt: skip
@@ -375,13 +373,23 @@ def _missing(missing: Mapping[str, str]) -> Section:
     return Section("Not in this report", (table, *left_out(len(missing))))
 
 
-def _contrast(run: Run) -> str:
+def _lead(run: Run) -> str:
+    """What to know of all pictures."""
     groups = range(len(run.report.classes))
     shown = next(shown for group in groups for best in run.best(group).values() for shown in best)
+    lines = ["Outlines have the colour of the class."]
     if shown.example.is_color:
-        return "Colours are those of the images."
-    channels = CHANNELS.get(shown.example.crop.raw.shape[2], "")
-    return f"The contrast is the same in all pictures of an image. {channels}"
+        lines.append("Colours are those of the images.")
+    else:
+        channels = shown.example.crop.raw.shape[2]
+        lines += ["The contrast is the same in all pictures of an image.", *CHANNELS.get(channels, ())]
+    has_ids = shown.example.original is not None
+    lines.append(
+        "Ids are those of the label images."
+        if has_ids
+        else "Numbers of objects are those of tables (labelimage_oid)."
+    )
+    return " ".join(lines)
 
 
 def _galleries(run: Run) -> Iterator[Gallery]:
@@ -420,9 +428,10 @@ def _picture(shown: Shown, kind: str, name: str, color: Color) -> Picture:
     step = f", time step {example.frame}" if shown.has_time else ""
     values = {what: f"{what} {number(value, 2)}" for what, value in example.values.items()}
     what = f"{kind} object of {name}" if values else "object"
+    label = f"object {example.label}" if example.original is None else f"id {example.original}"
     alt = "; ".join([f"{what} in {shown.image}{step}, at {place}", *values.values()])
     why = values.get(MEASURE[kind], "")
-    return Picture(thumbnail(crop, contrast, color), alt, why, f"{shown.image}{step}, object {example.label}")
+    return Picture(thumbnail(crop, contrast, color), alt, why, f"{shown.image}, {label}{step}")
 
 
 def _share(part: int, total: int) -> str:

@@ -251,7 +251,10 @@ def test_time_planes_and_channels(here):
     labels[1:3, 3:9, 3:9], labels[:, 12:18, 12:18] = 7, 3
     np.save("ids.npy", labels)
     assert main([*run, "--label_image", "ids.npy", "--report", "v.html"]) == 0
-    assert len(PNG.findall(page("v.html"))) == 2
+    html = page("v.html")
+    assert len(PNG.findall(html)) == 2
+    assert "ids, id 7" in html
+    assert "ids, id 3" in html
 
 
 def test_prediction_maps(here):

@@ -35,7 +35,7 @@ def example(kind, group, score, label=1, frame=0, order=0, side=20):
     mask[5:12, 6:14] = True
     crop = Crop(rng.integers(0, 256, (side, side, 1), dtype=np.uint8), mask)
     values = {"probability": score, "uncertainty": score, "novelty": 3 * score}
-    return Example(kind, group, score, order, frame, label, (3.0, 4.5), values, as_text(crop))
+    return Example(kind, group, score, order, frame, label, (3.0, 4.5), values, picture=as_text(crop))
 
 
 def findings(name, groups=3, steps=1, objects=40, seed=0, examples=None, side=20, metadata=(), novel=None):
