@@ -389,7 +389,7 @@ def test_a_classifier_and_its_project_classify_the_same(samples, cells, tmp_path
     found = objclass.predict(samples / "cells.ilp", *cells)
     table = objclass.measure(found.labels, cells[0], features=["Standard Object Features", "regionprops"])
     classes = found.table["Predicted Class"].where(found.table["label"] % 3 > 0, None)
-    classifier = objclass.learn(table, classes, trees=20, seed=1)
+    classifier = objclass.learn(table, classes, trees=np.int64(20), seed=np.uint32(1))
     assert classifier.classes_.tolist() == ["elongated", "ring", "round"]
     assert 0.5 < classifier.accuracy_ <= 1
     assert not [

@@ -1,8 +1,8 @@
 """What objclass itself stores in a project: the group ``objclass`` at its root, which ilastik does not look at.
 
-``facts`` is a JSON object. ``novelty`` holds the `NoveltyModel`, an array for each of its fields. ``training`` holds the `TrainingTable`, an array or a JSON list for each of its fields, and the
-probabilities that the forest gave for its rows. Texts are JSON in ASCII, of fixed length. Of a group that
-is damaged, or that no longer fits the project, nothing is used, and a warning says why.
+``facts`` is a JSON object. ``training`` holds the `TrainingTable`, an array or a JSON list for each of its fields, and the
+probabilities that the forest gave for its rows; ``novelty`` holds the `NoveltyModel`. Texts are JSON in ASCII, of fixed
+length. Of a group that is damaged, or that no longer fits the project, nothing is used, and a warning says why.
 """
 
 import json

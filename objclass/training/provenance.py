@@ -16,8 +16,8 @@ def training_facts(trees: int, seed: int, class_weight: str | None, accuracy: fl
     """Settings of a training, and its out-of-bag accuracy."""
     return {
         "version": __version__,
-        "trees": trees,
-        "seed": seed,
+        "trees": int(trees),  # JSON knows no integers of numpy
+        "seed": int(seed),
         "class_weight": class_weight,
         "out_of_bag_accuracy": accuracy,
     }
