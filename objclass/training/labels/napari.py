@@ -14,7 +14,7 @@ from objclass.training.labels.rows import Row, Table
 CLASS = ("class", "label", "classification", "category", "name")
 """Properties that are the class, the first one that is there; else the only property."""
 
-OWN = ("index", "image", "group", "track")
+OWN = ("index", "image", "track")
 """Columns that are no class."""
 
 SHAPES = ("shape-type", "vertex-index")

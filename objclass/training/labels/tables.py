@@ -17,10 +17,10 @@ UNLABELLED = ("", "0")
 
 IDS = ("labelimage_oid", "original_oid")
 
-USED = ("class", "image", "timestep", *IDS, "x", "y", "z", "group")
+USED = ("class", "image", "timestep", *IDS, "x", "y", "z", "track")
 """Columns that say something of a label; others are ignored."""
 
-SYNONYMS = {"t": "timestep", "track": "group"}
+SYNONYMS = {"t": "timestep"}
 
 OF_A_RUN = {"frame": "timestep", "label": "labelimage_oid"}
 """Columns of the tables of a run in all profiles that have both."""
@@ -33,8 +33,8 @@ def read_table(path: str, given: GivenLanes) -> Reading:
     """Labels of a CSV or TSV file: ``class``, and ``labelimage_oid``, ``original_oid`` or ``x, y[, z]``.
 
     ``timestep`` (or ``t``) may be left out where there is one; ``image`` too (see `GivenLanes.of_file`). Rows
-    without a class are ignored, as long as others have one. ``group`` (or ``track``) says what objects belong
-    together. Points of napari are read as well.
+    without a class are ignored, as long as others have one. ``track`` says which objects of a movie
+    are the same one. Points of napari are read as well.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def _annotation(row: Row, path: str, given: GivenLanes) -> Annotation:
     place = None
     if not (label or original) or (row.cells.get("x") and row.cells.get("y")):
         place = number("z", needed=depth > 1), number("y", needed=True), number("x", needed=True)
-    group = row.cells.get("group", "")
+    track = row.cells.get("track", "")
     annotation = Annotation(
         lane,
         number("timestep", needed=steps > 1),
@@ -175,7 +175,7 @@ def _annotation(row: Row, path: str, given: GivenLanes) -> Annotation:
         label,
         original,
         place,
-        group=checked_name(group, row.line, "track") if group else "",
+        group=checked_name(track, row.line, "track") if track else "",
     )
     return given.checked(annotation)
 

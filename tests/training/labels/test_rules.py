@@ -240,7 +240,7 @@ def test_images_and_time_steps_without_labels_are_not_looked_at(place, monkeypat
     assert list(labels_of()) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("heading", ["track", "Group"])
+@pytest.mark.parametrize("heading", ["track", "Track"])
 def test_objects_of_a_track(place, heading):
     """They stay with the objects, and with further labels."""
     place.write("l.csv", f"labelimage_oid,class,{heading}\n3,a,t1\n1,b,\n2,a,t2\n")
