@@ -17,22 +17,17 @@ from skimage.measure import regionprops_table
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 
 import objclass
-from objclass.compute.context import Context
 from objclass.evaluation.folds import folds_of
 from objclass.evaluation.groups import regions
 from objclass.evaluation.intervals import jackknife, plain
 from objclass.evaluation.scores import Scores, confusions, recalls
-from objclass.evaluation.selection import choose_features
-from objclass.evaluation.settings import EvaluationSettings
 from objclass.features.contract import feature_set
-from objclass.project.training_table import TrainingTable
-from objclass.training.measurement import Measurement
 
 FOLDS, TREES, REGIONS = 5, 100, 10
 
 STANDARD = "Standard Object Features"
 SHAPE = {2: ("2D Convex Hull Features", "2D Skeleton Features"), 3: ("3D Convex Hull Features",)}
-OURS = (STANDARD, "hull", "regionprops", "texture", "radial", "colour", "parts")
+OURS = (STANDARD, "hull", "texture", "radial", "colour", "parts")
 
 PROPERTIES = (
     "label", "area", "axis_major_length", "axis_minor_length", "eccentricity", "solidity", "extent", "perimeter",
@@ -165,32 +160,12 @@ def by_objclass(class_weight=None):
 
 
 def by_choice(table, classes, seed, groups):
-    """Features are chosen within the objects that are learned from."""
-    known = Measurement.of(table).learnable(table.columns)
-    features = [key for key, names in known.items() for _ in names]
-    columns = [name for names in known.values() for name in names]
-    rows = np.nan_to_num(table[columns].to_numpy(np.float32), nan=0, posinf=0, neginf=0)
-    names, numbers = np.unique(classes, return_inverse=True)
-    places, image = np.unique(groups, return_inverse=True)
-    nothing = np.zeros(len(rows), int)
-    training = TrainingTable(
-        rows,
-        numbers + 1,
-        image,
-        nothing,
-        np.arange(len(rows)),
-        np.full((len(rows), 3), np.nan),
-        tuple(names),
-        tuple(f"{place:06d}" for place in places),
-        tuple(columns),
-        tuple(set_name for set_name, _ in features),
+    """Features are chosen within the objects that are learned from, in folds of whole groups."""
+    grouped = table.assign(Image=[f"{group:06d}" for group in groups])
+    classifier = objclass.learn(
+        grouped, classes, features="auto", trees=TREES, seed=seed, class_weight="balanced"
     )
-    settings = EvaluationSettings(trees=TREES, seed=seed, balanced=True)
-    kept = choose_features(training, features, settings, Context()).columns
-    chosen = [columns[k] for k in kept]
-    return objclass.learn(
-        table, classes, features=chosen, trees=TREES, seed=seed, class_weight="balanced"
-    ).predict
+    return classifier.predict
 
 
 def by_scikit(model):
@@ -236,7 +211,8 @@ TRIED = {
         "ours",
         by_scikit(lambda seed: ExtraTreesClassifier(TREES, random_state=seed, class_weight="balanced")),
     ),
-    "features chosen": ("ours", by_choice),
+    "regionprops, too": ("everything", by_objclass("balanced")),
+    "auto": ("everything", by_choice),
     "boosted": (
         "ours",
         by_scikit(lambda seed: HistGradientBoostingClassifier(random_state=seed, class_weight="balanced")),
@@ -252,6 +228,7 @@ def tables_of(pictures, ways):
         "standard": lambda: ours(pictures, [STANDARD]),
         "shape": lambda: ours(pictures, [STANDARD, *SHAPE[ndim]]),
         "ours": lambda: ours(pictures, [*OURS]),
+        "everything": lambda: ours(pictures, [*OURS, "regionprops"]),
         "script": lambda: scikit(pictures),
     }
     return {name: makers[name]() for name in dict.fromkeys(table for table, _ in ways.values())}
@@ -310,38 +287,28 @@ def report(name, grouping, pictures, ways, repeats):
     tables = tables_of(pictures, ways)
     head(
         "",
-        "columns",
         "balanced accuracy",
         "accuracy",
         *[f"recall {which}" for which in names],
         "to ilastik",
         "to script",
     )
-    found = {}
-    for way, (table, fit) in ways.items():
-        found[way] = counts = judged(tables[table], fit, classes, groups, repeats)
+    found = {way: judged(tables[table], fit, classes, groups, repeats) for way, (table, fit) in ways.items()}
+    for way, counts in found.items():
         scores = Scores(counts, tuple(names))
         against = [
-            words(difference(counts, found[other]), "+") if way not in (other, "script") else ""
+            words(difference(counts, found[other]), "+") if way not in ("ilastik", "script") else ""
             for other in ("ilastik", "script")
-            if other in found
         ]
         share = [f"{value:.2f}" for value in recalls(counts.sum(axis=0))]
-        columns = tables[table].shape[1]
-        row(
-            way,
-            columns,
-            words(scores.balanced_accuracy()),
-            f"{scores.accuracy().value:.3f}",
-            *share,
-            *against,
-        )
+        balanced, accuracy = words(scores.balanced_accuracy()), f"{scores.accuracy().value:.3f}"
+        row(way, balanced, accuracy, *share, *against)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="*", choices=DATA, default=list(DATA))
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tried", nargs="*", choices=TRIED, default=[], help="other ways besides")
     options = parser.parse_args()
     shared = Path(os.environ.get("OBJCLASS_SHARED", Path(__file__).parents[2] / "shared")) / "data"
