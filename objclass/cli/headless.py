@@ -252,7 +252,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         if getattr(options, name):
             log.warning("%s", line)
     if not options.headless:
-        message = "expected --headless, or a command: train, inspect, features, runs, rerun, compile (objclass --help)"
+        message = "expected --headless, or a command: train, evaluate, inspect, features, runs, rerun, compile (objclass --help)"
         raise UsageError(message)
     options = _with_roles(options, arguments)
     if options.manifest is None and not any(getattr(options, role) for role in ROLES):

@@ -63,8 +63,8 @@ class LearningOptions:
     )
     features: Optional[list[str]] = knob(
         None,
-        "features to learn from, sets or set:feature; auto: those of all sets that help to distinguish the classes (default: "
-        "Standard Object Features)",
+        "features to learn from, sets or set:feature; best: the sets that did best on real images; auto: those of all sets that "
+        "help to distinguish the classes (default: Standard Object Features, which ilastik has, too)",
         nargs="+",
         type=str,
         metavar="NAME",

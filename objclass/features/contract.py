@@ -13,7 +13,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -193,9 +193,10 @@ def feature_set(name: str) -> FeatureSet | None:
 
 
 def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = False) -> list[Feature]:
-    """Features by name: a whole set (its features that are defined for the image), or ``set:feature``.
+    """Features by name: a whole set (its features that are defined for the image), ``set:feature``, or ``best``.
 
-    From a whole set, advanced features are left out, and for training those of location.
+    From a whole set, advanced features are left out, and for training those of location. `BEST` are those sets of which any
+    feature is defined for the image.
 
     Raises
     ------
@@ -203,7 +204,10 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
         If there is no such set or feature, or it is not defined for the image.
     """
     chosen: dict[Key, Feature] = {}
-    for name in names:
+    best = [
+        known for known in BEST if any(f.fits(ndim, channels) for f in (feature_set(known) or {}).values())
+    ]
+    for name in chain.from_iterable(best if given == "best" else [given] for given in names):
         set_name, _, feature_name = name.partition(":")
         found = feature_set(set_name)
         if found is None:
@@ -233,6 +237,9 @@ def choose(names: Sequence[str], ndim: int, channels: int, *, training: bool = F
     _check_titles(chosen.values())
     return list(chosen.values())
 
+
+BEST = ("Standard Object Features", "hull", "texture", "radial", "colour", "parts")
+"""The sets that distinguish classes best on real images (docs/accuracy.md): in place of their names, ``best``."""
 
 AUTO = "auto"
 """In place of names of features: those of our own sets that help to distinguish the classes."""
