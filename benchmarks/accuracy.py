@@ -21,13 +21,12 @@ from objclass.evaluation.folds import folds_of
 from objclass.evaluation.groups import regions
 from objclass.evaluation.intervals import jackknife, plain
 from objclass.evaluation.scores import Scores, confusions, recalls
-from objclass.features.contract import feature_set
+from objclass.features.contract import BEST, feature_set
 
 FOLDS, TREES, REGIONS = 5, 100, 10
 
 STANDARD = "Standard Object Features"
 SHAPE = {2: ("2D Convex Hull Features", "2D Skeleton Features"), 3: ("3D Convex Hull Features",)}
-OURS = (STANDARD, "hull", "texture", "radial", "colour", "parts")
 
 PROPERTIES = (
     "label", "area", "axis_major_length", "axis_minor_length", "eccentricity", "solidity", "extent", "perimeter",
@@ -227,8 +226,8 @@ def tables_of(pictures, ways):
     makers = {
         "standard": lambda: ours(pictures, [STANDARD]),
         "shape": lambda: ours(pictures, [STANDARD, *SHAPE[ndim]]),
-        "ours": lambda: ours(pictures, [*OURS]),
-        "everything": lambda: ours(pictures, [*OURS, "regionprops"]),
+        "ours": lambda: ours(pictures, [*BEST]),
+        "everything": lambda: ours(pictures, [*BEST, "regionprops"]),
         "script": lambda: scikit(pictures),
     }
     return {name: makers[name]() for name in dict.fromkeys(table for table, _ in ways.values())}
