@@ -142,7 +142,7 @@ CASES = {
     "classes without project": (
         run(project=None, export_object_prediction_img=True), "without --project",
     ),
-    "unknown feature set": (run(project=None, features="texture"), "no feature set 'texture'"),
+    "unknown feature set": (run(project=None, features="granularity"), "no feature set 'granularity'"),
     "unknown feature": (run(project=None, features="regionprops:colour"), "no feature 'colour'"),
     "feature that does not fit": (
         run(project=None, features="3D Convex Hull Features:Convexity"), "not defined for 2D",
