@@ -7,6 +7,7 @@ the color that the style of the page has for it.
 import io
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,10 @@ STYLE: dict[Any, Any] = {
     "ytick.major.size": 0,
     "figure.constrained_layout.use": True,
 }
+
+
+_DRAWING = threading.Lock()
+"""Held while a plot is drawn: styles, and filters of warnings, are those of the whole process."""
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -199,7 +204,7 @@ def importance_figure(every: Sequence[Importance]) -> Figure:
     columns = ("group", "others that say most of it", "columns", "loss", "95 % interval")
     table = Table("Importances", columns, rows, texts=2)
     alt = "Loss of balanced accuracy when the columns of a group are shuffled: " + "; ".join(
-        f"{one.group} {score_text(one.loss.value)}" for one in found
+        f"{shortened(one.group)} {score_text(one.loss.value)}" for one in found
     )
     shared = (
         ""
@@ -219,7 +224,7 @@ def empty_plot(height: float, rows: Sequence[int] = (1,)) -> "Iterator[tuple[Dra
     import matplotlib as mpl
     from matplotlib.figure import Figure as Drawing
 
-    with mpl.rc_context(), warnings.catch_warnings():
+    with _DRAWING, mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that matplotlib's own font lacks: the page has others
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)

@@ -36,6 +36,7 @@ from objclass.report.page import (
     Strip,
     Table,
     Text,
+    shortened,
 )
 from objclass.report.pictures import Crops
 from objclass.report.thumbnails import contrast_of, thumbnail
@@ -265,7 +266,10 @@ def _mixed(found: Evaluation) -> str:
 def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Crops) -> Section:
     """The pictures of each class."""
     if not crops.by_row:
-        return Section("Objects", (Text("No pictures: the images of the labelled objects were not found."),))
+        return Section(
+            "Objects",
+            (Text("No pictures: the images of the labelled objects were not found, or have changed."),),
+        )
     contrast = contrast_of([*crops.by_row.values()], is_color=crops.is_color)
     parts: list[Part] = []
     for k, kinds in shown.items():
@@ -284,7 +288,7 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
         parts.append(Text(f"… and {counted(hidden, 'more class', 'more classes')} without pictures."))
     absent = sum(len(rows) for kinds in shown.values() for rows in kinds.values()) - len(crops.by_row)
     lost = (
-        (Text(f"{counted(absent, 'object')} cannot be shown: their images were not found."),)
+        (Text(f"{counted(absent, 'object')} cannot be shown: their images were not found, or have changed."),)
         if absent
         else ()
     )
@@ -297,8 +301,10 @@ def _gallery(found: Evaluation, colors: Sequence[Color], shown: Shown, crops: Cr
 
 def _described(found: Evaluation, row: int, original: int | None) -> tuple[str, str, str]:
     """Alternative text, caption and place of a picture; ``original`` is the id of an object in its label image."""
-    objects, image = found.objects, found.images[found.objects.image[row]]
-    given, predicted = (found.names[numbers[row] - 1] for numbers in (objects.given, objects.predicted))
+    objects, image = found.objects, shortened(found.images[found.objects.image[row]])
+    given, predicted = (
+        shortened(found.names[numbers[row] - 1]) for numbers in (objects.given, objects.predicted)
+    )
     probability = number(float(objects.probabilities[row, objects.predicted[row] - 1]))
     t = f", time step {objects.timestep[row]}" if objects.timestep.any() else ""
     label = f"object {objects.label[row]}" if original is None else f"id {original}"

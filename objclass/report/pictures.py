@@ -26,7 +26,7 @@ class Crops:
     Parameters
     ----------
     by_row
-        Row of an object -> its crop; objects whose image was not found are absent.
+        Row of an object -> its crop; those that are not found in their images, or whose image is not found, are absent.
     window
         Side of the square of most of them, in pixels.
     original
@@ -68,11 +68,11 @@ def read_crops(
     original: dict[int, int] = {}
     window = 0
     for (image, t), members in sorted(by_step.items()):
-        if image not in lanes:
+        # the image may be another one by now, with fewer time steps or objects
+        if image not in lanes or t >= lanes[image].objects.shape[0]:
             continue
         step = _step(lanes[image], t, threshold, context)
         window = window or window_of(step)
-        # the image may be another one by now
         known = [row for row in members if found.label[row] <= step.objects.count]
         cut = plane_crops(lanes[image], step, found.label[known].tolist(), window, SIDE, context)
         crops |= zip(known, cut, strict=True)

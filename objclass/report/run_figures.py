@@ -10,7 +10,9 @@ from objclass.report.figures import INK, MUTED, empty_plot, inline_svg
 from objclass.report.page import Color, Figure, Table, legible, shortened
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.container import Container
 
 BARS = 40
 """Images that get a bar each; of more images the spread is shown."""
@@ -67,18 +69,19 @@ def images_figure(
     places = np.arange(len(images))
     with empty_plot(1.3 + 0.24 * len(images)) as (drawing, (axes,)):
         left = np.zeros(len(images))
-        for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
-            axes.barh(places, n, left=left, color=color, height=0.72, label=name)
+        handles: list[Artist | Container] = []
+        for color, n in zip(shown.colors, shown.counts.T, strict=True):
+            handles.append(axes.barh(places, n, left=left, color=color, height=0.72))
             left = left + n
         axes.set_yticks(places, [_short(name) for name in images])
         axes.set(ylim=(len(images) - 0.4, -0.6), xlabel="objects")
         axes.grid(visible=False, axis="y")
         axes.locator_params(axis="x", integer=True)
-        _legend(axes, shown)
+        _legend(axes, shown, handles)
         svg = inline_svg(drawing, "images")
     total = counts.sum(axis=1)
     alt = "Number of objects in each image: " + "; ".join(
-        f"{name}: {n:,}" for name, n in zip(images, total.tolist(), strict=True)
+        f"{shortened(name)}: {n:,}" for name, n in zip(images, total.tolist(), strict=True)
     )
     return Figure(svg, alt, "Number of objects of each class in each image; the table has the numbers.")
 
@@ -113,11 +116,12 @@ def time_figure(counts: IntArray, classes: Sequence[str], colors: Sequence[Color
     shown = most_frequent(counts, classes, colors)
     steps = np.arange(len(counts))
     with empty_plot(3.2) as (drawing, (axes,)):
-        for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
-            axes.plot(steps, n, color=color, linewidth=1.6, label=name)
+        handles: list[Artist | Container] = []
+        for color, n in zip(shown.colors, shown.counts.T, strict=True):
+            handles += axes.plot(steps, n, color=color, linewidth=1.6)
         axes.set(xlim=(0, max(len(counts) - 1, 1)), ylim=(0, None), xlabel="time step", ylabel="objects")
         axes.locator_params(integer=True)
-        _legend(axes, shown)
+        _legend(axes, shown, handles)
         svg = inline_svg(drawing, "time")
     alt = "Number of objects by time step: " + "; ".join(
         f"{name} from {first} to {last}"
@@ -137,15 +141,15 @@ def spread_figure(
     edges = np.linspace(0, upper, bins + 1).tolist()
     with empty_plot(3.2) as (drawing, (axes,)):
         bottom = np.zeros(bins)
-        for name, color, n in zip(shown.names, shown.colors, shown.counts.T, strict=True):
-            axes.bar(
-                edges[:-1], n, bottom=bottom, width=0.9 * upper / bins, align="edge", color=color, label=name
-            )
+        handles: list[Artist | Container] = []
+        for color, n in zip(shown.colors, shown.counts.T, strict=True):
+            bars = axes.bar(edges[:-1], n, bottom=bottom, width=0.9 * upper / bins, align="edge", color=color)
+            handles.append(bars)
             bottom = bottom + n
         axes.set(xlim=(0, upper), xlabel=measure, ylabel="objects")
         axes.grid(visible=False, axis="x")
         axes.locator_params(axis="y", integer=True)
-        _legend(axes, shown)
+        _legend(axes, shown, handles)
         svg = inline_svg(drawing, measure)
     ends = [f"{edges[k]:.2f} to {edges[k + 1]:.2f}" for k in range(bins - 1)]
     ends.append(f"{edges[-2]:.2f} or more")
@@ -162,10 +166,16 @@ def spread_figure(
     return Figure(svg, alt, f"Number of objects of each class by {measure}{last}.", table)
 
 
-def _legend(axes: "Axes", shown: Series) -> None:
+def _legend(axes: "Axes", shown: Series, handles: "Sequence[Artist | Container]") -> None:
     """Name the classes above the plot, where there are several."""
     if len(shown.names) > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderaxespad=0.2)
+        numbers = [str(k) for k in range(len(handles))]
+        legend = axes.legend(
+            handles, numbers,
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderaxespad=0.2,
+        )  # fmt: skip
+        for text, name in zip(legend.get_texts(), shown.names, strict=True):
+            text.set_text(name)  # matplotlib 3.8 and 3.9 leave out labels that begin with _
 
 
 def _short(name: str) -> str:

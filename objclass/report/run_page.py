@@ -30,6 +30,7 @@ from objclass.report.page import (
     Strip,
     Table,
     Text,
+    shortened,
 )
 from objclass.report.run_figures import images_figure, spread_figure, time_figure
 from objclass.report.thumbnails import Contrast, thumbnail
@@ -427,11 +428,12 @@ def _picture(shown: Shown, kind: str, name: str, color: Color) -> Picture:
     place = ", ".join(f"{axis} {n:.0f}" for axis, n in zip("xyz", example.center, strict=False))
     step = f", time step {example.frame}" if shown.has_time else ""
     values = {what: f"{what} {number(value, 2)}" for what, value in example.values.items()}
-    what = f"{kind} object of {name}" if values else "object"
+    image = shortened(shown.image)
+    what = f"{kind} object of {shortened(name)}" if values else "object"
     label = f"object {example.label}" if example.original is None else f"id {example.original}"
-    alt = "; ".join([f"{what} in {shown.image}{step}, at {place}", *values.values()])
+    alt = "; ".join([f"{what} in {image}{step}, at {place}", *values.values()])
     why = values.get(MEASURE[kind], "")
-    return Picture(thumbnail(crop, contrast, color), alt, why, f"{shown.image}, {label}{step}")
+    return Picture(thumbnail(crop, contrast, color), alt, why, f"{image}, {label}{step}")
 
 
 def _share(part: int, total: int) -> str:

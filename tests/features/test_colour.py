@@ -76,6 +76,19 @@ def test_flat_objects(shape, values):
     }
 
 
+@pytest.mark.parametrize("varying", [False, True])
+def test_channels_that_do_not_vary_have_no_correlation(varying):
+    """However their sums are rounded: 0.1 and 0.3 are no binary fractions."""
+    raw = np.broadcast_to([0.1, 0.3], (7, 9, 2)).copy()
+    if varying:
+        raw[..., 1] = np.random.default_rng(0).random((7, 9))
+    found = measured(np.ones((7, 9)), raw)
+    assert found["correlation"].tolist() == [[0]]
+    if not varying:
+        assert found["share_std"].tolist() == [[0, 0]]
+        assert found["difference_std"].tolist() == [[0]]
+
+
 def test_pixels_that_are_not_finite_in_a_channel_are_left_out():
     rng = np.random.default_rng(0)
     labels, raw = np.ones((6, 7), int), rng.random((6, 7, 3))

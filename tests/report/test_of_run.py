@@ -101,6 +101,22 @@ def test_a_page_is_small_and_quick(tmp_path, lanes, groups, steps):
     assert f"{lanes:,} image" in html
 
 
+def test_every_class_is_in_the_legends(tmp_path):
+    """Matplotlib leaves out names that begin with _."""
+    names = ("_debris", "__", "cell")
+    found = [findings(name, steps=3) for name in ("a", "b")]
+    html = page(tmp_path, found, report("ab", classes=names)).decode()
+    plots = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    assert len(plots) == 3
+    assert all(f">{name}</text>" in plot for plot in plots for name in names)
+
+
+def test_a_page_of_very_long_names_is_small(tmp_path):
+    images = [f"{k}{'a' * 100_000}{k}" for k in range(3)]
+    html = page(tmp_path, [findings(name) for name in images], report(images, classes=["c" * 100_000] * 3))
+    assert len(html) < 1_000_000
+
+
 def test_an_object_is_shown_for_one_reason(tmp_path):
     of_kinds = [example(kind, 0, 1.0, label=1) for kind in (TYPICAL, UNCERTAIN, NOVEL)]
     html = page(tmp_path, [findings("a", groups=1, examples=of_kinds)], report("a", ["cell"])).decode()

@@ -1,6 +1,8 @@
 """Pages: nothing of a name gets out of its place, nothing is loaded, the same input is the same bytes."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -13,6 +15,7 @@ from objclass.evaluation.result import Importance, Score
 from objclass.pipeline.crops import Crop
 from objclass.project.model import class_colors
 from objclass.report import of_evaluation
+from objclass.report.figures import STYLE, empty_plot
 from objclass.report.file import check_report, save_page
 from objclass.report.of_evaluation import Subject, objects_to_show, page_of
 from objclass.report.page import Page, rendered
@@ -154,10 +157,32 @@ def test_a_page_of_many_classes_is_small(monkeypatch):
     assert len(html) < 10_000_000
 
 
+def test_a_page_of_very_long_names_is_small(html):
+    names, images = (tuple(f"{k}{letter * 100_000}" for k in range(3)) for letter in "ci")
+    importances = tuple(Importance(name, (name,), Score(0.1), names) for name in names)
+    long = rendered(page(evaluation(names=names, images=images, importances=importances)))
+    assert len(long) < len(html) + 300_000
+
+
+def test_plots_of_several_threads_leave_the_style_of_the_process_alone():
+    import matplotlib as mpl
+
+    def draw(seconds):
+        with empty_plot(1):
+            time.sleep(seconds)
+
+    before = {name: mpl.rcParams[name] for name in STYLE}
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(draw, (0.01, 0.02, 0.03, 0.04)))
+    assert {name: mpl.rcParams[name] for name in STYLE} == before
+
+
 def test_images_that_are_not_found_are_said():
-    assert b"No pictures: the images of the labelled objects were not found." in rendered(page(lanes={}))
+    assert b"No pictures: the images of the labelled objects were not found, or have changed." in rendered(
+        page(lanes={})
+    )
     html = rendered(page(evaluation(60), lanes={0: squares(20)}))
-    assert b"objects cannot be shown: their images were not found." in html
+    assert b"objects cannot be shown: their images were not found, or have changed." in html
 
 
 def test_an_evaluation_without_anything_optional_has_a_page():

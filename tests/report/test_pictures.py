@@ -1,6 +1,7 @@
 """Pictures of objects: which ones, cut out where, drawn how."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,12 @@ def test_large_objects_are_thinned_out_and_ids_of_another_image_are_left_out():
     assert crop.mask.shape == (6, 6)
     found = evaluation(4, images=("a",))
     assert list(read_crops(found.objects, [0, 3], {0: lane}, ThresholdSettings(), Context()).by_row) == [0]
+
+
+def test_time_steps_that_an_image_has_no_more_are_left_out():
+    found = evaluation(4, images=("a",)).objects
+    found = replace(found, timestep=np.array([0, 1, 0, 7]))
+    assert list(read_crops(found, range(4), {0: squares(4)}, ThresholdSettings(), Context()).by_row) == [0, 2]
 
 
 # --- drawn how

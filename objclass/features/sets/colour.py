@@ -75,8 +75,10 @@ def finite(voxels: Voxels) -> Voxels:
 
 
 def means(voxels: Voxels, x: FloatArray) -> FloatArray:
-    """Means (n,) of numbers of the voxels (v,), 0 without any."""
-    return voxels.sums(x) / np.maximum(voxels.counts, 1)
+    """Means (n,) of numbers of the voxels (v,), 0 without any; of equal numbers exactly this number."""
+    low, high = voxels.reduce(np.minimum, x, 0), voxels.reduce(np.maximum, x, 0)
+    # the rounding of a sum would make numbers vary that do not
+    return np.where(low == high, low, voxels.sums(x) / np.maximum(voxels.counts, 1))
 
 
 def covariance(voxels: Voxels, x: FloatArray, y: FloatArray) -> FloatArray:
