@@ -1,7 +1,7 @@
 """Novelty: how far an object lies outside of what a classifier has seen.
 
 Features are divided by their standard deviation over the training objects, and weigh as often as the forest splits by them.
-The score of an object is its distance to the nearest training object in these units, divided by the distance that 99 % of the training
+The score of an object is its distance to the nearest of at most 1,000 training objects in these units, divided by the distance that 99 % of the training
 objects keep to those of other images: up to 1 it is as near as a training object of a new image would be.
 """
 
@@ -52,7 +52,7 @@ class NoveltyModel:
     factor
         What each of them is multiplied by (c,): the root of its weight divided by its spread.
     references
-        Training objects (r, c), float32, before multiplication.
+        Training objects (r, c), float32, before multiplication; `MAXIMUM_REFERENCES` of them at most.
     threshold
         The distance whose score is 1.
     images
@@ -67,7 +67,7 @@ class NoveltyModel:
     images: int = 1
 
     def score(self, rows: NDArray[np.float32], context: Context | None = None) -> NDArray[np.float32]:
-        """The novelty of objects (n,), float32: 0 is a training object, above 1 it is novel.
+        """The novelty of objects (n,), float32: 0 is like one of the references, above 1 it is novel.
 
         Parameters
         ----------

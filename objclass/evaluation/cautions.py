@@ -48,7 +48,7 @@ def cautions_of(
     is_crossed = method == "cross-validation"
     return (
         *_origin(table, groups),
-        *(_folds(groups, settings) if is_crossed else ()),
+        *(_folds(table, groups, settings) if is_crossed else ()),
         *_few(table, groups),
         *_rare(table, groups, scores, is_crossed=is_crossed),
         *_corners(table),
@@ -94,13 +94,14 @@ def _origin(table: TrainingTable, groups: Groups) -> Iterator[str]:
             f"All labels come from one image ({table.images[int(table.image[0])]}): the scores are those of other "
             "parts of it, and optimistic for other images. Label objects in several images."
         )
-    elif images > 1 and groups.name not in ("image", "") and groups.name in NOUNS:
+
+
+def _folds(table: TrainingTable, groups: Groups, settings: EvaluationSettings) -> Iterator[str]:
+    images = len(np.unique(table.image))
+    if 1 < images < np.unique(np.stack([table.image, groups.of]), axis=1).shape[1]:
         yield (
             f"Folds share images, since they are grouped by {groups.name}: the scores are optimistic for other images."
         )
-
-
-def _folds(groups: Groups, settings: EvaluationSettings) -> Iterator[str]:
     if groups.count < settings.folds:
         yield f"{groups.count} folds rather than {settings.folds}: there are only {groups.count} {noun(groups.name)}."
 

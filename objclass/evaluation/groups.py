@@ -76,8 +76,8 @@ def groups_of(table: TrainingTable, group_by: str = "") -> Groups:
         "region": by_region,
         "time": by_time,
     }
-    if table.group_name not in choices:
-        choices[table.group_name] = by_group
+    if any(table.group) or table.group_name not in choices:
+        choices[table.group_name] = by_group  # groups that were given, whatever they are called
     if group_by not in choices:
         message = f"--group_by '{group_by}': expected {', '.join([*GROUPINGS, table.group_name])}"
         raise UsageError(message)
@@ -88,9 +88,10 @@ def groups_of(table: TrainingTable, group_by: str = "") -> Groups:
             "region": "no positions of the objects",
             "time": "only one time step",
         }
-        message = (
-            f"--group_by '{group_by}': the labelled objects have {lacks.get(group_by, f'no {group_by}')}"
-        )
+        lack = lacks.get(group_by, f"no {group_by}")
+        if choices[group_by] is by_group and any(table.group):
+            lack = f"only one {group_by}"
+        message = f"--group_by '{group_by}': the labelled objects have {lack}"
         raise UsageError(message)
     return found
 

@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from objclass.core import FloatArray, IntArray
+from objclass.core import IntArray
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,3 @@ class Evaluation:
     def is_correct(self) -> NDArray[np.bool_]:
         """Whether each object was predicted correctly (n,)."""
         return self.objects.given == self.objects.predicted
-
-    @property
-    def margins(self) -> FloatArray:
-        """1 minus the uncertainty of each object (n,): difference of the two highest probabilities."""
-        top = np.sort(self.objects.probabilities, axis=1)
-        return top[:, -1] - (top[:, -2] if top.shape[1] > 1 else 0)

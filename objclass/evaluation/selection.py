@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.core import FloatArray, IntArray
-from objclass.errors import UsageError
+from objclass.errors import UsageError, listed
 from objclass.evaluation.groups import canonical, groups_of
 from objclass.evaluation.held_out import Fit, drawn_folds, fits_of, generator, predicted
 from objclass.evaluation.result import Score
@@ -38,6 +38,9 @@ STEP = 2**0.5
 
 OBJECTS = 1000
 """Number of objects of each class that are looked at: more would not change the choice, but take longer."""
+
+SHOWN = 12
+"""Dropped features that are named."""
 
 DIGITS = 6
 """Importances and probabilities that agree in so many digits are equal."""
@@ -81,6 +84,7 @@ class Selection:
         return [
             f"{len(self.kept)} of {total} features are kept: {score}",
             f"kept of {', '.join(parts)}",
+            *([f"dropped: {listed([_named(key) for key in self.dropped], SHOWN)}"] if self.dropped else []),
         ]
 
 
@@ -205,6 +209,11 @@ class Elimination:
         place = np.searchsorted(kept, self.of_column[columns])
         mean = np.bincount(place, importance) / np.bincount(place)
         return np.argsort(-mean.round(DIGITS), kind="stable")
+
+
+def _named(key: Key) -> str:
+    """A feature with its set; the columns of a table are of none."""
+    return " ".join(part for part in key if part)
 
 
 def column_importances(forest: Forest) -> FloatArray:

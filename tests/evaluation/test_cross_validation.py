@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from objclass.compute.context import Context
-from objclass.errors import InputError
+from objclass.errors import InputError, UsageError
 from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.groups import groups_of
 from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold, predicted
@@ -265,3 +265,24 @@ def test_intervals_cover_the_true_score_in_ninety_of_a_hundred_data_sets(images,
     rates = simulated(images, (0.6, 0.35, 0.05), effect, distance, 100)
     assert {"balanced", "recall of 0", "precision of 1"} <= set(rates)
     assert min(rates.values()) >= 0.9, rates
+
+
+@pytest.mark.parametrize("name", ["region", "time"])
+def test_groups_that_were_given_are_used_whatever_they_are_called(name):
+    table = made(images=1, objects=60)
+    given = tuple("ABCDEF"[k % 6] for k in range(len(table)))
+    center = np.random.default_rng(0).random((len(table), 3))
+    table = replace(table, center=center, timestep=np.arange(len(table)), group=given, group_name=name)
+    found = groups_of(table, name)
+    assert (found.name, found.count) == (name, 6)
+    with pytest.raises(UsageError, match=f"only one {name}"):
+        groups_of(replace(table, group=("A",) * len(table)), name)
+    assert groups_of(replace(table, group=()), name).count == 10
+
+
+def test_folds_that_share_images_are_said():
+    table = made(images=6, objects=20)
+    slides = replace(table, group=tuple("ABC"[k % 3] for k in table.image), group_name="slide")
+    wells = replace(table, group=tuple("ABC"[k % 3] for k in range(len(table))), group_name="well")
+    assert not any("share images" in sentence for sentence in judged(slides, group_by="slide").cautions)
+    assert any("share images" in sentence for sentence in judged(wells, group_by="well").cautions)

@@ -6,7 +6,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from objclass.compute.context import Context
 from objclass.errors import UsageError
-from objclass.evaluation.selection import FEWEST, OBJECTS, choose_features, column_importances
+from objclass.evaluation.selection import FEWEST, OBJECTS, SHOWN, choose_features, column_importances
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.forest import drawn, grow, tree_seeds
 from objclass.settings import ResourceSettings
@@ -47,6 +47,8 @@ def test_useless_features_are_dropped(features, width, seed):
     assert found.lines[0].startswith(f"{len(found.kept)} of {features + 3} features are kept: ")
     assert f"accuracy {score:.3f}, with all of them {found.scores[0].value:.3f}" in found.lines[0]
     assert f"noise {sum(name == 'noise' for name, _ in found.kept)} of {features}" in found.lines[1]
+    assert found.lines[2].startswith(f"dropped: {' '.join(found.dropped[0])}")
+    assert len(found.lines[2].split(", ")) == min(len(found.dropped), SHOWN)
 
 
 def test_features_that_all_say_something_are_kept():
