@@ -173,6 +173,7 @@ def _training_lines(training: dict[str, Any], maximum: int) -> Iterator[str]:
         if facts.get(name) is not None
     ]
     yield f"by objclass {facts.get('version', '?')}: {', '.join(settings)}"
+    yield from _choice_lines(facts.get("feature_choice"))
     yield from _score_lines(facts.get("evaluation"))
     if "novelty" in training:
         model = training["novelty"]
@@ -190,6 +191,24 @@ def _training_lines(training: dict[str, Any], maximum: int) -> Iterator[str]:
             yield from _digest_lines(facts.get("inputs"), number)
         if len(training["labels"]) > len(shown):
             yield f"and {len(training['labels']) - len(shown)} more images (--verbose lists them)"
+
+
+def _choice_lines(choice: Any) -> Iterator[str]:
+    """How features were chosen, as far as it is what a training stores."""
+    sets = choice.get("sets") if isinstance(choice, dict) else None
+    counts = {
+        str(name): (one["kept"], one["kept"] + one["dropped"])
+        for name, one in (sets.items() if isinstance(sets, dict) else ())
+        if isinstance(one, dict) and all(type(one.get(part)) is int for part in ("kept", "dropped"))
+    }
+    if not counts:
+        return
+    scores = [choice.get(name) for name in ("balanced_accuracy", "balanced_accuracy_of_all")]
+    told = all(isinstance(score, float) for score in scores)
+    why = f": balanced accuracy {scores[0]:.3f}, with all {scores[1]:.3f}" if told else ""
+    kept, total = (sum(part) for part in zip(*counts.values(), strict=True))
+    parts = listed([f"{name} {some} of {count}" for name, (some, count) in counts.items()], LISTED)
+    yield f"{kept} of {total} features were chosen{why} ({parts})"
 
 
 def _score_lines(evaluation: Any) -> Iterator[str]:

@@ -71,12 +71,17 @@ class Selection:
     reason: str = ""
 
     @property
+    def balanced_accuracies(self) -> tuple[float, float]:
+        """Balanced accuracy of held-out objects with all features, and with those that are kept."""
+        return self.scores[0].value, self.scores[self.sizes.index(len(self.kept))].value
+
+    @property
     def lines(self) -> list[str]:
         """Sentences for people."""
         total = len(self.kept) + len(self.dropped)
         if self.reason:
             return [f"all {total} features are kept: {self.reason}"]
-        before, after = self.scores[0].value, self.scores[self.sizes.index(len(self.kept))].value
+        before, after = self.balanced_accuracies
         of_sets = Counter(name for name, _ in [*self.kept, *self.dropped])
         kept = Counter(name for name, _ in self.kept)
         parts = [f"{name} {kept[name]} of {count}" for name, count in of_sets.items()]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from objclass.errors import InputError, UsageError
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
+from objclass.project.training_table import TrainingTable
 from objclass.training.retrain import labelled_features
 
 Labels = Mapping[int, Mapping[int, NDArray[Any]]]
@@ -116,6 +118,33 @@ def _selected(project: Project, table: FeatureTable) -> FeatureTable:
     unknown = np.full((len(table), 1), np.nan)
     values = {key: table.values[key] for key in project.selected}
     return FeatureTable(table.timestep, table.label, {CENTER: table.values.get(CENTER, unknown)} | values)
+
+
+def with_groups(table: TrainingTable, before: TrainingTable | None, new: Sequence[str]) -> TrainingTable:
+    """The labelled objects of a project with what they belong to, such as tracks.
+
+    Parameters
+    ----------
+    table
+        The objects, without groups.
+    before
+        The training table that the project had: its objects keep their groups.
+    new
+        The groups that new labels give, which are those of the last rows; ``""`` for nothing. They are tracks.
+    """
+    known = (
+        dict(zip(_places(before), before.group, strict=True)) if before is not None and before.group else {}
+    )
+    name = before.group_name if before is not None and known else table.group_name
+    tracks = new if name == table.group_name else ()  # a track is none of the project's patients
+    given = (*("" for _ in range(len(table) - len(tracks))), *tracks)
+    group = tuple(one or known.get(place, "") for one, place in zip(given, _places(table), strict=True))
+    return replace(table, group=group if any(group) else (), group_name=name)
+
+
+def _places(table: TrainingTable) -> list[tuple[int, int, int]]:
+    """Lane, time step and id of each object."""
+    return list(zip(table.image.tolist(), table.timestep.tolist(), table.label.tolist(), strict=True))
 
 
 def joined(project: Project, old: Sequence[FeatureTable], new: FeatureTable) -> FeatureTable:

@@ -233,7 +233,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return replace(
             project,
             training=table,
-            facts=training_facts(self.trees, self.seed, self.class_weight, float(self.accuracy_)),
+            facts=training_facts(self.trees, self.seed, self.class_weight, float(self.accuracy_))
+            | ({"features": AUTO} if self.chooses_features else {}),
             novelty=novelty_of(table, self.forest_) if table is not None else None,
         )
 

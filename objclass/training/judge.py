@@ -13,12 +13,12 @@ from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.groups import canonical, groups_of
 from objclass.evaluation.result import Evaluation
 from objclass.evaluation.settings import EvaluationSettings
-from objclass.features.contract import AUTO
 from objclass.project.model import Project
 from objclass.project.training_table import TrainingTable
 from objclass.training.adding import lane_numbers, rows_of_project
 from objclass.training.learn import extents_of, table_of, training_lane, training_table
 from objclass.training.lessons import Lessons, read_lessons
+from objclass.training.provenance import with_caution_of_choice
 from objclass.training.request import TrainingRequest
 
 
@@ -32,14 +32,7 @@ def evaluate_project(project: Project, settings: EvaluationSettings, context: Co
     InputError, UsageError
         As `evaluate` raises.
     """
-    found = evaluate(own_table(project, context), settings, context)
-    if project.facts.get("features") != AUTO:
-        return found
-    why = (
-        "The features were chosen with the help of the same labels (--features auto), so that these scores are "
-        "optimistic: those that the training printed, and objclass inspect shows, are not."
-    )
-    return replace(found, cautions=(why, *found.cautions))
+    return with_caution_of_choice(evaluate(own_table(project, context), settings, context), project.facts)
 
 
 def grown_like(project: Project, settings: EvaluationSettings, seed: int | None = None) -> EvaluationSettings:

@@ -17,11 +17,10 @@ from objclass.core import FeatureTable, IntArray, Lane
 from objclass.errors import InputError, UsageError
 from objclass.evaluation.cross_validation import Choice, evaluate
 from objclass.evaluation.result import Evaluation
-from objclass.evaluation.selection import Selection, choose_features
+from objclass.evaluation.selection import choose_features
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.evaluation.writing import as_json
 from objclass.export.projects import save_project
-from objclass.features.contract import AUTO
 from objclass.forest import fit
 from objclass.images import dataset_name
 from objclass.images.paths import relative, split_stack
@@ -30,11 +29,17 @@ from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project, TrainingInput, class_colors, find, sorted_keys
 from objclass.project.open import open_project
 from objclass.project.training_table import TrainingTable
-from objclass.training.adding import joined, lane_numbers, merged, rows_of_project
+from objclass.training.adding import joined, lane_numbers, merged, rows_of_project, with_groups
 from objclass.training.lessons import Found, Lessons, read_lessons
 from objclass.training.new_project import new_project
 from objclass.training.novelty_of import novelty_of
-from objclass.training.provenance import input_facts, training_facts
+from objclass.training.provenance import (
+    choice_facts,
+    input_facts,
+    kept_choice_facts,
+    training_facts,
+    with_caution_of_choice,
+)
 from objclass.training.request import TrainingRequest
 from objclass.training.suggest_objects import Suggestion, check_suggestions, suggestions, write_suggestions
 
@@ -122,13 +127,10 @@ class _Candidates:
         The objects with all of them.
     choice
         The columns that were chosen, and how.
-    selection
-        What was chosen, for people.
     """
 
     table: TrainingTable
     choice: Choice
-    selection: Selection
 
 
 def _with_chosen_features(
@@ -138,9 +140,10 @@ def _with_chosen_features(
     request, plan = lessons.request, lessons.plan
     keys = [key for key in project.selected for _ in range(lessons.table.values[key].shape[1])]
     settings = _settings(request)
+    inner = dataclasses.replace(settings, group_by="")  # a part of the table may have a single image
 
     def choose(some: TrainingTable) -> tuple[int, ...]:
-        return choose_features(some, keys, settings, Context()).columns
+        return choose_features(some, keys, inner, Context()).columns
 
     found = choose_features(table, keys, settings, context)
     for line in found.lines:
@@ -153,10 +156,10 @@ def _with_chosen_features(
         threshold=project.threshold,
         labels=project.labels,
         lanes=project.lanes,
-        facts={**project.facts, "features": AUTO},
+        facts={**project.facts, **choice_facts(found)},
     )
     choice = Choice(found.columns, choose)
-    return fewer, table.with_columns(found.columns), _Candidates(table, choice, found)
+    return fewer, table.with_columns(found.columns), _Candidates(table, choice)
 
 
 def _check_classes(table: TrainingTable, lessons: Lessons) -> None:
@@ -209,12 +212,15 @@ def _extended(base: Project, lessons: Lessons, context: Context) -> tuple[Projec
         colors=class_colors(base.colors, len(classes)),
         labels={n: labels.get(n) or {0: np.zeros(2)} for n in lanes_after},
         lanes=tuple(lanes_after.values()),
-        facts={"inputs": input_facts(readable, labels, base.facts.get("inputs"), context)},
+        facts={
+            "inputs": input_facts(readable, labels, base.facts.get("inputs"), context),
+            **kept_choice_facts(base.facts),
+        },
     )
     image = np.concatenate([lanes_before, np.array(places, int)[_lane_of(found)]])
     given = np.concatenate([given_before, _classes_of(found, numbers)])
-    group = (*("" for _ in given_before), *lessons.group) if lessons.group else ()
-    return project, training_table(project, joined(base, old, lessons.table), given, image, group)
+    table = training_table(project, joined(base, old, lessons.table), given, image)
+    return project, with_groups(table, base.training, lessons.group)
 
 
 def training_table(
@@ -313,7 +319,7 @@ def _fitted(
         balanced=request.class_weight == "balanced",
         context=context,
     )
-    evaluation = _judged(table, candidates, request, context)
+    evaluation = _judged(project, table, candidates, request, context)
     scores = {"evaluation": as_json(evaluation)} if evaluation is not None else {}
     facts = {
         **project.facts,
@@ -344,7 +350,11 @@ def _suggested(project: Project, lessons: Lessons, context: Context) -> list[Sug
 
 
 def _judged(
-    table: TrainingTable, candidates: _Candidates | None, request: TrainingRequest, context: Context
+    project: Project,
+    table: TrainingTable,
+    candidates: _Candidates | None,
+    request: TrainingRequest,
+    context: Context,
 ) -> Evaluation | None:
     """How good the forest is that is trained on a table, if there are enough labels to hold some out."""
     if request.evaluation is None:
@@ -352,7 +362,7 @@ def _judged(
     if len(table) < MINIMUM_LABELS and not request.evaluation.learning_curve:  # it is nobody's only purpose
         return None
     if candidates is None:
-        return evaluate(table, _settings(request), context)
+        return with_caution_of_choice(evaluate(table, _settings(request), context), project.facts)
     return evaluate(candidates.table, _settings(request), context, candidates.choice)
 
 

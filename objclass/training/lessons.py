@@ -15,6 +15,7 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import FeatureTable, Lane, PixelSize, concatenate
 from objclass.errors import InputError, UsageError
+from objclass.evaluation.settings import GROUPINGS
 from objclass.features.contract import Feature, candidates, choose, feature_set
 from objclass.images.paths import natural
 from objclass.pipeline.inputs import open_lanes
@@ -97,6 +98,7 @@ def read_lessons(request: TrainingRequest, base: Project | None, context: Contex
     _check_output(request, [f for lane in lanes for image in lane.images for f in image.files])
     request = _in_pixels(request, lanes)
     _check_settings(request, base)
+    _check_grouping(request, base, len(lanes))
     if sources:
         threshold = threshold_of(sources, base.threshold if base is not None else _given(request.threshold))
         request = dataclasses.replace(request, threshold=threshold)
@@ -290,6 +292,19 @@ def _check_settings(request: TrainingRequest, base: Project | None) -> None:
     check_names(request.class_names)
     if base is not None:
         check_class_names(base, request.class_names)
+
+
+def _check_grouping(request: TrainingRequest, base: Project | None, lanes: int) -> None:
+    """Refuse a grouping of the cross-validation that cannot be, as far as that is known before objects are measured."""
+    wanted = request.evaluation.group_by if request.evaluation is not None else ""
+    own = base.training.group_name if base is not None and base.training is not None else "track"
+    names = tuple(dict.fromkeys((*GROUPINGS, "track", own)))
+    if wanted and wanted not in names:
+        message = f"--group_by '{wanted}': expected {', '.join(names)}"
+        raise UsageError(message)
+    if wanted == "image" and base is None and lanes == 1:
+        message = "--group_by 'image': only one image is given: leave --group_by out, or give more images"
+        raise UsageError(message)
 
 
 def _plan(request: TrainingRequest, base: Project | None, first: Lane) -> Plan:

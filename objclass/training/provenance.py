@@ -1,15 +1,23 @@
-"""Where a project comes from: settings of its training, and digests of what it was trained on."""
+"""Where a project comes from: settings of its training, its choice of features, and digests of what it was trained on."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import Image, Lane
+from objclass.evaluation.result import Evaluation
+from objclass.evaluation.selection import Selection
+from objclass.features.contract import AUTO
 from objclass.images.blockwise import slab_reader
 from objclass.version import __version__
+
+MAXIMUM_DROPPED = 500
+"""Maximum number of features that were not chosen whose names are stored."""
 
 
 def training_facts(trees: int, seed: int, class_weight: str | None, accuracy: float) -> dict[str, Any]:
@@ -21,6 +29,37 @@ def training_facts(trees: int, seed: int, class_weight: str | None, accuracy: fl
         "class_weight": class_weight,
         "out_of_bag_accuracy": accuracy,
     }
+
+
+def choice_facts(selection: Selection) -> dict[str, Any]:
+    """That features were chosen, and how: numbers by feature set, scores, names of those that were dropped."""
+    kept, dropped = (Counter(name for name, _ in keys) for keys in (selection.kept, selection.dropped))
+    found: dict[str, Any] = {
+        "sets": {name: {"kept": kept[name], "dropped": dropped[name]} for name in sorted({*kept, *dropped})},
+        "dropped": [list(key) for key in selection.dropped[:MAXIMUM_DROPPED]],
+    }
+    if selection.reason:
+        found["reason"] = selection.reason
+    else:
+        of_all, of_kept = selection.balanced_accuracies
+        found |= {"balanced_accuracy": of_kept, "balanced_accuracy_of_all": of_all}
+    return {"features": AUTO, "feature_choice": found}
+
+
+def kept_choice_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `choice_facts` said of a project whose features are used again."""
+    return {name: facts[name] for name in ("features", "feature_choice") if name in facts}
+
+
+def with_caution_of_choice(found: Evaluation, facts: Mapping[str, Any]) -> Evaluation:
+    """An evaluation of a project whose features were not chosen again in each fold: with a caution if labels chose them."""
+    if facts.get("features") != AUTO:
+        return found
+    why = (
+        "The features were chosen with the help of the same labels (--features auto), so that these scores are "
+        "optimistic: those of the training that chose them are not."
+    )
+    return replace(found, cautions=(why, *found.cautions))
 
 
 def input_facts(lanes: Mapping[int, Lane], labels: Any, known: Any, context: Context) -> list[Any]:

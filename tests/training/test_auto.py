@@ -1,5 +1,6 @@
 """``--features auto``: learning from the features that help, and an honest account of it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,14 @@ import pytest
 
 import objclass
 from objclass.cli import main
+from objclass.cli.inspect import _training_lines
 from objclass.compute.context import Context
 from objclass.evaluation.cross_validation import Choice, evaluate
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.project.open import open_project
 from tests.evaluation.made import table_of
+
+CAUTION = "features were chosen with the help of the same labels"
 
 
 def train(samples, *more, project="auto.ilp"):
@@ -37,7 +41,69 @@ def test_a_project_measures_the_features_that_were_chosen(tmp_path, monkeypatch,
     assert len(pd.read_csv("t.csv")) == 60
     capsys.readouterr()
     assert main(["evaluate", "--project", "auto.ilp", "--repeats", "1"]) == 0
-    assert "features were chosen with the help of the same labels" in capsys.readouterr().out
+    assert CAUTION in capsys.readouterr().out
+    choice = project.facts["feature_choice"]
+    kept, dropped = (sum(one[part] for one in choice["sets"].values()) for part in ("kept", "dropped"))
+    assert kept == len(project.selected)
+    assert len(choice["dropped"]) == dropped
+    assert main(["inspect", "auto.ilp"]) == 0
+    assert f"{kept} of {kept + dropped} features were chosen: balanced accuracy 0." in capsys.readouterr().out
+
+
+def test_labels_that_are_added_do_not_hide_how_features_were_chosen(tmp_path, monkeypatch, samples, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train(samples, "--repeats", "0") == 0
+    raw, mask = samples / "cells_train.tif", samples / "cells_train_segmentation.tif"
+    given = ["--raw_data", str(raw), "--segmentation_image", str(mask), "--trees", "5"]
+    given += ["--labels", str(samples / "cells_train_labels.csv")]
+    capsys.readouterr()
+    assert main(["train", "--project", "auto.ilp", "--output", "more.ilp", *given, "--repeats", "1"]) == 0
+    first, more = open_project("auto.ilp").facts, open_project("more.ilp").facts
+    assert more["features"] == "auto"
+    assert more["feature_choice"] == first["feature_choice"]
+    assert CAUTION in more["evaluation"]["cautions"][0]
+    assert main(["evaluate", "--project", "more.ilp", "--repeats", "1"]) == 0
+    assert CAUTION in capsys.readouterr().out
+
+
+def test_folds_of_images_are_chosen_for_where_a_part_has_one_image(tmp_path, monkeypatch, samples, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = (samples / "cells_train_labels.csv").read_text().splitlines()
+    given = []
+    for role, name in (
+        ("raw_data", "cells_train.tif"),
+        ("segmentation_image", "cells_train_segmentation.tif"),
+    ):
+        given += [f"--{role}"]
+        for copy in ("a", "b"):
+            shutil.copy(samples / name, f"{copy}_{name}")
+            given.append(f"{copy}_{name}")
+    rows = [f"{'ab'[k % 2]}_cells_train,{line}" for k, line in enumerate(lines[1:])]
+    Path("l.csv").write_text("\n".join([f"image,{lines[0]}", *rows]))
+    grouped = ["--labels", "l.csv", "--trees", "5", "--features", "auto", "--group_by", "image"]
+    assert main(["train", "--project", "p.ilp", *given, *grouped]) == 0
+    assert open_project("p.ilp").facts["evaluation"]["group"] == "image"
+
+
+@pytest.mark.parametrize(
+    ("grouping", "says"),
+    [("image", "only one image is given"), ("slide", "expected image, region, time, track")],
+)
+def test_a_grouping_that_cannot_be_is_refused_before_any_work(
+    tmp_path, monkeypatch, samples, capsys, grouping, says
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("objclass.training.lessons.read_labels", None)
+    assert train(samples, "--group_by", grouping) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "choice", [None, [], {"sets": {"a": 1}}, {"sets": {"a": {"kept": "x"}}, "dropped": 1}]
+)
+def test_a_stored_choice_may_be_anything(choice):
+    facts = {"version": "1", "feature_choice": choice}
+    assert list(_training_lines({"facts": facts}, 6)) == ["by objclass 1: "]
 
 
 def test_the_same_bytes_for_any_number_of_threads(tmp_path, monkeypatch, samples):
@@ -83,6 +149,7 @@ def test_the_classifier_chooses_too(measured, tmp_path):
     found = objclass.Classifier(trees=10, features="auto").fit(table, classes)
     assert 0 < found.n_features_in_ < objclass.Classifier(trees=2).fit(table, classes).n_features_in_
     found.save(tmp_path / "c.ilp")
+    assert open_project(str(tmp_path / "c.ilp")).facts["features"] == "auto"
     again = objclass.predict(tmp_path / "c.ilp", raw, label_image=labels, images=())
     assert again.table["Predicted Class"].tolist() == found.predict(table).tolist()
     judged = objclass.evaluate(

@@ -476,6 +476,23 @@ def test_labels_are_added_to_those_of_a_project(here):
     assert (here / "again.ilp").read_bytes() == (here / "both.ilp").read_bytes()
 
 
+def test_tracks_stay_when_labels_are_added(here):
+    halves(here)
+    rows = (here / "a.csv").read_text().splitlines()
+    tracks = [f"{row},{k // 3}" for k, row in enumerate(rows[1:])]
+    (here / "tracks.csv").write_text("\n".join([f"{rows[0]},track", *tracks]))
+    assert train("tracks.csv", *SMALL) == 0
+    before = open_project("new.ilp").training
+    again = rows[1].rpartition(",")[0]  # another class, no track
+    (here / "b.csv").write_text((here / "b.csv").read_text() + f"\n{again},ring")
+    assert train("b.csv", "--output", "both.ilp") == 0
+    after = open_project("both.ilp").training
+    found = dict(zip(after.label.tolist(), after.group, strict=True))
+    assert len(found) == 36
+    assert [found[label] for label in before.label.tolist()] == list(before.group)
+    assert sum(map(bool, after.group)) == 18
+
+
 def test_added_images_become_lanes_and_new_classes_come_last(here, capsys):
     (here / "sub").mkdir()
     shutil.copy("cells_train.tif", "other.tif")
