@@ -117,11 +117,11 @@ def wilson(value: float, objects: float, freedom: float) -> Score:
 
 
 def plain(value: float, variance: float, groups: int) -> Score:
-    """The interval of a difference, by Student's t."""
+    """The interval of a difference of two fractions, by Student's t."""
     if groups < 2 or not np.isfinite([value, variance]).all():
         return Score(value)
     half = quantile(groups - 1) * sqrt(variance)
-    return Score(value, value - half, value + half)
+    return Score(value, max(value - half, -1.0), min(value + half, 1.0))
 
 
 def quantile(freedom: float) -> float:

@@ -152,6 +152,9 @@ def canonical_order(lanes: Sequence[LanePaths]) -> list[int]:
 def _ordered(inputs: Inputs, lanes: Sequence[LanePaths], order: Sequence[int]) -> Inputs:
     """The inputs with these lanes in this order."""
     chosen = tuple(lanes[place] for place in order)
+    if not chosen:
+        message = "labels without images: give the images that they are of, too (--raw_data and a segmentation or label image)"
+        raise UsageError(message)
     paths = {role: [lane.paths[role] for lane in chosen] for role in chosen[0].paths}
     return dataclasses.replace(inputs, paths=paths, lanes=chosen, metadata_regex=None)
 

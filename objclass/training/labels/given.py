@@ -157,7 +157,7 @@ def _outside(annotation: Annotation, shape: Sequence[int]) -> str:
     if annotation.place is not None:
         z, y, x = annotation.place
         if not (0 <= z < depth and 0 <= y < height and 0 <= x < width):
-            flipped = 0 <= x < height and 0 <= y < width
+            flipped = 0 <= z < depth and 0 <= x < height and 0 <= y < width
             return f"x={x}, y={y}, z={z} is outside the image{' (are x and y swapped?)' if flipped else ''}"
     if annotation.area is not None:
         left, top, right, bottom = annotation.area.bounds

@@ -11,7 +11,7 @@ from objclass import images
 from objclass.compute.context import Context
 from objclass.compute.slabs import Slab
 from objclass.core import AnyArray, Image, Lane, Objects
-from objclass.errors import InputError, UsageError, listed
+from objclass.errors import InputError, LaneError, UsageError, listed
 from objclass.images.blockwise import slab_reader
 from objclass.segmentation.labelling import integral
 from objclass.training.labels.annotation import Hits, StepLabels
@@ -137,7 +137,7 @@ def _votes(image: Image, t: int, objects: Objects, context: Context) -> tuple[di
 
     def count(slab: Slab) -> tuple[AnyArray, AnyArray]:
         box = slab.within(shape)
-        paint, labels = integral(read(box)[..., 0], image.name), objects.labels[box]
+        paint, labels = _values(read(box)[..., 0], image.name), objects.labels[box]
         painted = paint > 0
         pairs = np.column_stack([labels[painted], paint[painted]])
         return np.unique(pairs, axis=0, return_counts=True)
@@ -150,3 +150,18 @@ def _votes(image: Image, t: int, objects: Objects, context: Context) -> tuple[di
     for (label, value), number in sorted(found.items()):
         votes[label][value] = number
     return votes, votes.pop(0, Counter()).total()
+
+
+def _values(paint: AnyArray, name: str) -> AnyArray:
+    """The painted values with an integer dtype.
+
+    Raises
+    ------
+    InputError
+        If a value is not a whole number.
+    """
+    try:
+        return integral(paint, name)
+    except LaneError:
+        message = f"labels {name}: values that are not whole numbers: expected 0 where nothing is painted, else the number of a class"
+        raise InputError(message) from None

@@ -134,8 +134,9 @@ def _check_columns(table: Table, given: GivenLanes) -> None:
     renumbered = given.lanes[0].role == "label_image" and "labelimage_oid" in columns
     if renumbered and not columns & {"original_oid", "x"}:
         message = (
-            f"labels {path}: labelimage_oid may mean the ids of your label image or those of an earlier run, "
-            "which counts from 1: call the ids of the label image original_oid"
+            f"labels {path}: labelimage_oid may mean the ids of your label image or those of the table of a run, "
+            "which numbers objects anew: if they are ids of the label image, call the column original_oid; if they come "
+            "from such a table, keep its column original_oid next to them"
         )
         raise InputError(message)
 

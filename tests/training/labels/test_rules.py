@@ -384,3 +384,23 @@ def test_a_project_holds_no_trace_of_files_of_labels(place):
         file.visit(names.append)
     assert b"secret" not in Path("new.ilp").read_bytes()
     assert "ObjectClassification/LabelInputs/0000/0" in names
+
+
+def test_labels_without_images_are_refused(place, capsys):
+    place.write("l.csv", GOOD)
+    inputs = ["--raw_data", "a.npy", "--segmentation_image", "a_s.npy", "--labels", "l.csv", "--trees", "3"]
+    assert main(["train", "--project", "p.ilp", *inputs, "--repeats", "0"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--project", "p.ilp", "--output", "q.ilp", "--labels", "l.csv"]) == 2
+    assert "give the images that they are of" in capsys.readouterr().err
+    assert main(["evaluate", "--project", "p.ilp", "--labels", "l.csv"]) == 2
+    assert "give the images that they are of" in capsys.readouterr().err
+
+
+def test_paint_of_fractions_is_refused(place, capsys):
+    inputs = ["--raw_data", "a.npy", "--segmentation_image", "a_s.npy"]
+    paint = np.zeros(np.load("a_s.npy").shape, np.float32)
+    paint[:] = 0.5
+    np.save("paint.npy", paint)
+    assert main(["train", "--project", "p.ilp", *inputs, "--labels", "paint.npy"]) == 2
+    assert "paint.npy: values that are not whole numbers" in capsys.readouterr().err
