@@ -564,7 +564,8 @@ def learn(
         The class of each row; None, NaN or ``""`` where it is unknown. Or a mapping from label to class.
     features
         Columns to learn from. By default the features that were measured, without those of location
-        (centres, boxes); in a table of your own, all numeric columns except ids.
+        (centres, boxes); in a table of your own, all numeric columns except ids, positions, probabilities and the classes
+        themselves (a warning lists them).
     trees, seed
         Number of trees and random state; the same table and seed result in the same classifier.
     class_weight

@@ -40,6 +40,7 @@ NOT_MEASURED: Mapping[str, str] = {
 """What numeric columns hold that is no measurement of the object -> the names that such columns have."""
 
 USED = "the class, image or group"
+AGAIN = "the class again"
 
 IMAGE_NAMES = ("image", "imagenumber", "image_number", "filename", "file_name", "image_name", "imagename")
 TIME_NAMES = ("timestep", "frame", "time", "t")
@@ -108,7 +109,7 @@ def read_measurements(
     names = _class_names(path, class_column, classes)
     number_of = {name: k for k, name in enumerate(names, 1)}
     numbers = np.array([number_of[name] for name in classes], int)
-    kinds = _kinds(columns, {class_column, group_column, image_column(columns)}, numbers)
+    kinds = kinds_of(columns, {class_column, group_column, image_column(columns)}, numbers)
     chosen = _chosen(path, columns, kinds, features)
     with np.errstate(over="ignore"):  # what float32 cannot hold is missing
         rows = np.stack([columns[name].astype(np.float32) for name in chosen], axis=1)
@@ -307,8 +308,18 @@ def _class_names(path: str, column: str, classes: Sequence[str]) -> list[str]:
     return found
 
 
-def _kinds(columns: Table, used: Collection[str | None], classes: IntArray) -> dict[str, str]:
-    """What each column holds that is no feature; ``""`` for features."""
+def kinds_of(columns: Table, used: Collection[str | None], classes: IntArray) -> dict[str, str]:
+    """What each column holds that is no feature; ``""`` for features.
+
+    Parameters
+    ----------
+    columns
+        The labelled rows.
+    used
+        Names of the columns with the class, image or group.
+    classes
+        The class of each row.
+    """
     kinds = {}
     for name, values in columns.items():
         if name in used:
@@ -318,7 +329,7 @@ def _kinds(columns: Table, used: Collection[str | None], classes: IntArray) -> d
         else:
             simple = name.strip().lower()
             known = (kind for kind, names in NOT_MEASURED.items() if re.fullmatch(names, simple))
-            kinds[name] = next(known, "the class again" if _tells(values.astype(float), classes) else "")
+            kinds[name] = next(known, AGAIN if _tells(values.astype(float), classes) else "")
     return kinds
 
 
@@ -328,9 +339,10 @@ def _is_numeric(values: AnyArray) -> bool:
 
 def _tells(values: FloatArray, classes: IntArray) -> bool:
     """Whether whole numbers are the classes by another name."""
+    if not (np.isfinite(values).all() and (values == np.round(values)).all()):
+        return False
     pairs = np.unique(np.column_stack([values, classes]), axis=0)
-    whole = np.isfinite(values).all() and (values == np.round(values)).all()
-    return bool(whole) and len(pairs) == len(np.unique(values)) == len(np.unique(classes))
+    return len(pairs) == len(np.unique(values)) == len(np.unique(classes))
 
 
 def _chosen(path: str, columns: Table, kinds: Mapping[str, str], features: Sequence[str]) -> list[str]:

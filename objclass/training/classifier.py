@@ -1,5 +1,6 @@
 """A random forest trained on a table of measured objects, in the conventions of scikit-learn."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from objclass.compute.context import Context
 from objclass.core import AnyArray, IntArray, Predictions
 from objclass.door import door
-from objclass.errors import InputError, UsageError
-from objclass.evaluation.measurements import training_table
+from objclass.errors import InputError, UsageError, listed
+from objclass.evaluation.measurements import kinds_of, training_table
 from objclass.evaluation.selection import choose_features
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.features.contract import AUTO, Key
@@ -32,8 +33,7 @@ from objclass.training.provenance import training_facts
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-NOT_MEASURED = ("label", "timestep", "object_id", "labelimage_oid", "original_oid")
-"""Numeric columns that identify the object of a row."""
+log = logging.getLogger("objclass")
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -49,8 +49,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         Random state: the same table and seed result in the same forest.
     features
         Columns to learn from. By default the features that `objclass.measure` or `objclass.predict` put into
-        the table, without those of location (centres, boxes); in other tables all numeric columns
-        except ids. ``"auto"``: those of them that help to distinguish the classes.
+        the table, without those of location (centres, boxes); in other tables all numeric columns except ids,
+        positions, probabilities and the classes themselves (a warning lists them). ``"auto"``: those of them that help to distinguish the classes.
     class_weight
         ``"balanced"``: objects of rare classes count more, so that each class counts the same. None: each object
         counts the same.
@@ -103,7 +103,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         InputError
             If there are fewer than two classes, or they do not match the rows.
         UsageError
-            If a column is missing, or not numeric, or the class weight is unknown.
+            If a column is missing, or not numeric, or holds the classes, or the class weight is unknown.
         """
         lesson = self.lesson(table, classes)
         if self.chooses_features:
@@ -144,8 +144,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         settings = EvaluationSettings(self.trees, self.seed, balanced=self.class_weight == "balanced")
         return choose_features(table, features, settings, context).columns
 
-    def lesson(self, table: Any, classes: Any) -> "Lesson":
-        """What `fit` learns from a table; it raises the same errors."""
+    def lesson(self, table: Any, classes: Any, groups: str | None = None) -> "Lesson":
+        """What `fit` learns from a table; it raises the same errors.
+
+        Parameters
+        ----------
+        groups
+            The column with what rows are held out with, if there is one.
+        """
         if self.class_weight not in (None, *CLASS_WEIGHTS):
             message = (
                 f"class_weight={self.class_weight!r}: expected None or {', '.join(map(repr, CLASS_WEIGHTS))}"
@@ -155,9 +161,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         given = _classes_of(frame, classes, is_indexed=_is_frame(table))
         labelled = np.array([not _is_empty(name) for name in given], bool)
         names = _sorted_classes(given[labelled])
-        known, columns = self._columns(frame)
         numbers = {name: k for k, name in enumerate(names.tolist(), 1)}
         targets = np.array([numbers[name] for name in given[labelled].tolist()], int)
+        kinds = {}
+        if _is_frame(table):  # columns of an array have no names: all of them are meant
+            used = {groups, str(getattr(classes, "name", None))}
+            kinds = kinds_of(_numbers(frame[labelled]), used, targets)
+        known, columns = self._columns(frame, kinds)
+        _check_distinct(frame[labelled], columns, given[labelled])
         of = {column: key for key, of_one in known.items() for column in of_one}
         features = tuple(of.get(column, ("", column)) for column in columns)
         rows = _rows(frame, columns)[labelled]
@@ -255,17 +266,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """
         self.project(role).save(path, overwrite=overwrite)
 
-    def _columns(self, frame: "DataFrame") -> tuple[Mapping[Key, list[str]], list[str]]:
-        """Columns of each feature, none if these are unknown, and the columns to learn from."""
+    def _columns(
+        self, frame: "DataFrame", kinds: Mapping[str, str]
+    ) -> tuple[Mapping[Key, list[str]], list[str]]:
+        """Columns of each feature, none if these are unknown, and the columns to learn from.
+
+        ``kinds``: what numeric columns hold that is no feature, ``""`` for features.
+        """
         columns = [str(name) for name in frame.columns]
         measurement = Measurement.of(frame)
         known = measurement.learnable(columns) if measurement is not None else {}
         if self.features is None or self.chooses_features:
-            names = [name for of_one in known.values() for name in of_one] or _numbers(frame)
-            if not names:
-                message = f"columns {', '.join(columns)}: expected features other than ids and locations"
-                raise InputError(message)
-            return known, names
+            names = [name for of_one in known.values() for name in of_one]
+            return known, names or _measured(frame, kinds)
         wanted = [self.features] if isinstance(self.features, str) else list(dict.fromkeys(self.features))
         chosen = {key: names for key, names in known.items() if set(names) <= set(wanted)}
         names = [name for of_one in chosen.values() for name in of_one]
@@ -380,9 +393,40 @@ def frame_of(table: Any) -> "DataFrame":
     return DataFrame(rows, columns=[f"x{k}" for k in range(rows.shape[1])])
 
 
-def _numbers(frame: "DataFrame") -> list[str]:
-    kept = frame.select_dtypes(["number", "bool"]).columns
-    return [str(name) for name in kept if name not in NOT_MEASURED]
+def _numbers(frame: "DataFrame") -> dict[str, AnyArray]:
+    """Numeric columns -> their values, NaN where one is missing."""
+    numbers = frame.select_dtypes(["number", "bool"])
+    return {str(name): values.to_numpy(float, na_value=np.nan) for name, values in numbers.items()}
+
+
+def _measured(frame: "DataFrame", kinds: Mapping[str, str]) -> list[str]:
+    """The numeric columns that are features; a warning lists the others."""
+    numbers = [str(name) for name in frame.select_dtypes(["number", "bool"]).columns]
+    left_out = [f"{name} ({kind})" for name, kind in kinds.items() if kind]
+    names = [name for name in numbers if not kinds.get(name)]
+    if not names:
+        message = (
+            f"columns {listed(frame.columns, 12)}: expected features other than ids, positions, probabilities and classes: "
+            "name them in features="
+        )
+        raise InputError(message)
+    if left_out:
+        log.warning("not learnt from: %s: features= names the columns to learn from", listed(left_out, 12))
+    return names
+
+
+def _check_distinct(frame: "DataFrame", columns: Sequence[str], classes: AnyArray) -> None:
+    """Refuse to learn from the classes themselves.
+
+    Raises
+    ------
+    UsageError
+        If a column has the class of each row.
+    """
+    for name, values in frame.items():
+        if name in columns and values.tolist() == classes.tolist():
+            message = f"--features {name}: it holds the classes: expected measurements"
+            raise UsageError(message)
 
 
 def _classes_of(frame: "DataFrame", classes: Any, *, is_indexed: bool) -> AnyArray:

@@ -42,11 +42,10 @@ def evaluate_table(
     InputError
         If groups do not match the rows; also as `Classifier.fit` and `evaluate` raise.
     """
-    without = table.drop(columns=groups) if isinstance(groups, str) and groups in table else table
-    lesson = classifier.lesson(without, classes)
     frame = frame_of(table)
+    held, name = _groups(frame, groups, is_indexed=frame is table)
+    lesson = classifier.lesson(table, classes, name)
     labelled = np.flatnonzero(lesson.labelled)
-    held, name = _groups(frame, groups)
     if name is not None and not settings.group_by:
         settings = replace(settings, group_by=grouping_by(name))
     columns = {str(name): frame[name].to_numpy()[labelled] for name in frame.columns}
@@ -75,8 +74,10 @@ def evaluate_table(
     return EvaluationResult(found, np.array([places[key] for key in judged]), frame.index)
 
 
-def _groups(frame: Any, groups: Any) -> tuple[AnyArray | None, str | None]:
+def _groups(frame: Any, groups: Any, *, is_indexed: bool) -> tuple[AnyArray | None, str | None]:
     """The group of each row, and what it is called."""
+    from pandas import Series
+
     if groups is None:
         return None, None
     if isinstance(groups, str):
@@ -84,6 +85,9 @@ def _groups(frame: Any, groups: Any) -> tuple[AnyArray | None, str | None]:
             message = f"groups={groups!r}: the table has no such column"
             raise InputError(message)
         return frame[groups].to_numpy(), groups
+    if is_indexed and isinstance(groups, Series) and not groups.index.equals(frame.index):
+        message = "groups= has another index than the table: expected one group for each of its rows"
+        raise InputError(message)
     given = np.asarray(groups, object)
     if given.shape != (len(frame),):
         message = f"{len(given)} groups for {len(frame)} rows: expected one for each"

@@ -228,3 +228,74 @@ def test_a_project_of_ilastik_that_stores_features_and_centres_is_grouped_by_reg
     project = shared / f"golden/real/{name}/{name}.ilp"
     assert main(["evaluate", "--project", str(project), *QUICK]) == 0
     assert "63 objects of 10 regions" in out(capsys)
+
+
+def noise():
+    """A table in which nothing but the numbers of classes and images says anything of the classes."""
+    rng = np.random.default_rng(0)
+    classes = np.tile([1, 2, 3], 20)
+    return pd.DataFrame(
+        {
+            "ImageNumber": np.repeat(np.arange(6), 10),
+            "Location_Center_X": rng.random(60),
+            "class": classes,
+            "class_again": classes * 10,
+            "area": rng.random(60),
+            "width": rng.random(60),
+        }
+    )
+
+
+def test_from_python_classes_are_not_learnt_from_themselves(caplog):
+    frame = noise()
+    quick = objclass.Classifier(trees=10)
+    found = objclass.evaluate(frame, frame["class"], classifier=quick, repeats=1)
+    assert set(found.importances.index) == {"area", "width"}
+    assert found.scores.loc["balanced_accuracy", "value"] < 0.6
+    learnt = objclass.learn(frame, frame["class"].map({1: "a", 2: "a", 3: "b"}), trees=10)
+    assert learnt.feature_names_in_.tolist() == ["class_again", "area", "width"]
+    assert (
+        "not learnt from: ImageNumber (ids and places in the experiment); Location_Center_X (positions)"
+        in caplog.text
+    )
+    assert "class_again (the class again)" in caplog.text
+
+
+def test_from_python_the_column_of_groups_is_not_learnt_from():
+    frame = noise().assign(bottle=np.repeat(np.arange(6.0), 10) / 2)
+    quick = objclass.Classifier(trees=10)
+    for groups in ("bottle", frame["bottle"]):
+        found = objclass.evaluate(frame, frame["class"], groups, classifier=quick, repeats=1)
+        assert set(found.importances.index) == {"area", "width"}
+        assert found.evaluation.grouped_by == "bottle"
+
+
+def test_from_python_columns_that_are_given_are_learnt_from_unless_they_are_the_classes():
+    frame = noise()
+    learnt = objclass.learn(frame, frame["class"], features=["Location_Center_X", "class_again"], trees=10)
+    assert learnt.feature_names_in_.tolist() == ["Location_Center_X", "class_again"]
+    with pytest.raises(objclass.ObjclassError, match="features=class: it holds the classes"):
+        objclass.learn(frame, frame["class"], features=["area", "class"], trees=10)
+    with pytest.raises(objclass.ObjclassError, match="expected features other than ids"):
+        objclass.learn(frame[["ImageNumber", "class"]], frame["class"], trees=10)
+
+
+def test_from_python_groups_of_other_rows_are_refused():
+    frame = table()
+    with pytest.raises(objclass.ObjclassError, match="groups= has another index than the table"):
+        objclass.evaluate(frame, frame["class"], frame["image"].sample(frac=1, random_state=0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"folds": 1}, "folds=1: expected at least 2"),
+        ({"repeats": 0}, "repeats=0: expected at least 1"),
+        ({"repeats": 1.5}, "repeats=1.5: expected a whole number"),
+        ({"seed": -1}, "seed=-1: expected at least 0"),
+    ],
+)
+def test_from_python_numbers_out_of_their_range(settings, says):
+    frame = table()
+    with pytest.raises(objclass.ObjclassError, match=says):
+        objclass.evaluate(frame, frame["class"], **settings)
