@@ -425,7 +425,7 @@ def _check_distinct(frame: "DataFrame", columns: Sequence[str], classes: AnyArra
     """
     for name, values in frame.items():
         if name in columns and values.tolist() == classes.tolist():
-            message = f"--features {name}: it holds the classes: expected measurements"
+            message = f"--features {name!r}: it holds the classes: expected measurements"
             raise UsageError(message)
 
 

@@ -274,7 +274,7 @@ def test_from_python_columns_that_are_given_are_learnt_from_unless_they_are_the_
     frame = noise()
     learnt = objclass.learn(frame, frame["class"], features=["Location_Center_X", "class_again"], trees=10)
     assert learnt.feature_names_in_.tolist() == ["Location_Center_X", "class_again"]
-    with pytest.raises(objclass.ObjclassError, match="features=class: it holds the classes"):
+    with pytest.raises(objclass.ObjclassError, match="features='class': it holds the classes"):
         objclass.learn(frame, frame["class"], features=["area", "class"], trees=10)
     with pytest.raises(objclass.ObjclassError, match="expected features other than ids"):
         objclass.learn(frame[["ImageNumber", "class"]], frame["class"], trees=10)
