@@ -422,7 +422,7 @@ def test_a_classifier_and_its_project_classify_the_same(samples, cells, tmp_path
 
 
 def test_weights_of_classes():
-    table = pd.DataFrame({"x": np.arange(40.0) % 7, "y": np.arange(40.0) % 5})
+    table = pd.DataFrame({"area": np.arange(40.0) % 7, "width": np.arange(40.0) % 5})
     classes = ["rare" if k % 8 == 0 else "usual" for k in range(40)]
     plain, balanced = (objclass.learn(table, classes, class_weight=weight) for weight in (None, "balanced"))
     assert not np.array_equal(plain.predict_proba(table), balanced.predict_proba(table))
