@@ -87,24 +87,46 @@ def write_own(file: h5py.File, project: Project) -> None:
         return
     group = file.create_group(GROUP)
     group["layout"] = LAYOUT
-    _write_text(group, "facts", project.facts)
+    group["facts"] = _as_text(_fitting(project.facts, project.path))
     if project.training is not None:
-        stored = group.create_group("training")
-        _write_table(stored, project.training)
-        _write_text(stored, "features", project.selected)
-        if project.forest is not None:
-            stored["probabilities"] = project.forest.predict(project.training.rows).probabilities
+        _write_table(group, project, project.training)
     if project.novelty is not None:
         _write_novelty(group.create_group("novelty"), project.novelty)
 
 
-def _write_table(group: h5py.Group, table: TrainingTable) -> None:
-    group["rows"] = np.asarray(table.rows, np.float32)
-    group["center"] = np.asarray(table.center, np.float64)
-    for name in INTEGERS:
-        group[name] = np.asarray(getattr(table, name), np.int64)
-    for name in (*TEXTS, "group_name", "extents"):
-        _write_text(group, name, getattr(table, name))
+def _write_table(group: h5py.Group, project: Project, table: TrainingTable) -> None:
+    """Write the training table, unless it is larger than what is read again."""
+    texts = {name: _as_text(getattr(table, name)) for name in (*TEXTS, "group_name", "extents")}
+    found: dict[str, AnyArray] = {
+        "rows": np.asarray(table.rows, np.float32),
+        "center": np.asarray(table.center, np.float64),
+        **{name: np.asarray(getattr(table, name), np.int64) for name in INTEGERS},
+        **texts,
+        "features": _as_text(project.selected),
+    }
+    if project.forest is not None:
+        found["probabilities"] = project.forest.predict(table.rows).probabilities
+    total, longest = sum(one.nbytes for one in found.values()), max(one.nbytes for one in texts.values())
+    if total > MAXIMUM_BYTES or longest > MAXIMUM_TEXT_BYTES:
+        log.warning(
+            "%s: its training table of %d objects takes %d MB, of which names are %d MB: the project is written without it, "
+            "since %d and %d MB at most are read again",
+            project.path, len(table), total >> 20, longest >> 20, MAXIMUM_BYTES >> 20, MAXIMUM_TEXT_BYTES >> 20,
+        )  # fmt: skip
+        return
+    stored = group.create_group("training")
+    for name, value in found.items():
+        stored[name] = value
+
+
+def _fitting(facts: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The facts without the longest ones, as far as they are together longer than what is read again."""
+    kept, length = dict(facts), {name: _as_text({name: value}).nbytes for name, value in facts.items()}
+    while sum(length[name] for name in kept) > MAXIMUM_TEXT_BYTES:
+        longest = max(kept, key=lambda name: length[name])
+        log.warning("%s: the fact '%s' takes %d MB: it is left out", path, longest, length[longest] >> 20)
+        del kept[longest]
+    return kept
 
 
 def _write_novelty(group: h5py.Group, model: NoveltyModel) -> None:
@@ -115,10 +137,9 @@ def _write_novelty(group: h5py.Group, model: NoveltyModel) -> None:
     group["images"] = model.images
 
 
-def _write_text(group: h5py.Group, name: str, value: Any) -> None:
+def _as_text(value: Any) -> AnyArray:
     """A value as JSON: names may hold any character, and the text has a fixed length."""
-    text = json.dumps(_finite(value), sort_keys=True, allow_nan=False)
-    group.create_dataset(name, data=np.array(text.encode("ascii")))
+    return np.array(json.dumps(_finite(value), sort_keys=True, allow_nan=False).encode("ascii"))
 
 
 def _finite(value: Any) -> Any:
@@ -149,13 +170,15 @@ def with_own(file: h5py.File, project: Project) -> Project:
 
 
 def _unfit(own: Own, project: Project) -> str:
-    """Why the group does not fit the forest; ``""`` if it does."""
-    columns = project.forest.columns if project.forest is not None else None
-    widths = {own.training.rows.shape[1]} if own.training is not None else set()
-    if columns is None or (
-        widths <= {columns} and (own.novelty is None or own.novelty.columns.max() < columns)
-    ):
+    """Why the group does not fit the forest, which may have to be trained again; ``""`` if it does."""
+    width = own.training.rows.shape[1] if own.training is not None else 0
+    columns = project.forest.columns if project.forest is not None else width
+    if own.training is not None and width != columns:
+        return f"{GROUP} is damaged: its objects have other columns than its forest"
+    if own.novelty is None or own.novelty.columns.max() < columns:
         return ""
+    if not columns:
+        return "its classifier is missing, and its novelty cannot be checked without"
     return f"{GROUP} is damaged: its objects have other columns than its forest"
 
 
@@ -203,6 +226,7 @@ def _read_table(group: h5py.Group) -> TrainingTable:
         rows, classes, image, timestep, label, center, names, images, columns, sets, of_rows, group_name,
         _read_extents(group, len(images)),
     )  # fmt: skip  # checks lengths
+    _check(len(rows) > 0, "rows", "an object at least")
     _check(center.shape[1] == 3, "center", "three numbers for each row")
     _check(np.isfinite(rows).all(), "rows", "finite numbers")
     _check(len(sets) == len(columns), "sets", "one for each column")

@@ -192,3 +192,58 @@ def test_objects_of_another_forest_are_not_used(stored, caplog):
         columns[0] = 10_000
     assert open_project(path).novelty is None
     assert f"{path}: objclass is damaged: its objects have other columns than its forest" in caplog.text
+
+
+def without_forest(file):
+    del file["ObjectClassification/ClassifierForests"]
+
+
+def test_novelty_is_checked_where_the_forest_is_missing(stored, caplog):
+    path, _ = stored
+    with h5py.File(path, "a") as file:
+        without_forest(file)
+    assert open_project(path).novelty is not None
+    with h5py.File(path, "a") as file:
+        file["objclass/novelty/columns"][0] = 10_000
+    assert open_project(path).novelty is None
+    assert "its objects have other columns than its forest" in caplog.text
+
+
+def test_novelty_alone_is_not_used_without_a_forest(stored, caplog):
+    path, _ = stored
+    with h5py.File(path, "a") as file:
+        without_forest(file)
+        del file["objclass/training"]
+    assert open_project(path).novelty is None
+    assert "its classifier is missing" in caplog.text
+
+
+def test_a_table_without_objects_is_not_used(stored, caplog):
+    path, project = stored
+    empty = replace(project, training=project.training.take(np.zeros(0, int)), labels={})
+    write_project(path, empty)
+    assert open_project(path).training is None
+    assert "rows is damaged: expected an object at least" in caplog.text
+
+
+@pytest.mark.parametrize("limit", ["MAXIMUM_BYTES", "MAXIMUM_TEXT_BYTES"])
+def test_a_table_that_would_not_be_read_is_not_written(stored, tmp_path, monkeypatch, caplog, limit):
+    _, project = stored
+    monkeypatch.setattr(f"objclass.project.ilp_own.{limit}", 500)
+    path = str(tmp_path / "large.ilp")
+    write_project(path, project)
+    assert [record.message.count("is written without it") for record in caplog.records] == [1]
+    monkeypatch.undo()
+    again = open_project(path)
+    assert again.training is None
+    assert again.novelty is not None
+    assert again.facts["seed"] == 3
+
+
+def test_facts_that_would_not_be_read_are_not_written(stored, tmp_path, monkeypatch, caplog):
+    _, project = stored
+    monkeypatch.setattr("objclass.project.ilp_own.MAXIMUM_TEXT_BYTES", 1 << 12)
+    path = str(tmp_path / "long.ilp")
+    write_project(path, replace(project, training=None, facts=FACTS | {"inputs": ["a"] * 2000}))
+    assert "the fact 'inputs' takes 0 MB: it is left out" in caplog.text
+    assert set(open_project(path).facts) == set(FACTS)
