@@ -167,13 +167,16 @@ def test_a_page_of_very_long_names_is_small(html):
 def test_plots_of_several_threads_leave_the_style_of_the_process_alone():
     import matplotlib as mpl
 
-    def draw(seconds):
+    def draw(_):
         with empty_plot(1):
-            time.sleep(seconds)
+            time.sleep(0.2)
 
     before = {name: mpl.rcParams[name] for name in STYLE}
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(draw, (0.01, 0.02, 0.03, 0.04)))
+        with empty_plot(1):
+            waiting = pool.map(draw, range(4))
+            time.sleep(0.1)
+        list(waiting)
     assert {name: mpl.rcParams[name] for name in STYLE} == before
 
 

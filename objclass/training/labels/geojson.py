@@ -25,6 +25,9 @@ EXPECTED = "expected GeoJSON as QuPath writes it (File, Export objects as GeoJSO
 FARTHEST = 2**40
 """Largest coordinate."""
 
+MAXIMUM_BYTES = 1 << 27
+"""Of a file when it is unpacked: it is parsed as a whole, which takes many times its size."""
+
 PIXELS = ("crs84", "")
 """Names of reference systems without a projection, in lower case."""
 
@@ -68,7 +71,7 @@ def read_geojson(path: str, given: GivenLanes) -> Reading:
 
 def _parsed(path: str) -> Any:
     """The content of a JSON file."""
-    text = decoded(path, read_bytes(path), "save it as UTF-8")
+    text = decoded(path, read_bytes(path, MAXIMUM_BYTES), "save it as UTF-8")
     try:
         return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as fault:

@@ -5,7 +5,7 @@ centres of pixels.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from objclass.errors import InputError, listed
 from objclass.training.labels.given import GivenLanes
@@ -25,6 +25,22 @@ def is_napari(columns: Sequence[str]) -> bool:
     return {"axis-0", "axis-1"} <= set(columns)
 
 
+def used_of_napari(columns: Sequence[str]) -> Collection[str]:
+    """The columns of a layer that may say something of a label."""
+    properties = _properties(columns)
+    single = properties if len(properties) == 1 else ()
+    return {*_axes(columns), *CLASS, *OWN, *single}
+
+
+def _axes(columns: Sequence[str]) -> list[str]:
+    return [column for column in columns if re.fullmatch(r"axis-\d+", column)]
+
+
+def _properties(columns: Sequence[str]) -> list[str]:
+    axes = _axes(columns)
+    return [column for column in columns if column and column not in OWN and column not in axes]
+
+
 def from_napari(table: Table, given: GivenLanes) -> Table:
     """The table with columns class, timestep, z, y and x.
 
@@ -37,8 +53,7 @@ def from_napari(table: Table, given: GivenLanes) -> Table:
         message = f"labels {table.path}: a shapes layer of napari: expected a points layer, or a label image of shapes"
         raise InputError(message)
     name = _class_column(table)
-    axes = [column for column in table.columns if re.fullmatch(r"axis-\d+", column)]
-    letters = _letters(table.path, axes, given)
+    letters = _letters(table.path, _axes(table.columns), given)
     names = {name: "class"} | {f"axis-{k}": letter for k, letter in enumerate(letters)}
     names |= {own: own for own in OWN[1:] if own in table.columns}
     rows = [
@@ -49,7 +64,7 @@ def from_napari(table: Table, given: GivenLanes) -> Table:
 
 def _class_column(table: Table) -> str:
     """The property that is the class."""
-    properties = [c for c in table.columns if c and c not in OWN and not re.fullmatch(r"axis-\d+", c)]
+    properties = _properties(table.columns)
     known = [name for name in CLASS if name in properties]
     if known or len(properties) == 1:
         return [*known, *properties][0]

@@ -2,9 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from objclass.errors import InputError
 from objclass.training.labels.text import decoded, read_bytes
@@ -19,9 +18,13 @@ AS_TEXT = "save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
 REMEDY = "save it as .xlsx, or as CSV in UTF-8 (in Excel: CSV UTF-8)"
 
 
+Used = Callable[[Sequence[str]], Collection[str]]
+"""The columns of a header whose cells are used."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """A row of a table that is not empty: where it is, for messages, and its cells by column."""
+    """A row of a table that is not empty: where it is, for messages, and the cells of columns that are used."""
 
     line: str
     cells: dict[str, str]
@@ -36,7 +39,7 @@ class Table:
     path
         Its file.
     columns
-        The header, in lower case.
+        The whole header, in lower case.
     rows
         The rows; cells have no space around them.
     """
@@ -46,13 +49,15 @@ class Table:
     rows: Sequence[Row]
 
     @classmethod
-    def of(cls, path: str, lines: Iterator[tuple[str, Sequence[str]]], hint: str = "") -> "Table":
+    def of(cls, path: str, lines: Iterator[tuple[str, Sequence[str]]], used: Used, hint: str = "") -> "Table":
         """The table of lines, of which the first one is the header.
 
         Parameters
         ----------
         lines
             The name of each line for messages, and its cells.
+        used
+            The columns to keep, of those of the header: tables of measurements have hundreds.
         hint
             What to do where a line has more cells than the header.
 
@@ -65,6 +70,8 @@ class Table:
         columns = [name.strip().lower() for name in header]
         while columns and not columns[-1]:
             columns.pop()
+        kept = used(columns)
+        places = [(k, name) for k, name in enumerate(columns) if name in kept]
         rows = []
         for line, cells in lines:
             texts = [cell.strip() for cell in cells]
@@ -72,12 +79,13 @@ class Table:
                 message = f"labels {line}: {len(texts)} fields, but the header has {len(columns)}{hint}"
                 raise InputError(message)
             if any(texts):
-                rows.append(Row(line, dict(zip_longest(columns, texts[: len(columns)], fillvalue=""))))
+                cells_of = {name: texts[k] if k < len(texts) else "" for k, name in places}
+                rows.append(Row(line, cells_of))
         return cls(path, columns, rows)
 
 
-def read_text_table(path: str) -> Table:
-    """A table of text in UTF-8, separated by comma, semicolon or tab.
+def read_text_table(path: str, used: Used) -> Table:
+    """A table of text in UTF-8, separated by comma, semicolon or tab; ``used`` as in `Table.of`.
 
     Raises
     ------
@@ -93,7 +101,7 @@ def read_text_table(path: str) -> Table:
     separator = max("\t;,", key=header.count)
     hint = f': put text that contains "{separator}" in quotes'
     try:
-        return Table.of(path, _lines(path, text, separator), hint)
+        return Table.of(path, _lines(path, text, separator), used, hint)
     except csv.Error as fault:  # a quote that is never closed makes the rest of the file one field
         message = f"labels {path}: {fault}: expected CSV (is a quote not closed?)"
         raise InputError(message) from None

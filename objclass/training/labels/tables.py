@@ -1,14 +1,14 @@
 """Labels of a table: a row for each object, which is given by its id or by a point in it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from objclass.errors import InputError, listed
 from objclass.training.labels.annotation import Annotation, Reading
 from objclass.training.labels.classes import checked_name
 from objclass.training.labels.given import SEVERAL, GivenLanes
-from objclass.training.labels.napari import from_napari, is_napari
+from objclass.training.labels.napari import from_napari, is_napari, used_of_napari
 from objclass.training.labels.rows import Row, Table, read_text_table
 from objclass.training.labels.workbook import read_workbook
 
@@ -41,12 +41,17 @@ def read_table(path: str, given: GivenLanes) -> Reading:
     InputError
         If a line cannot be used; the message names it and says why.
     """
-    return _reading(read_text_table(path), given)
+    return _reading(read_text_table(path, _used), given)
 
 
 def read_sheet(path: str, given: GivenLanes) -> Reading:
     """The same of the first sheet of a workbook (.xlsx)."""
-    return _reading(read_workbook(path), given)
+    return _reading(read_workbook(path, _used), given)
+
+
+def _used(columns: Sequence[str]) -> Collection[str]:
+    """The columns that may say something of a label."""
+    return used_of_napari(columns) if is_napari(columns) else {*USED, *SYNONYMS, *OF_A_RUN, *BY_HAND}
 
 
 def _reading(table: Table, given: GivenLanes) -> Reading:

@@ -13,8 +13,8 @@ MAXIMUM_BYTES = 1 << 29
 """Of a file of labels when it is unpacked: ten million lines."""
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a file, unpacked where it is packed by gzip.
+def read_bytes(path: str, maximum: int = MAXIMUM_BYTES) -> bytes:
+    """The content of a file of at most so many bytes, unpacked where it is packed by gzip.
 
     Raises
     ------
@@ -24,23 +24,23 @@ def read_bytes(path: str) -> bytes:
     try:
         check_kind(path)
         with Path(path).open("rb") as file:
-            data = file.read(MAXIMUM_BYTES + 1)
+            data = file.read(maximum + 1)
     except (OSError, ImageError) as fault:
         why = fault.strerror if isinstance(fault, OSError) else str(fault).removeprefix(f"{path}: ")
         message = f"labels {path}: {why}"
         raise InputError(message) from None
     if path.lower().endswith(".gz"):
-        data = _unpacked(path, data)
-    if len(data) > MAXIMUM_BYTES:
-        message = f"labels {path}: more than {MAXIMUM_BYTES >> 20} MB: give the labels in several files"
+        data = _unpacked(path, data, maximum)
+    if len(data) > maximum:
+        message = f"labels {path}: more than {maximum >> 20} MB: give the labels in several files"
         raise InputError(message)
     return data
 
 
-def _unpacked(path: str, data: bytes) -> bytes:
+def _unpacked(path: str, data: bytes, maximum: int) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return file.read(MAXIMUM_BYTES + 1)
+            return file.read(maximum + 1)
     except (OSError, EOFError, zlib.error) as fault:
         message = f"labels {path} cannot be unpacked (truncated, or not gzip?): {reason(fault)}"
         raise InputError(message) from None

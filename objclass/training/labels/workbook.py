@@ -7,15 +7,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from objclass.errors import InputError
-from objclass.training.labels.rows import AS_TEXT, OLD_WORKBOOK, REMEDY, WORKBOOK, Table
+from objclass.training.labels.rows import AS_TEXT, OLD_WORKBOOK, REMEDY, WORKBOOK, Table, Used
 from objclass.training.labels.text import MAXIMUM_BYTES, read_bytes, reason
 
 MAXIMUM_ROWS = 1 << 20
 """Of a sheet."""
 
 
-def read_workbook(path: str) -> Table:
-    """The first sheet of a workbook.
+def read_workbook(path: str, used: Used) -> Table:
+    """The first sheet of a workbook; ``used`` as in `Table.of`.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def read_workbook(path: str) -> Table:
         )
         raise InputError(message)
     try:
-        return Table.of(path, _lines(path, data))
+        return Table.of(path, _lines(path, data), used)
     except InputError:
         raise
     except Exception as fault:  # noqa: BLE001  a library that reads damaged XML may raise anything

@@ -10,9 +10,12 @@ import pytest
 import roifile
 
 from objclass.cli import main
+from objclass.errors import InputError
 from objclass.pipeline.inputs import Inputs
 from objclass.project.open import open_project
 from objclass.training import lessons
+from objclass.training.labels import geojson, tables
+from objclass.training.labels.rows import read_text_table
 from objclass.training.learn import train
 from objclass.training.request import TrainingRequest
 
@@ -404,3 +407,25 @@ def test_paint_of_fractions_is_refused(place, capsys):
     np.save("paint.npy", paint)
     assert main(["train", "--project", "p.ilp", *inputs, "--labels", "paint.npy"]) == 2
     assert "paint.npy: values that are not whole numbers" in capsys.readouterr().err
+
+
+def test_of_a_table_only_columns_that_are_used_are_kept(place):
+    """Tables of measurements have hundreds of columns."""
+    measurements = [f"feature {k}" for k in range(300)]
+    header = ",".join(["labelimage_oid", *measurements, "class", "timestep"])
+    place.write("l.csv", f"{header}\n1,{',' * 299},a\n")
+    table = read_text_table("l.csv", tables._used)
+    assert len(table.columns) == 303
+    assert [row.cells for row in table.rows] == [{"labelimage_oid": "1", "class": "a", "timestep": ""}]
+    place.write("n.csv", "axis-0,axis-1,kind,other\n1,2,a,b\n")
+    assert list(read_text_table("n.csv", tables._used).rows[0].cells) == ["axis-0", "axis-1"]
+    place.write("n.csv", "axis-0,axis-1,kind\n1,2,a\n")
+    assert list(read_text_table("n.csv", tables._used).rows[0].cells) == ["axis-0", "axis-1", "kind"]
+
+
+def test_geojson_has_a_lower_limit_than_tables(place, monkeypatch):
+    """It is parsed as a whole."""
+    monkeypatch.setattr(geojson, "MAXIMUM_BYTES", 1 << 20)
+    place.write("l.json", " " * (1 << 20) + "[]")
+    with pytest.raises(InputError, match=r"l\.json: more than 1 MB: give the labels in several files"):
+        geojson.read_geojson("l.json", None)
