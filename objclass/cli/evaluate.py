@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os.path import expanduser as expand_home
 from typing import TYPE_CHECKING, ClassVar, Optional
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Optional
 from objclass.cli import Parser
 from objclass.cli.environment import resources
 from objclass.cli.folds import FoldOptions
-from objclass.cli.inputs import InputOptions, read_inputs, read_pixel_size, with_lanes
+from objclass.cli.inputs import InputOptions, given_files, read_inputs, read_pixel_size, with_lanes
 from objclass.cli.messages import MessageOptions, printable, set_up_log
+from objclass.cli.outputs import check_files
 from objclass.cli.progress import reported
 from objclass.cli.suggestions import MAXIMUM_SUGGESTIONS, suggestions_beside
 from objclass.errors import Stop, UsageError, listed
@@ -121,8 +122,36 @@ class EvaluateOptions(InputOptions, SubjectOptions, CrossValidationOptions, Reso
         return self.suggestions or suggestions_beside(self.project)
 
 
+Draw = Callable[[str, "Context"], None]
+"""A function that writes the report of an evaluation to a file."""
+
+
 def main(arguments: Sequence[str], stop: Stop) -> int:
     """Print how good a classifier is to stdout."""
+    options = _parsed(arguments)
+    set_up_log(options)
+    _check(options)
+    files = [path for path in (options.project, options.table) if path is not None]
+    check_files(
+        options, [*files, *given_files(options)], suggestions=options.suggested, overwrite=options.overwrite
+    )
+    from objclass.compute.context import Context
+
+    with reported(max(len(options.raw_data or ()), 1), quiet=options.quiet) as progress:
+        context = Context.of(
+            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
+        )
+        evaluation, draw = _of_table(options, context) if options.table else _of_project(options, context)
+        if options.suggested is not None:
+            _suggest(options, options.suggested, context)
+    _say(options, evaluation)
+    if options.report is not None:  # last: whatever happens to it, the scores are there
+        with reported(max(len(options.raw_data or ()), 1), quiet=options.quiet) as progress:
+            draw(options.report, replace(context, progress=progress))
+    return 0
+
+
+def _parsed(arguments: Sequence[str]) -> EvaluateOptions:
     usage = (
         "objclass evaluate --project P.ilp [options]\n"
         "       objclass evaluate --project P.ilp --raw_data IMAGE … --segmentation_image IMAGE … --labels … [options]\n"
@@ -130,35 +159,20 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     )
     parser = Parser(EvaluateOptions, "objclass evaluate", "Say how good a classifier is.", usage)
     options: EvaluateOptions = parser.parse_args(list(arguments))
-    set_up_log(options)
-    _check(options)
-    from objclass.compute.context import Context
+    return options
+
+
+def _say(options: EvaluateOptions, evaluation: "Evaluation") -> None:
+    """Write the scores, and print them."""
     from objclass.evaluation.summary import summary_lines
-    from objclass.evaluation.writing import check_evaluation, table_path, write_evaluation
+    from objclass.evaluation.writing import table_path, write_evaluation
 
-    if options.evaluation is not None:
-        check_evaluation(options.evaluation, _files(options), overwrite=options.overwrite)
-    if options.report is not None:
-        from objclass.report.file import check_report
-
-        check_report(options.report, overwrite=options.overwrite)
-    if options.suggested is not None:
-        from objclass.training.suggest_objects import check_suggestions
-
-        check_suggestions(options.suggested, _files(options), overwrite=options.overwrite)
-    with reported(max(len(options.raw_data or ()), 1), quiet=options.quiet) as progress:
-        context = Context.of(
-            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
-        )
-        evaluation = _of_table(options, context) if options.table else _of_project(options, context)
-        if options.suggested is not None:
-            _suggest(options, options.suggested, context)
     if options.evaluation is not None:
         write_evaluation(evaluation, options.evaluation)
     sys.stdout.write("".join(f"{printable(line)}\n" for line in summary_lines(evaluation)))
+    sys.stdout.flush()
     if options.evaluation is not None:
         log.info("outputs: %s and %s", options.evaluation, table_path(options.evaluation))
-    return 0
 
 
 def _check(options: EvaluateOptions) -> None:
@@ -204,12 +218,6 @@ def _refuse(options: EvaluateOptions, names: Sequence[str], why: str) -> None:
             raise UsageError(message)
 
 
-def _files(options: EvaluateOptions) -> list[str]:
-    """Files that are read, as far as they are known before images are opened."""
-    several = [*(options.labels or ()), *(path for role in ROLES for path in getattr(options, role) or ())]
-    return [path for path in (options.project, options.table, options.manifest, *several) if path is not None]
-
-
 def _settings(options: EvaluateOptions) -> "EvaluationSettings":
     from objclass.evaluation.settings import EvaluationSettings
 
@@ -225,7 +233,8 @@ def _settings(options: EvaluateOptions) -> "EvaluationSettings":
     )
 
 
-def _of_project(options: EvaluateOptions, context: "Context") -> "Evaluation":
+def _of_project(options: EvaluateOptions, context: "Context") -> "tuple[Evaluation, Draw]":
+    """The evaluation of a project, and the function that draws its report."""
     from objclass.project.open import open_project
     from objclass.training.judge import evaluate_on_images, evaluate_project, grown_like
     from objclass.training.request import TrainingRequest
@@ -238,7 +247,8 @@ def _of_project(options: EvaluateOptions, context: "Context") -> "Evaluation":
         balanced=like.balanced if options.class_weight is None else options.class_weight == "balanced",
     )
     if not options.labels:
-        return _reported(options, evaluate_project(project, settings, context), project, context)
+        evaluation = evaluate_project(project, settings, context)
+        return evaluation, _draw(evaluation, project)
     request = TrainingRequest(
         "",
         with_lanes(options, read_inputs(options)),
@@ -247,25 +257,20 @@ def _of_project(options: EvaluateOptions, context: "Context") -> "Evaluation":
         pixel_size=read_pixel_size(options.pixel_size),
     )
     found, judged = evaluate_on_images(project, request, settings, context)
-    return _reported(options, found, project, context, judged)
+    return found, _draw(found, project, judged)
 
 
-def _reported(
-    options: EvaluateOptions,
-    found: "Evaluation",
-    project: "Project",
-    context: "Context",
-    judged: "JudgedImages | None" = None,
-) -> "Evaluation":
-    """An evaluation of a project, after its report is written, if one is asked for."""
-    if options.report is not None:
+def _draw(found: "Evaluation", project: "Project", judged: "JudgedImages | None" = None) -> Draw:
+    def draw(path: str, context: "Context") -> None:
         from objclass.report.of_project import save_report
 
-        save_report(options.report, found, project, context, judged)
-    return found
+        save_report(path, found, project, context, judged)
+
+    return draw
 
 
-def _of_table(options: EvaluateOptions, context: "Context") -> "Evaluation":
+def _of_table(options: EvaluateOptions, context: "Context") -> "tuple[Evaluation, Draw]":
+    """The evaluation of a table, and the function that draws its report."""
     from objclass.evaluation.cross_validation import evaluate
     from objclass.evaluation.measurements import grouping_by, read_measurements
 
@@ -283,8 +288,10 @@ def _of_table(options: EvaluateOptions, context: "Context") -> "Evaluation":
     if options.group_column is not None and not settings.group_by:
         settings = replace(settings, group_by=grouping_by(options.group_column))
     evaluation = evaluate(found.table, settings, context)
-    if options.report is not None:
+
+    def draw(path: str, _: "Context") -> None:
         from objclass.report.of_table import save_table_report
 
-        save_table_report(options.report, evaluation, str(options.table), found.table.columns)
-    return evaluation
+        save_table_report(path, evaluation, str(options.table), found.table.columns)
+
+    return evaluation, draw

@@ -89,6 +89,12 @@ def read_inputs(options: InputOptions, *, ignore_training_axes: bool = False) ->
     )
 
 
+def given_files(options: Any) -> list[str]:
+    """Files that are read for training or evaluation, as far as they are known before images are opened."""
+    several = [*(options.labels or ()), *(path for role in ROLES for path in getattr(options, role) or ())]
+    return [*several, *([options.manifest] if options.manifest is not None else [])]
+
+
 def with_lanes(options: InputOptions, inputs: "Inputs") -> "Inputs":
     """The images: of the manifest, of the patterns, of plates, or of the options, in their order.
 

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, ClassVar, Optional
 from objclass.cli import Parser
 from objclass.cli.environment import resources
 from objclass.cli.folds import FoldOptions
-from objclass.cli.inputs import InputOptions, check_thresholds, read_inputs, read_pixel_size, with_lanes
+from objclass.cli.inputs import (
+    InputOptions,
+    check_thresholds,
+    given_files,
+    read_inputs,
+    read_pixel_size,
+    with_lanes,
+)
 from objclass.cli.messages import MessageOptions, printable, set_up_log
+from objclass.cli.outputs import check_files
 from objclass.cli.progress import reported
 from objclass.cli.suggestions import MAXIMUM_SUGGESTIONS, suggestions_beside
 from objclass.cli.train_pixels import PixelTrainingOptions, SuggestionOptions, train_pixels
@@ -113,6 +121,39 @@ class TrainOptions(
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
     """Parse the options, train, print the number of objects of each class and the accuracy."""
+    options = _parsed(arguments)
+    set_up_log(options)
+    _check(options)
+    if options.pixels:
+        return train_pixels(options, stop)
+    _check_of_objects(options)
+    request = _request(options)
+    _check_files(options, request)
+    from objclass.compute.context import Context
+    from objclass.training.learn import train
+
+    with reported(request.inputs.count, quiet=options.quiet) as progress:
+        context = Context.of(
+            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
+        )
+        learned = train(request, context)
+        if options.evaluation is not None:
+            from objclass.evaluation.writing import write_evaluation
+
+            assert learned.evaluation is not None
+            write_evaluation(learned.evaluation, options.evaluation)
+        _say(request, learned)
+        if options.report is not None:  # last: whatever happens to it, the scores are there
+            from objclass.project.open import open_project
+            from objclass.report.of_project import save_report
+
+            assert learned.evaluation is not None
+            # as it was written: paths of images are relative to its place
+            save_report(options.report, learned.evaluation, open_project(request.target), context)
+    return 0
+
+
+def _parsed(arguments: Sequence[str]) -> TrainOptions:
     usage = (
         "objclass train --project OUT.ilp --raw_data IMAGE … --segmentation_image IMAGE … --labels … [options]\n"
         "       objclass train --pixels --project OUT.ilp --raw_data IMAGE … --labels PAINTED … [options]"
@@ -124,29 +165,37 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         usage,
     )
     options: TrainOptions = parser.parse_args(list(arguments))
-    set_up_log(options)
+    return options
+
+
+def _check(options: TrainOptions) -> None:
+    """Refuse options without which nothing can be trained, or that change nothing."""
     if not options.project or not options.labels:
         message = "train needs --project OUT.ilp and --labels (objclass train --help)"
         raise UsageError(message)
-    threshold = ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
-    if options.pixel_size is not None and not threshold.physical_sizes:
+    if options.pixel_size is not None and not _threshold(options).physical_sizes:
         message = (
             "--pixel_size: training uses it only for sizes such as --min_size 20um2, since projects measure in pixels; "
             "give it to the run"
         )
         raise UsageError(message)
-    if options.pixels:
-        return train_pixels(options, stop)
-    _check_of_objects(options)
-    from objclass.compute.context import Context
-    from objclass.training.learn import train
+
+
+def _threshold(options: TrainOptions) -> ThresholdSettings:
+    return ThresholdSettings(**{f.name: getattr(options, f.name) for f in fields(ThresholdSettings)})
+
+
+def _request(options: TrainOptions) -> "TrainingRequest":
+    """The options as a request."""
     from objclass.training.request import TrainingRequest
 
+    assert options.project is not None
+    assert options.labels is not None
     inputs = with_lanes(options, read_inputs(options))
     if options.output is None:
         check_thresholds(options, needed="prediction_maps" in inputs.roles or not inputs.roles)
-    _check_files(options)
-    request = TrainingRequest(
+    threshold = _threshold(options)
+    return TrainingRequest(
         options.project,
         inputs,
         options.labels,
@@ -165,25 +214,6 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         _suggestions(options),
         options.suggestions or suggestions_beside(options.output or options.project),
     )
-    with reported(request.inputs.count, quiet=options.quiet) as progress:
-        context = Context.of(
-            resources(options), progress=progress, stop=stop, follow_links=options.follow_links
-        )
-        learned = train(request, context)
-        if options.report is not None:
-            from objclass.project.open import open_project
-            from objclass.report.of_project import save_report
-
-            assert learned.evaluation is not None
-            # as it was written: paths of images are relative to its place
-            save_report(options.report, learned.evaluation, open_project(request.target), context)
-        if options.evaluation is not None:
-            from objclass.evaluation.writing import write_evaluation
-
-            assert learned.evaluation is not None
-            write_evaluation(learned.evaluation, options.evaluation)
-    _say(request, learned)
-    return 0
 
 
 def _say(request: "TrainingRequest", learned: "TrainingResult") -> None:
@@ -225,16 +255,16 @@ def _suggestions(options: TrainOptions) -> int:
     raise UsageError(message)
 
 
-def _check_files(options: TrainOptions) -> None:
-    """Refuse files of an evaluation that cannot be written, before any work."""
-    if options.report is not None:
-        from objclass.report.file import check_report
-
-        check_report(options.report, overwrite=options.overwrite)
-    if options.evaluation is not None:
-        from objclass.evaluation.writing import check_evaluation
-
-        check_evaluation(options.evaluation, options.labels or (), overwrite=options.overwrite)
+def _check_files(options: TrainOptions, request: "TrainingRequest") -> None:
+    """Refuse files that cannot be written, before any work."""
+    base = [request.project] if request.output is not None else []
+    check_files(
+        options,
+        [*base, *given_files(options)],
+        suggestions=request.suggestions if request.suggest else None,
+        target=request.target,
+        overwrite=options.overwrite,
+    )
 
 
 def _evaluation(options: TrainOptions) -> "EvaluationSettings | None":

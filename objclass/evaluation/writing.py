@@ -1,7 +1,6 @@
 """The files of an evaluation: all scores as JSON, and a table of the predictions next to it."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from objclass.errors import OutputError, UsageError
+from objclass.errors import UsageError
 from objclass.evaluation.result import Evaluation
-from objclass.export.atomic import Pending, check_writable
+from objclass.export.atomic import Pending, check_output
 from objclass.export.columns import Columns
 from objclass.export.tables import TableDetails, table_maker
 
@@ -47,15 +46,8 @@ def check_evaluation(path: str, inputs: Sequence[str], *, overwrite: bool) -> No
     if Path(path).suffix.lower() != ".json":
         message = f"--evaluation {path}: expected a name that ends in .json"
         raise UsageError(message)
-    given = {os.path.realpath(name) for name in inputs}
     for target in (path, table_path(path)):
-        if os.path.realpath(target) in given:
-            message = f"--evaluation {path}: {target} would overwrite an input: give another name"
-            raise OutputError(message)
-        if os.path.lexists(target) and not overwrite:
-            message = f"--evaluation {path}: {target} exists already: --overwrite replaces it"
-            raise OutputError(message)
-        check_writable(target)
+        check_output(f"--evaluation {path}: {target}", target, inputs, overwrite=overwrite)
 
 
 def write_evaluation(evaluation: Evaluation, path: str) -> None:

@@ -20,7 +20,7 @@ from objclass.compute import lock
 from objclass.compute.signals import uninterrupted
 from objclass.errors import OutputError
 from objclass.images import sequence
-from objclass.images.paths import name_fault
+from objclass.images.paths import name_fault, same_file_key
 from objclass.registry import ImageFormat
 
 log = logging.getLogger("objclass")
@@ -70,6 +70,63 @@ def check_writable(path: str, kind: ImageFormat | None = None) -> None:
     except OSError as fault:
         message = f"output {path}: no file can be made in {folder}: {fault.strerror}"
         raise OutputError(message) from None
+
+
+def check_output(what: str, path: str, inputs: Iterable[str], *, overwrite: bool, remedy: str = "") -> None:
+    """Refuse a file that is an input, exists already, or cannot be written.
+
+    Parameters
+    ----------
+    what
+        What it is, as the message says it: an option, and its value.
+    path
+        The file.
+    inputs
+        Files that are read.
+    overwrite
+        Whether an existing file may be replaced.
+    remedy
+        What helps where one exists, besides ``--overwrite``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    if _key(path) in set(map(_key, inputs)):
+        message = f"{what} would overwrite an input: give another name"
+        raise OutputError(message)
+    if os.path.lexists(path) and not overwrite:
+        message = f"{what} exists already: --overwrite replaces it{remedy}"
+        raise OutputError(message)
+    check_writable(path)
+
+
+def check_distinct(*outputs: tuple[str, str | None]) -> None:
+    """Refuse outputs of a command that are the same file.
+
+    Parameters
+    ----------
+    outputs
+        What each is, and its path; None if it is not written.
+
+    Raises
+    ------
+    OutputError
+        If two are the same.
+    """
+    taken: dict[str, str] = {}
+    for what, path in outputs:
+        if path is None:
+            continue
+        other = taken.setdefault(_key(path), what)
+        if other != what:
+            message = f"{path}: both {other} and {what} would be written there: give one of them another name"
+            raise OutputError(message)
+
+
+def _key(path: str) -> str:
+    return same_file_key(os.path.realpath(path))
 
 
 def _check_folder(target: Path, *, shared: bool) -> None:

@@ -1,21 +1,22 @@
 """The file of a page: refused before any work, or written whole."""
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from objclass.errors import OutputError
-from objclass.export.atomic import Pending, check_writable
+from objclass.export.atomic import Pending, check_output
 from objclass.export.report import report_kind
 from objclass.report.page import Page, rendered
 
 
-def check_report(path: str, *, overwrite: bool = False) -> None:
+def check_report(path: str, inputs: Iterable[str] = (), *, overwrite: bool = False) -> None:
     """Refuse a report that could not be written.
 
     Parameters
     ----------
     path
         The file to write.
+    inputs
+        Files that are read.
     overwrite
         Whether an existing file may be replaced.
 
@@ -24,13 +25,10 @@ def check_report(path: str, *, overwrite: bool = False) -> None:
     UsageError
         If it has another suffix than ``.html``, or a library is missing.
     OutputError
-        If there is such a file, or it cannot be written.
+        If there is such a file, it is an input, or it cannot be written.
     """
     report_kind(path)
-    if os.path.exists(path) and not overwrite:
-        message = f"--report {path} exists already: --overwrite replaces it"
-        raise OutputError(message)
-    check_writable(path)
+    check_output(f"--report {path}", path, inputs, overwrite=overwrite)
 
 
 def save_page(path: str, page: Page) -> None:

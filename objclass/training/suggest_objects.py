@@ -1,6 +1,5 @@
 """Which objects to label next: uncertain ones that are unlike each other."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FloatArray, IntArray, Lane
-from objclass.errors import OutputError, ProjectError, UsageError
-from objclass.export.atomic import Pending, check_writable
+from objclass.errors import ProjectError, UsageError
+from objclass.export.atomic import Pending, check_output
 from objclass.export.tables.text import CsvWriter
 from objclass.features.geometry import columns_xyz
 from objclass.pipeline.inputs import distinct_names
@@ -202,13 +201,7 @@ def check_suggestions(path: str, inputs: Sequence[str], *, overwrite: bool) -> N
     if Path(path).suffix.lower() != ".csv":
         message = f"--suggestions {path}: expected a name that ends in .csv"
         raise UsageError(message)
-    if os.path.realpath(path) in {os.path.realpath(given) for given in inputs}:
-        message = f"--suggestions {path} would overwrite an input: give another name"
-        raise OutputError(message)
-    if os.path.exists(path) and not overwrite:
-        message = f"--suggestions {path} exists already: give another name, or --overwrite"
-        raise OutputError(message)
-    check_writable(path)
+    check_output(f"--suggestions {path}", path, inputs, overwrite=overwrite)
 
 
 def write_suggestions(

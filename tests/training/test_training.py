@@ -17,6 +17,7 @@ from objclass.cli import main
 from objclass.cli.inspect import _training_lines
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
+from objclass.errors import OutputError
 from objclass.images import from_array
 from objclass.project.ilp_write import write_project
 from objclass.project.open import open_project
@@ -702,6 +703,45 @@ def test_files_of_an_evaluation_are_checked_before_any_work(here, capsys):
     assert main(["train", "--project", "new.ilp", *inputs, *given]) == 2
     assert "e.csv exists already" in capsys.readouterr().err
     assert not Path("new.ilp").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            ["--suggest", "3", "--suggestions", "x.csv", "--evaluation", "x.json"],
+            "x.csv: both --suggestions and the table of --evaluation would be written there",
+        ),
+        (
+            ["--suggest", "3", "--evaluation", "new_suggestions.json"],
+            "new_suggestions.csv: both --suggestions and the table of --evaluation",
+        ),
+        (
+            ["--evaluation", "cells_train_labels.json", "--overwrite"],
+            "cells_train_labels.csv would overwrite an input",
+        ),
+    ],
+)
+def test_outputs_are_different_files(here, capsys, given, says):
+    before = sorted(path.name for path in here.iterdir())
+    assert train("cells_train_labels.csv", *given) == 2
+    assert says in capsys.readouterr().err
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_scores_are_written_and_said_before_pictures_are_drawn(here, capsys, monkeypatch):
+    def fail(*_):
+        message = "no pictures today"
+        raise OutputError(message)
+
+    monkeypatch.setattr("objclass.report.of_project.save_page", fail)
+    given = ("--report", "r.html", "--evaluation", "e.json")
+    assert train("cells_train_labels.csv", *SMALL, *given) == 2
+    said = capsys.readouterr().err
+    assert said.index("balanced accuracy") < said.index("no pictures today")
+    assert Path("e.json").exists()
+    assert main(["evaluate", "--project", "new.ilp", "--repeats", "1", "--overwrite", *given]) == 2
+    assert "balanced accuracy" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("evaluation", [None, [], {"scores": 1}, {"scores": {"a": {"value": "x"}, "b": 2}}])
