@@ -80,7 +80,7 @@ class CrossValidationOptions(FoldOptions):
     group: ClassVar[str] = "cross-validation"
 
     repeats: int = knob(
-        5, "how many times folds are drawn; probabilities are the mean", minimum=1, maximum=1000
+        5, "how many times folds are drawn; scores are means over them", minimum=1, maximum=1000
     )
     seed: Optional[int] = knob(
         None,

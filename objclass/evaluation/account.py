@@ -9,7 +9,7 @@ from objclass.core import IntArray
 from objclass.evaluation.calibration import calibration_of
 from objclass.evaluation.cautions import cautions_of, mixing
 from objclass.evaluation.groups import Groups
-from objclass.evaluation.held_out import predicted
+from objclass.evaluation.held_out import mean, predicted
 from objclass.evaluation.intervals import retraining
 from objclass.evaluation.result import Evaluation, Importance, Judged, LearningCurve
 from objclass.evaluation.scores import MINIMUM_GROUPS, Scores, confusions
@@ -37,7 +37,8 @@ def account_of(
     table, groups
         The objects, and how they are grouped.
     probabilities
-        (n, classes).
+        Those of each repeat (repeats, n, classes). Scores and calibration are means over repeats, each of a single
+        classifier; counts and the table of predictions are those of the mean probabilities.
     method, fold
         As in `Evaluation` and `Judged`.
     pair
@@ -45,12 +46,14 @@ def account_of(
     cautions
         Further ones.
     """
-    found = predicted(probabilities)
+    repeats, together = len(probabilities), mean(probabilities)
+    each, found = predicted(probabilities), predicted(together)
     folds = int(fold.max(initial=-1)) + 1
     inflation = retraining(folds) if folds > 1 else 1.0
     minimum = MINIMUM_GROUPS if folds > 1 else 1
-    counts = confusions(table.classes, found, groups.of, len(table.names))
-    scores = Scores(counts, table.names, inflation, minimum)
+    counts = confusions(table.classes, each, groups.of, len(table.names))
+    scores = Scores(counts, table.names, inflation, minimum, repeats)
+    shown = confusions(table.classes, found, np.zeros(len(table), np.intp), len(table.names))[0]
     random = None
     if pair is not None:
         counts = confusions(table.classes, pair[1], groups.of, len(table.names))
@@ -62,20 +65,20 @@ def account_of(
         grouped_by=groups.name,
         groups=groups.count,
         folds=folds,
-        repeats=settings.repeats,
+        repeats=repeats,
         seed=settings.seed,
         accuracy=scores.accuracy(),
         balanced_accuracy=scores.balanced_accuracy(),
         f1=scores.f1(),
         matthews=scores.matthews(),
-        by_class=scores.by_class(),
-        confusion=scores.total,
-        calibration=calibration_of(probabilities, table.classes),
-        objects=Judged(table.image, table.timestep, table.label, table.classes, found, probabilities, fold),
+        by_class=scores.by_class(shown),
+        confusion=shown,
+        calibration=calibration_of(np.concatenate(probabilities), np.tile(table.classes, repeats)),
+        objects=Judged(table.image, table.timestep, table.label, table.classes, found, together, fold),
         learning_curve=learning_curve,
         importances=importances,
         ungrouped=random.balanced_accuracy() if random is not None else None,
-        by_image=_by_image(table, found),
+        by_image=_by_image(table, each),
         cautions=(
             *cautions,
             *cautions_of(table, groups, scores, settings, method, mixing(table, scores, pair)),
@@ -83,11 +86,11 @@ def account_of(
     )
 
 
-def _by_image(table: TrainingTable, found: IntArray) -> tuple[tuple[str, int, float], ...]:
-    """Name, number of objects and accuracy of each image that has any."""
+def _by_image(table: TrainingTable, each: IntArray) -> tuple[tuple[str, int, float], ...]:
+    """Name, number of objects and accuracy (mean over repeats) of each image that has any."""
     rows = {name: table.image == k for k, name in enumerate(table.images)}
     return tuple(
-        (name, int(of.sum()), float((found == table.classes)[of].mean()))
+        (name, int(of.sum()), float((each == table.classes)[:, of].mean()))
         for name, of in rows.items()
         if of.any()
     )

@@ -15,7 +15,7 @@ TOLERANCE = 1e-6
 
 
 def calibration_of(probabilities: NDArray[np.float32], given: IntArray) -> Calibration:
-    """Compare the highest probability of each object with how often such objects are right.
+    """Compare the highest probability of each prediction with how often such predictions are right.
 
     Parameters
     ----------

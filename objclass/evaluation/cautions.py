@@ -117,7 +117,7 @@ def _few(table: TrainingTable, groups: Groups) -> Iterator[str]:
 
 
 def _rare(table: TrainingTable, groups: Groups, scores: Scores, *, is_crossed: bool) -> Iterator[str]:
-    objects = scores.total.sum(axis=1).tolist()
+    objects = scores.objects.tolist()
     few = []
     for k, name in enumerate(table.names):
         count, holders = objects[k], int(scores.holders[k])

@@ -15,16 +15,20 @@ from objclass.evaluation.held_out import (
     Choose,
     drawn_folds,
     fits_of,
-    mean,
     out_of_fold,
     out_of_fold_chosen,
     predicted,
 )
 from objclass.evaluation.importances import importances
-from objclass.evaluation.learning_curve import learning_curve
+from objclass.evaluation.learning_curve import REPEATS, learning_curve
 from objclass.evaluation.result import Evaluation
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.project.training_table import TrainingTable
+
+OF_CHOSEN = (
+    "Learning curve and importances are those of the features that were chosen with all labels: they are slightly "
+    "optimistic, unlike the scores."
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def evaluate(
     context
         The context of the run, whose threads train the forests; the result does not depend on it.
     choice
-        How the columns were chosen; None: they were not. Learning curve and importances are those of the chosen ones.
+        How the columns were chosen; None: they were not. Learning curve and importances are those of the chosen ones;
+        folds at random, for which they would have to be chosen again, are left out.
 
     Raises
     ------
@@ -76,26 +81,30 @@ def evaluate(
     groups = groups_of(table, settings.group_by)
     folds = drawn_folds(table, groups, settings, settings.repeats)
     fits = fits_of(folds, settings.seed)
-    judged = None
-    if choice is not None:
-        judged = out_of_fold_chosen(table, fits, settings, context, choice.choose)
+    if choice is None:
+        probabilities = whole = out_of_fold(table, fits, settings, context)
+        pair = _against_random(table, groups, probabilities[0], settings, context)
+    else:
+        probabilities, pair = out_of_fold_chosen(table, fits, settings, context, choice.choose), None
         table = table.with_columns(choice.columns)
-    probabilities = out_of_fold(table, fits, settings, context)
+        if settings.learning_curve:
+            whole = out_of_fold(table, fits_of(folds[:REPEATS], settings.seed), settings, context)
     curve = found = None
     if settings.learning_curve:
-        curve = learning_curve(table, groups, folds, probabilities, settings, context)
+        curve = learning_curve(table, groups, folds, whole, settings, context)
     if settings.importances:
         found = importances(table, groups, folds, settings, context)
     return account_of(
         table,
         groups,
-        mean(probabilities if judged is None else judged),
+        probabilities,
         settings,
         method="cross-validation",
         fold=folds[0],
-        pair=_against_random(table, groups, probabilities[0], settings, context),
+        pair=pair,
         learning_curve=curve,
         importances=found or (),
+        cautions=(OF_CHOSEN,) if choice is not None and (curve or found) else (),
     )
 
 
@@ -111,7 +120,7 @@ def _against_random(
     Parameters
     ----------
     probabilities
-        Of the first repeat: both are compared for as many forests.
+        Of the first repeat: both are of one forest for each object.
     """
     if groups.count == len(table):
         return None

@@ -115,8 +115,8 @@ def mean(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def predicted(probabilities: NDArray[np.float32]) -> IntArray:
-    """The most probable class of each row, from 1; of several equally probable ones the first."""
-    return probabilities.argmax(axis=1) + 1
+    """The most probable class of each row (…, classes), from 1; of several equally probable ones the first."""
+    return probabilities.argmax(axis=-1) + 1
 
 
 def generator(seed: int, *path: int) -> np.random.Generator:

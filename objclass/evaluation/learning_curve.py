@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FloatArray
 from objclass.evaluation.groups import Groups
-from objclass.evaluation.held_out import Fit, fits_of, generator, mean, out_of_fold, predicted
+from objclass.evaluation.held_out import Fit, fits_of, generator, out_of_fold, predicted
 from objclass.evaluation.intervals import jackknife, plain, retraining
 from objclass.evaluation.result import LearningCurve, Score
 from objclass.evaluation.scores import Scores, confusions, recalls
@@ -50,13 +50,15 @@ def learning_curve(
     fits = [[_thinned(table, groups, fit, part, k) for fit in whole] for k, part in enumerate(parts)]
     points = [out_of_fold(table, some, settings, context) for some in fits]
     counts = [
-        confusions(table.classes, predicted(mean(found)), groups.of, len(table.names))
+        confusions(table.classes, predicted(found), groups.of, len(table.names))
         for found in [*points, probabilities[: len(folds)]]
     ]
     inflation = retraining(int(folds[0].max()) + 1)
     return LearningCurve(
         tuple(round(sum(len(fit.trained) for fit in some) / len(some)) for some in [*fits, whole]),
-        tuple(Scores(found, table.names, inflation).balanced_accuracy() for found in counts),
+        tuple(
+            Scores(found, table.names, inflation, repeats=len(folds)).balanced_accuracy() for found in counts
+        ),
         verdict(gain(counts[-2], counts[-1], table.names, inflation) if parts else None),
     )
 

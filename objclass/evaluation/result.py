@@ -29,9 +29,10 @@ class ClassScores:
     objects, images
         Number of its labelled objects, and of the images (groups) that they come from.
     predicted, correct
-        Number of objects predicted as this class, and of those that are of it.
+        Number of objects predicted as this class, and of those that are of it; where folds were repeated, by the mean
+        probabilities over repeats.
     precision, recall, f1
-        The rates; None where the class is too rare to judge: then only the counts count.
+        The rates, means over repeats; None where the class is too rare to judge: then only the counts count.
     """
 
     name: str
@@ -53,7 +54,8 @@ class Calibration:
     edges
         Bounds of the bins of the highest probability (bins + 1,).
     objects, probability, correct
-        Number of objects in each bin, their mean highest probability, and the fraction predicted correctly (NaN if empty).
+        Number of predictions in each bin (one for each object in each repeat), their mean highest probability, and the
+        fraction of correct ones (NaN if empty).
     error
         Expected calibration error: the mean difference of both, weighted by the number of objects.
     brier
@@ -147,11 +149,12 @@ class Evaluation:
     groups, folds, repeats, seed
         Number of such groups, of folds, of repeats; random state.
     accuracy, balanced_accuracy, f1, matthews
-        Over all classes; ``balanced_accuracy`` is the mean recall of the classes, ``f1`` the mean of theirs.
+        Over all classes, of the counts of all repeats: what to expect of one classifier; ``balanced_accuracy`` is the mean recall of the classes, ``f1`` the mean of theirs.
     by_class
         For each class.
     confusion
-        Number of objects (classes, classes): rows are true, columns predicted classes.
+        Number of objects (classes, classes), as in ``objects``: rows are true, columns predicted classes. Where folds
+        were repeated these are by the mean probabilities, so that rates differ a little from the scores.
     calibration
         Of the probabilities.
     learning_curve, importances
@@ -160,7 +163,7 @@ class Evaluation:
         Balanced accuracy of folds drawn at random; much higher than ``balanced_accuracy`` where images differ. None
         where it is the same, or was not computed.
     by_image
-        Accuracy and number of objects of each image.
+        Name, number of objects and accuracy (mean over repeats) of each image.
     cautions
         Sentences that say why numbers are optimistic, or cannot be judged.
     objects
@@ -191,5 +194,5 @@ class Evaluation:
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:
-        """Whether each object was predicted correctly (n,)."""
+        """Whether each object was predicted correctly by the mean probabilities (n,)."""
         return self.objects.given == self.objects.predicted

@@ -18,7 +18,15 @@ MINIMUM_OBJECTS, MINIMUM_GROUPS = 10, 2
 def confusions(
     given: IntArray, predicted: IntArray, groups: NDArray[np.intp], classes: int
 ) -> NDArray[np.int64]:
-    """The confusion matrix of each group (groups, classes, classes)."""
+    """The confusion matrix of each group (groups, classes, classes).
+
+    Parameters
+    ----------
+    given, groups
+        True class (from 1) and group (from 0) of each object (n,).
+    predicted
+        Predicted classes (n,), or those of several repeats (repeats, n), each of which counts.
+    """
     found = np.zeros((int(groups.max(initial=-1)) + 1, classes, classes), np.int64)
     np.add.at(found, (groups, given - 1, predicted - 1), 1)
     return found
@@ -83,17 +91,25 @@ class Scores:
         What the variances between groups are multiplied by (`retraining`): 1 for one classifier on other data.
     minimum
         Number of groups that a class needs: in cross-validation a class of one group is never known when it is judged.
+    repeats
+        How many times each object is counted: it says no more than one object.
     """
 
     counts: NDArray[np.int64]
     names: tuple[str, ...]
     inflation: float = 1.0
     minimum: int = MINIMUM_GROUPS
+    repeats: int = 1
 
     @property
     def total(self) -> NDArray[np.int64]:
-        """The confusion matrix of all objects."""
+        """The confusion matrix of all objects, summed over repeats."""
         return self.counts.sum(axis=0)
+
+    @property
+    def objects(self) -> NDArray[np.int64]:
+        """Number of objects of each class."""
+        return self.total.sum(axis=1) // self.repeats
 
     @property
     def holders(self) -> NDArray[np.int64]:
@@ -109,7 +125,7 @@ class Scores:
         """`accuracy`."""
         value, variance = self._jackknife(accuracy)
         total = self.total
-        correct, objects = np.trace(total), total.sum()
+        correct, objects = np.trace(total) / self.repeats, total.sum() / self.repeats
         one = Trials(*(np.array([float(x)]) for x in (correct, objects, variance, len(self.counts))))
         return bounded(value, variance, one)
 
@@ -129,21 +145,27 @@ class Scores:
         found = bounded(value, variance, self._recall_trials(self.judged))
         return Score(*(2 * x - 1 for x in (found.value, found.low, found.high)))
 
-    def by_class(self) -> tuple[ClassScores, ...]:
-        """Counts of each class, and rates where it is not too rare."""
-        return tuple(self._of_class(k) for k in range(len(self.names)))
+    def by_class(self, shown: IntArray | None = None) -> tuple[ClassScores, ...]:
+        """Counts of each class, and rates where it is not too rare.
 
-    def _of_class(self, k: int) -> ClassScores:
-        total, holders = self.total, self.holders
-        objects = int(total[k].sum())
-        counts = (objects, int(holders[k]), int(total[:, k].sum()), int(total[k, k]))
+        Parameters
+        ----------
+        shown
+            The confusion matrix (classes, classes) that is counted; by default that of all objects.
+        """
+        shown = self.total if shown is None else shown
+        return tuple(self._of_class(k, shown) for k in range(len(self.names)))
+
+    def _of_class(self, k: int, shown: IntArray) -> ClassScores:
+        objects = int(self.objects[k])
+        counts = (objects, int(self.holders[k]), int(shown[:, k].sum()), int(shown[k, k]))
         if objects < MINIMUM_OBJECTS or k not in self.judged:
             return ClassScores(self.names[k], *counts, None, None, None)
         only = np.array([k])
         return ClassScores(
             self.names[k],
             *counts,
-            self._mean(precisions, self._precision_trials, only) if counts[2] else None,
+            self._mean(precisions, self._precision_trials, only) if self.total[:, k].any() else None,
             self._mean(recalls, self._recall_trials, only),
             self._mean(f1s, self._f1_trials, only),
         )
@@ -184,5 +206,5 @@ class Scores:
         variances = [self._jackknife(_one(rates, int(k)))[1] for k in classes]
         groups = np.maximum(self.holders[classes], 2).astype(float)
         return Trials(
-            successes[classes].astype(float), of[classes].astype(float), np.array(variances), groups
+            successes[classes] / self.repeats, of[classes] / self.repeats, np.array(variances), groups
         )

@@ -111,7 +111,7 @@ def interval(score: Score) -> str:
 
 
 def calibration_figure(found: Calibration) -> Figure:
-    """Fraction of correct predictions by probability, and below how many objects have it."""
+    """Fraction of correct predictions by probability, and below how many predictions have it."""
     filled = [k for k, n in enumerate(found.objects) if n]
     with empty_plot(4.6, rows=(3, 1)) as (drawing, (upper, lower)):
         upper.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
@@ -132,7 +132,7 @@ def calibration_figure(found: Calibration) -> Figure:
         lower.bar(
             found.edges[:-1], found.objects, width=[0.92 * w for w in widths], align="edge", color=ACCENT
         )
-        lower.set(xlim=(0, 1), xlabel="highest probability", ylabel="objects")
+        lower.set(xlim=(0, 1), xlabel="highest probability", ylabel="predictions")
         svg = inline_svg(drawing, "calibration")
     rows = tuple(
         (
@@ -144,13 +144,13 @@ def calibration_figure(found: Calibration) -> Figure:
         for k in filled
     )
     table = Table(
-        "Calibration", ("highest probability", "objects", "mean probability", "fraction correct"), rows
+        "Calibration", ("highest probability", "predictions", "mean probability", "fraction correct"), rows
     )
     alt = (
         "Fraction of correct predictions against their probability, on the diagonal where probabilities are right: "
         + "; ".join(f"{correct} correct at {probability}" for _, _, probability, correct in rows)
     )
-    return Figure(svg, alt, "On the dashed line, objects that get a probability of 0.8 are right in 80 of 100 cases. Larger dots are more objects.", table)  # fmt: skip
+    return Figure(svg, alt, "On the dashed line, objects that get a probability of 0.8 are right in 80 of 100 cases. Larger dots are more predictions.", table)  # fmt: skip
 
 
 def learning_figure(found: LearningCurve) -> Figure:

@@ -230,9 +230,9 @@ def _images(found: Evaluation) -> Section:
     """Counts of labelled objects by image and class, the least accurate images first."""
     counts = np.zeros((len(found.images), len(found.names)), int)
     np.add.at(counts, (found.objects.image, found.objects.given - 1), 1)
-    correct = np.bincount(found.objects.image[found.is_correct], minlength=len(found.images))
     totals = counts.sum(axis=1)
-    shares = correct / np.maximum(totals, 1)
+    accuracy = {name: share for name, _, share in found.by_image}
+    shares = np.array([accuracy.get(name, 0.0) for name in found.images])
     order = [k for k in np.argsort(shares, kind="stable").tolist() if totals[k]]
     named = found.names if len(found.names) <= MAXIMUM_CLASSES else ()
     rows = tuple(

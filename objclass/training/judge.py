@@ -124,8 +124,8 @@ def evaluate_on_images(
     found = account_of(
         table,
         groups,
-        np.pad(probabilities, ((0, 0), (0, max(absent, 0)))),
-        replace(settings, repeats=1),
+        np.pad(probabilities, ((0, 0), (0, max(absent, 0))))[None],
+        settings,
         method="held-out images",
         fold=np.zeros(len(table), int),
         cautions=_seen(project, lessons),

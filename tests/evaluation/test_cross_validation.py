@@ -5,7 +5,7 @@ import pytest
 
 from objclass.compute.context import Context
 from objclass.errors import InputError, UsageError
-from objclass.evaluation.cross_validation import evaluate
+from objclass.evaluation.cross_validation import OF_CHOSEN, Choice, evaluate
 from objclass.evaluation.groups import groups_of
 from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold, predicted
 from objclass.evaluation.importances import column_groups
@@ -69,7 +69,8 @@ def test_numbers_fit_together(full):
         2,
     )
     assert full.confusion.sum() == len(full.objects.given) == sum(n for _, n, _ in full.by_image)
-    assert full.accuracy.value == pytest.approx(full.is_correct.mean())
+    assert np.trace(full.confusion) == full.is_correct.sum()
+    assert sum(full.calibration.objects) == 2 * len(full.objects.given)
     assert full.accuracy.value == pytest.approx(
         sum(n * a for _, n, a in full.by_image) / full.confusion.sum()
     )
@@ -286,3 +287,29 @@ def test_folds_that_share_images_are_said():
     wells = replace(table, group=tuple("ABC"[k % 3] for k in range(len(table))), group_name="well")
     assert not any("share images" in sentence for sentence in judged(slides, group_by="slide").cautions)
     assert any("share images" in sentence for sentence in judged(wells, group_by="well").cautions)
+
+
+def test_repeats_are_a_mean_over_classifiers_and_no_committee_of_them():
+    """A committee of forests of five trees is better than each."""
+    table = made(effect=0.0)
+    found = judged(table, trees=5, repeats=8)
+    groups = groups_of(table)
+    settings = replace(QUICK, trees=5)
+    each = out_of_fold(table, fits_of(drawn_folds(table, groups, settings, 8), 0), settings, Context())
+    hits = predicted(each) == table.classes
+    assert found.accuracy.value == pytest.approx(hits.mean())
+    assert found.is_correct.mean() > hits.mean() + 0.02
+    truth = table.classes[:, None] == np.arange(1, 4)
+    assert found.calibration.brier == pytest.approx(((each - truth) ** 2).sum(axis=2).mean(), abs=1e-6)
+    assert [c.objects for c in found.by_class] == found.confusion.sum(axis=1).tolist()
+
+
+def test_a_choice_of_features_is_said_where_it_was_made_with_all_labels():
+    table = made()
+    choice = Choice((0, 1), lambda some: (0, 1))
+    settings = replace(QUICK, learning_curve=True, importances=True)
+    found = evaluate(table, settings, Context(), choice)
+    assert OF_CHOSEN in found.cautions
+    assert found.ungrouped is None
+    assert len(found.learning_curve.scores) > 1
+    assert OF_CHOSEN not in evaluate(table, QUICK, Context(), choice).cautions

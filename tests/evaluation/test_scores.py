@@ -158,3 +158,16 @@ def test_calibration():
 def test_a_probability_at_a_bound_is_in_the_bin_above():
     seven = np.float32(0.7)
     assert calibration_of(np.array([[seven, 1 - seven]]), np.array([1])).objects[7] == 1
+
+
+def test_objects_that_are_counted_again_say_nothing_new():
+    random = np.random.default_rng(0)
+    given = random.choice(3, 100) + 1
+    found = np.where(random.random(100) < 0.7, given, 1)
+    counts = confusions(given, found, np.arange(100), 3)
+    once, again = Scores(counts, NAMES), Scores(8 * counts, NAMES, repeats=8)
+    assert np.array_equal(confusions(given, np.stack([found] * 8), np.arange(100), 3), 8 * counts)
+    assert again.by_class(once.total) == once.by_class()
+    for name in ("accuracy", "balanced_accuracy", "f1", "matthews"):
+        one, other = (getattr(scores, name)() for scores in (once, again))
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
