@@ -49,6 +49,7 @@ def cautions_of(
     return (
         *_origin(table, groups),
         *(_folds(table, groups, settings) if is_crossed else ()),
+        *_untracked(table, groups),
         *_few(table, groups),
         *_rare(table, groups, scores, is_crossed=is_crossed),
         *_corners(table),
@@ -104,6 +105,16 @@ def _folds(table: TrainingTable, groups: Groups, settings: EvaluationSettings) -
         )
     if groups.count < settings.folds:
         yield f"{groups.count} folds rather than {settings.folds}: there are only {groups.count} {noun(groups.name)}."
+
+
+def _untracked(table: TrainingTable, groups: Groups) -> Iterator[str]:
+    """Some objects of a movie have no track."""
+    missing = sum(not name for name in table.group)
+    if groups.name == table.group_name and 0 < missing < len(table):
+        yield (
+            f"{missing} of {len(table)} objects have no {groups.name}: each counts as one for itself, though others may be "
+            f"the same one, so that the scores may be optimistic. Give the {groups.name} of all."
+        )
 
 
 def _few(table: TrainingTable, groups: Groups) -> Iterator[str]:

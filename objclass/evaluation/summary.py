@@ -72,7 +72,7 @@ def _scores(evaluation: Evaluation) -> Iterator[str]:
 def _method(evaluation: Evaluation) -> str:
     objects, groups = len(evaluation.objects.given), f"{evaluation.groups} {noun(evaluation.grouped_by)}"
     if evaluation.method != "cross-validation":
-        return f"judged on {objects} labelled objects of {groups} that the classifier was not trained on"
+        return f"judged by {objects} labelled objects of {groups}, as the classifier of the project predicts them"
     times = f", {evaluation.repeats} times" if evaluation.repeats > 1 else ""
     of = f"{objects} objects of {groups}" if evaluation.grouped_by else f"{objects} objects"
     return (

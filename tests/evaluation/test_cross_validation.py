@@ -313,3 +313,12 @@ def test_a_choice_of_features_is_said_where_it_was_made_with_all_labels():
     assert found.ungrouped is None
     assert len(found.learning_curve.scores) > 1
     assert OF_CHOSEN not in evaluate(table, QUICK, Context(), choice).cautions
+
+
+def test_objects_without_a_track_are_said():
+    tracks = tuple("" if k % 4 == 0 else str(k // 5) for k in range(len(made(images=1, objects=60))))
+    table = made(images=1, objects=60, group=tracks, timestep=np.arange(len(tracks)) % 5)
+    said = " ".join(evaluate(table, EvaluationSettings(trees=5), Context()).cautions)
+    assert f"{tracks.count('')} of {len(tracks)} objects have no track" in said
+    whole = made(images=1, objects=60, group=tuple(name or "x" for name in tracks))
+    assert "no track" not in " ".join(evaluate(whole, EvaluationSettings(trees=5), Context()).cautions)
