@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -237,18 +237,12 @@ def plan_report(request: Request, plan: Plan, lanes: Sequence[Lane], names: Sequ
     return Report(path, name, tuple(names), classes, colors, trained_on, examples, facts)
 
 
-@lru_cache(4)  # a dry run plans each lane by itself
-def _digest(path: str, _modified: object, _size: object) -> str:
-    return str(file_entry(path, "content").get("sha256", ""))
-
-
 def _provenance(request: Request, plan: Plan, lanes: Sequence[Lane]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Where the results of a run come from, for its report."""
     yield "objclass", (__version__,)
     for role, trained in (("project", plan.trained), ("pixel classification", plan.pixels)):
         if trained is not None and trained.path:
-            entry = file_entry(trained.path, "none")
-            digest = _digest(trained.path, entry.get("modified"), entry.get("size"))
+            digest = file_entry(trained.path, "content").get("sha256", "")
             yield role, (f"{Path(trained.path).name}, SHA-256 {digest}",)
     if plan.project is not None:
         yield "workflow", (plan.project.workflow,)

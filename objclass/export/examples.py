@@ -16,17 +16,11 @@ from objclass.compute.context import Context
 from objclass.core import AnyArray, FloatArray, Image, IntArray, Lane
 from objclass.export.colors import has_colors
 from objclass.export.report import NOVEL, TYPICAL, UNCERTAIN, Example, as_text
-from objclass.pipeline.crops import Crop, plane_crops, window_of
+from objclass.pipeline.crops import Crop, contrast_limits, plane_crops, window_of
 from objclass.pipeline.lane import CENTER, Step
 
 SIDE = 48
 """Pictures of at least twice as many pixels a side are made smaller."""
-
-CHANNELS = 3
-"""Channels of a picture, at most: the first ones."""
-
-PERCENTILES = 0.5, 99.5
-"""Percentiles of the pixels of all pictures of a lane that become 0 and 255."""
 
 LEAST = {TYPICAL: -1, UNCERTAIN: 0, NOVEL: 1}
 """Kind of example -> the score that it is above."""
@@ -170,15 +164,12 @@ def in_8_bits(
 ) -> dict[tuple[int, int], NDArray[np.uint8]]:
     """Crops (y, x, c) of an image with 8 bits: colours as they are, else each channel from dark to bright."""
     if raw is None or not crops or has_colors(raw):
-        return {place: crop[..., :CHANNELS].astype(np.uint8) for place, crop in crops.items()}
-    pixels = {
-        place: np.nan_to_num(crop[..., :CHANNELS].astype(np.float64), posinf=0, neginf=0)
-        for place, crop in crops.items()
-    }
-    flat = np.concatenate([crop.reshape(-1, crop.shape[2]) for crop in pixels.values()])
-    low, high = np.percentile(flat, PERCENTILES, axis=0)
+        return {place: crop.astype(np.uint8) for place, crop in crops.items()}
+    low, high = contrast_limits([*crops.values()])
     span = np.where(high > low, high - low, 1)
-    return {
-        place: np.rint((crop - low).clip(0, span) / span * 255).astype(np.uint8)
-        for place, crop in pixels.items()
-    }
+    return {place: _scaled(crop, low, span) for place, crop in crops.items()}
+
+
+def _scaled(crop: AnyArray, low: FloatArray, span: FloatArray) -> NDArray[np.uint8]:
+    pixels = np.nan_to_num(crop.astype(np.float64), posinf=0, neginf=0)
+    return np.rint((pixels - low).clip(0, span) / span * 255).astype(np.uint8)

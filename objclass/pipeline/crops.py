@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import AnyArray, IntArray, Lane
+from objclass.core import AnyArray, FloatArray, IntArray, Lane
 from objclass.features.geometry import box_of, columns_xyz
 from objclass.images.blockwise import box_reader
 from objclass.pipeline.lane import Step
@@ -17,6 +17,9 @@ AROUND = 1.4
 
 CHANNELS = 3
 """Channels of a crop, at most."""
+
+PERCENTILES = 0.5, 99.5
+"""Percentiles of the pixels of crops that are shown as dark and as bright."""
 
 MINIMUM_WINDOW, MAXIMUM_WINDOW = 16, 2048
 """Side of a window in pixels; objects that are larger still are cut off."""
@@ -116,6 +119,20 @@ def plane_crops(
             else np.zeros((*mask.shape, 1), np.uint8)
         )
         yield Crop(raw.copy(), mask)
+
+
+def contrast_limits(crops: Sequence[AnyArray]) -> tuple[FloatArray, FloatArray]:
+    """The `PERCENTILES` of the finite pixels of each channel of crops (y, x, c), all together; 0 where there are none."""
+    channels = range(crops[0].shape[2])
+    values = (np.concatenate([crop[..., c].ravel() for crop in crops]).astype(np.float64) for c in channels)
+    low, high = np.transpose([np.percentile(_finite(of_channel), PERCENTILES) for of_channel in values])
+    return low, high
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    """The finite ones; 0 if there are none."""
+    kept = values[np.isfinite(values)]
+    return kept if len(kept) else np.zeros(1)
 
 
 def _window(low: int, high: int, side: int, length: int) -> slice:

@@ -66,6 +66,14 @@ def pictures_for(classes: int) -> int:
     return max(1, min(ROW, MAXIMUM_PICTURES // (len(TITLES) * classes)))
 
 
+def maximum_of(kind: str, count: int, free: int) -> int:
+    """Maximum number of pictures of a kind, of so many objects that are not shown yet.
+
+    Of few objects half are typical, so that uncertain ones are left.
+    """
+    return min(count, (free + 1) // 2) if kind == TYPICAL else count
+
+
 MAXIMUM_CLASSES = MAXIMUM_PICTURES // len(TITLES)
 """Classes that are shown; of more the first ones."""
 
@@ -102,8 +110,7 @@ def chosen(found: Candidates, number: int, count: int) -> dict[str, IntArray]:
     is_free = np.ones(len(members), bool)
     for kind, (is_of_kind, order) in wanted.items():
         places = np.flatnonzero(is_of_kind & is_free)
-        # of few objects half are typical, so that uncertain ones are left
-        maximum = min(count, (len(places) + 1) // 2) if kind == TYPICAL else count
+        maximum = maximum_of(kind, count, len(places))
         best = places[_first(order[places], found.image[members[places]], maximum)]
         is_free[best] = False
         shown[kind] = members[best]

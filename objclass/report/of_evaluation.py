@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from objclass.core import FloatArray, IntArray
-from objclass.evaluation.cautions import noun
+from objclass.evaluation.cautions import CLEAR, noun
 from objclass.evaluation.result import ClassScores, Evaluation, Score
 from objclass.report import gallery
 from objclass.report.facts import MAXIMUM_ROWS, Facts, counted, facts_section, left_out
@@ -254,12 +254,14 @@ def _images(found: Evaluation) -> Section:
 
 
 def _mixed(found: Evaluation) -> str:
-    """How good the classifier would look if objects of a group could be on both sides."""
-    if found.ungrouped is None or not found.ungrouped.value > found.balanced_accuracy.value:
+    """How good the classifier would look if objects of a group could be on both sides, where this is clearly better."""
+    random, whole = found.ungrouped, found.balanced_accuracy
+    # where there is no interval (NaN), only the difference counts
+    if random is None or random.value < whole.value + CLEAR or random.value <= whole.high:
         return ""
     return (
         f"If objects were held out at random, and not {noun(found.grouped_by)} as a whole, balanced accuracy would be "
-        f"{score_text(found.ungrouped.value)}: too optimistic for new ones."
+        f"{score_text(random.value)}: too optimistic for new ones."
     )
 
 

@@ -35,7 +35,8 @@ def save_report(
         The project.
     judged
         The images by which it was judged; None for its own labels: then pictures are those of its training images, as far
-        as these are found. Only what is around the objects that are shown is read.
+        as these are found. The objects of each time step that is shown are found again; of the raw data only what is
+        around the objects that are shown is read.
     """
     save_page(path, report_of(found, project, context, judged))
 

@@ -14,7 +14,7 @@ from objclass.export.report import BINS, NOVEL, TYPICAL, UNCERTAIN, UPPER, Examp
 from objclass.novelty import EXPECTED
 from objclass.report.facts import MAXIMUM_ROWS, counted, facts_section, left_out
 from objclass.report.figures import number
-from objclass.report.gallery import MAXIMUM_CLASSES, TITLES, pictures_for
+from objclass.report.gallery import MAXIMUM_CLASSES, TITLES, maximum_of, pictures_for
 from objclass.report.page import (
     BAR,
     Cell,
@@ -412,9 +412,7 @@ def chosen(best: Mapping[str, Sequence[Shown]], count: int) -> dict[str, list[Sh
     free = {one.place for found in best.values() for one in found}
     shown = {}
     for kind, found in best.items():
-        # of few objects half are typical, so that uncertain ones are left
-        is_shared = kind == TYPICAL and best.get(UNCERTAIN)
-        maximum = min(count, (len(free) + 1) // 2) if is_shared else count
+        maximum = maximum_of(kind, count, len(free)) if best.get(UNCERTAIN) else count
         shown[kind] = [one for one in found if one.place in free][:maximum]
         free -= {one.place for one in shown[kind]}
     return shown

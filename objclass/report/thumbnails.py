@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import AnyArray, FloatArray
-from objclass.pipeline.crops import Crop
+from objclass.pipeline.crops import PERCENTILES, Crop, contrast_limits
 from objclass.report.page import Color
 
 SIDE = 96
@@ -16,9 +16,6 @@ SIDE = 96
 
 PALETTE = 128
 """Colors of a thumbnail: enough for the eye, and half of the bytes."""
-
-LOW, HIGH = 0.5, 99.5
-"""Percentiles of the pixels that are shown that become black and white."""
 
 TINTS = {
     1: ((1.0, 1.0, 1.0),),
@@ -50,8 +47,9 @@ class Contrast:
         if self.is_color:
             return "Colours are those of the image."
         of = "" if len(self.low) == 1 else " of each channel, the first three at most"
+        low, high = PERCENTILES
         return (
-            f"From black to white: percentiles {LOW:g} to {HIGH:g}{of}, over all pictures together, so that their "
+            f"From black to white: percentiles {low:g} to {high:g}{of}, over all pictures together, so that their "
             "brightness can be compared."
         )
 
@@ -64,18 +62,10 @@ def contrast_of(crops: Sequence[Crop], *, is_color: bool = False) -> Contrast:
     is_color
         Whether the channels are red, green and blue of 8 bits.
     """
-    channels = range(crops[0].raw.shape[-1])
     if is_color:
-        return Contrast(np.zeros(len(channels)), np.full(len(channels), 255.0), is_color=True)
-    values = (np.concatenate([crop.raw[..., c].ravel() for crop in crops]) for c in channels)
-    low, high = np.transpose([np.percentile(_finite(of_channel), (LOW, HIGH)) for of_channel in values])
-    return Contrast(low, high)
-
-
-def _finite(values: AnyArray) -> AnyArray:
-    """The finite ones; 0 if there are none."""
-    kept = values[np.isfinite(values)]
-    return kept if len(kept) else np.zeros(1)
+        channels = crops[0].raw.shape[-1]
+        return Contrast(np.zeros(channels), np.full(channels, 255.0), is_color=True)
+    return Contrast(*contrast_limits([crop.raw for crop in crops]))
 
 
 def thumbnail(crop: Crop, contrast: Contrast, color: Color) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from objclass.batch import task
+from objclass.batch import plan, task
 from objclass.cli import main
 from objclass.export.spool import spool_path
 from tests.conftest import SAMPLES
@@ -215,6 +215,14 @@ def test_the_dry_run_and_the_run_file_name_it(here, capsys):
     run = json.loads(Path("out/objclass_run.json").read_text())
     assert all("out/r.html" in lane["outputs"] for lane in run["lanes"])
     assert [entry["path"] for entry in run["lanes"][-1]["files"]] == ["out/t.csv", "out/r.html"]
+
+
+def test_a_dry_run_reads_the_project_for_its_digest_once(cells, monkeypatch):
+    asked = []
+    monkeypatch.setattr(plan, "file_entry", lambda path, digest: asked.append(path) or {"sha256": "0"})
+    for _ in range(2):  # nothing of a run is kept for another one
+        assert classified(cells, "--dry_run") == 0
+    assert len(asked) == 2
 
 
 def test_it_is_repeated(here, capsys):

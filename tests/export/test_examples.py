@@ -110,5 +110,9 @@ def test_contrast(dtype):
     else:
         assert shown[0, :, 0].tolist() == [0, 255]
         assert shown[0, :, 1].tolist() == [0, 0]
+    holes = np.full((1, 50, 1), np.nan, np.float32)  # they are dark, but do not change what others look like
+    holes[0, 48:, 0] = 1000, 1001
+    shown = in_8_bits({(0, 1): holes}, Image("r", ArrayStore(holes), "yxc", "test"))[0, 1]
+    assert shown[0, 47:, 0].tolist() == [0, 0, 255]
     broken = np.array([[[np.nan, np.inf, 1]]], np.float32)
     assert in_8_bits({(0, 1): broken}, Image("r", ArrayStore(broken), "yxc", "test"))[0, 1].shape == (1, 1, 3)

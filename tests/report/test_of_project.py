@@ -86,7 +86,9 @@ def test_a_project_is_evaluated_with_a_report(here, capsys):
         main(["evaluate", "--project", "new.ilp", "--repeats", "1", "--report", "own.html", "--overwrite"])
         == 0
     )
-    assert "No pictures: the images of the labelled objects were not found." in objects_of(here / "own.html")
+    assert "No pictures: the images of the labelled objects were not found, or have changed." in objects_of(
+        here / "own.html"
+    )
     images = ["--raw_data", "other.tif", "--segmentation_image", segmentation, "--labels", labels]
     assert main(["evaluate", "--project", "new.ilp", *images, "--report", "held_out.html"]) == 0
     assert objects_of(here / "held_out.html").count("<img") > 20

@@ -3,6 +3,7 @@
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -193,6 +194,18 @@ def test_an_evaluation_without_anything_optional_has_a_page():
     html = rendered(page_of(bare, Subject("t", (), class_colors((), 3)), {}, Crops())).decode()
     assert "Would more labels help" not in html
     assert "Read this first" not in html
+
+
+def test_folds_at_random_are_too_optimistic_only_where_they_are_clearly_better():
+    found = replace(evaluation(), balanced_accuracy=Score(0.8, 0.75, 0.85))
+
+    def said(value, whole=found.balanced_accuracy):
+        return rendered(page(replace(found, ungrouped=Score(value), balanced_accuracy=whole), lanes={}))
+
+    assert b"would be 0.90: too optimistic for new ones." in said(0.9)
+    assert b"would be 0.83: too optimistic for new ones." in said(0.83, Score(0.8))
+    for value, whole in ((0.84, found.balanced_accuracy), (0.81, Score(0.8)), (0.7, Score(0.8))):
+        assert b"optimistic" not in said(value, whole)
 
 
 # --- the file
