@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.core import AnyArray, FloatArray, IntArray
-from objclass.errors import InputError, UsageError, listed
+from objclass.errors import ImageError, InputError, UsageError, listed
+from objclass.images.trust import check_kind, unpacked_size
 from objclass.project.training_table import TrainingTable
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ MISSING_VALUE = np.float32(0)
 """In place of what is not finite, as in a project."""
 
 MAXIMUM_CLASSES = 255
+
+MAXIMUM_WORKBOOK = 1 << 29
+"""Bytes of a workbook when it is unpacked."""
+
+DECIMAL_COMMA = re.compile(rb"(?:^|;)-?\d+,\d+(?:;|\r?$)", re.MULTILINE)
+
+NOT_UTF_8 = "--table {}: not UTF-8 text: save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
 
 NOT_MEASURED: Mapping[str, str] = {
     "ids and places in the experiment": (
@@ -195,29 +204,27 @@ def read_columns(path: str) -> Table:
     ------
     UsageError
         If its name has another suffix.
-    InputError
+    InputError, ImageError
         If it cannot be read.
     """
-    from zipfile import BadZipFile
-
-    from polars.exceptions import PolarsError
-
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
         message = f"--table {path}: expected a name that ends in {', '.join(READERS)}"
         raise UsageError(message)
     try:
+        check_kind(path)
         frame = READERS[suffix](path)
+    except (InputError, ImageError, MemoryError):
+        raise
     except ImportError as fault:
         message = f'--table {path}: {suffix} is read with {fault.name or "openpyxl"}, which is not installed: pip install "objclass[xlsx]", or save it as CSV'
         raise InputError(message) from None
     except UnicodeDecodeError:
-        message = f"--table {path}: not UTF-8 text: save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
-        raise InputError(message) from None
+        raise InputError(NOT_UTF_8.format(path)) from None
     except OSError as fault:
         message = f"--table {path}: {fault.strerror or fault}"
         raise InputError(message) from None
-    except (PolarsError, BadZipFile, ValueError, KeyError) as fault:
+    except Exception as fault:  # noqa: BLE001  a library that reads a damaged file may raise anything
         why = str(fault).partition("\n")[0].rstrip(". ")
         message = f"--table {path} cannot be read: {why}: expected a table with one header row"
         raise InputError(message) from None
@@ -251,23 +258,33 @@ def _read_workbook(path: str) -> "DataFrame":
     """The first sheet."""
     import polars
 
-    return polars.read_excel(path, engine="openpyxl", infer_schema_length=None)
+    data = Path(path).read_bytes()
+    if (size := unpacked_size(data)) > MAXIMUM_WORKBOOK:
+        message = f"--table {path}: {size >> 20} MB when it is unpacked: expected at most {MAXIMUM_WORKBOOK >> 20}: save it as CSV"
+        raise InputError(message)
+    return polars.read_excel(BytesIO(data), engine="openpyxl", infer_schema_length=None)
 
 
 def _read_text(path: str) -> "DataFrame":
     """Comma-, semicolon- or tab-separated; after a semicolon numbers may have a decimal comma."""
     import polars
 
-    text = Path(path).read_bytes().decode("utf-8-sig")
-    separator = max("\t;,", key=text.partition("\n")[0].count)
-    is_comma = separator == ";" and re.search(r"(?:^|;)-?\d+,\d+(?:;|$)", text, re.MULTILINE) is not None
-    return polars.read_csv(
-        text.encode(),
-        separator=separator,
-        decimal_comma=is_comma,
-        infer_schema_length=None,
-        null_values=["", "NA", "NaN", "nan", "N/A", "inf", "-inf"],
-    )
+    data = Path(path).read_bytes()
+    header = data[: data.find(b"\n") + 1 or len(data)].decode("utf-8-sig")
+    separator = max("\t;,", key=header.count)
+    is_comma = separator == ";" and DECIMAL_COMMA.search(data) is not None
+    try:
+        return polars.read_csv(
+            data,
+            separator=separator,
+            decimal_comma=is_comma,
+            infer_schema_length=None,
+            null_values=["", "NA", "NaN", "nan", "N/A", "inf", "-inf"],
+        )
+    except polars.exceptions.ComputeError as fault:
+        if "invalid utf-8" in str(fault):
+            raise InputError(NOT_UTF_8.format(path)) from None
+        raise
 
 
 READERS: Mapping[str, Callable[[str], "DataFrame"]] = {

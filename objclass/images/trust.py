@@ -3,6 +3,7 @@
 import os
 import stat
 import zipfile
+from io import BytesIO
 from math import prod
 from typing import Any
 
@@ -44,6 +45,18 @@ def check_kind(path: str) -> None:
     if kind:
         message = f"{path}: is {kind}, expected a file"
         raise ImageError(message)
+
+
+def unpacked_size(archive: bytes) -> int:
+    """Bytes of the files in a ZIP archive, such as a workbook, as it says: to be checked before it is unpacked.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        If it is none.
+    """
+    with zipfile.ZipFile(BytesIO(archive)) as found:
+        return sum(member.file_size for member in found.infolist())
 
 
 def is_lfs_pointer(path: str) -> bool:

@@ -1,8 +1,12 @@
+import os
+import sys
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from objclass.errors import InputError, UsageError
+from objclass.errors import InputError, ObjclassError, UsageError
 from objclass.evaluation.measurements import read_measurements
 
 
@@ -159,3 +163,37 @@ def test_a_missing_file(tmp_path):
 def test_no_measurement_at_all(write):
     with pytest.raises(InputError, match="none of its columns is a measurement"):
         read_measurements(write(frame()[["image", "class", "label"]]))
+
+
+def test_text_is_checked_in_each_row(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"class,area\na,1\n\xff,2\n")
+    with pytest.raises(InputError, match="not UTF-8 text"):
+        read_measurements(str(path))
+
+
+def test_a_byte_order_mark_and_decimal_commas(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbfclass;area\r\na;1,5\r\nb;2\r\n")
+    found = read_measurements(str(path)).table
+    assert (found.names, found.columns, found.rows.ravel().tolist()) == (("a", "b"), ("area",), [1.5, 2.0])
+
+
+def test_workbooks_with_damaged_sheets_or_of_any_size_are_refused_in_one_line(tmp_path, write, monkeypatch):
+    whole, damaged = write(name="t.xlsx"), tmp_path / "damaged.xlsx"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(damaged, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, content[: len(content) // 2] if "worksheets/" in name else content)
+    with pytest.raises(InputError, match="damaged.xlsx cannot be read: .*expected a table"):
+        read_measurements(str(damaged))
+    monkeypatch.setattr("objclass.evaluation.measurements.MAXIMUM_WORKBOOK", 1000)
+    with pytest.raises(InputError, match="when it is unpacked: expected at most"):
+        read_measurements(whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(ObjclassError, match="expected a file"):
+        read_measurements(str(tmp_path / "t.csv"))

@@ -1,12 +1,12 @@
 """The first sheet of a workbook (.xlsx) as a table; formulas have the values that the workbook holds for them."""
 
 import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from objclass.errors import InputError
+from objclass.images.trust import unpacked_size
 from objclass.training.labels.rows import AS_TEXT, OLD_WORKBOOK, REMEDY, WORKBOOK, Table, Used
 from objclass.training.labels.text import MAXIMUM_BYTES, read_bytes, reason
 
@@ -63,8 +63,7 @@ def _lines(path: str, data: bytes) -> Iterator[tuple[str, Sequence[str]]]:
 
 def _check_size(path: str, data: bytes) -> None:
     """Refuse a workbook that would fill the memory when it is unpacked."""
-    with zipfile.ZipFile(io.BytesIO(data)) as book:
-        size = sum(member.file_size for member in book.infolist())
+    size = unpacked_size(data)
     if size > MAXIMUM_BYTES:
         message = (
             f"labels {path}: {size >> 20} MB when it is unpacked: expected at most {MAXIMUM_BYTES >> 20}"
