@@ -200,9 +200,10 @@ def _check(options: EvaluateOptions) -> None:
 def _suggest(options: EvaluateOptions, path: str, context: "Context") -> None:
     """Write the objects of the project's images to label next."""
     from objclass.project.open import open_project
+    from objclass.training.judge import with_own_novelty
     from objclass.training.suggest_objects import suggestions_of, write_suggestions
 
-    project = open_project(str(options.project))
+    project = with_own_novelty(open_project(str(options.project)), context)
     found, lanes = suggestions_of(project, options.suggest or 0, context)
     if not found:
         log.warning("--suggest: all objects of its images have labels: nothing is written")

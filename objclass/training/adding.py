@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, IntArray, Lane, concatenate
-from objclass.errors import InputError, UsageError
+from objclass.errors import InputError, UsageError, listed
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
@@ -65,6 +65,20 @@ def check_class_names(project: Project | PixelProject, names: Sequence[str]) -> 
             "ones must follow these"
         )
         raise UsageError(message)
+
+
+def check_known_classes(project: Project, names: Collection[str]) -> None:
+    """Refuse classes that a project does not know, where it is judged by them.
+
+    Raises
+    ------
+    InputError
+        If there are some; the message lists them and those of the project.
+    """
+    unknown = sorted(set(names) - set(project.classes))
+    if unknown:
+        message = f"labels of the classes {listed(unknown)}: {project.path} knows {listed(project.classes)}"
+        raise InputError(message)
 
 
 def all_classes(project: Project, names: Collection[str]) -> tuple[str, ...]:

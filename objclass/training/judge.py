@@ -7,7 +7,7 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import Lane
-from objclass.errors import InputError, ProjectError, UsageError, listed
+from objclass.errors import ProjectError, UsageError, listed
 from objclass.evaluation.account import account_of
 from objclass.evaluation.cross_validation import evaluate
 from objclass.evaluation.groups import canonical, groups_of
@@ -15,10 +15,11 @@ from objclass.evaluation.result import Evaluation
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.project.model import Project
 from objclass.project.training_table import TrainingTable
-from objclass.training.adding import lane_numbers, rows_of_project
+from objclass.training.adding import check_known_classes, lane_numbers, rows_of_project
 from objclass.training.learn import extents_of, table_of, training_lane, training_table
 from objclass.training.lessons import Lessons, read_lessons
-from objclass.training.provenance import with_caution_of_choice
+from objclass.training.novelty_of import novelty_of
+from objclass.training.provenance import is_trained_on, with_caution_of_choice
 from objclass.training.request import TrainingRequest
 
 
@@ -71,6 +72,17 @@ def own_table(project: Project, context: Context) -> TrainingTable:
     return training_table(project, tables[0], classes, lanes)
 
 
+def with_own_novelty(project: Project, context: Context) -> Project:
+    """The project with a model of novelty of its labelled objects, if they can be known."""
+    if project.novelty is not None:
+        return project
+    try:
+        table = own_table(project, context)
+    except ProjectError:
+        return project
+    return replace(project, novelty=novelty_of(table, project.check_trained()))
+
+
 @dataclass(frozen=True)
 class JudgedImages:
     """The labelled images by which a project was judged.
@@ -109,10 +121,7 @@ def evaluate_on_images(
         )
         raise UsageError(message)
     lessons = read_lessons(request, project, context)
-    unknown = lessons.classes[len(project.classes) :]
-    if unknown:
-        message = f"labels of the classes {listed(unknown)}: {project.path} knows {listed(project.classes)}"
-        raise InputError(message)
+    check_known_classes(project, lessons.classes)  # those of paint are not known before
     judged = replace(
         project, lanes=tuple(training_lane(lessons.request, n, lane) for n, lane in enumerate(lessons.lanes))
     )
@@ -128,16 +137,21 @@ def evaluate_on_images(
         settings,
         method="held-out images",
         fold=np.zeros(len(table), int),
-        cautions=_seen(project, lessons),
+        cautions=_seen(project, lessons, context),
     )
     return found, JudgedImages(table, dict(zip(given.images, lessons.lanes, strict=True)))
 
 
-def _seen(project: Project, lessons: Lessons) -> Iterator[str]:
-    """Which of the images the project was trained on."""
+def _seen(project: Project, lessons: Lessons, context: Context) -> Iterator[str]:
+    """Which of the images the project was trained on: those with the same path, or the same pixels."""
     numbers = lane_numbers(project, lessons.lanes, lessons.request.inputs.paths)
     trained = {n for n, steps in project.labels.items() if any(given.any() for given in steps.values())}
-    names = [lane.nickname for lane, n in zip(lessons.lanes, numbers, strict=True) if n in trained]
+    inputs = project.facts.get("inputs")
+    names = [
+        lane.nickname
+        for lane, n in zip(lessons.lanes, numbers, strict=True)
+        if n in trained or is_trained_on(lane, inputs, context)
+    ]
     if names:
         yield (
             f"The classifier was trained on {listed(names, 3)}: scores of these images are optimistic. Give other images, or "

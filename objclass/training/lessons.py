@@ -26,7 +26,7 @@ from objclass.pipeline.sizes import described_sizes, in_pixels
 from objclass.project.model import MAXIMUM_SIZE, Project
 from objclass.segmentation.find import find_objects
 from objclass.settings import ProjectThreshold
-from objclass.training.adding import all_classes, check_class_names
+from objclass.training.adding import all_classes, check_class_names, check_known_classes
 from objclass.training.labels.annotation import StepLabels
 from objclass.training.labels.classes import check_formulas, check_names, class_list
 from objclass.training.labels.given import GivenLanes
@@ -118,7 +118,10 @@ def read_lessons(request: TrainingRequest, base: Project | None, context: Contex
         request.inputs.stack_along,
     )
     check_formulas([*(("--class_names", name) for name in request.class_names), *labels.named], known)
-    _classes(request, base, {name for _, name in labels.named}, labels)
+    named = {name for _, name in labels.named}
+    if base is not None and not request.target:
+        check_known_classes(base, named)
+    _classes(request, base, named, labels)
     for line in _unreadable(lanes):
         log.warning("%s", line)
     measured = _measured(labels, lanes, plan, context)

@@ -88,6 +88,29 @@ def input_facts(lanes: Mapping[int, Lane], labels: Any, known: Any, context: Con
     return list(context.ordered(described, range(1 + max([*lanes, *labels], default=-1))))
 
 
+def is_trained_on(lane: Lane, inputs: Any, context: Context) -> bool:
+    """Whether a lane has the pixels of one that a project was trained on.
+
+    Parameters
+    ----------
+    inputs
+        What `input_facts` said of the project; it may be anything.
+    """
+    role = "raw_data" if lane.raw is not None else lane.role
+    image = lane.raw if lane.raw is not None else lane.objects
+    known: dict[tuple[int, ...], set[Any]] = {}
+    for one in inputs if isinstance(inputs, list) else ():
+        steps = one.get("timesteps") if isinstance(one, dict) else None
+        if (
+            isinstance(steps, list)
+            and steps  # of no time step all images are the same
+            and all(type(t) is int and 0 <= t < image.shape[0] for t in steps)
+            and isinstance(one.get(role), str)
+        ):
+            known.setdefault(tuple(steps), set()).add(one[role])
+    return any(digest(image, steps, context) in found for steps, found in known.items())
+
+
 def digest(image: Image, steps: Sequence[int], context: Context) -> str:
     """SHA-256 of the pixels of some time steps in the order t, z, y, x, c, little-endian.
 

@@ -1,5 +1,6 @@
 """Which objects to label next: uncertain ones that are unlike each other."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from objclass.pipeline.lane import CENTER, Step, run_lane
 from objclass.pipeline.plan import plan_for
 from objclass.project.model import Project
 from objclass.training.retrain import open_training_lane
+
+log = logging.getLogger("objclass")
 
 POOL = 10
 """The objects are chosen from so many times their number: the most uncertain ones."""
@@ -77,12 +80,13 @@ def suggestions(
         Maximum number of objects.
     """
     pool: list[Suggestion] = []
+    size = POOL * count
     for number, lane in enumerate(lanes):
         for step in run_lane(lane, plan_for(project, [lane]), context):
-            pool += _most_uncertain(
-                project, number, step, labels[number].get(step.t, np.zeros(0)), POOL * count
-            )
-            pool = sorted(pool, key=lambda one: -one.uncertainty)[: POOL * count]  # stable
+            given = labels[number].get(step.t, np.zeros(0))
+            worst = float(pool[-1].uncertainty) if len(pool) == size else -np.inf
+            pool += _most_uncertain(project, number, step, given, size, worst)
+            pool = sorted(pool, key=lambda one: -one.uncertainty)[:size]  # stable
     return _unlike_each_other(pool, project, count)
 
 
@@ -104,9 +108,9 @@ def suggestions_of(project: Project, count: int, context: Context) -> tuple[list
 
 
 def _most_uncertain(
-    project: Project, lane: int, step: Step, labels: AnyArray, count: int
+    project: Project, lane: int, step: Step, labels: AnyArray, count: int, worst: float
 ) -> list[Suggestion]:
-    """The most uncertain objects of a time step without a label; of equal ones the first."""
+    """The most uncertain objects of a time step without a label, above the worst; of equal ones the first."""
     if step.predictions is None or not step.objects.count:
         return []
     uncertainty, classes = step.predictions.uncertainty, step.predictions.classes
@@ -114,9 +118,9 @@ def _most_uncertain(
     known = np.zeros(step.objects.count, bool)
     given = np.flatnonzero(labels)
     known[given[given <= step.objects.count] - 1] = True
-    unknown = np.flatnonzero(~known)
+    unknown = np.flatnonzero(~known & (uncertainty > worst))
     chosen = unknown[np.argsort(-uncertainty[unknown], kind="stable")[:count]]
-    rows = project.matrix(step.table)
+    rows = project.matrix(step.table.rows(chosen))
     return [
         Suggestion(
             lane,
@@ -125,9 +129,9 @@ def _most_uncertain(
             int(classes[k]),
             uncertainty[k],
             novelty[k] if novelty is not None else np.float32(np.nan),
-            rows[k],
+            row.copy(),  # not a view, which would keep all of them
         )
-        for k in chosen.tolist()
+        for k, row in zip(chosen.tolist(), rows, strict=True)
     ]
 
 
@@ -153,6 +157,12 @@ def _unlike_each_other(pool: Sequence[Suggestion], project: Project, count: int)
     if not pool:
         return []
     model, rows = project.novelty, np.stack([one.row for one in pool])
+    if model is None:
+        log.warning(
+            "--suggest: %s holds no labelled objects by which others could be compared: the objects are the most uncertain "
+            "ones, whether they are like each other or not",
+            project.path,
+        )
     scaled = rows[:, model.columns] * model.factor if model is not None else np.zeros((len(rows), 1))
     return [pool[k] for k in spread_out(scaled, np.array([one.uncertainty for one in pool]), count)]
 

@@ -14,6 +14,10 @@ from scipy import ndimage
 
 import objclass
 from objclass.cli import main
+from objclass.compute.context import Context
+from objclass.core import Lane
+from objclass.images import from_array
+from objclass.training.provenance import is_trained_on
 
 QUICK = ("--trees", "10", "--repeats", "1")
 
@@ -116,11 +120,26 @@ def test_other_images_judge_the_forest_of_the_project(here, capsys):
 def test_images_that_the_project_was_trained_on_are_said(here, capsys):
     assert main(["evaluate", "--project", "cells.ilp", *TRAINED]) == 0
     assert "caution: The classifier was trained on cells_train" in out(capsys)
+    train = ["train", "--project", "new.ilp", *TRAINED, "--trees", "5", "--repeats", "0"]
+    assert main([*train, "--features", "Standard Object Features:Count"]) == 0
+    shutil.move("cells_train.tif", "other.tif")
+    capsys.readouterr()
+    assert main(["evaluate", "--project", "new.ilp", "--raw_data", "other.tif", *TRAINED[2:]]) == 0
+    assert "caution: The classifier was trained on other" in out(capsys)
 
 
-def test_labels_of_a_class_that_the_project_does_not_know(here, capsys):
+@pytest.mark.parametrize(
+    "inputs", [None, {}, [1, {"timesteps": [], "raw_data": "a"}, {"timesteps": [9], "raw_data": 1}]]
+)
+def test_digests_of_images_may_be_anything(inputs, rng):
+    image = from_array(rng.random((1, 1, 4, 5, 1)))
+    assert not is_trained_on(Lane(image, image, "label_image", "a", ""), inputs, Context())
+
+
+def test_labels_of_a_class_that_the_project_does_not_know(here, capsys, monkeypatch):
     with open("few.csv", "w") as file:
         file.write("labelimage_oid,class\n1,square\n2,round\n")
+    monkeypatch.setattr("objclass.training.lessons.measure_step", None)  # before any work
     line = refusal(capsys, "--project", "cells.ilp", *TRAINED[:4], "--labels", "few.csv")
     assert "labels of the classes square: cells.ilp knows" in line
 

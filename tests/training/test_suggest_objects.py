@@ -4,12 +4,15 @@ import csv
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
 
 from objclass.cli import main
+from objclass.compute.context import Context
 from objclass.project.open import open_project
+from objclass.training.suggest_objects import suggestions_of
 
 INPUTS = ("--raw_data", "cells_train.tif", "--segmentation_image", "cells_train_segmentation.tif")
 FEATURES = ("--features", "Standard Object Features:Count", "Standard Object Features:RegionRadii",
@@ -150,3 +153,19 @@ def test_an_evaluation_suggests_objects_of_the_images_of_the_project(here, capsy
     assert "cells_train.tif" in capsys.readouterr().err
     assert main(["evaluate", "--table", "few.csv", "--suggest", "6"]) == 2
     assert "--suggest: is for the images of a --project" in capsys.readouterr().err
+
+
+def test_objects_of_a_project_of_ilastik_are_compared_as_those_of_ours(here, caplog):
+    assert train(*FEATURES, "--suggest", "6", "--suggestions", "trained.csv") == 0
+    with h5py.File("new.ilp", "a") as file:
+        del file["objclass"]
+    arguments = ["evaluate", "--project", "new.ilp", "--quiet", "--repeats", "1", "--trees", "5"]
+    assert main([*arguments, "--suggest", "6"]) == 0
+    assert Path("new_suggestions.csv").read_bytes() == Path("trained.csv").read_bytes()
+    project, context = open_project("new.ilp"), Context()
+    assert project.novelty is None
+    found, _ = suggestions_of(project, 6, context)
+    assert "whether they are like each other or not" in caplog.text
+    uncertainty = [float(one.uncertainty) for one in found]
+    assert uncertainty == sorted(uncertainty, reverse=True)
+    assert all(one.row.base is None for one in found)
