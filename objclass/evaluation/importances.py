@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,9 @@ from objclass.compute.context import Context
 from objclass.core import AnyArray, FloatArray
 from objclass.evaluation.groups import Groups
 from objclass.evaluation.held_out import Fit, fits_of, generator, judged_by, predicted
-from objclass.evaluation.intervals import Statistic, jackknife, plain
+from objclass.evaluation.intervals import Statistic, jackknife, plain, retraining
 from objclass.evaluation.result import Importance
-from objclass.evaluation.scores import Scores, recalls
+from objclass.evaluation.scores import Scores, confusions, recalls
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.forest import Forest
 from objclass.project.training_table import TrainingTable
@@ -40,20 +41,24 @@ def importances(
 
     def look(forest: Forest, fit: Fit) -> AnyArray:
         rows = table.rows[fit.held_out]
-        several = [_shuffled(rows, places, fit.seed, k) for k, places in enumerate(columns.values())]
-        found = [predicted(forest.predict(some).probabilities) for some in [rows, *several]]
+        several = (_shuffled(rows, places, fit.seed, k) for k, places in enumerate(columns.values()))
+        found = [predicted(forest.predict(some).probabilities) for some in chain([rows], several)]
         return np.concatenate(found).reshape(count + 1, len(rows))
 
-    counts = np.zeros((groups.count, count + 1, classes, classes), np.int64)
-    for fit, found in judged_by(table, fits_of(folds[:1], settings.seed), settings, context, look):
-        of = groups.of[fit.held_out], np.arange(count + 1)[:, None], table.classes[fit.held_out] - 1
-        np.add.at(counts, (*of, found - 1), 1)
-    judged = Scores(counts[:, 0], table.names).judged
+    fits = fits_of(folds[:1], settings.seed)
+    found = np.zeros((count + 1, len(table)), np.int32)
+    for fit, some in judged_by(table, fits, settings, context, look):
+        found[:, fit.held_out] = some
+    inflation = retraining(len(fits))
+    whole = confusions(table.classes, found[0], groups.of, classes)
+    judged = Scores(whole, table.names).judged
     shared = _shared(table.rows, columns)
     result = []
     for k, (name, places) in enumerate(columns.items()):
-        several = range(1 + k * SHUFFLES, 1 + (k + 1) * SHUFFLES)
-        loss = plain(*jackknife(_loss(judged), counts[:, [0, *several]]), groups.count)
+        several = found[1 + k * SHUFFLES : 1 + (k + 1) * SHUFFLES]
+        shuffled = [confusions(table.classes, one, groups.of, classes) for one in several]
+        value, variance = jackknife(_loss(judged), np.stack([whole, *shuffled], axis=1))
+        loss = plain(value, variance * inflation, groups.count)
         result.append(Importance(name, tuple(table.columns[p] for p in places), loss, shared[name]))
     return tuple(sorted(result, key=lambda one: (-round(one.loss.value, 9), one.group)))
 

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from objclass.errors import InputError, UsageError
 from objclass.evaluation.cross_validation import OF_CHOSEN, Choice, evaluate
 from objclass.evaluation.groups import groups_of
 from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold, predicted
-from objclass.evaluation.importances import column_groups
+from objclass.evaluation.importances import column_groups, importances
 from objclass.evaluation.intervals import retraining
 from objclass.evaluation.learning_curve import verdict
 from objclass.evaluation.result import Score
@@ -322,3 +323,25 @@ def test_objects_without_a_track_are_said():
     assert f"{tracks.count('')} of {len(tracks)} objects have no track" in said
     whole = made(images=1, objects=60, group=tuple(name or "x" for name in tracks))
     assert "no track" not in " ".join(evaluate(whole, EvaluationSettings(trees=5), Context()).cautions)
+
+
+def test_importances_of_many_columns_and_groups_take_little_memory():
+    """One group of columns after the other: counts of all at once, and all shuffled tables, would take 50 MB."""
+    random = np.random.default_rng(0)
+    table = table_of(
+        random.normal(size=(200, 60)).astype(np.float32),
+        np.arange(200) % 8 + 1,
+        np.arange(200),
+        names=tuple("abcdefgh"),
+        columns=tuple(f"f{k:02d}x" for k in range(60)),
+        sets=("s",) * 60,
+    )
+    settings = replace(QUICK, trees=2)
+    groups = groups_of(table)
+    folds = drawn_folds(table, groups, settings, 1)
+    tracemalloc.start()
+    found = importances(table, groups, folds, settings, Context())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 60
+    assert peak < 15e6
