@@ -171,14 +171,17 @@ def with_own(file: h5py.File, project: Project) -> Project:
 
 def _unfit(own: Own, project: Project) -> str:
     """Why the group does not fit the forest, which may have to be trained again; ``""`` if it does."""
-    width = own.training.rows.shape[1] if own.training is not None else 0
+    table, novelty = own.training, own.novelty
+    width = table.rows.shape[1] if table is not None else None
     columns = project.forest.columns if project.forest is not None else width
-    if own.training is not None and width != columns:
-        return f"{GROUP} is damaged: its objects have other columns than its forest"
-    if own.novelty is None or own.novelty.columns.max() < columns:
+    if columns is None:
+        return (
+            "its classifier is missing, without which its novelty cannot be checked"
+            if novelty is not None
+            else ""
+        )
+    if width in (None, columns) and (novelty is None or novelty.columns.max() < columns):
         return ""
-    if not columns:
-        return "its classifier is missing, and its novelty cannot be checked without"
     return f"{GROUP} is damaged: its objects have other columns than its forest"
 
 

@@ -159,8 +159,8 @@ def _unlike_each_other(pool: Sequence[Suggestion], project: Project, count: int)
     model, rows = project.novelty, np.stack([one.row for one in pool])
     if model is None:
         log.warning(
-            "--suggest: %s holds no labelled objects by which others could be compared: the objects are the most uncertain "
-            "ones, whether they are like each other or not",
+            "--suggest: %s: features of its labelled objects are not known, or all alike: the suggested objects are the most "
+            "uncertain ones, whether they are like each other or not",
             project.path,
         )
     scaled = rows[:, model.columns] * model.factor if model is not None else np.zeros((len(rows), 1))
