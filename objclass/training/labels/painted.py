@@ -111,16 +111,16 @@ def painted_labels(
     ]  # fmt: skip
     if tied:
         message = (
-            f"labels {image.name}: {len(tied)} objects of {name}, time step {t}, are painted with two classes in "
-            f"equal parts ({listed(map(str, tied))}): paint each with one"
+            f"labels {image.name}: objects {listed(map(str, tied))} of {name}, time step {t}, are "
+            "painted with two classes in equal parts: paint each with one"
         )
         raise InputError(message)
     left_out = [f"{image.name}: {stray} painted pixels on background"] if stray else []
     mixed = [str(label) for label, vote in votes.items() if len(vote) > 1]
     if mixed:
         left_out.append(
-            f"{image.name}: {len(mixed)} objects are painted with several classes ({listed(mixed)}): the class with most "
-            "of the painted pixels is used"
+            f"{image.name}: objects {listed(mixed)} are painted with several classes: the class with most of their "
+            "painted pixels is used"
         )
     numbers = {label: vote.most_common(1)[0][0] for label, vote in votes.items()}
     names = {

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -10,11 +11,14 @@ import pytest
 import roifile
 
 from objclass.cli import main
+from objclass.compute.context import Context
+from objclass.core import ArrayStore, Image, Objects
 from objclass.errors import InputError
 from objclass.pipeline.inputs import Inputs
 from objclass.project.open import open_project
 from objclass.training import lessons
 from objclass.training.labels import geojson, tables
+from objclass.training.labels.painted import painted_labels
 from objclass.training.labels.rows import read_text_table
 from objclass.training.learn import train
 from objclass.training.request import TrainingRequest
@@ -429,3 +433,17 @@ def test_geojson_has_a_lower_limit_than_tables(place, monkeypatch):
     place.write("l.json", " " * (1 << 20) + "[]")
     with pytest.raises(InputError, match=r"l\.json: more than 1 MB: give the labels in several files"):
         geojson.read_geojson("l.json", None)
+
+
+def test_of_objects_with_mixed_paint_the_first_are_listed():
+    labels = np.repeat(np.arange(1, 10, dtype=np.uint32), 3)[None, None]
+    given = SimpleNamespace(classes=["a", "b"])
+
+    def found(*values):
+        image = Image("p", ArrayStore(np.tile(values, 9)[None].astype(np.uint8)), "yx", "test")
+        return painted_labels(image, 0, Objects(labels, 9), given, "x", Context())
+
+    (line,) = found(1, 1, 2).left_out
+    assert "objects 1, 2, 3, 4, 5 and 4 more are painted with several classes" in line
+    with pytest.raises(InputError, match="objects 1, 2, 3, 4, 5 and 4 more of x, time step 0, are painted"):
+        found(1, 2, 0)
