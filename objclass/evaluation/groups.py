@@ -38,7 +38,7 @@ class Groups:
 
 
 def canonical(table: TrainingTable) -> TrainingTable:
-    """The table with its images sorted by name, and its rows by image, time step and id.
+    """The table with its images sorted by name, and its rows by image, time step and id, or by values without ids.
 
     An evaluation does not depend on the order in which images and objects are given.
     """
@@ -51,7 +51,15 @@ def canonical(table: TrainingTable) -> TrainingTable:
         images=tuple(table.images[k] for k in order),
         extents=tuple(table.extents[k] for k in order) if table.extents else (),
     )
-    return moved.take(np.lexsort((moved.label, moved.timestep, moved.image)))
+    of_object = moved.label if moved.has_ids else _by_values(moved)
+    return moved.take(np.lexsort((of_object, moved.timestep, moved.image)))
+
+
+def _by_values(table: TrainingTable) -> NDArray[np.intp]:
+    """A number for each row, the same for rows that differ in nothing."""
+    group = np.unique(table.group, return_inverse=True)[1] if table.group else np.zeros(len(table), int)
+    values = np.column_stack([table.rows, table.classes, np.nan_to_num(table.center), group])
+    return np.unique(values, axis=0, return_inverse=True)[1].ravel()
 
 
 def groups_of(table: TrainingTable, group_by: str = "") -> Groups:

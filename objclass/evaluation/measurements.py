@@ -169,12 +169,13 @@ def training_table(
     images, places = _numbered(image)
     timestep = _integers(columns, TIME_NAMES)
     timestep = np.zeros(len(rows), np.int64) if timestep is None else timestep
+    ids = _ids(columns, places, timestep)
     return TrainingTable(
         np.where(np.isfinite(rows), rows, MISSING_VALUE),
         classes,
         places,
         timestep,
-        _labels(columns, places, timestep),
+        np.arange(1, len(rows) + 1) if ids is None else ids,
         _centers(columns, len(rows)),
         tuple(names),
         images,
@@ -182,6 +183,7 @@ def training_table(
         tuple(sets) or ("",) * len(features),
         tuple(text_of(value) for value in groups) if groups is not None else (),
         group_name,
+        has_ids=ids is not None,
     )
 
 
@@ -384,13 +386,13 @@ def _integers(columns: Table, names: Collection[str]) -> NDArray[np.int64] | Non
     return next((known[name].astype(np.int64) for name in names if name in known), None)
 
 
-def _labels(columns: Table, image: AnyArray, timestep: AnyArray) -> NDArray[np.int64]:
-    """Ids of the objects, if each is a single one of its image and time step; else numbers of rows."""
+def _ids(columns: Table, image: AnyArray, timestep: AnyArray) -> NDArray[np.int64] | None:
+    """Ids of the objects, if each is a single one of its image and time step; else None."""
     for name in LABEL_NAMES:
         found = _integers(columns, [name])
         if found is not None and len(np.unique(np.stack([image, timestep, found]), axis=1).T) == len(image):
             return found
-    return np.arange(1, len(image) + 1)
+    return None
 
 
 def _centers(columns: Table, count: int) -> FloatArray:

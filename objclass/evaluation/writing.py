@@ -65,7 +65,10 @@ def write_evaluation(evaluation: Evaluation, path: str) -> None:
         table = table_path(path)
         writer = table_maker(table, TableDetails())(pending.add(table))
         try:
-            writer.append(prediction_columns(evaluation))
+            objects = evaluation.objects
+            order = np.lexsort((objects.label, objects.timestep, objects.image))
+            columns = prediction_columns(evaluation)
+            writer.append({name: values[order] for name, values in columns.items()})
             writer.close()
         except BaseException:
             writer.abort()

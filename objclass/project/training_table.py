@@ -38,6 +38,8 @@ class TrainingTable:
         What such a group is called.
     extents
         Lengths x, y, z of each image in pixels; empty if they are not known.
+    has_ids
+        Whether ``label`` are ids; if not, they are numbers of rows, which depend on the order of the rows.
     """
 
     rows: NDArray[np.float32]
@@ -53,6 +55,7 @@ class TrainingTable:
     group: tuple[str, ...] = ()
     group_name: str = "track"
     extents: tuple[tuple[int, int, int], ...] = ()
+    has_ids: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.rows)

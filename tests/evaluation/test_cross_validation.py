@@ -12,6 +12,7 @@ from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold
 from objclass.evaluation.importances import column_groups, importances
 from objclass.evaluation.intervals import retraining
 from objclass.evaluation.learning_curve import verdict
+from objclass.evaluation.measurements import training_table
 from objclass.evaluation.result import Score
 from objclass.evaluation.scores import Scores, accuracy, confusions, f1s, matthews, precisions, recalls
 from objclass.evaluation.settings import EvaluationSettings
@@ -345,3 +346,18 @@ def test_importances_of_many_columns_and_groups_take_little_memory():
     tracemalloc.stop()
     assert len(found) == 60
     assert peak < 15e6
+
+
+def test_scores_of_rows_without_ids_do_not_depend_on_their_order():
+    rows, classes, images = draw(np.random.default_rng(0), 6, 20, (0.6, 0.4))
+    order = np.random.default_rng(1).permutation(len(rows))
+
+    def scores(rows, classes, groups, **more):
+        table = training_table({}, rows, classes, NAMES[:2], tuple("abcd"), groups=groups.tolist(), **more)
+        found = judged(table, group_by=more.get("group_name", ""), importances=True)
+        return found.accuracy, found.matthews, found.calibration, found.importances
+
+    for name in ("image", "slide"):
+        assert scores(rows, classes, images, group_name=name) == scores(
+            rows[order], classes[order], images[order], group_name=name
+        )
