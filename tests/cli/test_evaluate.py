@@ -318,3 +318,19 @@ def test_from_python_numbers_out_of_their_range(settings, says):
     frame = table()
     with pytest.raises(objclass.ObjclassError, match=says):
         objclass.evaluate(frame, frame["class"], **settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            ("--suggest", "3", "--evaluation", "cells_suggestions.json"),
+            "cells_suggestions.csv: both --suggestions and the table of --evaluation would be written there",
+        ),
+        (("--suggest", "3", "--suggestions", "t.csv", "--evaluation", "t.json"), "t.csv: both --suggestions"),
+    ],
+)
+def test_outputs_are_different_files(here, capsys, given, says):
+    before = sorted(os.listdir())
+    assert says in refusal(capsys, "--project", "cells.ilp", *given)
+    assert sorted(os.listdir()) == before
