@@ -184,7 +184,7 @@ def test_the_page_on_evaluation(tmp_path, monkeypatch, capsys):
     labels = re.search(r"```text\n(labelimage_oid.*?)```", page, re.DOTALL)[1]
     (tmp_path / "judged/labels.csv").write_text(labels, encoding="utf-8")
     assert main(others) == 0
-    assert "judged on 6 labelled objects" in capsys.readouterr().out
+    assert "judged by 6 labelled objects" in capsys.readouterr().out
     rows = [f"{k % 4},{'ab'[k % 3 > 0]},{(k % 3) + k / 100}" for k in range(40)]
     (tmp_path / "judged/measurements.csv").write_text(
         "\n".join(["slide,class,area", *rows]), encoding="utf-8"

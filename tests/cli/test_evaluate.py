@@ -105,7 +105,7 @@ def test_other_images_judge_the_forest_of_the_project(here, capsys):
     )
     assert main(["evaluate", "--project", "cells.ilp", *inputs, "--evaluation", "judged.json"]) == 0
     text = out(capsys)
-    assert "judged on 6 labelled objects" in text
+    assert "judged by 6 labelled objects" in text
     assert "was trained on" not in text.split("caution", 1)[1]
     predicted = pd.read_csv("judged.csv")
     assert list(predicted["labelimage_oid"]) == [1, 2, 3, 5, 6, 7]
