@@ -236,6 +236,8 @@ def _say(request: "TrainingRequest", learned: "TrainingResult") -> None:
     log.info("out-of-bag accuracy %.3f (on the training images: expect less on new ones)", learned.accuracy)
     for line in summary_lines(learned.evaluation) if learned.evaluation is not None else ():
         log.info("%s", printable(line))
+    if request.evaluation is not None and learned.evaluation is None:
+        log.warning("there are too few labels to hold some out: how good the classifier is, is not known")
 
 
 def _suggestions(options: TrainOptions) -> int:

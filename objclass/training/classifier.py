@@ -222,6 +222,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         InputError
             If it uses a column that a project cannot measure, or a class has an unsuitable name.
         """
+        check_is_fitted(self)
         found = self._measurement
         if found is None or not self._keys:
             message = (

@@ -56,6 +56,11 @@ def test_a_classifier_that_is_not_trained_says_so(method, data):
         getattr(objclass.Classifier(), method)(data[0])
 
 
+def test_a_classifier_that_is_not_trained_is_not_saved(tmp_path):
+    with pytest.raises(NotFittedError, match="not fitted"):
+        objclass.Classifier().save(tmp_path / "x.ilp")
+
+
 def test_arrays_of_another_width_are_refused(data):
     trained = objclass.Classifier(trees=3).fit(*data)
     with pytest.raises(ValueError, match="5 features.*expecting 4"):

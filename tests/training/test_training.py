@@ -751,3 +751,9 @@ def test_scores_are_written_and_said_before_pictures_are_drawn(here, capsys, mon
 def test_stored_scores_may_be_anything(evaluation):
     training = {"facts": {"evaluation": evaluation}}
     assert list(_training_lines(training, 3)) == ["by objclass ?: "]
+
+
+def test_too_few_labels_to_judge_are_said(here, capsys):
+    Path("two.csv").write_text("labelimage_oid,class\n1,a\n2,b\n")
+    assert train("two.csv", *SMALL, "--repeats", "1") == 0
+    assert "too few labels to hold some out" in capsys.readouterr().err
