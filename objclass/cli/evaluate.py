@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("objclass")
 
-TREES = 100
-
 
 @dataclass(frozen=True)
 class SubjectOptions:
@@ -223,7 +221,7 @@ def _settings(options: EvaluateOptions) -> "EvaluationSettings":
     from objclass.evaluation.settings import EvaluationSettings
 
     return EvaluationSettings(
-        options.trees or TREES,
+        options.trees or EvaluationSettings.trees,
         options.seed or 0,
         options.class_weight == "balanced",
         options.folds,

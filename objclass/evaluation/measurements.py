@@ -13,15 +13,11 @@ from numpy.typing import NDArray
 from objclass.core import AnyArray, FloatArray, IntArray
 from objclass.errors import ImageError, InputError, UsageError, listed
 from objclass.images.trust import check_kind, unpacked_size
+from objclass.project.model import MAXIMUM_CLASSES, MISSING_VALUE
 from objclass.project.training_table import TrainingTable
 
 if TYPE_CHECKING:
     from polars import DataFrame
-
-MISSING_VALUE = np.float32(0)
-"""In place of what is not finite, as in a project."""
-
-MAXIMUM_CLASSES = 255
 
 MAXIMUM_WORKBOOK = 1 << 29
 """Bytes of a workbook when it is unpacked."""
@@ -171,7 +167,7 @@ def training_table(
     timestep = np.zeros(len(rows), np.int64) if timestep is None else timestep
     ids = _ids(columns, places, timestep)
     return TrainingTable(
-        np.where(np.isfinite(rows), rows, MISSING_VALUE),
+        np.where(np.isfinite(rows), rows, np.float32(MISSING_VALUE)),
         classes,
         places,
         timestep,

@@ -357,7 +357,7 @@ def _novelty(run: Run) -> Section:
             columns = ("image", "novel", "novel objects", "objects", "")
             parts.append(Table("The images with the largest share of novel objects", columns, rows))
     lead = (
-        "The novelty of an object is its distance to the nearest object of the training: 0 is one of these, above 1 it is novel, as "
+        "The novelty of an object is its distance to the nearest object of the training (of many, a choice of 1,000): above 1 it is novel, as "
         f"{EXPECTED:.0%} of the objects are in images like those of the training. Many novel objects say that an image looks unlike "
         "these, so that its classes are less reliable than the classifier itself says."
     )
