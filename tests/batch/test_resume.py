@@ -322,10 +322,9 @@ def killed_and_resumed(seed, moments, jobs):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-@pytest.mark.parametrize("seed", range(2))
-def test_kill_and_resume(here, seed):
+def test_kill_and_resume(here):
     whole = expected()
-    assert killed_and_resumed(seed, 2, 1 + seed) == whole
+    assert killed_and_resumed(1, 2, 2) == whole
     assert not list(Path("out").glob("*.jsonl"))
 
 

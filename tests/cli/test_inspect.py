@@ -58,10 +58,11 @@ def test_no_project_at_all(tmp_path, capsys, content):
     assert err.count("\n") == 1
 
 
-def test_every_project_of_the_reference_data(shared, capsys):
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_projects_of_the_reference_data(shared, capsys, every):
     found = sorted(shared.glob("golden/**/*.ilp")) + sorted(shared.glob("data/**/*.ilp"))
     assert len(found) > 40
-    for path in found:
+    for path in found[::every]:
         one = json.loads(told(capsys, path, "--json"))
         assert one["workflow"]
         assert not any(isinstance(part, dict) and "fault" in part for part in one.values()), path

@@ -553,7 +553,9 @@ def test_what_is_not_packed_is_mapped(tmp_path: Path, kind: str) -> None:
     assert open_image(str(path)).read(last).ravel().tolist() == [7]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("suffix", ["npy", "tif", "png", "zarr"])
+@pytest.mark.parametrize(
+    "suffix", ["tif", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in ("npy", "png", "zarr"))]
+)
 def test_thousands_of_slices_take_few_handles(tmp_path: Path, suffix: str) -> None:
     resource = pytest.importorskip("resource")
     count = 300 if suffix == "zarr" else 3000

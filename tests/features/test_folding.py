@@ -188,7 +188,7 @@ def test_slabs_may_be_some_lines_of_a_plane_in_a_volume(compiled, rng, monkeypat
     assert_equal(gather(wanted, list(lines()), Context(Limits(jobs=2))), expected)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10**6), st.integers(2, 7), st.sampled_from([1, 64, 1 << 17]), st.booleans())
 def test_threads_that_go_through_their_own_objects(seed, jobs, part, deep):
     """Objects of several pieces reach from one stretch into later ones."""

@@ -637,7 +637,16 @@ def test_the_layout_is_that_of_ilastik(shared, here):
     )
 
 
-@pytest.mark.parametrize(("case", "columns"), [("pixel2d", 300), ("pixel2d_rgb", 180), ("pixel3d_2dmix", 72)])
+@pytest.mark.parametrize(
+    ("case", "columns"),
+    [
+        ("pixel2d", 300),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("pixel2d_rgb", 180), ("pixel3d_2dmix", 72)]
+        ),
+    ],
+)
 def test_as_right_as_the_forest_of_ilastik(shared, case, columns):
     """Trained again on the strokes of ilastik's project: as near the truth of the test image as ilastik's own forest."""
     folder = shared / "golden" / case
