@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from objclass.cli import CommandOptions, Parser
+from objclass.compute import processor
 from objclass.compute.kernels import CACHE_FOLDER, folders
+from objclass.compute.processor import Processor
 from objclass.errors import OutputError, Stop, UsageError
 from objclass.registry import KERNELS, resolve
 from objclass.settings import knob
@@ -16,6 +18,10 @@ from objclass.settings import knob
 class CompileOptions(CommandOptions):
     """Options of the command."""
 
+    portable: bool = knob(
+        False,
+        "for all processors of the last ten years and more (x86-64-v3, or 64-bit ARM), not only for this one: for container images, and for clusters of unlike machines",
+    )
     where: bool = knob(False, "only print where compiled code is kept")
     debug: bool = knob(False, "show the traceback of an error")
 
@@ -36,7 +42,10 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         "Compile all kernels for this processor and keep them; otherwise the first large runs compile them.",
     ).parse_args(list(arguments))
     if not options.where:
-        compile_all(stop)
+        target = processor.common() if options.portable else processor.present()
+        if options.portable:
+            processor.tune_for(target)
+        compile_all(target, stop)
     for folder in folders():
         files = list(folder.glob("*.o"))
         size = sum(file.stat().st_size for file in files)
@@ -44,16 +53,16 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
     return 0
 
 
-def compile_all(stop: Stop) -> None:
+def compile_all(target: Processor, stop: Stop) -> None:
     """Compile the kernels that are not kept, one after the other."""
     for kernel in map(resolve, KERNELS):
         stop.check()
         started = perf_counter()
         try:
-            if kernel.path is not None:
+            if kernel.path(target) is not None:
                 sys.stdout.write(f"{kernel.name}: kept\n")
                 continue
-            kept = kernel.compile()
+            kept = kernel.compile(target)
         except Exception as fault:
             message = f"kernel {kernel.name}: {type(fault).__name__}: {fault} (runs work without it, slower)"
             raise UsageError(message) from fault

@@ -16,7 +16,6 @@ import hashlib
 import logging
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property, partial
@@ -28,6 +27,8 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import numpy as np
 
+from objclass.compute import processor
+from objclass.compute.processor import Processor
 from objclass.compute.threads import interruptible
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -145,41 +146,48 @@ class Kernel:
                 code = self._kept
                 if code is None:
                     _say_that_it_compiles()
-                    code = interruptible(partial(machine_code, self.entry))  # takes seconds
-                    if self._keep(code) is None:
+                    target = processor.present()
+                    code = interruptible(partial(machine_code, self.entry, target))  # takes seconds
+                    if self._keep(code, target) is None:
                         _warn_not_kept()
                 self._compiled = CompiledKernel(self, code)
             return self._compiled
 
-    def compile(self) -> Path | None:
+    def compile(self, target: Processor) -> Path | None:
         """Compile it, and return the file of the machine code; None if it cannot be kept anywhere."""
-        return self._keep(machine_code(self.entry))
+        return self._keep(machine_code(self.entry, target), target)
 
-    @property
-    def path(self) -> Path | None:
+    def path(self, target: Processor) -> Path | None:
         """The file of the machine code, None if there is no trusted one."""
-        files = (folder / self.file_name for folder in folders())
-        return next((file for file in files if _trusted_code(file) is not None), None)
+        return next((file for file in self._files(target) if _trusted_code(file) is not None), None)
 
-    @cached_property
-    def file_name(self) -> str:
+    def file_name(self, target: Processor) -> str:
         """Name of the file of the machine code, with a digest of everything that the code depends on."""
-        digest = hashlib.sha256("\n".join(dependencies(self.entry)).encode())
+        digest = hashlib.sha256("\n".join(dependencies(self.entry, target)).encode())
         return f"{self.name}.{digest.hexdigest()[:32]}.o"
+
+    def _files(self, target: Processor) -> list[Path]:
+        name = self.file_name(target)
+        return [folder / name for folder in folders()]
 
     @cached_property
     def _kept(self) -> bytes | None:
-        files = (folder / self.file_name for folder in folders())
-        return next((code for code in map(_trusted_code, files) if code is not None), None)
+        _release("numba")  # where it is missing, llvmlite is not loaded in vain
+        return self._code_for(processor.present()) or (
+            self._code_for(processor.common()) if processor.runs_portable_code() else None
+        )
 
-    def _keep(self, code: bytes) -> Path | None:
+    def _code_for(self, target: Processor) -> bytes | None:
+        return next((code for code in map(_trusted_code, self._files(target)) if code is not None), None)
+
+    def _keep(self, code: bytes, target: Processor) -> Path | None:
         content = hashlib.sha256(code).digest() + code
-        for folder, mode in folders().items():
+        for file, mode in zip(self._files(target), folders().values(), strict=True):
             with suppress(OSError):
-                folder.mkdir(mode, parents=True, exist_ok=True)
-                if _is_trusted(folder.stat()):
-                    _write(folder / self.file_name, content, mode & 0o666)
-                    return folder / self.file_name
+                file.parent.mkdir(mode, parents=True, exist_ok=True)
+                if _is_trusted(file.parent.stat(), file.parent):
+                    _write(file, content, mode & 0o666)
+                    return file
         return None
 
 
@@ -340,9 +348,9 @@ def _instruction(function: FunctionType) -> FunctionType | None:
     return getattr(function, "instruction", None)
 
 
-def dependencies(entry: FunctionType) -> Iterator[str]:
+def dependencies(entry: FunctionType, target: Processor) -> Iterator[str]:
     """All that the machine code depends on, as text."""
-    yield from (_release("numba"), _release("llvmlite"), *_processor())
+    yield from (_release("numba"), _release("llvmlite"), *target)
     for function in (machine_code, _target_machine, _numba_type):
         yield _code_text(function.__code__)
     for name, annotation in entry.__annotations__.items():
@@ -384,8 +392,8 @@ def _value_text(function: FunctionType, value: Any) -> str:
 # ---------------------------------------------------------------------------- machine code
 
 
-def machine_code(entry: FunctionType) -> bytes:
-    """Compile a kernel for this processor."""
+def machine_code(entry: FunctionType, target: Processor) -> bytes:
+    """Compile a kernel for a processor."""
     import llvmlite.binding as llvm
     import numba
 
@@ -412,44 +420,31 @@ def machine_code(entry: FunctionType) -> bytes:
         message = f"kernel {entry.__name__} makes objects or raises: {named - PRESENT}"
         raise TypeError(message)
     module.get_function(compiled.overloads[signature].fndesc.llvm_func_name).name = SYMBOL
-    return _target_machine().emit_object(module)
+    return _target_machine(target).emit_object(module)
 
 
 def _load(code: bytes) -> tuple[Any, int]:
     """Load machine code; return the object that must live as long as it is used, and its address."""
     import llvmlite.binding as llvm
 
-    jit = llvm.create_lljit_compiler(_target_machine())
+    jit = llvm.create_lljit_compiler(_target_machine(processor.present()))
     library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(SYMBOL)
     tracker = library.link(jit, SYMBOL)
     return (jit, tracker), tracker[SYMBOL]
 
 
-def _processor() -> tuple[str, str, str]:
-    """The target triple, and the name and features of the processor."""
-    import llvmlite.binding as llvm
-
-    triple = llvm.get_process_triple()
-    return (
-        f"{triple}-elf" if sys.platform == "win32" else triple,  # as numba: LLVM loads no other code there
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-    )
-
-
-def _target_machine() -> Any:
-    """The present processor, with numba's options."""
+def _target_machine(of: Processor) -> Any:
+    """A processor, with numba's options."""
     import llvmlite.binding as llvm
 
     with suppress(RuntimeError):  # newer versions do not need it, and warn
         llvm.initialize()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    triple, name, features = _processor()
-    target = llvm.Target.from_triple(triple)
+    target = llvm.Target.from_triple(of.triple)
     relocation = "static" if target.name.startswith("x86") else "default"
     return target.create_target_machine(
-        cpu=name, features=features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True
+        cpu=of.name, features=of.features, opt=3, reloc=relocation, codemodel="jitdefault", jit=True
     )
 
 
@@ -463,25 +458,40 @@ def folders() -> dict[Path, int]:
     """
     if named := os.environ.get(CACHE_FOLDER):
         return {Path(named): 0o755}
-    found = {Path(__file__).parent / "__pycache__": 0o755}
+    found = {_beside(): 0o755}
     with suppress(RuntimeError):  # there is no home folder
         found[Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "objclass")] = 0o700
     return found
 
 
-def _is_trusted(status: os.stat_result) -> bool:
-    """Whether a file belongs to this user or root, and no other user can write it: machine code is run unchecked."""
+def _beside() -> Path:
+    """The folder next to the package."""
+    return Path(__file__).parent / "__pycache__"
+
+
+def _trusted_owners(folder: Path) -> set[int]:
+    """Users whose machine code is run unchecked: this one and root; next to the package its owner, whose Python runs anyway.
+
+    On a cluster that is whoever installs programs there; in a container of Apptainer it may be root under another number.
+    """
+    owners = {0, os.geteuid()}
+    return owners | {os.stat(__file__).st_uid} if folder == _beside() else owners
+
+
+def _is_trusted(status: os.stat_result, folder: Path) -> bool:
+    """Whether a folder or a file in it belongs to a trusted user, and no other can write it."""
     if not hasattr(os, "geteuid"):  # Windows: both folders are protected by their owners
         return True
-    return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+    return status.st_uid in _trusted_owners(folder) and not status.st_mode & 0o022
 
 
 def _trusted_code(file: Path) -> bytes | None:
     """The machine code in a file, None if there is none, it is damaged, or other users could have written it."""
+    folder = file.parent
     with suppress(OSError):
-        if _is_trusted(file.parent.stat()):
+        if _is_trusted(folder.stat(), folder):
             with file.open("rb") as opened:
-                content = opened.read() if _is_trusted(os.fstat(opened.fileno())) else b""
+                content = opened.read() if _is_trusted(os.fstat(opened.fileno()), folder) else b""
             if content[:32] == hashlib.sha256(content[32:]).digest():
                 return content[32:]
     return None

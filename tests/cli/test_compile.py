@@ -12,7 +12,7 @@ import pytest
 import objclass
 from objclass.cli import compile as command
 from objclass.cli import main
-from objclass.compute import kernels
+from objclass.compute import kernels, processor
 from objclass.compute.kernels import Kernel
 from objclass.registry import KERNELS, resolve
 
@@ -54,6 +54,23 @@ def test_what_was_compiled_ahead_needs_no_compiler(folder, monkeypatch, capsys):
     assert capsys.readouterr().out.count(": kept\n") == 2
 
 
+def test_portable_code_is_tuned_for_all_and_loaded(folder, tmp_path):
+    """In a process of its own: numba takes the processor from its first compilation."""
+    program = (
+        "import sys; from objclass.cli import compile; from objclass.cli import main; "
+        "compile.KERNELS = compile.KERNELS[-1:]; sys.exit(main(['compile', '--portable']))"
+    )
+    for expected in ("compiled in", ": kept"):
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert expected in run.stdout
+        assert not run.stderr
+    (file,) = folder.iterdir()
+    kernel = resolve(KERNELS[-1])
+    assert file == kernel.path(processor.common())
+    assert kernel.path(processor.present()) is None
+    assert fresh(KERNELS[-1]).choose(1) is not None or not processor.runs_portable_code()
+
+
 def test_where_says_only_where(folder, capsys):
     assert main(["compile", "--where"]) == 0
     assert capsys.readouterr().out == f"{folder}: 0 files, 0 kB\n"
@@ -64,7 +81,7 @@ def test_a_folder_that_others_can_write_is_refused(folder, monkeypatch, capsys):
     folder.mkdir()
     folder.chmod(0o777)
     monkeypatch.setattr(command, "resolve", fresh)
-    monkeypatch.setattr(kernels, "machine_code", lambda _: b"code")
+    monkeypatch.setattr(kernels, "machine_code", lambda *_: b"code")
     assert main(["compile"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"objclass: error: compiled code can be kept in none of {folder}")

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from objclass.compute import kernels
+from objclass.compute import kernels, processor
 from objclass.compute.kernels import Kernel, dependencies, kernel
+from objclass.compute.processor import common, present
 from objclass.errors import TerminatedError
 
 HALF = 0.5
@@ -90,7 +91,7 @@ def test_machine_code_is_kept_and_equal(folder):
     assert not first.is_kept
     assert answers(first.compiled) == answers(roots)
     (file,) = folder.iterdir()
-    assert file.name == first.file_name
+    assert file.name == first.file_name(present())
     again = native()
     assert again.is_kept
     assert answers(again.compiled) == answers(roots)
@@ -126,10 +127,10 @@ def test_what_the_code_depends_on_is_in_its_name(folder, monkeypatch, name, valu
 
 @pytest.mark.parametrize("package", ["numba", "llvmlite"])
 def test_versions_are_in_the_name(monkeypatch, package):
-    before = list(dependencies(roots))
+    before = list(dependencies(roots, present()))
     release = kernels._release
     monkeypatch.setattr(kernels, "_release", lambda name: release(name) + "1" * (name == package))
-    assert list(dependencies(roots)) != before
+    assert list(dependencies(roots, present())) != before
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes are POSIX")
@@ -153,6 +154,69 @@ def test_what_belongs_to_somebody_else_is_not_loaded(folder, monkeypatch):
     assert trusted == (folder.stat().st_uid == 0)  # root's are
 
 
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Code next to the package, which another user than the present one has installed."""
+    monkeypatch.delenv(kernels.CACHE_FOLDER, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(kernels, "__file__", str(tmp_path / "package" / "kernels.py"))
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "kernels.py").touch()
+    native().compiled  # noqa: B018
+    return tmp_path / "package"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files to others")
+def test_what_the_owner_of_the_package_compiled_is_loaded(installed, tmp_path):
+    """Whoever installs programs for all, or root of an image under another number: its Python runs as well."""
+    (file,) = (installed / "__pycache__").iterdir()
+    for path in (installed / "kernels.py", file, file.parent):
+        os.chown(path, 4321, -1)
+    assert native().is_kept
+    os.chown(file, 1234, -1)
+    assert not native().is_kept
+    os.chown(file, 4321, -1)
+    os.chown(file.parent, 1234, -1)
+    assert not native().is_kept
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files to others")
+def test_the_owner_of_the_package_counts_nowhere_else(installed, monkeypatch):
+    os.chown(installed / "kernels.py", 4321, -1)
+    os.chown(installed / "__pycache__", 4321, -1)
+    assert native().is_kept
+    monkeypatch.setenv(kernels.CACHE_FOLDER, str(installed / "__pycache__"))
+    assert native().is_kept  # the folder that is trusted anyway
+    elsewhere = (installed / "__pycache__").rename(installed / "other")
+    monkeypatch.setenv(kernels.CACHE_FOLDER, str(elsewhere))
+    assert not native().is_kept
+
+
+def test_portable_code_runs_where_there_is_no_other(folder, monkeypatch):
+    """An image may be built on another processor than those that it runs on."""
+    assert native().compile(common()) == folder / native().file_name(common())
+    monkeypatch.setattr(processor, "present", lambda: present()._replace(name="", features="+some"))
+    assert native().is_kept
+    assert answers(native().compiled) == answers(roots)
+    monkeypatch.setattr(processor, "runs_portable_code", lambda: False)
+    assert not native().is_kept
+
+
+@pytest.mark.parametrize("lacks", [None, *processor.V3])
+def test_portable_code_needs_all_that_it_uses(monkeypatch, lacks):
+    known = dict.fromkeys(processor.V3, True) | {lacks: False}
+    monkeypatch.setattr("llvmlite.binding.get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: known)
+    assert common().name == "x86-64-v3"
+    assert processor.runs_portable_code() == (lacks is None)
+
+
+def test_portable_code_of_other_kinds_of_processors(monkeypatch):
+    monkeypatch.setattr("llvmlite.binding.get_process_triple", lambda: "aarch64-unknown-linux-gnu")
+    assert common()[1:] == ("generic", "")
+    assert processor.runs_portable_code()
+
+
 def test_nothing_is_read_from_the_cache_of_numba(folder, tmp_path, monkeypatch):
     native().compiled  # noqa: B018
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
@@ -168,6 +232,7 @@ def test_the_cache_of_a_user_is_private(tmp_path, monkeypatch):
     shared = tmp_path / "package"
     monkeypatch.setattr(kernels, "__file__", str(shared / "kernels.py"))
     (shared / "__pycache__").mkdir(parents=True)
+    (shared / "kernels.py").touch()
     (shared / "__pycache__").chmod(0o777)
     native().compiled  # noqa: B018
     (file,) = (tmp_path / "objclass").iterdir()
@@ -257,7 +322,7 @@ def test_arrays_that_are_too_short_are_refused(folder):
 def test_threads_compile_once_and_answer_the_same(folder, monkeypatch):
     one, found, barrier, compiled = native(), [], Barrier(4), []
     monkeypatch.setattr(
-        kernels, "machine_code", lambda entry, make=kernels.machine_code: compiled.append(1) or make(entry)
+        kernels, "machine_code", lambda *given, make=kernels.machine_code: compiled.append(1) or make(*given)
     )
 
     def run():
@@ -373,7 +438,7 @@ def test_a_signal_does_not_wait_for_the_compiler(monkeypatch, tmp_path):
     late = Timer(20, library.pthread_mutex_unlock, [mutex])
     late.start()
 
-    def slowly(_):
+    def slowly(*_):
         begun.set()
         library.pthread_mutex_lock(mutex)
         ended.set()

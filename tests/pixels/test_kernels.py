@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from objclass.compute import kernels
+from objclass.compute import kernels, processor
 from objclass.compute.fma import fused
 from objclass.compute.kernels import Kernel
 from objclass.pixels import filters, pointwise
@@ -117,10 +117,10 @@ def test_plain_kernels_are_the_same_function(both):
 
 def test_a_processor_without_the_instruction(monkeypatch, tmp_path):
     """The C library's function is called in its place."""
-    triple, *_ = kernels._processor()
-    if not triple.startswith("x86_64"):
+    here = processor.present()
+    if not here.triple.startswith("x86_64"):
         pytest.skip("all other processors have it")
-    monkeypatch.setattr(kernels, "_processor", lambda: (triple, "x86-64", ""))
+    monkeypatch.setattr(processor, "present", lambda: here._replace(name="x86-64", features=""))
     monkeypatch.setenv(kernels.CACHE_FOLDER, str(tmp_path))
     plainest = Kernel(add_up, repays_loading=0, repays_compiling=0)
     a, b, c = np.random.default_rng(0).normal(size=(3, 3000)).astype(np.float32)
