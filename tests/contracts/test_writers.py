@@ -7,7 +7,8 @@ import shutil
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,19 @@ from PIL import Image as Pillow
 
 from objclass.compute.context import Context
 from objclass.core import AXES, Lane, PixelSize, to_canonical
+from objclass.errors import OutputError
 from objclass.export.files import LaneFiles, RunFiles
 from objclass.export.images import Export
 from objclass.export.naming import Output, Task
 from objclass.export.sinks import ImageSink
 from objclass.images import from_array, open_image, sequence
+from objclass.images.chunked.files import UNFINISHED, ChunkFiles, ChunkWriter
+from objclass.images.chunked.grid import chunk_shape
+from objclass.images.formats import n5, omezarr
 from objclass.images.sequence import writer_of
 from objclass.images.writer import OutputImage
 from objclass.registry import image_format, image_formats, output_format, output_formats
+from tests.workers import PickledWorkers
 
 NAMES = [entry.name for entry in output_formats() if entry.suffix]
 """Those that write here, not to a server."""
@@ -260,6 +266,61 @@ def test_threads_may_write_at_once_where_that_is_promised(tmp_path: Path, name: 
         list(threads.map(lambda region: writer.write(region, pixels[region]), cut))
     writer.close()
     assert list(content(tmp_path / "b").values()) == list(once.values())
+
+
+SHARED = [name for name in NAMES if hasattr(writer_of(name), "share")]
+
+
+def test_folders_of_chunks_are_shared() -> None:
+    assert SHARED == ["single-scale OME-Zarr", "multi-scale OME-Zarr", "n5", "compressed n5"]
+
+
+def write_chunks(shared: tuple[ChunkFiles, OutputImage, Any], region: tuple[slice, ...]) -> None:
+    files, image, pixels = shared
+    writer = ChunkWriter(files, image.axes, None)
+    writer.write(region, pixels[region])
+    writer.close()
+
+
+@pytest.mark.parametrize("name", SHARED)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_processes_that_share_a_folder_write_the_same_bytes(
+    tmp_path_factory: Any, name: str, data: Any
+) -> None:
+    """In any order, some parts twice; a killed one leaves nothing behind."""
+    folder, workers = tmp_path_factory.mktemp("w"), PickledWorkers(data.draw(st.integers(0, 99)))
+    drawn = data.draw(st.sampled_from([image for image in promised(name) if np.prod(image.shape) > 5]))
+    image = replace(drawn, drange=(0.0, 255.0), labels=data.draw(st.booleans()))
+    pixels = pixels_of(image)
+    if data.draw(st.booleans()):
+        pixels[tuple(slice(0, -(-n // 2)) for n in image.shape)] = 0  # chunks without a file
+    with pytest.MonkeyPatch.context() as patch:
+        small = data.draw(st.integers(64, 600))
+        patch.setattr(omezarr, "CHUNK_BYTES", small)
+        patch.setattr(n5, "chunk_shape", partial(chunk_shape, maximum=small))
+        patch.setattr(omezarr, "CHUNKS_OF_TASK", data.draw(st.integers(1, 4)))
+        once = write(folder / "a", name, image, pixels)
+        writer = writer_of(name)(str(folder / "b"), image)
+        files = writer.share(workers)
+        (Path(files.folder) / UNFINISHED / "left").write_bytes(b"by a process that was killed")
+        sides = (side * data.draw(st.integers(1, 3)) for side in writer.chunks)
+        assert list(workers.ordered(write_chunks, (files, image, pixels), blocks(image.shape, tuple(sides))))
+        writer.close()
+    assert content(folder / "b") == once
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_who_cannot_see_the_folder_says_so(tmp_path: Path, name: str) -> None:
+    image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
+    writer = writer_of(name)(str(tmp_path / "a"), image)
+    elsewhere = replace(writer.share(PickledWorkers()), folder=f"{tmp_path}/elsewhere")
+    with pytest.raises(
+        OutputError, match="elsewhere: is not there on .*: outputs must be on a disk that all"
+    ):
+        write_chunks((elsewhere, image, pixels_of(image)), whole(image))
+    writer.abort()
+    assert not list(tmp_path.rglob(UNFINISHED))
 
 
 @pytest.mark.parametrize("name", NAMES)

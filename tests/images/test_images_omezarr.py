@@ -126,9 +126,9 @@ def test_few_chunks_wait_where_blocks_come_in_scan_order(
     waiting = []
     for z in range(0, 300, 5):
         writer.write((slice(z, z + 5), slice(0, 100), slice(0, 100)), np.ones((5, 100, 100), np.uint8))
-        waiting.append(sum(len(level._grid.waiting) for level in writer._levels))
+        waiting.append(sum(len(grid.waiting) for grid in writer._grids))
     writer.close()
-    per_layer = [np.prod([-(-n // c) for n, c in zip(level._grid.shape[3:], level._grid.chunks[3:], strict=True)])
+    per_layer = [np.prod([-(-n // c) for n, c in zip(level.shape[3:], level.chunks[3:], strict=True)])
                  for level in writer._levels]  # fmt: skip
     assert max(waiting) <= sum(per_layer)
     assert waiting[-1] == 0
@@ -269,3 +269,10 @@ def test_refusal() -> None:
         "holds integers and floats, not complex64: use hdf5"
     )
     assert SingleScaleWriter.refusal(image_of((3, 4, 5))) is None
+
+
+def test_a_mean_of_zeros_has_no_sign() -> None:
+    """A chunk of zeros has no file, so their signs are lost where a level is made from files."""
+    smallest = np.full((1, 2, 2), -np.finfo("f4").smallest_subnormal, "f4")
+    for pixels in (np.full((1, 3, 5), -0.0, "f4"), smallest * [[1, 0], [0, 0]]):
+        assert not np.signbit(mean_of_cells(pixels.astype("f4"))).any()

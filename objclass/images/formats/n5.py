@@ -9,7 +9,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.context import Context
+from objclass.compute.workers import Workers
 from objclass.core import AnyArray, PixelSize
 from objclass.errors import ImageError, OutputError, listed
 from objclass.images.attributes import attributes, stored_axes, stored_drange, tagged_size, write_json
 from objclass.images.chunked.cache import CachedChunks
-from objclass.images.chunked.grid import Grid, Packing, chunk_shape, deflated, overlap
+from objclass.images.chunked.files import ChunkFiles, ChunkWriter
+from objclass.images.chunked.grid import Grid, chunk_shape, deflated, overlap
 from objclass.images.chunked.unpack import unpacked
 from objclass.images.paths import pick
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
@@ -191,6 +193,30 @@ def _stored_size(size: Any, found: Mapping[str, Any], axes: str, factors: str = 
     return known_pixel_size(sizes, named, axes)
 
 
+@dataclass(frozen=True)
+class N5Chunks(ChunkFiles):
+    """A dataset that is being written.
+
+    Parameters
+    ----------
+    packing
+        Type of compression: ``raw`` or ``gzip``.
+    """
+
+    packing: str
+
+    def path(self, index: tuple[int, ...]) -> str:
+        """The file of a chunk."""
+        return super().path(index[::-1])
+
+    def packed(self, index: tuple[int, ...], chunk: AnyArray) -> bytes:
+        """The content of the file of a chunk; at the end of the image chunks are cut."""
+        inside = chunk[tuple(slice(0, part.stop - part.start) for part in self.grid.place(index))]
+        header = struct.pack(f">HH{inside.ndim}I", _DENSE, inside.ndim, *inside.shape[::-1])
+        big_endian = np.ascontiguousarray(inside, inside.dtype.newbyteorder(">"))
+        return header + (_gzipped(big_endian) if self.packing == "gzip" else big_endian.tobytes())
+
+
 def _gzipped(chunk: AnyArray) -> bytes:
     """Pixels as a gzip file without time and name (RFC 1952): the zlib stream in other wrapping."""
     stream = deflated(chunk)[2:-4]
@@ -260,7 +286,6 @@ class N5Writer:
     container = N5Container
 
     _compression: dict[str, Any] = {"type": "raw"}  # noqa: RUF012  a constant
-    _pack: Callable[[AnyArray], bytes] = staticmethod(lambda chunk: chunk.tobytes())
 
     def __init__(self, path: str | N5Container, image: OutputImage, context: Context | None = None) -> None:
         self._container = N5Container(path) if isinstance(path, str) else path
@@ -274,12 +299,18 @@ class N5Writer:
         if why is not None:
             message = f"{self._container.path}/{internal}: {why}"
             raise OutputError(message)
-        self._folder = os.path.join(self._container.path, internal)
         self.chunks = chunk_shape(image.axes, image.shape, image.dtype)
-        self._grid = Grid(image.shape, self.chunks, image.dtype)
-        self._packing = Packing(self._write_chunk, context)
+        self._files = N5Chunks(
+            os.path.join(self._container.path, internal),
+            image.axes,
+            image.shape,
+            self.chunks,
+            image.dtype,
+            self._compression["type"],
+        )
+        self._writer = ChunkWriter(self._files, image.axes, context)
         self._container.add(internal)
-        write_json(self._folder, _ATTRIBUTES, self._attributes(image))
+        write_json(self._files.folder, _ATTRIBUTES, self._attributes(image))
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -302,7 +333,7 @@ class N5Writer:
     def _attributes(self, image: OutputImage) -> dict[str, Any]:
         return {
             "dimensions": image.shape[::-1],
-            "blockSize": self._grid.chunks[::-1],
+            "blockSize": self.chunks[::-1],
             "dataType": image.dtype.name,
             "compression": self._compression,
             "axes": image.axes[::-1],
@@ -311,42 +342,31 @@ class N5Writer:
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
-        for index, chunk in self._grid.add(region, block):
-            self._packing.put(index, chunk)
+        self._writer.write(region, block)
 
-    def _write_chunk(self, index: tuple[int, ...], chunk: AnyArray) -> None:
-        if not chunk.any():
-            return
-        # at the end of the image chunks are cut
-        inside = chunk[tuple(slice(0, part.stop - part.start) for part in self._grid.place(index))]
-        header = struct.pack(f">HH{inside.ndim}I", _DENSE, inside.ndim, *inside.shape[::-1])
-        big_endian = np.ascontiguousarray(inside, inside.dtype.newbyteorder(">"))
-        path = os.path.join(self._folder, *map(str, index[::-1]))
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(header + self._pack(big_endian))
+    def share(self, workers: Workers) -> ChunkFiles:
+        """The array whose chunks other processes write instead."""
+        del workers  # nothing else is left to them
+        return self._files.shared()
 
     def close(self) -> None:
         """Finish the dataset."""
-        try:
-            for index, chunk in self._grid.rest():
-                self._packing.put(index, chunk)
-        finally:
-            self._packing.close()
-        os.stat(os.path.join(self._folder, _ATTRIBUTES))  # gone if somebody has removed the folder
+        self._writer.close()
+        self._files.settle()
+        os.stat(os.path.join(self._files.folder, _ATTRIBUTES))  # gone if somebody has removed the folder
         if self._is_alone:
             self._container.close()
 
     def abort(self) -> None:
         """Write no more."""
-        self._packing.abort()
+        self._writer.abort()
+        self._files.settle()
 
 
 class CompressedN5Writer(N5Writer):
     """Writes a dataset into an N5 container, compressed as ilastik does it."""
 
     _compression = {"type": "gzip", "useZlib": False, "level": 1}  # noqa: RUF012  a constant
-    _pack = staticmethod(_gzipped)
 
 
 def _take_over(old: str, new: str) -> None:

@@ -5,15 +5,23 @@ The format is that of OME-NGFF 0.4 (https://ngff.openmicroscopy.org/0.4) on top 
 """
 
 import os
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import AnyArray, PixelSize, from_canonical, to_canonical
+from objclass.compute.workers import Workers
+from objclass.core import AnyArray, PixelSize
 from objclass.images.attributes import attributes, write_json
-from objclass.images.chunked.grid import Grid, Packing, chunk_shape
+from objclass.images.chunked.files import ChunkFiles, in_axes
+from objclass.images.chunked.grid import Packing, chunk_shape, overlap
+from objclass.images.chunked.unpack import unpacked
 from objclass.images.writer import OutputImage
 
 AXES_ZARR = "tczyx"
@@ -23,6 +31,9 @@ AXES_OF_LABELS = "tzyx"
 """The order of axes of a label image that lies in an image."""
 
 CHUNK_BYTES = 1_000_000
+
+CHUNKS_OF_TASK = 8
+"""Chunks of a level that one task of a worker makes: of eight times as many pixels of the level below."""
 
 _COMPRESSOR = {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1, "blocksize": 0}
 
@@ -45,16 +56,22 @@ class SingleScaleWriter:
 
     def __init__(self, path: str, image: OutputImage, context: Context | None = None) -> None:
         self._path, self._image = path, image
+        self._workers: Workers | None = None
         lengths = dict(zip(image.axes, image.shape, strict=True))
         shape = tuple(lengths.get(axis, 1) for axis in self._axes)
-        self._packing = Packing(_write_chunk, context)
-        self._levels = [Level(path, 0, self._axes, shape, (1,) * len(shape), image, self._packing)]
+        self._levels = [Level.first(path, self._axes, shape, image)]
         sides = dict(zip(self._axes, self._levels[0].chunks, strict=True))
         self.chunks = tuple(sides.get(axis, 1) for axis in image.axes)
         while not self._levels[-1].is_one_chunk and len(self._levels) != self._most_levels:
             self._levels.append(self._levels[-1].halved())
+        self._grids = [level.grid for level in self._levels]
+        self._packing = Packing(Level.write, context)
         write_json(path, ".zgroup", {"zarr_format": 2})
         write_json(path, ".zattrs", self._described())
+        for level in self._levels:
+            write_json(level.folder, ".zarray", _array(level))
+            described = replace(image, pixel_size=level.scaled(image.pixel_size))
+            write_json(level.folder, ".zattrs", attributes(described, self._axes))
 
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
@@ -65,9 +82,26 @@ class SingleScaleWriter:
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
-        given = dict(zip(self._image.axes, region, strict=True))
-        place = tuple(given.get(axis, slice(0, 1)) for axis in self._axes)
-        self._levels[0].write(place, from_canonical(to_canonical(block, self._image.axes), self._axes))
+        self._add(0, *in_axes(self._axes, region, block, self._image.axes))
+
+    def _add(self, number: int, region: tuple[slice, ...], block: AnyArray) -> None:
+        for index, chunk in self._grids[number].add(region, block):
+            self._put(number, index, chunk)
+
+    def _put(self, number: int, index: tuple[int, ...], chunk: AnyArray) -> None:
+        """Write a chunk of a level, and hand it on to the next one."""
+        level = self._levels[number]
+        self._packing.put(level, index, chunk)
+        if level is not self._levels[-1]:
+            place = level.grid.place(index)
+            half = tuple(slice(part.start // 2, -(-part.stop // 2)) for part in place[-3:])
+            inside = chunk[tuple(slice(0, part.stop - part.start) for part in place)]
+            self._add(number + 1, (*place[:-3], *half), level.thinned(inside))
+
+    def share(self, workers: Workers) -> ChunkFiles:
+        """The array whose chunks other processes write instead; the levels above it are left to ``workers``."""
+        self._workers = workers
+        return self._levels[0].shared()
 
     def _described(self) -> dict[str, Any]:
         """The attributes of the folder."""
@@ -76,16 +110,24 @@ class SingleScaleWriter:
     def close(self) -> None:
         """Finish the folder."""
         try:
-            for level in self._levels:
-                level.finish()
+            if self._workers is not None:
+                build(self._levels, self._workers)
+            for number, grid in enumerate(self._grids):
+                for index, chunk in grid.rest():
+                    self._put(number, index, chunk)
         finally:
             self._packing.close()
+        for level in self._levels:
+            level.settle()
         for name in (".zattrs", *(f"{level.name}/.zarray" for level in self._levels)):
             os.stat(os.path.join(self._path, name))  # gone if somebody has removed the folder
 
     def abort(self) -> None:
         """Write no more."""
         self._packing.abort()
+        if self._workers is not None:
+            for level in self._levels:
+                level.settle()
 
 
 class MultiScaleWriter(SingleScaleWriter):
@@ -105,87 +147,112 @@ class InnerLabelWriter(MultiScaleWriter):
         return found | {"image-label": found["image-label"] | {"source": {"image": "../../"}}}
 
 
-class Level:
+@dataclass(frozen=True)
+class Level(ChunkFiles):
     """One array of a pyramid; its last three axes are z, y, x.
 
     Parameters
     ----------
-    folder, number
-        The pyramid's folder; 0 for the image itself.
-    axes
-        Its axes.
-    shape, factors
-        Of this array; how many pixels of the image one of its pixels stands for, along each axis.
-    image
-        What the pyramid is made of.
-    packing
-        Writes complete chunks.
+    factors
+        How many pixels of the image one of its pixels stands for, along each axis.
+    nearest
+        Whether the next level has one pixel of each cell; else it has their mean.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        number: int,
-        axes: str,
-        shape: tuple[int, ...],
-        factors: tuple[int, ...],
-        image: OutputImage,
-        packing: Packing,
-    ) -> None:
-        self.name, self.axes, self.shape, self.factors = f"s{number}", axes, shape, factors
-        self._next: Level | None = None
-        self._folder, self._number, self._image, self._packing = folder, number, image, packing
-        self._array = os.path.join(folder, self.name)
-        chunks = chunk_shape(axes, shape, image.dtype, CHUNK_BYTES)
-        self.chunks = _even(chunks, shape)
-        self._grid = Grid(shape, self.chunks, image.dtype)
-        write_json(self._array, ".zarray", _array(self._grid))
-        described = attributes(replace(image, pixel_size=self.pixel_size), axes)
-        write_json(self._array, ".zattrs", described)
+    factors: tuple[int, ...]
+    nearest: bool
+
+    @classmethod
+    def first(cls, pyramid: str, axes: str, shape: tuple[int, ...], image: OutputImage) -> "Level":
+        """The image itself, in the folder of a pyramid."""
+        chunks = _chunks(axes, shape, image.dtype)
+        factors = (1,) * len(shape)
+        return cls(os.path.join(pyramid, "s0"), axes, shape, chunks, image.dtype, factors, image.labels)
+
+    def halved(self) -> "Level":
+        """The next level, of half the size."""
+        shape = (*self.shape[:-3], *(-(-n // 2) for n in self.shape[-3:]))
+        grown = (f * 2 if n > 1 else f for f, n in zip(self.factors[-3:], self.shape[-3:], strict=True))
+        return replace(
+            self,
+            folder=os.path.join(os.path.dirname(self.folder), f"s{int(self.name[1:]) + 1}"),
+            shape=shape,
+            chunks=_chunks(self.axes, shape, self.dtype),
+            factors=(*self.factors[:-3], *grown),
+        )
 
     @property
-    def pixel_size(self) -> PixelSize | None:
-        """Of this array, where known."""
-        size = self._image.pixel_size
+    def name(self) -> str:
+        """In the folder of the pyramid."""
+        return os.path.basename(self.folder)
+
+    @property
+    def is_one_chunk(self) -> bool:
+        """Whether a chunk holds all of a time step and channel."""
+        return self.chunks[-3:] == self.shape[-3:]
+
+    def scaled(self, size: PixelSize | None) -> PixelSize | None:
+        """The pixel size of this array, from that of the image, where known."""
         if size is None:
             return None
         z, y, x = self.factors[-3:]
         return PixelSize(size.x * x, size.y * y, size.z * z, size.unit)
 
-    @property
-    def is_one_chunk(self) -> bool:
-        """Whether a chunk holds all of a time step and channel."""
-        return self._grid.chunks[-3:] == self._grid.shape[-3:]
+    def thinned(self, pixels: AnyArray) -> AnyArray:
+        """Some of its pixels, from an even one on along z, y, x, as the next level has them."""
+        return pixels[..., ::2, ::2, ::2] if self.nearest else mean_of_cells(pixels)
 
-    def halved(self) -> "Level":
-        """The next level, of half the size; chunks are handed on to it from now on."""
-        shape = (*self.shape[:-3], *(-(-n // 2) for n in self.shape[-3:]))
-        grown = (f * 2 if n > 1 else f for f, n in zip(self.factors[-3:], self.shape[-3:], strict=True))
-        factors = (*self.factors[:-3], *grown)
-        self._next = Level(
-            self._folder, self._number + 1, self.axes, shape, factors, self._image, self._packing
+    def packed(self, index: tuple[int, ...], chunk: AnyArray) -> bytes:
+        """The content of the file of a chunk."""
+        import imagecodecs
+
+        del index
+        little = chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
+        return bytes(
+            imagecodecs.blosc_encode(
+                little.tobytes(), level=1, compressor="zstd", shuffle=1, typesize=chunk.itemsize, numthreads=1
+            )
         )
-        return self._next
 
-    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
-        """Write a block."""
-        for index, chunk in self._grid.add(region, block):
-            self._flush(index, chunk)
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of a region, from the files."""
+        grid, dtype = self.grid, self.dtype.newbyteorder("<")
+        pixels = np.zeros([part.stop - part.start for part in region], self.dtype)
+        for index in grid.touched(region):
+            with suppress(FileNotFoundError), open(self.path(index), "rb") as file:
+                content = unpacked("blosc", file.read(), prod(self.chunks) * dtype.itemsize)
+                inside, place = overlap(grid.place(index), region)
+                pixels[place] = np.frombuffer(content, dtype).reshape(self.chunks)[inside]
+        return pixels
 
-    def finish(self) -> None:
-        """Write what is left; the levels above are finished."""
-        for index, chunk in self._grid.rest():
-            self._flush(index, chunk)
 
-    def _flush(self, index: tuple[int, ...], chunk: AnyArray) -> None:
-        self._packing.put(os.path.join(self._array, *map(str, index)), chunk)
-        if self._next is None:
-            return
-        place = self._grid.place(index)
-        inside = chunk[tuple(slice(0, part.stop - part.start) for part in place)]
-        half = tuple(slice(part.start // 2, -(-part.stop // 2)) for part in place[-3:])
-        small = inside[..., ::2, ::2, ::2] if self._image.labels else mean_of_cells(inside)
-        self._next.write((*place[:-3], *half), small)
+def build(levels: Sequence[Level], workers: Workers) -> None:
+    """Make all levels but the first, each from the one below, by workers."""
+    for below, level in pairwise(levels):
+        deque(workers.ordered(thin, (below, level.shared()), _tasks(level)), maxlen=0)
+
+
+def _tasks(level: Level) -> Iterator[list[tuple[int, ...]]]:
+    """The indices of all chunks of a level, some for each task."""
+    indices = level.grid.touched(tuple(slice(0, n) for n in level.shape))
+    while task := list(islice(indices, CHUNKS_OF_TASK)):
+        yield task
+
+
+def thin(levels: tuple[Level, Level], indices: Sequence[tuple[int, ...]]) -> None:
+    """Write some chunks of a level, from the level below, which comes first."""
+    below, level = levels
+    for index in indices:
+        place = level.grid.place(index)
+        cells = zip(place[-3:], below.shape[-3:], strict=True)
+        wide = (*place[:-3], *(slice(2 * part.start, min(2 * part.stop, n)) for part, n in cells))
+        chunk = np.zeros(level.chunks, level.dtype)
+        chunk[tuple(slice(0, part.stop - part.start) for part in place)] = below.thinned(below.read(wide))
+        level.write(index, chunk)
+
+
+def _chunks(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    return _even(chunk_shape(axes, shape, dtype, CHUNK_BYTES), shape)
 
 
 def _even(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -196,7 +263,8 @@ def _even(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
 def mean_of_cells(pixels: AnyArray) -> AnyArray:
     """The mean of each cell of 2 by 2 by 2 pixels along the last three axes; cells at the end may be smaller.
 
-    Integers are rounded, halves to even.
+    Integers are rounded, halves to even. A mean of zero is +0.0, whatever the signs of zeros that it is made of: it must
+    not depend on whether a chunk of zeros is read again, which has no file.
 
     Examples
     --------
@@ -211,30 +279,16 @@ def mean_of_cells(pixels: AnyArray) -> AnyArray:
         total = (np.moveaxis(total, axis, 0)[::2] + np.moveaxis(total, axis, 0)[1::2]) / 2
         total = np.moveaxis(total, 0, axis)
     if pixels.dtype.kind in "iu":
-        total = np.rint(total)
-    return total.astype(pixels.dtype)
+        return np.rint(total).astype(pixels.dtype)
+    return total.astype(pixels.dtype) + pixels.dtype.type(0)
 
 
-def _write_chunk(path: str, chunk: AnyArray) -> None:
-    import imagecodecs
-
-    if not chunk.any():
-        return
-    little = chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
-    packed = imagecodecs.blosc_encode(
-        little.tobytes(), level=1, compressor="zstd", shuffle=1, typesize=chunk.itemsize, numthreads=1
-    )
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(packed)
-
-
-def _array(grid: Grid) -> dict[str, Any]:
+def _array(level: Level) -> dict[str, Any]:
     return {
         "zarr_format": 2,
-        "shape": grid.shape,
-        "chunks": grid.chunks,
-        "dtype": grid.dtype.newbyteorder("<").str,
+        "shape": level.shape,
+        "chunks": level.chunks,
+        "dtype": level.dtype.newbyteorder("<").str,
         "compressor": _COMPRESSOR,
         "fill_value": 0,
         "order": "C",
