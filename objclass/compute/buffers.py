@@ -31,3 +31,7 @@ class Buffers:
             for array in arrays:
                 assert array.base is not None
                 self._free.append(array.base)
+
+    def __reduce__(self) -> "tuple[type[Buffers], tuple[()]]":
+        """Pickle without arrays: another process has its own."""
+        return Buffers, ()

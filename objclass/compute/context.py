@@ -15,6 +15,7 @@ from objclass.compute.lru import ByteLRU
 from objclass.compute.scratch import ScratchFolder
 from objclass.compute.threads import Item, Result, Threads
 from objclass.compute.timings import Timings
+from objclass.compute.workers import Workers
 from objclass.core import Progress
 from objclass.errors import Stop
 from objclass.settings import ResourceSettings
@@ -44,6 +45,9 @@ class Context:
     follow_links
         Whether files may refer to other files (links, virtual datasets, companions). Otherwise only the
         named files are read.
+    workers
+        Processes that paint and write the images of a lane where its format allows that; what these are made of must
+        be such that it crosses to them. None: all is done here.
 
     Attributes
     ----------
@@ -62,6 +66,7 @@ class Context:
     stop: Stop = field(default_factory=Stop)
     timings: Timings = field(default_factory=Timings)
     follow_links: bool = False
+    workers: Workers | None = None
     threads: Threads = field(init=False)
     chunks: ByteLRU = field(init=False)
     decoded: ByteLRU = field(init=False)
@@ -101,10 +106,18 @@ class Context:
 
     def within(self, limits: Limits) -> "Context":
         """The context of one of several lanes of the run: with its own limits, thread and timings."""
-        part = replace(self, limits=limits, timings=Timings())
+        return self._part(limits=limits, timings=Timings())
+
+    def with_workers(self, workers: Workers) -> "Context":
+        """The context of a lane whose images workers paint."""
+        return self._part(workers=workers)
+
+    def _part(self, **changes: Any) -> "Context":
+        """A context that shares caches, scratch and threads with this one."""
+        part = replace(self, **changes)
         for shared in ("chunks", "decoded", "scratch"):
             object.__setattr__(part, shared, getattr(self, shared))
-        if limits.jobs > 1:
+        if part.limits.jobs > 1:
             object.__setattr__(part, "threads", self.threads)
         return part
 
@@ -140,7 +153,7 @@ class Context:
             pass
 
     def __reduce__(self) -> tuple[Any, tuple[Limits, bool]]:
-        """Pickle without threads and caches: another process has its own."""
+        """Pickle without threads, caches and workers: another process has its own."""
         return _elsewhere, (self.limits, self.follow_links)
 
 

@@ -3,18 +3,25 @@
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.compute.slabs import Box, Slab
+from objclass.compute.meter import counted
+from objclass.compute.slabs import VOXEL_BYTES, Box, Slab
+from objclass.compute.workers import Workers
 from objclass.core import AXES, AnyArray, Image, Lane, PixelSize, Region, from_canonical
 from objclass.errors import OutputError, UsageError
 from objclass.export.paint import Paint
+from objclass.images.chunked.files import ChunkFiles, ChunkWriter
 from objclass.images.sequence import writer_of
-from objclass.images.writer import OutputImage, Writer
+from objclass.images.writer import BlockWriter, OutputImage, Writer
+from objclass.pixels.prediction import cut as pieces
+from objclass.pixels.prediction import full
 from objclass.settings import DTYPES, ExportSettings
 
 log = logging.getLogger("objclass")
@@ -33,6 +40,11 @@ SLOT_AXES = "txyzc"
 
 PAINTED_BYTES = 1 << 24
 """Bytes of a box that is painted: memory of this size is reused by the allocator, larger pieces are not."""
+
+PART_BYTES = 1 << 26
+"""Bytes of the labels of a part that a task of a worker paints, or of what is painted if that is more."""
+
+LABEL_BYTES = 4
 
 
 def dtype_of(source: str, objects: Image, role: str) -> np.dtype[Any]:
@@ -74,7 +86,9 @@ class Export:
     def write(
         self, writer: Writer, t: int, labels: Any, paint: Paint, context: Context | None = None
     ) -> None:
-        """Paint the region of a time step that the file contains, box by box, and write it.
+        """Paint the region of a time step that the file contains, and write it.
+
+        The workers of the context do so, each a part of it, if the format allows that.
 
         Parameters
         ----------
@@ -82,23 +96,38 @@ class Export:
             Label image of the time step (z, y, x), read by box.
         """
         context = context or Context()
-        steps, z, y, x, channels = self.region
-        if not steps.start <= t < steps.stop:
+        steps, *lengths = (part.stop - part.start for part in self.region[:4])
+        if not 0 <= t - self.region[0].start < steps:
             return
-        lengths = z.stop - z.start, y.stop - y.start, x.stop - x.start
+        share = getattr(writer, "share", None)
+        if context.workers is None or share is None:
+            self.write_part(writer, t, labels, paint, context, full(tuple(lengths)))
+            return
+        there = Context(context.workers.limits, follow_links=context.follow_links)
+        painting = Painting(self, share(context.workers), t, labels, paint, there)
+        boxes = self._parts(context.workers, self._sides(writer))
+        with closing(context.workers.ordered(paint_part, painting, boxes)) as misfits:
+            for count in counted(misfits, len(boxes)):
+                context.stop.check()
+                self.misfits.append(count)
+
+    def write_part(
+        self, writer: BlockWriter, t: int, labels: Any, paint: Paint, context: Context, part: Box
+    ) -> None:
+        """Paint a part (z, y, x) of the region of a time step that the file contains, box by box, and write it."""
+        steps, z, y, x, channels = self.region
+        lengths = part[0].stop - part[0].start, part[1].stop - part[1].start, part[2].stop - part[2].start
 
         def painted(slab: Slab) -> tuple[tuple[slice, ...], AnyArray]:
-            inside = slab.within(lengths)
-            box = (_shifted(inside[0], z), _shifted(inside[1], y), x)
-            block = self._convert(paint(labels[box])[..., channels])[None]
+            inside = _shifted(slab.within(lengths), part)
+            block = self._convert(paint(labels[_shifted(inside, (z, y, x))])[..., channels])[None]
             step = slice(t - steps.start, t - steps.start + 1)
             count = slice(0, channels.stop - channels.start)
             place = dict(zip(AXES, (step, *inside, count), strict=True))
             axes = self.image.axes
             return tuple(place[axis] for axis in axes), from_canonical(block, axes)
 
-        voxels = PAINTED_BYTES // ((channels.stop - channels.start) * self.image.dtype.itemsize)
-        cut = context.limits.slabs(lengths, self._unit(writer), voxels)
+        cut = context.limits.slabs(lengths, self._sides(writer)[:2], PAINTED_BYTES // self._voxel_bytes)
 
         def written(slab: Slab) -> None:
             writer.write(*painted(slab))
@@ -109,10 +138,26 @@ class Export:
         for region, block in context.ordered(painted, cut):
             writer.write(region, block)
 
-    def _unit(self, writer: Writer) -> tuple[int, int]:
-        """Planes and rows of the chunks of a file: such blocks can be written at once."""
+    @property
+    def _voxel_bytes(self) -> int:
+        channels = self.region[4]
+        return (channels.stop - channels.start) * self.image.dtype.itemsize
+
+    def _sides(self, writer: BlockWriter) -> tuple[int, int, int]:
+        """Lengths z, y, x of the chunks of a file: blocks of such planes and rows can be written at once."""
         chunks = dict(zip(self.image.axes, writer.chunks, strict=True))
-        return chunks.get("z", 1), chunks.get("y", 1)
+        return chunks.get("z", 1), chunks.get("y", 1), chunks.get("x", 1)
+
+    def _parts(self, workers: Workers, chunk: tuple[int, int, int]) -> list[Box]:
+        """The region of a time step, cut into parts of whole chunks: longest along x."""
+        lengths = tuple(part.stop - part.start for part in self.region[1:4])
+        voxels = min(PART_BYTES // max(self._voxel_bytes, LABEL_BYTES), prod(lengths) // (2 * workers.count))
+        if workers.limits.memory is not None:
+            voxels = min(voxels, workers.limits.memory // (2 * VOXEL_BYTES))
+        sides = list(chunk)
+        for axis in (2, 1, 0):
+            sides[axis] = min(sides[axis] * max(voxels // prod(sides), 1), lengths[axis])
+        return list(pieces(full(lengths), tuple(sides)))
 
     def _convert(self, pixels: AnyArray) -> AnyArray:
         """Rescale values to another range (no clipping), and cast them to another type, as ilastik does."""
@@ -147,8 +192,47 @@ class Boxes:
         return self.image.read((slice(self.t, self.t + 1), z, y, x, slice(0, self.image.shape[4])))[0]
 
 
-def _shifted(part: slice, start: slice) -> slice:
-    return slice(part.start + start.start, part.stop + start.start)
+@dataclass(frozen=True)
+class Painting:
+    """What workers need to paint parts of a time step: plain data.
+
+    Parameters
+    ----------
+    export
+        How the image is written.
+    files
+        Where.
+    t, labels, paint
+        As in `Export.write`.
+    context
+        That of a worker.
+    """
+
+    export: Export
+    files: ChunkFiles
+    t: int
+    labels: Any
+    paint: Paint
+    context: Context
+
+
+def paint_part(painting: Painting, part: Box) -> int:
+    """Paint a part of the region that the file contains, and write it; the number of values that did not fit."""
+    export = replace(painting.export, misfits=[])
+    writer = ChunkWriter(painting.files, export.image.axes, painting.context)
+    try:
+        export.write_part(writer, painting.t, painting.labels, painting.paint, painting.context, part)
+        writer.close()
+    except BaseException:
+        writer.abort()
+        raise
+    return sum(export.misfits)
+
+
+def _shifted(box: Box, start: Box) -> Box:
+    """A box that counts from the first voxel of another one, counted from 0."""
+    z, y, x = (slice(a.start + b.start, a.stop + b.start) for a, b in zip(box, start, strict=True))
+    return z, y, x
 
 
 def rescale(

@@ -1,6 +1,7 @@
 """Paint result images: the value of each object in all its pixels."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ Paint = Callable[[NDArray[np.uint32]], AnyArray]
 
 
 def painter(source: str, predictions: Predictions | None, axes: str = AXES, voxels: int = 0) -> Paint:
-    """The function that paints boxes of a result image of one time step; background is 0.
+    """The function that paints boxes of a result image of one time step; background is 0. It pickles.
 
     Parameters
     ----------
@@ -33,13 +34,23 @@ def painter(source: str, predictions: Predictions | None, axes: str = AXES, voxe
         Number of voxels of the whole run, to choose the formulation.
     """
     if source == "Object Identities":
-        return lambda labels: labels[..., None]
+        return with_channel
     if predictions is None:
         message = f"{source} without predictions"
         raise ValueError(message)
     values = predictions.classes[:, None] if source == "Object Predictions" else predictions.probabilities
     lut = np.ascontiguousarray(np.pad(values, ((1, 0), (0, 0))).T)
-    return lambda labels: paint(labels, lut, axes, voxels)
+    return partial(paint, lut=lut, axes=axes, voxels=voxels)
+
+
+def with_channel(labels: AnyArray) -> AnyArray:
+    """A box (z, y, x) as an image of one channel."""
+    return labels[..., None]
+
+
+def unchanged(pixels: AnyArray) -> AnyArray:
+    """A box of an image (z, y, x, c) as it is."""
+    return pixels
 
 
 def paint(

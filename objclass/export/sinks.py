@@ -15,7 +15,7 @@ from objclass.export.files import LaneFiles
 from objclass.export.images import Boxes, is_of_pixels
 from objclass.export.naming import Output, Task
 from objclass.export.objects.object_sink import sink_for
-from objclass.export.paint import painter
+from objclass.export.paint import painter, unchanged, with_channel
 from objclass.export.profiles import columns_of
 from objclass.export.report_sink import ReportSink, report_maker
 from objclass.export.sink import Header, Sink
@@ -140,16 +140,20 @@ class PixelSink(ImageSink):
         self._output.export.write(self._writer, step.t, boxes, PAINTERS[source], self._context)
 
 
-def _as_they_are(pixels: AnyArray) -> AnyArray:
-    return pixels
+def _paint_segmentation(pixels: AnyArray) -> AnyArray:
+    return with_channel(segmentation(pixels))
+
+
+def _paint_uncertainty(pixels: AnyArray) -> AnyArray:
+    return with_channel(uncertainty(pixels))
 
 
 PAINTERS: dict[str, Callable[[AnyArray], AnyArray]] = {
-    "Probabilities": _as_they_are,
-    "Pixel Probabilities": _as_they_are,
-    "Features": _as_they_are,
-    "Simple Segmentation": lambda pixels: segmentation(pixels)[..., None],
-    "Uncertainty": lambda pixels: uncertainty(pixels)[..., None],
+    "Probabilities": unchanged,
+    "Pixel Probabilities": unchanged,
+    "Features": unchanged,
+    "Simple Segmentation": _paint_segmentation,
+    "Uncertainty": _paint_uncertainty,
 }
 """Name of a result image -> what is made of the probabilities (or features) of its pixels."""
 

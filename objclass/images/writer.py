@@ -47,7 +47,24 @@ class OutputImage:
     colors: tuple[tuple[int, int, int], ...] = ()
 
 
-class Writer(Protocol):
+class BlockWriter(Protocol):
+    """Writes blocks in any order, then `close`."""
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of the pieces that are written whole; blocks made of them need not wait for others."""
+
+    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
+        """Write a block; region and block in the order of the image's axes."""
+
+    def close(self) -> None:
+        """Finish the file; raises what could not be written."""
+
+    def abort(self) -> None:
+        """Let go of the file at once, finished or not: it is thrown away."""
+
+
+class Writer(BlockWriter, Protocol):
     """Writes one image: blocks in any order, then `close`.
 
     It is made with ``Writer(path, image, context)``: ``path`` is a temporary file, ``context`` that of
@@ -64,19 +81,6 @@ class Writer(Protocol):
     @classmethod
     def refusal(cls, image: OutputImage) -> str | None:
         """Why this format cannot hold the image and what can, None if it can."""
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Lengths of the pieces that are written whole; blocks made of them need not wait for others."""
-
-    def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
-        """Write a block; region and block in the order of the image's axes."""
-
-    def close(self) -> None:
-        """Finish the file; raises what could not be written."""
-
-    def abort(self) -> None:
-        """Let go of the file at once, finished or not: it is thrown away."""
 
 
 class Container(Protocol):

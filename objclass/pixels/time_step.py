@@ -37,6 +37,10 @@ class KeptTimeStep:
         self._held: AnyArray | None = None
         self._scratch: Scratch | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what is computed: another process, which reads a part only, computes that part."""
+        return _anew, (self._stored,)
+
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of a region."""
         return np.concatenate(
@@ -102,3 +106,7 @@ class KeptTimeStep:
 
 def _of_array(held: AnyArray, box: Box) -> AnyArray:
     return held[box]
+
+
+def _anew(stored: Any) -> Any:
+    return stored

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import AXES, AnyArray, Region
+from objclass.core import AXES, Region
 from objclass.export.columns import Columns
 from objclass.export.files import LaneFiles
 from objclass.export.images import Boxes, Export
 from objclass.export.objects.object_sink import ObjectSink
+from objclass.export.paint import unchanged, with_channel
 from objclass.export.sink import Header
 from objclass.export.tables.text import CsvWriter
 from objclass.images.attributes import write_json
@@ -60,7 +61,7 @@ class OmeZarrSink(ObjectSink):
         region: Region = tuple(slice(0, n) for n in self.lane.raw.shape)  # type: ignore[assignment]  # five axes
         boxes = Boxes(self.lane.raw, step.t)
         Export("raw", self._raw_image(), region, None, None).write(
-            self._image, step.t, boxes, lambda pixels: pixels, self.context
+            self._image, step.t, boxes, unchanged, self.context
         )
         self._write_labels(step)
         self._write_table(step)
@@ -83,7 +84,7 @@ class OmeZarrSink(ObjectSink):
         self.cleanup.callback(writer.abort)
         region: Region = tuple(slice(0, n) for n in shape)  # type: ignore[assignment]  # five axes
         Export("labels", image, region, None, None).write(
-            writer, step.t, step.objects.labels, _with_channel, self.context
+            writer, step.t, step.objects.labels, with_channel, self.context
         )
         writer.close()
 
@@ -112,10 +113,6 @@ class OmeZarrSink(ObjectSink):
     def finish(self) -> None:
         """Complete the image."""
         self._image.close()
-
-
-def _with_channel(labels: AnyArray) -> AnyArray:
-    return labels[..., None]
 
 
 def _table_attributes(categories: Columns, numbers: Columns, constant: Columns) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""Images that workers paint and write: folders with the same files as those of one process."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
+from objclass.core import PIXEL_ROLE, FeatureTable, Lane, Objects, Predictions
+from objclass.export import images
+from objclass.export.files import RunFiles
+from objclass.export.images import PIXEL_SOURCES, SOURCES, plan_export
+from objclass.export.naming import Output, Task
+from objclass.export.sinks import ImageSink, PixelSink
+from objclass.images import from_array
+from objclass.images.chunked.grid import chunk_shape
+from objclass.images.formats import n5, omezarr
+from objclass.pipeline.lane import Step
+from objclass.pixels.chain import PixelChain
+from objclass.registry import output_format
+from objclass.settings import EXPORT_DEFAULTS
+from tests.contracts.test_writers import content
+from tests.pixels.test_prediction import classifier
+from tests.workers import PickledWorkers
+
+RNG = np.random.default_rng(4)
+
+SHAPE = (3, 7, 20, 23)
+
+FORMATS = ("single-scale OME-Zarr", "multi-scale OME-Zarr", "n5", "compressed n5", "hdf5")
+
+
+@dataclass
+class Labels:
+    """A label image that is read by box, as from a disk that all workers see."""
+
+    t: int
+    shape = SHAPE[1:]
+
+    def __getitem__(self, box: Any) -> Any:
+        return LABELS[self.t][box]
+
+
+LABELS = (np.arange(np.prod(SHAPE)).reshape(SHAPE) // 5 % 400 * (np.arange(SHAPE[2]) > 6)[:, None]).astype(
+    np.uint32
+)
+
+PREDICTIONS = Predictions((RNG.random((400, 3)) / 3).astype(np.float32), ("a", "b", "c"))
+
+STEPS = [
+    Step(t, Objects(Labels(t), 400), FeatureTable(np.zeros(0, int), np.zeros(0, int), {}), PREDICTIONS)
+    for t in range(SHAPE[0])
+]  # fmt: skip
+
+OBJECTS = Lane(None, from_array(LABELS, "tzyx"), "label_image", "a", "")
+
+CHAIN = PixelChain((classifier(SHAPE[1], 2, known=(1, 3)),), "")
+
+RAW = from_array(RNG.integers(0, 255, (*SHAPE, 2)).astype(np.uint8), "tzyxc")
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omezarr, "CHUNK_BYTES", 900)
+    monkeypatch.setattr(omezarr, "CHUNKS_OF_TASK", 2)
+    monkeypatch.setattr(n5, "chunk_shape", partial(chunk_shape, maximum=700))
+
+
+def sink_of(source: str, path: Path, name: str, **settings: Any) -> tuple[ImageSink, RunFiles, Output]:
+    wanted = replace(EXPORT_DEFAULTS, output_format=name, **settings)
+    if source in SOURCES:
+        lane, channels = OBJECTS, 3 if source == "Object Probabilities" else 1
+    else:
+        lane = Lane(RAW, CHAIN.probabilities(RAW), PIXEL_ROLE, "a", "")
+        channels = {"Probabilities": 3, "Features": CHAIN.features(RAW).shape[4]}.get(source, 1)
+    export, _ = plan_export(source, lane, channels, wanted, None)
+    kind = output_format(name)
+    assert kind is not None
+    output = Output(export, f"{path}{kind.suffix}", kind)
+    task = Task(lane, "a", (output,), None)
+    plan: Any = SimpleNamespace(pixels=CHAIN)
+    sink = ImageSink(output) if source in SOURCES else PixelSink(output, task, plan)
+    return sink, RunFiles([task]), output
+
+
+def written(sink: ImageSink, run: RunFiles, output: Output, context: Context) -> dict[str, bytes]:
+    files = run.lane(0)
+    sink.begin(files, context)
+    for step in STEPS:
+        sink.step(step)
+    sink.finish()
+    sink.commit()
+    files.commit(lambda: None)
+    run.close()
+    return content(Path(output.path))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    ("source", "settings"),
+    [
+        ("Object Identities", {}),
+        ("Object Identities", {"export_dtype": "uint8", "output_axis_order": "xyzt"}),
+        ("Object Predictions", {"cutout_subregion": ((1, 2, 7, 1, 0), (3, 22, 20, 6, 1))}),
+        ("Object Predictions", {"output_axis_order": "cztyx", "export_dtype": "float32"}),
+        ("Object Probabilities", {}),
+        ("Object Probabilities", {"cutout_subregion": ((0, 0, 0, 0, 1), (2, 23, 19, 7, 3)), "export_dtype": "uint16",
+                                  "pipeline_result_drange": (0.0, 1.0), "export_drange": (0, 100_000)}),
+        ("Probabilities", {"output_axis_order": "ctzyx"}),
+        ("Simple Segmentation", {}),
+        ("Uncertainty", {"cutout_subregion": ((2, 0, 5, 0, 0), (3, 9, 14, 7, 1))}),
+        ("Features", {"cutout_subregion": ((1, 0, 0, 0, 0), (2, 23, 20, 7, 2))}),
+    ],
+)  # fmt: skip
+def test_folders_are_the_same_whoever_paints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, name: str, source: str, settings: Any
+) -> None:
+    monkeypatch.setattr(images, "PART_BYTES", 3000 if source in SOURCES else 60_000)
+    alone = written(*sink_of(source, tmp_path / "a", name, **settings), Context())
+    said = caplog.text.replace("a.", "b.")
+    caplog.clear()
+    workers = PickledWorkers(len(name) + len(source))
+    together = written(*sink_of(source, tmp_path / "b", name, **settings), Context().with_workers(workers))
+    assert together == alone
+    assert caplog.text == said  # of values that did not fit
+    assert (workers.tasks > 4) == (name != "hdf5")
+
+
+def test_all_sources_are_tested() -> None:
+    [marks] = [m for m in test_folders_are_the_same_whoever_paints.pytestmark if "source" in m.args[0]]
+    assert {source for source, _ in marks.args[1]} == {*SOURCES, *PIXEL_SOURCES}
+
+
+@pytest.mark.parametrize("memory", [None, 40_000])
+def test_parts_are_made_of_whole_chunks(tmp_path: Path, memory: int | None) -> None:
+    workers = PickledWorkers(count=5, limits=Limits(memory))
+    export = sink_of("Object Probabilities", tmp_path / "a", "n5")[2].export
+    parts = export._parts(workers, (2, 5, 4))
+    voxels = np.zeros(SHAPE[1:], int)
+    for part in parts:
+        voxels[part] += 1
+        assert all(p.start % side == 0 for p, side in zip(part, (2, 5, 4), strict=True))
+        assert memory is None or np.prod([p.stop - p.start for p in part]) <= memory // 64
+    assert (voxels == 1).all()
+    assert len(parts) >= 2 * workers.count
+
+
+def test_a_worker_that_cannot_write_ends_the_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the error that a full disk gives one process; nothing is left."""
+    sink, run, _ = sink_of("Object Predictions", tmp_path / "a", "multi-scale OME-Zarr")
+    files = run.lane(0)
+    sink.begin(files, Context().with_workers(PickledWorkers()))
+    sink.step(STEPS[0])
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("objclass.images.chunked.files.os.replace", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        sink.step(STEPS[1])
+    sink.abort()
+    files.abort()
+    run.close()
+    assert list(tmp_path.iterdir()) == []
