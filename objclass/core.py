@@ -168,7 +168,9 @@ class Image:
     pixel_size
         Where the file says so.
     files
-        The files it is made of.
+        The files it is made of; of those on servers, the URLs without secrets.
+    version
+        What tells one version of an image on servers from another; empty for files.
     """
 
     name: str
@@ -178,6 +180,7 @@ class Image:
     drange: tuple[float, float] | None = None
     pixel_size: PixelSize | None = None
     files: tuple[str, ...] = ()
+    version: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         wrong = set(self.axes) - set(AXES)

@@ -12,6 +12,7 @@
 The message of each is one line: what was given, what was expected, what to do.
 """
 
+import re
 import signal
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -20,13 +21,13 @@ from difflib import get_close_matches
 class ObjclassError(Exception):
     """Base of all; ``exit_code`` is what the command line returns for it.
 
-    Its message is one line; control characters in names from files are escaped.
+    Its message is one line, without the secrets of URLs; control characters in names from files are escaped.
     """
 
     exit_code = 2
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(without_secrets(" ".join(message.splitlines())))
 
 
 class UsageError(ObjclassError, ValueError):
@@ -85,6 +86,25 @@ class Stop:
         """
         if self._number is not None:
             raise TerminatedError(self._number)
+
+
+_URL = r"[A-Za-z][A-Za-z0-9+.-]+://"
+
+_PASSWORD = re.compile(rf"({_URL})[^/\s]*@")
+
+_QUERY = re.compile(rf"({_URL}[^\s?'\"]*)\?[^\s'\"]*?(?=[:;,.)]*(?:[\s'\"]|$))")
+"""What follows ``?`` may be a signature that gives access; punctuation behind it belongs to the sentence."""
+
+
+def without_secrets(text: str) -> str:
+    """A text whose URLs have neither a password nor a query, for messages and files.
+
+    Examples
+    --------
+    >>> without_secrets("https://me:word@host/a.zarr?sig=abc: not found, s3://bucket/b.zarr")
+    'https://host/a.zarr: not found, s3://bucket/b.zarr'
+    """
+    return _QUERY.sub(r"\1", _PASSWORD.sub(r"\1", text)) if "://" in text else text
 
 
 def listed(names: Iterable[str], maximum: int = 5) -> str:

@@ -29,7 +29,7 @@ from objclass.batch.run_file import RUN_FILE, Record, check_others, publish, rea
 from objclass.batch.task import written
 from objclass.compute import lock, machine
 from objclass.compute.limits import Limits
-from objclass.errors import InputError, OutputError
+from objclass.errors import InputError, OutputError, without_secrets
 from objclass.export.atomic import lock_file
 from objclass.export.files import PartialFile
 from objclass.export.naming import Task
@@ -80,7 +80,7 @@ class Journal:
             "started": self._started.isoformat(timespec="milliseconds"),
             "python": platform.python_version(),
             "numpy": np.__version__,
-            "arguments": list(request.arguments),
+            "arguments": [without_secrets(argument) for argument in request.arguments],
             "folder": os.getcwd(),
             "host": platform.node(),
             "process": os.getpid(),
@@ -165,6 +165,7 @@ class Journal:
                 "shape": list(image.stored.shape),
                 "dtype": str(image.dtype),
                 "files": [self._entry(path) for path in image.files],
+                **({"version": dict(image.version)} if image.version else {}),
             }
             for image in task.lane.images
         ]

@@ -41,6 +41,7 @@ from objclass.export.summary import Summary, is_known
 from objclass.export.tables import TableDetails, writer_for
 from objclass.export.tidy import needed_besides
 from objclass.features.contract import choose
+from objclass.images.paths import name_fault
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.plan import ILASTIK, Plan, check_header, check_lane, plan_for
 from objclass.pipeline.sizes import described_sizes
@@ -208,7 +209,10 @@ def plan_summary(path: str | None, plan: Plan, lanes: Sequence[Lane]) -> Summary
 
 
 def _check_one(option: str, path: str, what: str) -> None:
-    """Refuse placeholders in the name of a file of all lanes."""
+    """Refuse placeholders in the name of a file of all lanes, and URLs."""
+    if wrong := name_fault(path):
+        message = f"--{option} {path}: {wrong}: give another name"
+        raise OutputError(message)
     if "{" in path:
         message = f"--{option} {path}: expected a name without placeholders: all images are in one {what}"
         raise UsageError(message)

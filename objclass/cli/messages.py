@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Optional, Self
 from unicodedata import category
 
 from objclass.compute.origin import LANE, RUN
-from objclass.errors import UsageError
+from objclass.errors import UsageError, without_secrets
 from objclass.settings import knob
 
 log = logging.getLogger("objclass")
@@ -72,7 +72,7 @@ class _Printable(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         """The message without what follows it, such as a traceback."""
-        record.message = printable(record.message)
+        record.message = printable(without_secrets(record.message))
         return super().formatMessage(record)
 
 
@@ -96,7 +96,7 @@ class _Json(logging.Formatter):
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "lane": LANE.get(),
-            "message": record.getMessage().strip(),
+            "message": without_secrets(record.getMessage().strip()),
             **fields_of(record),
         }
         if record.exc_info:

@@ -18,6 +18,7 @@ from objclass.export.summary import Summary
 from objclass.export.tables import TableDetails, format_of, writer_for
 from objclass.images import sequence
 from objclass.images.sequence import writer_of
+from objclass.images.urls import is_url
 from objclass.pipeline.plan import Plan
 from objclass.project.model import Project
 from objclass.project.pixel_model import PixelProject
@@ -139,7 +140,7 @@ def plan_output(
         return Output(export, _url(expand(template, fields), kind.name), kind)
 
     def filled(more: dict[str, Any]) -> str:
-        path = str(base / expand(template, fields | more))
+        path = str(base / _on_this_machine("output_filename_format", expand(template, fields | more)))
         stem, _ = os.path.splitext(path)
         return f"{stem}{kind.suffix}" if ilastik_names else with_suffix(path, kind.suffix)
 
@@ -158,8 +159,9 @@ def picture_paths(names: Sequence[str], lane: Lane, settings: ExportSettings, ba
     roi = [(0,) * len(SLOT_AXES), tuple(lengths[axis] for axis in SLOT_AXES)]
     fields = bounds | {"dataset_dir": lane.directory, "nickname": lane.nickname, "roi": roi}
     template = os.path.expanduser(str(settings.output_filename_format))
+    paths = (expand(template, fields | {"result_type": name}) for name in names)
     return tuple(
-        with_suffix(str(base / expand(template, fields | {"result_type": name})), ".png") for name in names
+        with_suffix(str(base / _on_this_machine("output_filename_format", path)), ".png") for path in paths
     )
 
 
@@ -195,6 +197,20 @@ def _url(path: str, name: str) -> str:
     if "://" not in path:
         message = f"--output_filename_format '{path}': {name} is written to a server: expected a URL"
         raise UsageError(message)
+    return path
+
+
+def _on_this_machine(option: str, path: str) -> str:
+    """The path, unless it is a URL, such as one next to data on a server.
+
+    Raises
+    ------
+    OutputError
+        If it is one.
+    """
+    if is_url(path):
+        message = f"--{option} {path}: results are not written to servers: give a path on this machine, such as results/{{nickname}}"
+        raise OutputError(message)
     return path
 
 
@@ -380,7 +396,9 @@ def check_stored(path: str, project: Project | PixelProject, lane: Lane) -> None
         If it is outside of the folders of the project and of the data, or exists already.
     """
     target = os.path.realpath(path)
-    folders = [os.path.dirname(os.path.realpath(project.path)), os.path.realpath(lane.directory)]
+    folders = [os.path.dirname(os.path.realpath(project.path))]
+    if not is_url(lane.directory):
+        folders.append(os.path.realpath(lane.directory))
     if "://" in path or not any(Path(target).is_relative_to(folder) for folder in folders):
         message = f"{path} is outside of the folders of the project and of the data"
         raise OutputError(message)
@@ -404,7 +422,8 @@ def table_path(
     fields = {"dataset_dir": lane.directory, "nickname": lane.nickname}
     template = wanted
     if template is None and plan.project is not None and plan.project.table is not None:
-        stored = str(Path(expand(plan.project.table.path, fields)).expanduser())
+        stored = expand(plan.project.table.path, fields)
+        stored = stored if is_url(stored) else str(Path(stored).expanduser())
         if table_format(stored) is None:
             stored = f"{stored}.{plan.project.table.file_type}"
         stored = ilastik_table(stored) if ilastik_names else stored
@@ -429,7 +448,8 @@ def table_path(
             message = "--table_only: there is no path for the table: give --table_filename"
             raise UsageError(message)
         return None
-    path = str(Path(expand(template, fields)).expanduser())
+    path = _on_this_machine("table_filename", expand(template, fields))
+    path = str(Path(path).expanduser())
     writer_for(path)
     return ilastik_table(path) if ilastik_names and wanted is not None else path
 
@@ -443,7 +463,8 @@ def object_paths(wanted: Sequence[str], lane: Lane) -> tuple[str, ...]:
         If braces do not match.
     """
     fields = {"dataset_dir": lane.directory, "nickname": lane.nickname}
-    return tuple(str(Path(expand(template, fields)).expanduser()) for template in wanted)
+    paths = (_on_this_machine("export_objects", expand(template, fields)) for template in wanted)
+    return tuple(str(Path(path).expanduser()) for path in paths)
 
 
 def ilastik_table(path: str) -> str:

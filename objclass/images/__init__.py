@@ -9,10 +9,11 @@ from objclass.compute.context import Context
 from objclass.core import Image
 from objclass.errors import ImageError, listed
 from objclass.images.arrays import array_source
-from objclass.images.paths import Part, counted_order, dataset_name, expand, kind
+from objclass.images.paths import Part, counted_order, dataset_name, expand, kind, public
 from objclass.images.source import Source, checked, reason
 from objclass.images.stack import open_stack
 from objclass.images.trust import check_readable
+from objclass.images.urls import is_url
 from objclass.registry import image_format, image_formats, resolve
 
 __all__ = ["dataset_name", "from_array", "open_image"]
@@ -33,7 +34,7 @@ def open_image(
     Parameters
     ----------
     spec
-        A file, ``file.h5/array``, globs of these, or several joined by `os.pathsep`. Several
+        A file, ``file.h5/array``, globs of these, the URL of a Zarr store, or several joined by `os.pathsep`. Several
         matching arrays are a stack.
     axes
         Axes of the image; overrides the file.
@@ -57,15 +58,16 @@ def open_image(
     """
     context = context or Context()
     parts = expand(spec)
-    files = tuple(dict.fromkeys(part.file for part in parts))
+    files = tuple(dict.fromkeys(part.public for part in parts))
+    name = public(spec)
     if len(parts) == 1:
         source = open_source(parts[0], context)
-        name = f"{spec.rstrip('/')}/{source.picked}" if source.picked else spec
+        name = f"{name.rstrip('/')}/{source.picked}" if source.picked else name
         return _image(name, source, axes, axes_from, files)
-    _refuse_mixture(spec, parts)
-    _warn_of_order(spec, parts)
+    _refuse_mixture(name, parts)
+    _warn_of_order(name, parts)
     source = open_stack(parts, stack_along, partial(open_source, context=context))
-    return _image(spec, source, axes, axes_from, files)
+    return _image(name, source, axes, axes_from, files)
 
 
 def from_array(array: Any, axes: str | None = None, name: str = "array", *, channels: bool = True) -> Image:
@@ -108,6 +110,8 @@ def open_source(part: Part, context: Context) -> Source:
     ImageError
         If there is no such file or array, or no reader for it.
     """
+    if is_url(part.file):
+        return checked(_open(resolve("objclass.images.formats.zarr_store:open_zarr"), part, context))
     if not os.path.exists(part.file):
         message = f"no such file: {part.file}"
         raise ImageError(message)
@@ -146,7 +150,7 @@ def _image(name: str, source: Source, axes: str | None, axes_from: str, files: t
     # the pixel size belongs to the axes of the file, which are replaced
     size = source.pixel_size if letters == source.axes else None
     origin = source.axes_from if own else axes_from
-    return Image(name, source.stored, letters, origin, source.drange, size, files)
+    return Image(name, source.stored, letters, origin, source.drange, size, files, source.version)
 
 
 def _refuse_mixture(spec: str, parts: list[Part]) -> None:

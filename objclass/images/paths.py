@@ -3,6 +3,7 @@
     argument = part { os.pathsep part }          several files are one stack
     part     = file or glob [ "/" array or glob ]   the array inside .h5 .hdf5 .ilp .npz .n5 .zarr,
                                                     the scene of .czi .lif .nd2
+             | URL                                  the same of a store on a server
 
 A name that exists is taken literally, whatever characters it has. Functions whose results depend on the system
 (separators, drives, equal names) take its rules, `posixpath` or `ntpath`, as ``rules``.
@@ -18,20 +19,24 @@ from types import ModuleType
 from typing import NamedTuple
 from unicodedata import normalize
 
-from objclass.errors import ImageError, listed
+from objclass.errors import ImageError, listed, without_secrets
 from objclass.images.trust import check_readable
+from objclass.images.urls import is_url, parse_url
 from objclass.registry import image_format, image_formats, resolve
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which each folder of a Zarr store has one."""
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-"""A scheme has two letters and more: ``C://`` is a drive."""
-
 _FILE_ADDRESS = re.compile(
     rf"file://(?:localhost)?{'/' if os.name == 'nt' else ''}([/a-z][^{os.pathsep}]*)", re.IGNORECASE
 )
 """``file:///data/a.tif``; on Windows, ``file:///C:/data/a.tif``."""
+
+_URL = r"[A-Za-z][A-Za-z0-9+.-]+://(?:[^/@\s]*@)?[^/:;?\s]*(?::\d+(?=[/?]|$))?"
+"""Of a URL the scheme, password, server and port: its colons join nothing."""
+
+_QUERY = r"\?(?:(?![:;][A-Za-z][A-Za-z0-9+.-]+://).)*"
+"""Of a URL what follows ``?``, to the end or to the next URL."""
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
@@ -43,13 +48,18 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 
 
 class Part(NamedTuple):
-    """A file, and the name of the array in it (``""`` if none is given)."""
+    """A file, or the URL of a store, and the name of the array in it (``""`` if none is given)."""
 
     file: str
     internal: str = ""
 
+    @property
+    def public(self) -> str:
+        """The file; of a URL, without its secrets."""
+        return without_secrets(self.file) if is_url(self.file) else self.file
+
     def __str__(self) -> str:
-        return f"{self.file}/{self.internal}" if self.internal else self.file
+        return f"{self.public}/{self.internal}" if self.internal else self.public
 
 
 def expand(spec: str) -> list[Part]:
@@ -62,9 +72,6 @@ def expand(spec: str) -> list[Part]:
     """
     if not spec.strip():
         message = "the path of an image is empty"
-        raise ImageError(message)
-    if "://" in spec and _ADDRESS.search(_without_file_addresses(spec)):
-        message = f"{spec}: addresses are not read, expected the path of a file: download it first"
         raise ImageError(message)
     if os.sep == "/" and _DRIVE.match(spec) and not os.path.exists(spec):
         message = f"{spec}: is a path of Windows, expected one of this machine, with /"
@@ -81,8 +88,8 @@ def dataset_name(spec: str) -> tuple[str, str]:
     try:
         parts = expand(spec)
     except ImageError:  # names are needed before files are checked
-        parts = [Part(*split_internal(piece)) for piece in _pieces(spec)]
-    files = [os.path.abspath(part.file) for part in parts]
+        parts = [Part(*((piece, "") if is_url(piece) else split_internal(piece))) for piece in _pieces(spec)]
+    files = [part.public if is_url(part.file) else os.path.abspath(part.file) for part in parts]
     internal = _common([part.internal for part in parts]).lstrip("/")
     names = [_common_name(files), internal.replace("/", "-")]
     nickname = "-".join(name for name in names if name).replace("*", "")
@@ -101,9 +108,17 @@ def split_stack(spec: str, rules: ModuleType = os.path) -> list[str]:
     ['a.tif', 'b_*.tif']
     >>> split_stack(r"C:\a.tif;\\server\share\b.tif", ntpath)
     ['C:\\a.tif', '\\\\server\\share\\b.tif']
+    >>> split_stack("https://me:word@host:80/a.zarr?at=1:2Z:s3://bucket/b.zarr", posixpath)
+    ['https://me:word@host:80/a.zarr?at=1:2Z', 's3://bucket/b.zarr']
     """
     separator = re.escape(rules.pathsep) + (r"(?!//|\d{1,5}\b)" if rules.pathsep == ":" else "")
-    return [piece for piece in re.split(separator, spec) if piece] or [spec]
+    url = rf"{_URL}(?:(?!{separator})[^?])*(?:{_QUERY})?"
+    return re.findall(rf"{url}|(?:(?!{separator}).)+", spec, re.DOTALL) or [spec]
+
+
+def public(spec: str) -> str:
+    """An argument without the secrets of its URLs."""
+    return os.pathsep.join(map(without_secrets, split_stack(spec))) if "://" in spec else spec
 
 
 def relative(path: str, folder: str, rules: ModuleType = os.path) -> str:
@@ -115,6 +130,8 @@ def relative(path: str, folder: str, rules: ModuleType = os.path) -> str:
     >>> relative("D:/data/raw.tif", "D:/projects", ntpath), relative("C:/raw.tif", "D:/projects", ntpath)
     ('../data/raw.tif', 'C:/raw.tif')
     """
+    if is_url(path):
+        return without_secrets(path)
     path = rules.abspath(path)
     if rules.splitdrive(path)[0].lower() == rules.splitdrive(rules.abspath(folder))[0].lower():
         path = rules.relpath(path, folder)
@@ -148,6 +165,8 @@ def name_fault(path: str, rules: ModuleType = os.path) -> str | None:
     "'aux.h5' is the name of a device on Windows"
     >>> name_fault(r"\\server\share\a 1.h5", ntpath)
     """
+    if is_url(path):
+        return "is a URL, and results are not written to servers"
     if rules.sep == "/":
         return None
     _, tail = rules.splitdrive(path)
@@ -218,6 +237,8 @@ def split_internal(path: str) -> tuple[str, str]:
 
 def kind(path: str) -> str:
     """The suffix that says which reader it is for; ``.zarr`` for any folder that is such a store."""
+    if is_url(path):
+        return ".zarr"
     suffix = os.path.splitext(path.rstrip("/" + os.sep))[1].lower()
     return ".zarr" if suffix != ".n5" and is_zarr(path) else suffix
 
@@ -258,6 +279,9 @@ def _files(pattern: str) -> list[str]:
 
 
 def _matches(piece: str) -> list[Part]:
+    if is_url(piece):
+        store, internal = parse_url(piece)
+        return [Part(str(store), internal)]
     file, internal = split_internal(piece)
     files = _files(file)
     if not files:

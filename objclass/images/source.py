@@ -55,6 +55,8 @@ class Source:
     picked
         Name of the array that the reader has chosen if none was given, such as the scale ``0`` of a multiscale
         image; it becomes part of the name of the image.
+    version
+        What tells one version of an image on a server from another; empty for files.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Source:
     drange: tuple[float, float] | None = None
     pixel_size: PixelSize | None = None
     picked: str = ""
+    version: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         shape, dtype = self.stored.shape, self.stored.dtype

@@ -1,8 +1,10 @@
 """Several images as one, joined along an axis; each is opened only when its pixels are read."""
 
+import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import accumulate
 from typing import Any
 
@@ -96,7 +98,12 @@ def open_stack(parts: Sequence[Any], along: str, opener: Opener) -> Source:
     if along == "z" and first.axes == "zyxc" and first.axes_from == "raster image":
         first = replace(first, axes="tyxc")  # frames of a film: ilastik's stack of them is ztyxc
     axis = first.axes.find(along)
-    lengths = [_length(first, first, axis), *(_length(first, opener(part), axis) for part in parts[1:])]
+    lengths, versions = [_length(first, first, axis)], [first.version]
+    for part in parts[1:]:
+        opened = opener(part)
+        lengths.append(_length(first, opened, axis))
+        versions.append(opened.version)
+    first = replace(first, version=_common_version(versions))
     stops = tuple(accumulate(lengths))
     if axis < 0:
         stack = Stack(parts, opener, first, 0, stops, is_new=True)
@@ -104,6 +111,12 @@ def open_stack(parts: Sequence[Any], along: str, opener: Opener) -> Source:
         size = None if along == "z" else first.pixel_size
         return replace(first, stored=stack, axes=along + first.axes, pixel_size=size)
     return replace(first, stored=Stack(parts, opener, first, axis, stops, is_new=False))
+
+
+def _common_version(versions: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The version of all parts together; empty where none has one."""
+    every = json.dumps([dict(version) for version in versions])
+    return {"parts": sha256(every.encode()).hexdigest()} if any(versions) else {}
 
 
 def _length(first: Source, part: Source, axis: int) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 from objclass.core import AXES, PixelSize
 from objclass.errors import UsageError, listed
-from objclass.images.paths import dataset_name, same_file_key
+from objclass.images.paths import dataset_name, public, same_file_key
+from objclass.images.urls import is_url
 from objclass.pipeline.metadata import find_metadata
 from objclass.pixels.chain import PixelChain
 from objclass.project.model import Project
@@ -296,7 +297,7 @@ def _varying(paths: Sequence[str]) -> list[str]:
 def _with_metadata(lanes: Sequence[LanePaths], expression: str) -> list[LanePaths]:
     """The lanes, with the named groups of a regular expression as further metadata."""
     is_of_path = "/" in expression
-    names = [os.path.abspath(lane.image).replace(os.sep, "/") if is_of_path else lane.name for lane in lanes]
+    names = [_whole_path(lane.image) if is_of_path else lane.name for lane in lanes]
     found = find_metadata(expression, names)
     clash = next((name for lane in lanes[:1] for name, _ in lane.metadata if name in found[0]), None)
     if clash is not None:
@@ -306,6 +307,10 @@ def _with_metadata(lanes: Sequence[LanePaths], expression: str) -> list[LanePath
         replace(lane, metadata=(*lane.metadata, *groups.items()))
         for lane, groups in zip(lanes, found, strict=True)
     ]
+
+
+def _whole_path(image: str) -> str:
+    return public(image) if is_url(image) else os.path.abspath(image).replace(os.sep, "/")
 
 
 def _refuse_repeated(lanes: Sequence[LanePaths]) -> None:

@@ -9,6 +9,7 @@ from glob import escape, glob
 
 from objclass.errors import UsageError, listed
 from objclass.images.paths import IGNORES_CASE, natural, split_internal
+from objclass.images.urls import is_url
 from objclass.pipeline.pairing import LanePaths
 
 log = logging.getLogger("objclass")
@@ -33,6 +34,10 @@ def match_files(patterns: Mapping[str, str]) -> tuple[LanePaths, ...]:
     UsageError
         If a file has no partner, or might have several; the message names all such files.
     """
+    remote = next((pattern for pattern in patterns.values() if is_url(pattern)), None)
+    if remote is not None:
+        message = f"--pair: {remote}: servers are not searched for patterns: list the images in a --manifest"
+        raise UsageError(message)
     stars = {role: split_internal(pattern)[0].count("*") for role, pattern in patterns.items()}
     if min(stars.values()) == 0 or len(set(stars.values())) > 1:
         counts = ", ".join(f"{n} in --{role} {patterns[role]}" for role, n in stars.items())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from objclass.errors import UsageError, listed
 from objclass.images.formats.zarr_store import plate_fields
 from objclass.images.paths import natural, split_internal
+from objclass.images.urls import is_url, parse_url
 from objclass.pipeline.pairing import LanePaths
 
 log = logging.getLogger("objclass")
@@ -61,12 +62,25 @@ def lanes_of_plates(paths: Mapping[str, Sequence[str]]) -> tuple[LanePaths, ...]
 
 def _fields(path: str) -> dict[Place, str]:
     """The image of a role in each field of a plate; none if the path is not that of a plate."""
+    if is_url(path):
+        return _remote_fields(path)
     file, inside = split_internal(os.path.expanduser(path))
     if not os.path.isdir(file) or (inside and not inside.startswith("labels/")):
         return {}
     return {
         (well, field): "/".join(part for part in (file.rstrip("/" + os.sep), well, field, inside) if part)
         for well, field in plate_fields(file)
+    }
+
+
+def _remote_fields(url: str) -> dict[Place, str]:
+    """`_fields` of the URL of a plate."""
+    plate, inside = parse_url(url)
+    if inside and not inside.startswith("labels/"):
+        return {}
+    return {
+        (well, field): plate.of("/".join(part for part in (well, field, inside) if part))
+        for well, field in plate_fields(str(plate))
     }
 
 
@@ -96,7 +110,7 @@ def _lanes_of_plate(images: Mapping[str, Mapping[Place, str]], *, alone: bool) -
 
 
 def _plate_name(image: str) -> str:
-    name = os.path.basename(split_internal(image)[0])
+    name = parse_url(image)[0].name if is_url(image) else os.path.basename(split_internal(image)[0])
     return name.removesuffix(".zarr").removesuffix(".ome")
 
 

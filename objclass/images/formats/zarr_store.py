@@ -5,23 +5,29 @@ https://ngff.openmicroscopy.org/0.5/ says what a multiscale image, its axes and 
 is read unless another is named.
 """
 
+import hashlib
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import AXES, AnyArray, PixelSize
+from objclass.core import AXES, AnyArray, PixelSize, Stored
 from objclass.errors import ImageError, listed
 from objclass.images.chunked.cache import CachedChunks
 from objclass.images.paths import MARKS, is_zarr, pick
+from objclass.images.remote import Remote
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size, reason
 from objclass.images.trust import check_chunk, check_inside, check_kind, check_members
+from objclass.images.urls import is_url, parse_url
+
+log = logging.getLogger("objclass")
 
 _KINDS = {"time": "t", "channel": "c"}
 """Types of axes whose name may be anything."""
@@ -46,6 +52,32 @@ class ZarrStore:
 
         with _opened(self.path, follow_links=self.follow_links) as store:
             return np.asarray(limited(_node(store, self.path, self.internal))[region])
+
+
+@dataclass(frozen=True)
+class RemoteArray:
+    """An array in a store on a server; no connection is part of it.
+
+    Parameters
+    ----------
+    store
+        The `objclass.images.formats.zarr_remote.RemoteStore` that has read what describes the array.
+    """
+
+    store: Any
+    internal: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; only the chunks that it touches are fetched."""
+        from objclass.images.formats.zarr_codecs import limited
+
+        before = self.store.absences
+        pixels = np.asarray(limited(_node(self.store, str(self.store), self.internal))[region])
+        if self.store.absences > before:
+            self.store.check_unchanged(self.internal)
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -85,20 +117,43 @@ def open_zarr(path: str, internal: str, context: Context) -> Source:
         If it is no store, or there is no such array, or several and none was named, or its files lead
         elsewhere.
     """
+    if is_url(path):
+        return _open_remote(path, internal, context)
     root, inside = _root(path, internal)
     with _opened(root, follow_links=context.follow_links) as store:
-        found = _find(store, root, inside)
-        array = _node(store, root, found)
-        shape, dtype = tuple(array.shape), np.dtype(array.dtype)
-        scale = _scale(store, root, found)
-        axes, axes_from = _axes(array, scale)
-        chunks = tuple(array.chunks)
-        check_chunk("/".join(part for part in (root, found) if part), array.shards or chunks, dtype)
-    size = _pixel_size(scale)
+        make = partial(ZarrStore, root, follow_links=context.follow_links)
+        return _source(store, root, inside, make, context)
+
+
+def _source(store: Any, root: str, inside: str, make: Callable[..., Stored], context: Context) -> Source:
+    """An array of a store, from what describes it; ``make`` makes it of its name, shape and dtype."""
+    found = _find(store, root, inside)
+    array = _node(store, root, found)
+    shape, dtype, chunks = tuple(array.shape), np.dtype(array.dtype), tuple(array.chunks)
+    scale = _scale(store, root, found)
+    axes, axes_from = _axes(array, scale)
+    name = f"{root}/{found}" if found else root
+    check_chunk(name, array.shards or chunks, dtype)
+    stored = CachedChunks(make(found, shape, dtype), chunks, context)
     picked = found.removeprefix(inside).strip("/")
-    name = "/".join(part for part in (root, found) if part)
-    stored = CachedChunks(ZarrStore(root, found, shape, dtype, context.follow_links), chunks, context)
-    return Source(name, stored, axes, axes_from, None, size, picked)
+    return Source(name, stored, axes, axes_from, None, _pixel_size(scale), picked)
+
+
+def _open_remote(url: str, internal: str, context: Context) -> Source:
+    store, inside = _remote_store(url, internal, context)
+    root = str(store)
+    source = _source(store, root, inside, partial(RemoteArray, store), context)
+    hidden = next((key for key in store.refused if key.endswith(".zattrs")), None)
+    if hidden is not None and source.axes_from == "shape":
+        log.warning("%s/%s: the server refuses it (403): it is taken for absent, and axes by shape", root, hidden)
+    return replace(source, version=_version(store, source.name.removeprefix(root).strip("/")))
+
+
+def _version(store: Any, internal: str) -> dict[str, str]:
+    """What tells one version of an array on a server from another."""
+    key, _ = store.described_by(internal)
+    described = "".join(f"{name} {content!r} " for name, content in sorted(store.documents.items()))
+    return {"documents": hashlib.sha256(described.encode()).hexdigest(), **store.remote.facts(key)}
 
 
 def arrays_in(path: str) -> list[str]:
@@ -121,10 +176,11 @@ def plate_fields(path: str) -> list[tuple[str, str]]:
     ImageError
         If the plate or a well of it cannot be read.
     """
-    if not is_zarr(path):
+    if not is_url(path) and not is_zarr(path):
         return []
     with _opened(path) as store:
-        plate = _ome(_node(store, path, "")).get("plate")
+        top = _group(store, "")
+        plate = _ome(top).get("plate") if top is not None else None
         if plate is None:
             return []
         try:
@@ -154,6 +210,19 @@ def _root(path: str, internal: str) -> tuple[str, str]:
     if not above or not os.path.isdir(path) or not is_zarr(above):
         return path, internal
     return _root(above, "/".join(part for part in (os.path.basename(path), internal) if part))
+
+
+def _remote_store(url: str, internal: str, context: Context) -> tuple[Any, str]:
+    """The store of a URL, and the name in it: the folder named as a store, else the outermost group."""
+    from objclass.images.formats.zarr_remote import RemoteStore
+
+    place, inside = parse_url(url)
+    inside = _joined(inside, internal)
+    while not place.is_named and place.above is not None:
+        if not any(map(Remote(place.above, context.stop).has, MARKS)):
+            break
+        place, inside = place.above, _joined(place.name, inside)
+    return RemoteStore(Remote(place, context.stop)), inside
 
 
 @cache
@@ -198,6 +267,9 @@ def _check_key(root: str, key: str, *, follow_links: bool) -> None:
 def _opened(path: str, *, follow_links: bool = False) -> Iterator[Any]:
     from zarr.storage import ZipStore
 
+    if is_url(path):
+        yield _remote_store(path, "", Context())[0]
+        return
     if os.path.isdir(path):
         store = _folder()(path, read_only=True)
         store.follow_links = follow_links
@@ -215,11 +287,22 @@ def _node(store: Any, path: str, internal: str) -> Any:
     try:
         return zarr.open(store, path=internal, mode="r")
     except FileNotFoundError as error:
+        for fault in getattr(store, "refused", {}).values():  # it may be there all the same
+            raise fault from None
         if not internal:
             message = f"{path}: is no Zarr store"
             raise ImageError(message) from error
         message = f"{path}: there is no array '{internal}', expected one of {listed(arrays_in(path))}"
         raise ImageError(message) from error
+
+
+def _group(store: Any, internal: str) -> Any:
+    import zarr
+
+    try:
+        return zarr.open(store, path=internal, mode="r")
+    except FileNotFoundError:
+        return None
 
 
 def _ome(node: Any) -> dict[str, Any]:
@@ -269,7 +352,10 @@ def _scale(store: Any, path: str, internal: str) -> _Scale | None:
     names = internal.split("/") if internal else []
     for depth in range(len(names) - 1, -1, -1):
         above, rest = "/".join(names[:depth]), "/".join(names[depth:])
-        for image in _ome(_node(store, path, above)).get("multiscales", ()):
+        group = _group(store, above)
+        if group is None:  # on a server, folders of any kind may lie in one that is named as a store
+            return None
+        for image in _ome(group).get("multiscales", ()):
             for dataset in image["datasets"]:
                 if dataset["path"].strip("/") == rest:
                     return _Scale(image, dataset)

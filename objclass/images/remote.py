@@ -1,0 +1,322 @@
+"""Files on servers, fetched through fsspec: some at a time, with time limits, and again where a fault may pass.
+
+All requests of the process are made by the event loop of fsspec, a thread of its own; the limits here hold for all of
+them together. What a server says is never taken for a missing file unless it says just that (404).
+"""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from random import uniform
+from time import monotonic
+from typing import Any, TypeVar
+
+from objclass.errors import ImageError, Stop, without_secrets
+from objclass.images.source import reason
+from objclass.images.trust import MAXIMUM_CHUNK_BYTES
+from objclass.images.urls import PACKAGES, StoreUrl, scheme
+
+Result = TypeVar("Result")
+
+REQUESTS = 16
+"""Requests that are under way at maximum, of all threads together."""
+
+CONNECT = 10.0
+"""Seconds until a connection stands."""
+
+SILENCE = 30.0
+"""Seconds that a server may send nothing."""
+
+SLOW = 600.0
+"""Seconds that a file may take in all."""
+
+ATTEMPTS = 5
+"""How often a file is requested where a fault may pass."""
+
+PATIENCE = 120.0
+"""Seconds after the first request of a file in which another one may begin."""
+
+PAUSE = 0.25
+"""Seconds before the second attempt, at maximum; twice as many before each further one."""
+
+_PASSING = {408, 425, 429}
+"""Codes of HTTP, besides 500 and above, that another attempt may not get."""
+
+_REFUSED = {401, 403}
+
+_ABSENT = {404, 410}
+
+_OF_CONNECTIONS = {
+    *("ClientConnectionError", "ClientPayloadError"),
+    *("ConnectionError", "HTTPClientError", "IncompleteReadError", "ResponseParserError"),
+}
+"""Errors of connections of aiohttp and of botocore, by name: they need not be installed."""
+
+_LASTING = {"ClientSSLError", "SSLError"}
+"""Of these, the certificate is wrong."""
+
+Span = tuple[int | None, int | None]
+"""First byte and the one after the last; a negative first one counts from the end."""
+
+
+class RefusedError(ImageError):
+    """A server has refused to give a file (401, 403)."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A folder on a server; no connection is part of it, so it travels to other processes.
+
+    Parameters
+    ----------
+    url
+        Of the folder.
+    stop
+        Whether the run was asked to end: then nothing is requested again.
+    """
+
+    url: StoreUrl
+    stop: Stop
+
+    def begin(self, key: str, span: Span | None = None) -> "Future[bytes | None]":
+        """Request a file of the folder, or some of its bytes; None if there is no such file.
+
+        Raises
+        ------
+        RefusedError
+            If the server refuses it.
+        ImageError
+            If it cannot be fetched.
+        """
+        return _begin(self._fetch(key, span))
+
+    def get(self, key: str) -> bytes | None:
+        """A file of the folder; None if there is no such file. Raises as `begin`."""
+        return self.begin(key).result()
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a file that may be read."""
+        try:
+            return self.get(key) is not None
+        except RefusedError:
+            return False
+
+    def begin_listing(self, key: str) -> "Future[list[str]]":
+        """Request the names of what is in a folder.
+
+        Raises
+        ------
+        ImageError
+            If that is not known: web servers do not list.
+        """
+        return _begin(self._names(key))
+
+    def facts(self, key: str) -> dict[str, str]:
+        """What the server says of the version of a file: its ``etag`` and when it was ``modified``, if it does."""
+        return _begin(self._facts(key)).result()
+
+    async def _fetch(self, key: str, span: Span | None) -> bytes | None:
+        """As `begin` says, in the event loop."""
+        url, begun, attempt = self.url.of(key), monotonic(), 0
+        while True:
+            attempt += 1
+            fault: Exception
+            try:
+                return await _requested(url, span)
+            except Exception as error:  # noqa: BLE001  libraries of many servers raise many kinds
+                fault = error
+            status = _status(fault)
+            if isinstance(fault, FileNotFoundError) or status in _ABSENT:
+                return None
+            seconds = monotonic() - begun
+            is_last = attempt == ATTEMPTS or seconds > PATIENCE or self.stop.is_asked
+            if is_last or not _may_pass(fault, status):
+                raise self._explained(key, fault, status, attempt, seconds) from None
+            await asyncio.sleep(PAUSE * 2 ** (attempt - 1) * uniform(0.5, 1.0))  # noqa: S311  no secret
+
+    async def _names(self, key: str) -> list[str]:
+        url = self.url.of(key) if key else str(self.url)
+        try:
+            if url.startswith("http"):
+                message = f"{url}: web servers do not list folders: name the array behind the URL of its store"
+                raise ImageError(message)
+            return [name.rstrip("/").rpartition("/")[2] for name in await _listed(url)]
+        except FileNotFoundError:
+            return []
+        except Exception as fault:  # noqa: BLE001  as above
+            raise self._explained(key, fault, _status(fault), 1, 0) from None
+
+    def _explained(
+        self, key: str, fault: Exception, status: int | None, attempts: int, seconds: float
+    ) -> ImageError:
+        name = without_secrets(self.url.of(key))
+        if isinstance(fault, ImageError):
+            return fault
+        if status in _REFUSED or isinstance(fault, PermissionError):
+            hint = "S3 says so of missing files, too, to who may not list them (s3:ListBucket)"
+            message = f"{name}: the server refuses it: {status or 403} {_said(fault)}: no permission, or no such file: {hint}"
+            return RefusedError(message)
+        tried = f" ({attempts} attempts in {seconds:.1f} s)" if attempts > 1 else ""
+        code = f"{status} " if status else ""
+        message = f"{name}: cannot be fetched: {code}{_said(fault)}{tried}"
+        return ImageError(message)
+
+    async def _facts(self, key: str) -> dict[str, str]:
+        try:
+            found = await asyncio.wait_for(_info(self.url.of(key)), SILENCE)
+        except Exception:  # noqa: BLE001  it is not worth failing for: some servers know no HEAD
+            return {}
+        names = {"etag": ("ETag", "etag"), "modified": ("Last-Modified", "LastModified", "updated")}
+        return {
+            fact: str(found[name]) for fact, given in names.items() for name in given if found.get(name)
+        }
+
+
+def _begin(work: Coroutine[Any, Any, Result]) -> "Future[Result]":
+    """Start work in the event loop of fsspec."""
+    try:
+        from fsspec.asyn import get_loop
+    except ImportError:
+        work.close()
+        message = 'images on servers need more packages: pip install "objclass[remote]"'
+        raise ImageError(message) from None
+    return asyncio.run_coroutine_threadsafe(work, get_loop())
+
+
+async def _requested(url: str, span: Span | None) -> bytes:
+    start, stop = span or (None, None)
+    system, turns = _system(scheme(url))
+    async with turns:
+        content = bytes(await system._cat_file(url, start=start, end=stop))  # noqa: SLF001  its blocking form cannot be bounded
+    expected = -start if start is not None and start < 0 else stop - start if start is not None and stop else None
+    if expected is not None and len(content) != expected:
+        message = f"{len(content)} bytes came instead of {expected}"
+        raise ConnectionError(message)
+    return content
+
+
+async def _info(url: str) -> dict[str, Any]:
+    system, turns = _system(scheme(url))
+    async with turns:
+        return dict(await system._info(url))  # noqa: SLF001  as above
+
+
+async def _listed(url: str) -> list[str]:
+    system, turns = _system(scheme(url))
+    async with turns:
+        return list(await system._ls(url, detail=False))  # noqa: SLF001  as above
+
+
+_systems: dict[tuple[int, str], tuple[Any, asyncio.Semaphore]] = {}
+"""Process and kind of server -> its connections, and the semaphore of all."""
+
+
+def _system(kind: str) -> tuple[Any, asyncio.Semaphore]:
+    """The connections to servers of a kind; called in the event loop only, so that there is one of each."""
+    key = os.getpid(), PACKAGES[kind]
+    if key not in _systems:
+        turns = next((of for (process, _), (_, of) in _systems.items() if process == key[0]), None)
+        _systems[key] = _connected(kind), turns or asyncio.Semaphore(REQUESTS)
+    return _systems[key]
+
+
+def _connected(kind: str) -> Any:
+    import fsspec
+
+    options = {"aiohttp": _web_options, "s3fs": _s3_options}.get(PACKAGES[kind], dict)
+    try:
+        system = fsspec.filesystem(kind, skip_instance_cache=True, **options())
+    except ImportError:
+        message = f"{kind}:// needs the package {PACKAGES[kind]}: pip install {PACKAGES[kind]}"
+        raise ImageError(message) from None
+    system.retries = 1  # s3fs: attempts are counted here
+    return system
+
+
+def _web_options() -> dict[str, Any]:
+    import aiohttp
+
+    waits = aiohttp.ClientTimeout(total=SLOW, connect=2 * CONNECT, sock_connect=CONNECT, sock_read=SILENCE)
+
+    async def client(**given: Any) -> Any:
+        """A session; proxies and passwords are those of the environment (``HTTPS_PROXY``, ``~/.netrc``)."""
+        ours = {"timeout": waits, "trust_env": True, "response_class": _bounded()}
+        return aiohttp.ClientSession(**{**ours, **given})
+
+    return {"get_client": client}
+
+
+@cache
+def _bounded() -> Any:
+    """aiohttp's response, but for endless ones, and whole files in place of the requested bytes."""
+    from aiohttp import ClientResponse
+
+    class Bounded(ClientResponse):
+        async def read(self) -> bytes:
+            if "Range" in self.request_info.headers and self.status == HTTPStatus.OK:
+                message = f"{self.url}: its server sends whole files only: sharded images need one that knows range requests"
+                raise ImageError(message)
+            parts, left = [], MAXIMUM_CHUNK_BYTES
+            async for part in self.content.iter_any():
+                parts.append(part)
+                left -= len(part)
+                if left < 0:
+                    message = f"{self.url}: is larger than any chunk, {MAXIMUM_CHUNK_BYTES} bytes"
+                    raise ImageError(message)
+            return b"".join(parts)
+
+    return Bounded
+
+
+def _s3_options() -> dict[str, Any]:
+    """Options of s3fs: those of the user (``FSSPEC_S3_…``, ``~/.config/fsspec``) come before ours."""
+    import fsspec
+
+    ours = {
+        "connect_timeout": CONNECT,
+        "read_timeout": SILENCE,
+        "max_pool_connections": REQUESTS,
+        "retries": {"total_max_attempts": 1, "mode": "standard"},
+    }
+    given = fsspec.config.conf.get("s3", {})
+    options = {"config_kwargs": {**ours, **given.get("config_kwargs", {})}, "max_concurrency": 1}
+    return options if {"anon", "key", "profile"} & given.keys() or _has_credentials() else options | {"anon": True}
+
+
+def _has_credentials() -> bool:
+    """Whether there are credentials in the usual places: the environment, ``~/.aws``, the machine's role."""
+    from botocore.session import get_session
+
+    return get_session().get_credentials() is not None
+
+
+def _status(fault: BaseException | None) -> int | None:
+    """The code of HTTP that a server has sent, if it was that."""
+    if fault is None:
+        return None
+    response = getattr(fault, "response", None)
+    of_boto = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+    known = (of_boto, *(getattr(fault, name, None) for name in ("status", "status_code", "code")))
+    return next((code for code in known if isinstance(code, int)), None) or _status(fault.__cause__)
+
+
+def _may_pass(fault: Exception, status: int | None) -> bool:
+    """Whether another attempt may succeed."""
+    if status is not None:
+        return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    kinds = {kind.__name__ for kind in type(fault).__mro__}
+    if isinstance(fault, ImageError | PermissionError) or kinds & _LASTING:
+        return False
+    return isinstance(fault, OSError | TimeoutError) or bool(kinds & _OF_CONNECTIONS)
+
+
+def _said(fault: Exception) -> str:
+    """What went wrong, without URLs."""
+    if isinstance(fault, TimeoutError):
+        return "the server does not answer in time"
+    message = getattr(fault, "message", None)
+    return message if isinstance(message, str) and message else reason(fault)

@@ -1,0 +1,386 @@
+"""Images on servers: the same pixels as from the disk, each chunk fetched once, faults never taken for pixels."""
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from objclass import predict
+from objclass.cli import main
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
+from objclass.errors import ImageError
+from objclass.images import dataset_name, open_image, remote
+from tests.conftest import SAMPLES
+from tests.contracts.test_readers import save_ome_zarr
+from tests.images.server import Server, serving
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("fsspec")
+
+VOLUME = np.random.default_rng(0).integers(0, 5000, (24, 40, 48), np.uint16)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, no place but the loopback; attempts follow each other at once."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(remote, "PAUSE", 0.001)
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("web")
+    for version in (2, 3):
+        v = zarr.create_array(f"{folder}/v{version}.zarr", shape=VOLUME.shape, chunks=(8, 16, 16), dtype="u2", zarr_format=version)
+        v[:] = VOLUME
+    shards = zarr.create_array(
+        f"{folder}/shards.zarr", shape=VOLUME.shape, chunks=(4, 8, 8), shards=(24, 40, 24), dtype="u2", zarr_format=3
+    )
+    shards[:] = VOLUME
+    for version in ("0.1", "0.4", "0.5"):
+        save_ome_zarr(folder / f"ome{version}.zarr", version, [VOLUME[None, ..., None], VOLUME[None, :, ::2, ::2, None]])
+    yield from serving(folder)
+
+
+@pytest.fixture
+def server(web: Server) -> Server:
+    web.faults.clear()
+    web.status_of_absent, web.delay, web.needs = 404, 0.0, ("", "")
+    web.forget()
+    return web
+
+
+# --- the same pixels
+
+
+@pytest.mark.parametrize("name", ["v2.zarr", "v3.zarr", "shards.zarr", "ome0.1.zarr", "ome0.4.zarr", "ome0.5.zarr", "ome0.4.zarr/1"])
+def test_pixels_axes_and_sizes_are_those_of_the_disk(server: Server, name: str) -> None:
+    there, here = open_image(f"{server.url}/{name}"), open_image(f"{server.folder}/{name}")
+    assert np.array_equal(there.read(), here.read())
+    assert (there.axes, there.axes_from, there.pixel_size) == (here.axes, here.axes_from, here.pixel_size)
+    assert there.name == here.name.replace(str(server.folder), server.url)
+    assert dataset_name(f"{server.url}/{name}") == (dataset_name(f"{server.folder}/{name}")[0], server.url)
+
+
+def test_a_folder_of_any_name_is_an_image_of_the_groups_above_it(server: Server) -> None:
+    shutil.copytree(server.folder / "ome0.4.zarr", server.folder / "image", dirs_exist_ok=True)
+    image = open_image(f"{server.url}/image/1")
+    assert (image.axes, image.axes_from) == ("tzyxc", "OME-Zarr")
+    assert image.pixel_size == open_image(f"{server.url}/ome0.4.zarr/1").pixel_size
+
+
+def test_several_urls_are_a_stack(server: Server) -> None:
+    image = open_image(f"{server.url}/v2.zarr:{server.url}/v3.zarr", stack_along="t")
+    assert image.shape == (2, *VOLUME.shape, 1)
+    assert np.array_equal(image.read()[1, ..., 0], VOLUME)
+    assert image.version
+
+
+def test_stores_travel_to_other_processes(server: Server) -> None:
+    image = open_image(f"{server.url}/v3.zarr")
+    image.read()
+    server.forget()
+    packed = pickle.dumps(image)
+    copy = pickle.loads(packed)
+    assert np.array_equal(copy.read(), image.read())
+    assert not server.asked("zarr.json")  # what describes the image travels, too
+
+
+# --- what is fetched
+
+
+def test_only_chunks_of_the_region_are_fetched(server: Server) -> None:
+    image = open_image(f"{server.url}/v2.zarr")
+    assert not [path for path in server.asked() if path[-1].isdigit()]
+    server.forget()
+    image.read((slice(0, 1), slice(0, 8), slice(0, 16), slice(16, 40), slice(0, 1)))
+    assert sorted(server.asked()) == ["v2.zarr/0.0.1", "v2.zarr/0.0.2"]
+
+
+def test_each_chunk_is_fetched_once_for_many_slabs(server: Server) -> None:
+    image = open_image(f"{server.url}/v2.zarr", context=Context(Limits(jobs=3)))
+    server.forget()
+    for z in range(24):
+        image.read((slice(0, 1), slice(z, z + 1), slice(0, 40), slice(0, 48), slice(0, 1)))
+    assert len(server.asked()) == len(set(server.asked())) == 3 * 3 * 3
+
+
+def test_shards_are_read_by_range_and_their_index_once(server: Server) -> None:
+    image = open_image(f"{server.url}/shards.zarr")
+    server.forget()
+    for z in range(4):
+        image.read((slice(0, 1), slice(z, z + 1), slice(0, 8), slice(0, 8), slice(0, 1)))
+    assert server.asked() == ["shards.zarr/c/0/0/0"] * 2  # index and chunk
+    server.faults["shards.zarr/c/0/0/1"].extend(["whole"] * 9)
+    with pytest.raises(ImageError, match="whole files only"):
+        image.read((slice(0, 1), slice(0, 1), slice(0, 8), slice(24, 32), slice(0, 1)))
+
+
+def test_requests_of_all_threads_together_are_bounded(server: Server) -> None:
+    image = open_image(f"{server.url}/shards.zarr")
+    server.delay, server.most = 0.002, 0
+    regions = [(slice(z, z + 4), slice(0, 40), slice(0, 24)) for z in range(0, 24, 4)]
+    threads = [threading.Thread(target=image.stored.read, args=(region,)) for region in regions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 4 < server.most <= remote.REQUESTS
+
+
+# --- faults
+
+
+@pytest.mark.parametrize("fault", [503, 500, 429, "reset", "cut"])
+@pytest.mark.parametrize("place", ["v3.zarr/zarr.json", "v3.zarr/c/0/0/0"])
+def test_what_may_pass_is_tried_again(server: Server, fault, place: str) -> None:
+    server.faults[place].extend([fault, fault])
+    assert np.array_equal(open_image(f"{server.url}/v3.zarr").read()[0, ..., 0], VOLUME)
+    assert len(server.asked(place)) == 3
+
+
+@pytest.mark.parametrize(("fault", "said"), [
+    (503, "503 Service Unavailable (5 attempts"), ("reset", "(5 attempts"), ("cut", "(5 attempts"),
+    (403, "403 Forbidden: no permission, or no such file: S3"), (400, "400 Bad Request"),
+])  # fmt: skip
+@pytest.mark.parametrize("key", ["c/0/0/0", "c/2/1/1"])
+def test_a_fault_is_never_taken_for_a_missing_chunk(server: Server, fault, said: str, key: str) -> None:
+    image = open_image(f"{server.url}/v3.zarr")
+    server.faults[f"v3.zarr/{key}"].extend([fault] * 9)
+    with pytest.raises(ImageError) as found:
+        image.read()
+    assert said in str(found.value)
+    assert f"{server.url}/v3.zarr/{key}: " in str(found.value)
+    attempts = 1 if isinstance(fault, int) and fault < 429 else remote.ATTEMPTS
+    assert len(server.asked(f"v3.zarr/{key}")) == attempts
+
+
+def test_missing_chunks_have_the_fill_value_while_the_image_is_there(server: Server) -> None:
+    folder = server.folder / "sparse.zarr"
+    shutil.copytree(server.folder / "v3.zarr", folder, dirs_exist_ok=True)
+    (folder / "c/0/0/0").unlink()
+    image = open_image(f"{server.url}/sparse.zarr")
+    expected = VOLUME.copy()
+    expected[:8, :16, :16] = 0
+    assert np.array_equal(image.read()[0, ..., 0], expected)
+    (folder / "zarr.json").write_text((folder / "zarr.json").read_text().replace('"fill_value": 0', '"fill_value": 1'))
+    with pytest.raises(ImageError, match="sparse.zarr/zarr.json: has changed since the image was opened"):
+        image.read()
+    shutil.rmtree(folder)
+    with pytest.raises(ImageError, match="sparse.zarr/zarr.json: has gone since the image was opened"):
+        image.read()
+
+
+def test_where_absent_files_are_refused_as_in_s3(server: Server, caplog) -> None:
+    """A bucket that may not be listed: what describes the image is found, a chunk that is refused is an error."""
+    server.status_of_absent = 403
+    for name in ("v2.zarr", "v3.zarr", "ome0.4.zarr"):
+        assert np.array_equal(open_image(f"{server.url}/{name}").read().squeeze(), VOLUME)
+    assert "v2.zarr/.zattrs" not in caplog.text  # it is there
+    with pytest.raises(ImageError, match=r"nothing.zarr/\S+: the server refuses it: 403"):
+        open_image(f"{server.url}/nothing.zarr")
+    (server.folder / "v2.zarr/.zattrs").rename(server.folder / "away")
+    open_image(f"{server.url}/v2.zarr")
+    (server.folder / "away").rename(server.folder / "v2.zarr/.zattrs")
+    assert "v2.zarr/.zattrs: the server refuses it (403): it is taken for absent, and axes by shape" in caplog.text
+
+
+def test_a_silent_server_does_not_hold_the_run_for_ever(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom objclass.images import open_image, remote\n"
+        "remote.SILENCE, remote.ATTEMPTS, remote.PAUSE = 0.1, 2, 0.01\nopen_image(sys.argv[1])"
+    )
+    for server in serving(tmp_path):
+        server.faults["a.zarr/zarr.json"].extend(["silent"] * 9)
+        done = subprocess.run(
+            [sys.executable, "-c", code, f"{server.url}/a.zarr"], capture_output=True, text=True, timeout=20, check=False
+        )
+        assert "a.zarr/zarr.json: cannot be fetched: the server does not answer in time (2 attempts" in done.stderr
+
+
+def test_no_server_is_one_line(server: Server) -> None:
+    port = server.server_port
+    with pytest.raises(ImageError, match="cannot be fetched: .*(5 attempts"):
+        open_image("http://127.0.0.1:1/a.zarr")
+    assert port
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(("url", "said"), [
+    ("URL/a.tif", "only OME-Zarr and Zarr are read: download this file"),
+    ("URL/a.h5/data", "only OME-Zarr and Zarr are read: download this file"),
+    ("URL/a.zarr.zip", "only OME-Zarr and Zarr are read: download this file"),
+    ("URL/a.n5/raw", "N5 is not read from URLs"),
+    ("URL/*.zarr", "servers are not searched for patterns"),
+    ("URL/absent.zarr", "absent.zarr: is no Zarr store"),
+    ("URL/ome0.4.zarr/7", "7"),
+    ("ftp://127.0.0.1/a.zarr", "URLs of this kind are not read, expected http://"),
+    ("memory://a.zarr", "URLs of this kind are not read"),
+    ("s3:///a.zarr", "names no bucket"),
+    ("gs://bucket/a.zarr", "gs:// needs the package gcsfs"),
+])  # fmt: skip
+def test_what_cannot_be_read_is_one_line(server: Server, url: str, said: str) -> None:
+    with pytest.raises(ImageError) as found:
+        open_image(url.replace("URL", server.url))
+    assert said in str(found.value)
+
+
+def test_arrays_of_a_group_are_named_since_web_servers_do_not_list(server: Server) -> None:
+    group = zarr.open_group(f"{server.folder}/group.zarr", mode="w", zarr_format=2)
+    group.create_array("cells", data=VOLUME)
+    with pytest.raises(ImageError, match="do not list folders: name the array behind the URL"):
+        open_image(f"{server.url}/group.zarr")
+    assert np.array_equal(open_image(f"{server.url}/group.zarr/cells").read()[0, ..., 0], VOLUME)
+
+
+def test_redirects_lead_to_no_other_scheme(server: Server, tmp_path: Path) -> None:
+    for place in (f"file://{server.folder}/v3.zarr/zarr.json", "ftp://127.0.0.1/zarr.json"):
+        server.faults["moved.zarr/zarr.json"].append((302, place))
+        with pytest.raises(ImageError, match="moved.zarr/zarr.json: cannot be fetched"):
+            open_image(f"{server.url}/moved.zarr")
+    server.faults["moved.zarr/zarr.json"].append((302, f"{server.url}/v3.zarr/zarr.json"))
+    assert open_image(f"{server.url}/moved.zarr").shape == (1, *VOLUME.shape, 1)
+
+
+@pytest.mark.parametrize("path", ["../v3.zarr", "..", "a/../../v3.zarr"])
+def test_metadata_lead_nowhere_else(server: Server, path: str) -> None:
+    scales = [{"path": path, "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}]
+    folder = server.folder / "evil.zarr"
+    folder.mkdir(exist_ok=True)
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    (folder / ".zattrs").write_text(json.dumps({"multiscales": [{"datasets": scales}]}))
+    with pytest.raises(ImageError):
+        open_image(f"{server.url}/evil.zarr")
+    assert not server.asked("v3.zarr")
+
+
+def test_objects_are_not_unpickled(server: Server) -> None:
+    folder = server.folder / "objects.zarr"
+    folder.mkdir(exist_ok=True)
+    array = {"zarr_format": 2, "shape": [2, 2], "chunks": [2, 2], "dtype": "|u1", "order": "C", "fill_value": 0}
+    (folder / ".zarray").write_text(json.dumps({**array, "compressor": None, "filters": [{"id": "pickle"}]}))
+    (folder / "0.0").write_bytes(pickle.dumps(print))
+    with pytest.raises(ImageError, match=r"holds objects \(pickle\)"):
+        open_image(f"{server.url}/objects.zarr").read()
+
+
+# --- secrets
+
+
+def test_passwords_and_signatures_are_used_but_never_shown(server: Server, samples: Path, capfd, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(samples, server.folder)
+    server.needs = "query", "sig=S3CRET&se=2026-01-01T00:00:00Z"
+    host = server.url.removeprefix("http://")
+    urls = [f"http://me:PA5SWORD@{host}/cells{part}.zarr?{server.needs[1]}" for part in ("", "_segmentation")]
+    run = ["--headless", "--project", f"{samples}/cells.ilp", "--raw_data", urls[0], "--segmentation_image", urls[1]]
+    outputs = ["--output_filename_format", "o/{nickname}", "--table_filename", "o/t.csv", "--logfile", "o/log"]
+    assert main([*run, *outputs, "--summary_filename", "o/s.csv"]) == 0
+    server.needs = "Authorization", "Basic bWU6UEE1U1dPUkQ="
+    assert main([*run, *outputs, "--overwrite"]) in (0, 2)
+    assert main([*run[:-1], urls[1].replace("cells_", "absent_"), *outputs, "--debug"]) == 2
+    assert main([*run, "--dry_run", *outputs]) == 0
+    server.needs = "query", "other"
+    assert main([*run, *outputs, "--debug"]) == 2
+    texts = [path.read_text(errors="replace") for path in (tmp_path / "o").rglob("*") if path.is_file()]
+    texts += capfd.readouterr()
+    assert any(f"{host}/cells.zarr" in text for text in texts)
+    assert not [text for text in texts if "S3CRET" in text or "PA5SWORD" in text]
+
+
+# --- runs
+
+
+def save(samples: Path, folder: Path) -> None:
+    """The images of the samples as Zarr: chunks that slabs cut."""
+    for name in ("cells", "cells_segmentation"):
+        pixels = tifffile.imread(samples / f"{name}.tif")
+        array = zarr.create_array(
+            f"{folder}/{name}.zarr", shape=pixels.shape, chunks=(64, 64, *pixels.shape[2:]), dtype=pixels.dtype,
+            zarr_format=2, overwrite=True, attributes={"_ARRAY_DIMENSIONS": list("yxc")[: pixels.ndim]},
+        )  # fmt: skip
+        array[:] = pixels
+
+
+def run(folder: str, out: Path, *more: str) -> dict[str, bytes]:
+    """The outputs of a run on the images of a folder."""
+    images = ["--raw_data", f"{folder}/cells.zarr", "--segmentation_image", f"{folder}/cells_segmentation.zarr"]
+    named = ["--output_filename_format", f"{out}/{{nickname}}_{{result_type}}", "--table_filename", f"{out}/t.csv"]
+    images_of = [f"--export_object_{kind}_img" for kind in ("prediction", "probability", "identities")]
+    assert main(["--headless", "--quiet", "--project", str(SAMPLES / "cells.ilp"), *images, *named, *images_of, *more]) == 0
+    return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith("objclass_run")}
+
+
+def test_a_run_on_a_server_writes_the_same_bytes(server: Server, tmp_path: Path) -> None:
+    save(SAMPLES, server.folder)
+    local = run(str(server.folder), tmp_path / "local")
+    server.forget()
+    assert run(server.url, tmp_path / "web", "--jobs", "2") == local
+    assert len(local) == 4
+    chunks = [path for path in server.asked() if path[-1].isdigit()]
+    assert len(chunks) == len(set(chunks)) == 2 * 25
+
+
+def test_resume_notices_that_an_image_was_replaced(server: Server, tmp_path: Path) -> None:
+    save(SAMPLES, server.folder)
+    run(server.url, tmp_path)
+    server.forget()
+    run(server.url, tmp_path, "--resume")
+    assert not [path for path in server.asked() if path[-1].isdigit()]
+    record = json.loads((tmp_path / "objclass_run.json").read_text())["lanes"][0]["inputs"][0]
+    assert record["files"] == [{"path": f"{server.url}/cells.zarr"}]
+    assert {"documents", "modified"} <= record["version"].keys()
+    time.sleep(1.1)  # servers say when a file was changed in whole seconds
+    save(SAMPLES, server.folder)
+    server.forget()
+    run(server.url, tmp_path, "--resume")
+    assert [path for path in server.asked() if path[-1].isdigit()]
+
+
+@pytest.mark.parametrize("option", ["--output_filename_format", "--table_filename", "--summary_filename", "--export_objects", "--report"])
+def test_nothing_is_written_to_servers(server: Server, tmp_path: Path, monkeypatch, option: str, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(SAMPLES, server.folder)
+    names = {"--export_objects": "{dataset_dir}/o.geojson", "--report": "s3://b/r.html", "--summary_filename": "s3://b/s.csv"}
+    given = {"--output_filename_format": "o/{nickname}", option: names.get(option, "{dataset_dir}/{nickname}.csv")}
+    images = ["--raw_data", f"{server.url}/cells.zarr", "--segmentation_image", f"{server.url}/cells_segmentation.zarr"]
+    arguments = ["--headless", "--project", str(SAMPLES / "cells.ilp"), *images, *(text for pair in given.items() for text in pair)]
+    assert main(arguments) == 2
+    said = capfd.readouterr().err.strip().splitlines()[-1]
+    assert option in said
+    assert "not written to servers" in said
+    assert not list(tmp_path.iterdir())
+    assert main(arguments[:-4] if option == "--output_filename_format" else arguments) == 2  # next to the data
+
+
+def test_manifest_and_python_take_urls(server: Server, tmp_path: Path) -> None:
+    save(SAMPLES, server.folder)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"raw_data,segmentation_image\n{server.url}/cells.zarr,{server.url}/cells_segmentation.zarr\n")
+    arguments = ["--headless", "--quiet", "--project", str(SAMPLES / "cells.ilp"), "--manifest", str(manifest)]
+    assert main([*arguments, "--table_only", "--table_filename", f"{tmp_path}/t.csv"]) == 0
+    found = predict(SAMPLES / "cells.ilp", f"{server.url}/cells.zarr", f"{server.url}/cells_segmentation.zarr")
+    assert len(found.table) == len((tmp_path / "t.csv").read_text().splitlines()) - 1
+
+
+def test_start_up_imports_no_client_unless_a_url_is_given(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", VOLUME)
+    code = (
+        "import sys, objclass\nobjclass.open_image(sys.argv[1]).read()\n"
+        "print(sorted({'fsspec', 'aiohttp', 's3fs', 'botocore', 'zarr'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.tif")], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
