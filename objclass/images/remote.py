@@ -140,10 +140,10 @@ class Remote:
 
     async def _names(self, key: str) -> list[str]:
         url = self.url.of(key) if key else str(self.url)
+        if url.startswith("http"):
+            message = f"{self.url.public}: web servers do not list folders: name the array behind the URL of its store"
+            raise ImageError(message)
         try:
-            if url.startswith("http"):
-                message = f"{url}: web servers do not list folders: name the array behind the URL of its store"
-                raise ImageError(message)
             return [name.rstrip("/").rpartition("/")[2] for name in await _listed(url)]
         except FileNotFoundError:
             return []
@@ -171,9 +171,7 @@ class Remote:
         except Exception:  # noqa: BLE001  it is not worth failing for: some servers know no HEAD
             return {}
         names = {"etag": ("ETag", "etag"), "modified": ("Last-Modified", "LastModified", "updated")}
-        return {
-            fact: str(found[name]) for fact, given in names.items() for name in given if found.get(name)
-        }
+        return {fact: str(found[name]) for fact, given in names.items() for name in given if found.get(name)}
 
 
 def _begin(work: Coroutine[Any, Any, Result]) -> "Future[Result]":
@@ -192,7 +190,9 @@ async def _requested(url: str, span: Span | None) -> bytes:
     system, turns = _system(scheme(url))
     async with turns:
         content = bytes(await system._cat_file(url, start=start, end=stop))  # noqa: SLF001  its blocking form cannot be bounded
-    expected = -start if start is not None and start < 0 else stop - start if start is not None and stop else None
+    expected = (
+        -start if start is not None and start < 0 else stop - start if start is not None and stop else None
+    )
     if expected is not None and len(content) != expected:
         message = f"{len(content)} bytes came instead of {expected}"
         raise ConnectionError(message)
@@ -284,7 +284,11 @@ def _s3_options() -> dict[str, Any]:
     }
     given = fsspec.config.conf.get("s3", {})
     options = {"config_kwargs": {**ours, **given.get("config_kwargs", {})}, "max_concurrency": 1}
-    return options if {"anon", "key", "profile"} & given.keys() or _has_credentials() else options | {"anon": True}
+    return (
+        options
+        if {"anon", "key", "profile"} & given.keys() or _has_credentials()
+        else options | {"anon": True}
+    )
 
 
 def _has_credentials() -> bool:
@@ -296,19 +300,26 @@ def _has_credentials() -> bool:
 
 def _status(fault: BaseException | None) -> int | None:
     """The code of HTTP that a server has sent, if it was that."""
-    if fault is None:
+    if fault is None or _kinds(fault) & _OF_CONNECTIONS:
         return None
     response = getattr(fault, "response", None)
-    of_boto = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-    known = (of_boto, *(getattr(fault, name, None) for name in ("status", "status_code", "code")))
-    return next((code for code in known if isinstance(code, int)), None) or _status(fault.__cause__)
+    if isinstance(response, dict):  # botocore's
+        return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    for name in ("status", "status_code", "code"):  # of aiohttp, of azure, of gcsfs
+        if isinstance(code := getattr(fault, name, None), int):
+            return code
+    return _status(fault.__cause__)
+
+
+def _kinds(fault: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(fault).__mro__}
 
 
 def _may_pass(fault: Exception, status: int | None) -> bool:
     """Whether another attempt may succeed."""
     if status is not None:
         return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    kinds = {kind.__name__ for kind in type(fault).__mro__}
+    kinds = _kinds(fault)
     if isinstance(fault, ImageError | PermissionError) or kinds & _LASTING:
         return False
     return isinstance(fault, OSError | TimeoutError) or bool(kinds & _OF_CONNECTIONS)

@@ -110,7 +110,9 @@ def _refuse_file(url: str, path: str) -> None:
     found = image_format(suffix) if suffix else None
     held = re.search(r"\.(h5|hdf5|ilp|npz|zip|czi|lif|nd2)/", path, re.IGNORECASE)
     if "*" in path or "[" in path:
-        message = f"{url}: servers are not searched for patterns: name each image, or list them in a --manifest"
+        message = (
+            f"{url}: servers are not searched for patterns: name each image, or list them in a --manifest"
+        )
         raise ImageError(message)
     if held or (found is not None and not found.folder):
         message = f"{url}: of URLs, only OME-Zarr and Zarr are read: download this file, and give its path"

@@ -94,7 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
         if found and fault != "whole":
             first, last = found.groups()
             status, size = 206, len(content)
-            content = content[int(first) : int(last) + 1 if last else None] if first else content[-int(last) :]
+            content = (
+                content[int(first) : int(last) + 1 if last else None] if first else content[-int(last) :]
+            )
             assert len(content) <= size
         modified = formatdate(file.stat().st_mtime, usegmt=True)
         self._send(status, content, cut=fault == "cut", **{"Last-Modified": modified})

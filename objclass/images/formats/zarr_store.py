@@ -125,16 +125,24 @@ def open_zarr(path: str, internal: str, context: Context) -> Source:
         return _source(store, root, inside, make, context)
 
 
-def _source(store: Any, root: str, inside: str, make: Callable[..., Stored], context: Context) -> Source:
+def _source(
+    store: Any,
+    root: str,
+    inside: str,
+    make: Callable[..., Stored],
+    context: Context,
+    *,
+    is_far: bool = False,
+) -> Source:
     """An array of a store, from what describes it; ``make`` makes it of its name, shape and dtype."""
     found = _find(store, root, inside)
     array = _node(store, root, found)
     shape, dtype, chunks = tuple(array.shape), np.dtype(array.dtype), tuple(array.chunks)
-    scale = _scale(store, root, found)
+    scale = _scale(store, found)
     axes, axes_from = _axes(array, scale)
     name = f"{root}/{found}" if found else root
     check_chunk(name, array.shards or chunks, dtype)
-    stored = CachedChunks(make(found, shape, dtype), chunks, context)
+    stored = CachedChunks(make(found, shape, dtype), chunks, context, is_far=is_far)
     picked = found.removeprefix(inside).strip("/")
     return Source(name, stored, axes, axes_from, None, _pixel_size(scale), picked)
 
@@ -142,10 +150,12 @@ def _source(store: Any, root: str, inside: str, make: Callable[..., Stored], con
 def _open_remote(url: str, internal: str, context: Context) -> Source:
     store, inside = _remote_store(url, internal, context)
     root = str(store)
-    source = _source(store, root, inside, partial(RemoteArray, store), context)
+    source = _source(store, root, inside, partial(RemoteArray, store), context, is_far=True)
     hidden = next((key for key in store.refused if key.endswith(".zattrs")), None)
     if hidden is not None and source.axes_from == "shape":
-        log.warning("%s/%s: the server refuses it (403): it is taken for absent, and axes by shape", root, hidden)
+        log.warning(
+            "%s/%s: the server refuses it (403): it is taken for absent, and axes by shape", root, hidden
+        )
     return replace(source, version=_version(store, source.name.removeprefix(root).strip("/")))
 
 
@@ -347,7 +357,7 @@ def _joined(*names: str) -> str:
     return "/".join(name.strip("/") for name in names if name.strip("/"))
 
 
-def _scale(store: Any, path: str, internal: str) -> _Scale | None:
+def _scale(store: Any, internal: str) -> _Scale | None:
     """The nearest group above the array that has it among its scales."""
     names = internal.split("/") if internal else []
     for depth in range(len(names) - 1, -1, -1):
