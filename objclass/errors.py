@@ -7,6 +7,7 @@
     │   └── ProjectError  a project file: damaged, of another workflow, unsupported
     ├── OutputError     an output cannot be written there, or not in that format
     ├── PluginError     an installed plug-in cannot be loaded, or is not what it should be
+    ├── EngineError     the processes that run the lanes are gone
     └── LaneError       a fault that only the pixels could show
 
 The message of each is one line: what was given, what was expected, what to do.
@@ -56,6 +57,12 @@ class PluginError(ObjclassError, RuntimeError):
 
 class LaneError(ObjclassError, RuntimeError):
     """A lane failed while its pixels were read or its results written."""
+
+    exit_code = 3
+
+
+class EngineError(ObjclassError, RuntimeError):
+    """The engine that runs the lanes of a batch is gone: its scheduler does not respond, or there are no workers."""
 
     exit_code = 3
 

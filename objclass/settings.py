@@ -7,6 +7,7 @@ A field made with `knob` carries in its metadata what argparse needs (help, choi
 import json
 import math
 import operator
+import os
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Collection
@@ -416,6 +417,44 @@ class ResourceSettings:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+ENGINES = ("threads", "dask")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What runs the lanes: threads of this process, or processes of this machine or of a cluster."""
+
+    group: ClassVar[str] = "engine"
+
+    engine: str = knob(
+        "threads",
+        "what runs the lanes: threads of this process; dask: the workers of a cluster of Dask, without a scheduler --jobs "
+        "processes of this machine. Outputs are the same",
+        choices=ENGINES,
+    )
+    scheduler: Optional[str] = knob(
+        None,
+        "with --engine dask: the scheduler of the cluster, such as tcp://host:8786",
+        metavar="ADDRESS",
+        type=str,
+    )
+    scheduler_file: Optional[str] = knob(
+        None,
+        "with --engine dask: the file in which the scheduler has written its address",
+        metavar="FILE",
+        type=os.path.expanduser,
+    )
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("scheduler", "scheduler_file") if getattr(self, name) is not None]
+        if given and self.engine != "dask":
+            message = f"--{given[0]}: is the scheduler of a cluster: give --engine dask, too"
+            raise UsageError(message)
+        if len(given) > 1:
+            message = "--scheduler and --scheduler_file: expected one of them"
+            raise UsageError(message)
 
 
 DIGESTS = ("none", "header", "content")

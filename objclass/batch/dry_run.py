@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from objclass.batch.engine import share_out
 from objclass.batch.estimate import Estimate, estimate_lane, estimate_run, measured_speed
 from objclass.batch.plan import make_plan, make_tasks, other_inputs
 from objclass.batch.projects import compared, pixel_chain
 from objclass.batch.request import Request
-from objclass.batch.schedule import share_out
 from objclass.batch.task import written
 from objclass.compute.context import Context
 from objclass.core import Image, Lane

@@ -86,6 +86,7 @@ class Journal:
             "process": os.getpid(),
             "project": self._entry(project.path) if project else None,
             "pixel_project": self._entry(pixels.path) if pixels is not None else None,
+            "engine": request.engine.engine,
             "jobs": limits.jobs,
             "memory": limits.memory,
             "threshold": _plain(plan.threshold),
@@ -352,7 +353,7 @@ def lanes_of(tasks: Sequence[Task]) -> dict[str, list[int]]:
 
 def _options(request: Request, plan: Plan) -> Record:
     """The options on which results depend."""
-    without = ("resources", "arguments", "inputs", "batch", "project", "pixel_project")
+    without = ("resources", "arguments", "inputs", "batch", "engine", "project", "pixel_project")
     kept = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in without}
     return {"objclass": __version__, "options": repr(kept), "plan": [": ".join(f.key) for f in plan.features]}
 

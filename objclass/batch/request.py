@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from objclass.core import PixelSize
 from objclass.pipeline.pairing import Inputs
 from objclass.pipeline.plan import ILASTIK, FromFile
-from objclass.settings import BatchSettings, ExportSettings, ResourceSettings, ThresholdSettings
+from objclass.settings import (
+    BatchSettings,
+    EngineSettings,
+    ExportSettings,
+    ResourceSettings,
+    ThresholdSettings,
+)
 
 DEFAULT_FEATURES = ("regionprops",)
 """Features that are measured without a project."""
@@ -43,4 +49,5 @@ class Request:
     export_colors: bool = False
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     batch: BatchSettings = field(default_factory=BatchSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
     arguments: tuple[str, ...] = ()

@@ -8,26 +8,24 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
-from math import prod
 from time import perf_counter
 
 from objclass.batch import resume
+from objclass.batch.engine import Engine, Numbered, Results, engine_for
 from objclass.batch.journal import Journal
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.projects import compared, pixel_chain, trained
 from objclass.batch.request import Request
 from objclass.batch.run_file import Record
-from objclass.batch.task import LaneResult, keep, run_task
+from objclass.batch.task import LaneResult, keep
 from objclass.batch.totals import Totals
 from objclass.compute.context import Context
-from objclass.compute.limits import Limits
 from objclass.compute.machine import tune_allocator
 from objclass.core import PixelSize, Progress
-from objclass.errors import LaneError, ObjclassError, Stop, listed
+from objclass.errors import EngineError, LaneError, ObjclassError, Stop, listed
 from objclass.export.dictionary import write_dictionaries
-from objclass.export.files import RunFiles
+from objclass.export.files import OwnLaneFiles, RunFiles
 from objclass.export.naming import Task
 from objclass.export.sinks import maker_of
 from objclass.pipeline.inputs import open_lanes, warn_of_pixel_sizes
@@ -83,7 +81,21 @@ def run(
         warn_of_pixel_sizes(lanes)
     plan = make_plan(request, lanes, project, pixels)
     tasks = plan_tasks(request, plan, lanes)
-    journal = Journal(request, plan, tasks, context.limits)
+    with engine_for(request.engine, request.resources, context) as engine:
+        return _run_journalled(request, plan, tasks, engine, context, started, expect)
+
+
+def _run_journalled(
+    request: Request,
+    plan: Plan,
+    tasks: Sequence[Task],
+    engine: Engine,
+    context: Context,
+    started: float,
+    expect: Callable[[int], None] | None,
+) -> int:
+    """Run all lanes that are not done, and write the run file."""
+    journal = Journal(request, plan, tasks, engine.limits)
     try:
         done, files = _resumed(request, tasks, journal)
     except BaseException:
@@ -95,7 +107,7 @@ def run(
     totals = Totals(tasks, model.images if model is not None else 1)
     code = LaneError.exit_code
     try:
-        code = _run_tasks(tasks, plan, files, journal, context, done, request.batch, totals)
+        code = _run_tasks(tasks, plan, files, journal, engine, context, done, request.batch, totals)
     finally:
         with closing(journal):
             describe = partial(write_dictionaries, tasks, plan, files, resumed=request.batch.resume)
@@ -142,34 +154,20 @@ def _run_tasks(
     plan: Plan,
     files: RunFiles,
     journal: Journal,
+    engine: Engine,
     context: Context,
     done: Mapping[int, Record],
     batch: BatchSettings,
     totals: Totals,
 ) -> int:
-    """Run the lanes that are not done, several at once where they are small, and commit them in their order."""
+    """Run the lanes that are not done, and commit them in their order."""
     left = [(number, task) for number, task in enumerate(tasks) if number not in done]
     for number, record in done.items():
         journal.earlier(tasks[number], record)
         totals.earlier(tasks[number].name, record.get("counts", {}), record.get("novel"))
         context.progress(tasks[number].name, 1.0)
-    images = sum(task.lane.objects.shape[0] for task in tasks)
-    at_once, limits = share_out([task for _, task in left], replace(context.limits, images=images))
-    run_one = partial(run_task, plan=plan, files=files, context=context.within(limits))
-    lanes = context if at_once > 1 else context.within(Limits())
-    failed: list[str] = []
-    with closing(lanes.ordered(run_one, left, LaneResult.discard, helps=False)) as results:
-        for (number, task), result in zip(left, results, strict=True):
-            try:
-                keep(result, partial(_record, journal, result))
-            except ObjclassError as fault:
-                failed.append(task.name)
-                _record_failure(journal, task, fault)
-                totals.failed(number + 1, task, fault)
-                if batch.on_error == "stop":
-                    break
-            else:
-                totals.done(number + 1, result)
+    with closing(engine.results(left, plan, files)) as results:
+        failed, is_gone = _commit(left, results, journal, totals, batch)
     owners = {path: task for task in tasks for path in task.tables}
     try:
         files.make_missing(lambda path: maker_of(owners[path], path))
@@ -182,7 +180,7 @@ def _run_tasks(
         log.error(
             "failed: %d of %d lanes: %s (--resume runs them again)", len(failed), len(tasks), listed(failed)
         )
-    if failed:
+    if failed or is_gone:
         return 1 if succeeded else LaneError.exit_code
     gone = [path for task in tasks for path in task.paths if not os.path.exists(path)]
     if gone:
@@ -192,7 +190,31 @@ def _run_tasks(
     return 0
 
 
-def _record(journal: Journal, result: LaneResult) -> None:
+def _commit(
+    lanes: Sequence[Numbered], results: Results, journal: Journal, totals: Totals, batch: BatchSettings
+) -> tuple[list[str], bool]:
+    """Commit lanes in their order; return the names of those that failed, and whether the engine is gone."""
+    failed: list[str] = []
+    try:
+        for (number, task), result in zip(lanes, results, strict=True):
+            try:
+                keep(result, partial(_record, journal, result))
+            except ObjclassError as fault:
+                failed.append(task.name)
+                _record_failure(journal, task, fault)
+                totals.failed(number + 1, task, fault)
+                if batch.on_error == "stop":
+                    break
+            else:
+                totals.done(number + 1, result)
+    except EngineError as fault:
+        journal.lost(str(fault))
+        log.error("%s", fault)  # noqa: TRY400
+        return failed, True
+    return failed, False
+
+
+def _record(journal: Journal, result: LaneResult[OwnLaneFiles]) -> None:
     journal.finished(
         result.task,
         result.counts,
@@ -209,15 +231,3 @@ def _record_failure(journal: Journal, task: Task, fault: ObjclassError) -> None:
     journal.failed(task, str(fault))
     if task.report is not None:
         task.report.failed[task.name] = str(fault)
-
-
-def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
-    """The number of lanes that are run at once, and the limits of each.
-
-    Small lanes are run in parallel, each by one thread; large ones one after the other, in blocks, as are
-    lanes that are written to one file.
-    """
-    files = [path for task in tasks for path in {output.path for output in task.outputs}]
-    if not tasks or len(set(files)) < len(files):
-        return 1, limits
-    return limits.divided(len(tasks), max(prod(task.lane.objects.shape[1:4]) for task in tasks))

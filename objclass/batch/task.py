@@ -1,20 +1,22 @@
 """One lane of a run: from its images to its files."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, Generic, TypeVar
 
 from objclass.compute.context import Context
 from objclass.compute.meter import Meter, metered
 from objclass.compute.origin import in_lane
+from objclass.core import Lane
 from objclass.errors import LaneError, ObjclassError, Stop
-from objclass.export.files import LaneFiles, RunFiles
+from objclass.export.files import LaneFiles
 from objclass.export.naming import Task
-from objclass.export.sink import Sink
+from objclass.export.sink import Contribution, Sink
 from objclass.export.sinks import sinks_of
-from objclass.pipeline.lane import Clock, run_lane
+from objclass.pipeline.lane import Clock, Step, run_lane
 from objclass.pipeline.plan import Plan
 
 
@@ -37,14 +39,20 @@ def as_lane_error(task: Task, stop: Stop) -> Iterator[None]:
         raise LaneError(message) from fault
 
 
+Files = TypeVar("Files", bound=LaneFiles)
+
+Walk = Callable[[Lane, Plan, Context, Clock], Iterator[Step]]
+"""What makes the time steps of a lane, such as `run_lane`."""
+
+
 @dataclass
-class LaneResult:
+class LaneResult(Generic[Files]):
     """A lane that was run, or the fault that ended it: its files are written, but not yet in place."""
 
     task: Task
     context: Context
-    files: LaneFiles
-    sinks: list[Sink]
+    files: Files
+    sinks: Sequence[Contribution]
     clock: Clock = field(default_factory=Clock)
     counts: dict[str, int] = field(default_factory=dict)
     novel: int | None = None
@@ -58,14 +66,16 @@ class LaneResult:
         self.files.abort()
 
 
-def run_task(numbered: tuple[int, Task], plan: Plan, files: RunFiles, context: Context) -> LaneResult:
-    """Run one lane, given with its number, and write the files of this lane under temporary names."""
-    number, task = numbered
-    result = LaneResult(task, context.within(context.limits), files.lane(number), sinks_of(task, plan))
+def run_task(
+    task: Task, plan: Plan, files: Files, context: Context, walk: Walk | None = None
+) -> LaneResult[Files]:
+    """Run one lane, and write its files under temporary names."""
+    sinks = sinks_of(task, plan)
+    result = LaneResult(task, context.within(context.limits), files, sinks)
     meter = Meter(task.lane.objects.shape[0], partial(context.progress, task.name))
     try:
         with in_lane(task.name, result.warnings), metered(meter), as_lane_error(task, context.stop):
-            _walk(result, plan, meter)
+            _write(result, sinks, plan, meter, walk or run_lane)
     except ObjclassError as fault:
         result.discard()
         result.fault = fault
@@ -76,16 +86,16 @@ def run_task(numbered: tuple[int, Task], plan: Plan, files: RunFiles, context: C
     return result
 
 
-def _walk(result: LaneResult, plan: Plan, meter: Meter) -> None:
+def _write(result: LaneResult[Any], sinks: Sequence[Sink], plan: Plan, meter: Meter, walk: Walk) -> None:
     task, clock, context = result.task, result.clock, result.context
     names = plan.project.classes if plan.project is not None else ()
     classes = [f"{name} (class)" if name == "objects" else name for name in names]
     counts = Counter(dict.fromkeys(("objects", *classes), 0))
-    for sink in result.sinks:
+    for sink in sinks:
         sink.begin(result.files, context)
-    for step in run_lane(task.lane, plan, context, clock):
+    for step in walk(task.lane, plan, context, clock):
         meter.begin(step.t + 1)
-        for sink in result.sinks:
+        for sink in sinks:
             sink.step(step)
             clock.lap(sink.duty)
         counts["objects"] += step.objects.count
@@ -96,13 +106,13 @@ def _walk(result: LaneResult, plan: Plan, meter: Meter) -> None:
             if (is_novel := step.predictions.is_novel) is not None:
                 result.novel = (result.novel or 0) + int(is_novel.sum())
         meter.arrive(step.t + 1)
-    for sink in result.sinks:
+    for sink in sinks:
         sink.finish()
         clock.lap("write")
     result.counts |= counts
 
 
-def keep(result: LaneResult, kept: Callable[[], None]) -> None:
+def keep(result: LaneResult[Any], kept: Callable[[], None]) -> None:
     """Commit a lane: its files get their final names, its rows go into the table; then call ``kept``.
 
     Raises

@@ -37,7 +37,7 @@ class Totals:
         lanes = Counter(path for task in tasks for path in {*task.tables, task.dictionary} - {None})
         self._shared = {path for path, count in lanes.items() if count > 1}
 
-    def done(self, number: int, result: LaneResult) -> None:
+    def done(self, number: int, result: LaneResult[Any]) -> None:
         """Add a complete lane, the ``number``-th from 1, and say what it has and wrote."""
         self._done += 1
         self._count(result.task.name, result.counts, result.novel)

@@ -14,7 +14,15 @@ from objclass.cli.messages import MessageOptions, printable, set_up_log
 from objclass.cli.progress import reported
 from objclass.errors import Stop, UsageError
 from objclass.registry import TABLE_PROFILES, object_formats, table_formats
-from objclass.settings import ROLES, BatchSettings, ExportSettings, ResourceSettings, ThresholdSettings, knob
+from objclass.settings import (
+    ROLES,
+    BatchSettings,
+    EngineSettings,
+    ExportSettings,
+    ResourceSettings,
+    ThresholdSettings,
+    knob,
+)
 
 log = logging.getLogger("objclass")
 
@@ -221,6 +229,7 @@ class HeadlessOptions(
     ObjectOptions,
     ThresholdSettings,
     BatchSettings,
+    EngineSettings,
     ResourceSettings,
     MessageOptions,
     IlastikOptions,
@@ -231,6 +240,7 @@ class HeadlessOptions(
         ThresholdSettings.__post_init__(self)  # checks the ranges of all knobs
         ExportSettings.__post_init__(self)
         BatchSettings.__post_init__(self)
+        EngineSettings.__post_init__(self)
 
 
 def main(arguments: Sequence[str], stop: Stop) -> int:
@@ -363,6 +373,7 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         export_colors=options.export_colors,
         ilastik_names=options.ilastik_names or wants_ilastik_names(),
         batch=BatchSettings(**{f.name: getattr(options, f.name) for f in fields(BatchSettings)}),
+        engine=EngineSettings(**{f.name: getattr(options, f.name) for f in fields(EngineSettings)}),
         resources=resources(options),
         arguments=tuple(arguments),
     )

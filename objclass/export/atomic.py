@@ -166,6 +166,16 @@ class Pending:
         self._parts |= {path: sequence.slice_path(folder, number) for number, path in enumerate(paths)}
         return folder
 
+    def workspaces(self, paths: Iterable[str]) -> dict[str, str]:
+        """The parent folders of paths, and the hidden folder in each where another process may write these files."""
+        return {str(parent): self._workspace(parent).path for parent in {Path(path).parent for path in paths}}
+
+    def adopt(self, parts: Mapping[str, str]) -> None:
+        """Take over files that another process has written in one of the `workspaces`: path -> temporary name."""
+        for parent in {Path(path).parent for path in parts}:
+            _make(parent)
+        self._parts |= parts
+
     def lock(self, path: str) -> None:
         """Keep other processes from replacing a file until it is renamed here, or discarded."""
         self._locks.enter_context(lock.held(lock_file(path)))
@@ -241,7 +251,7 @@ class Pending:
             temporary = self._parts.pop(path, None)
             if temporary is not None:
                 with suppress(OSError):
-                    _remove(temporary)
+                    remove(temporary)
         if paths is None:
             self.unlock()
             for workspace in self._workspaces.values():
@@ -254,6 +264,19 @@ class Pending:
                 _make(folder)
                 self._workspaces[folder] = Workspace(folder)
             return self._workspaces[folder]
+
+
+Stamp = tuple[int, int, int] | None
+"""Inode, size and time of change of a file or folder; None if there is none."""
+
+
+def stamp(path: str) -> Stamp:
+    """What shows that a file or folder was changed or replaced."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def lock_file(path: str) -> str:
@@ -281,6 +304,11 @@ class Workspace:
             lock.let_go(self._descriptor)  # taken for a leftover before it was locked
         self._numbers = count(1)
 
+    @property
+    def path(self) -> str:
+        """The folder."""
+        return str(self._path)
+
     def name_for(self, path: str) -> str:
         """An unused name in it, with the suffix of a path."""
         return str(self._path / f"{next(self._numbers)}{Path(path).suffix}")
@@ -300,7 +328,7 @@ class Workspace:
     def close(self) -> None:
         """Remove it, and what is in it."""
         with suppress(OSError):
-            _remove(str(self._path))
+            remove(str(self._path))
         lock.let_go(self._descriptor)
 
 
@@ -365,7 +393,7 @@ def _clear(workspace: Path, found: "re.Match[str]") -> "re.Match[str]":
         if aside.is_dir() and not os.path.lexists(final):
             aside.rename(final)
             log.warning("%s: restored: an interrupted run had moved it aside", final)
-    _remove(str(workspace))
+    remove(str(workspace))
     return found
 
 
@@ -408,7 +436,7 @@ class _Replacement:
             except OSError:  # nothing can be renamed any more
                 if not self._is_aside:
                     with suppress(OSError):
-                        _remove(self._final)
+                        remove(self._final)
         if self._is_aside:
             with suppress(OSError):
                 os.replace(self._aside, self._final)
@@ -417,7 +445,7 @@ class _Replacement:
         """Remove the older output."""
         if self._is_aside:
             with suppress(OSError):
-                _remove(self._aside)
+                remove(self._aside)
 
 
 def sync(path: str) -> None:
@@ -471,7 +499,7 @@ def _make(folder: Path) -> None:
         raise OutputError(message) from None
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
     """Remove a file or a folder, if there is one."""
     target = Path(path)
     if target.is_dir() and not target.is_symlink():

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from objclass.compute import lock
 from objclass.compute.signals import uninterrupted
 from objclass.errors import OutputError
-from objclass.export.atomic import Pending, lock_file
+from objclass.export.atomic import Pending, Stamp, lock_file, stamp
 from objclass.export.columns import Columns
 from objclass.export.naming import Task, split_suffix
 from objclass.export.spool import Rows, Spool, SpooledTable, spool_path
@@ -110,9 +110,9 @@ class RunFiles:
             raise OutputError(message) from None
         self._claimed.add(table)
 
-    def lane(self, number: int) -> "LaneFiles":
+    def lane(self, number: int) -> "OwnLaneFiles":
         """The files of the lane of a number, from 0."""
-        return LaneFiles(self, number)
+        return OwnLaneFiles(self, number)
 
     def open(self, path: str, make: Callable[[str], Any]) -> Any:
         """The shared file of that path; the first lane makes it under its temporary name."""
@@ -244,14 +244,37 @@ def _partial_name(path: str) -> str:
     raise AssertionError
 
 
-class LaneFiles:
-    """The files of one lane, and those that it shares with other lanes."""
+class LaneFiles(Protocol):
+    """The files of one lane, as its sinks see them."""
+
+    def add(self, path: str) -> str:
+        """The temporary name of a file that only this lane writes."""
+
+    def add_slices(self, paths: Sequence[str]) -> str:
+        """The temporary folder of the files of a sequence."""
+
+    def share(self, path: str, make: Callable[[str], Any], *, merge: bool = False) -> Any:
+        """A shared file; with ``merge``, the content of an existing file of its name is kept."""
+
+    def append(self, table: str, writer: Any, columns: Columns) -> None:
+        """Add the rows of this lane to a table, which other lanes may share."""
+
+    def commit(self, kept: Callable[[], None]) -> None:
+        """Complete the files, then call ``kept``: all, or none."""
+
+    def abort(self) -> None:
+        """Discard what was not committed."""
+
+
+class OwnLaneFiles:
+    """The files of a lane that this process writes, and those that it shares with other lanes."""
 
     def __init__(self, run: RunFiles, number: int) -> None:
         self._run, self._number = run, number
         self.rows: dict[str, Rows] = {}
         """The rows of this lane in the spools of tables."""
         self._own: list[str] = []
+        self._merged: dict[str, Stamp] = {}
         self._shared: dict[str, bool] = {}
         self._completed: list[str] = []
         self._is_kept = False
@@ -265,6 +288,20 @@ class LaneFiles:
         """The temporary folder of the files of a sequence."""
         self._own += paths
         return self._run.pending.add_slices(paths)
+
+    def adopt(self, parts: Mapping[str, str], merged: Mapping[str, Stamp]) -> None:
+        """Take over files that another process has written.
+
+        Parameters
+        ----------
+        parts
+            Path -> temporary name.
+        merged
+            Path -> the file whose content was taken over into the new one.
+        """
+        self._own += parts
+        self._merged |= merged
+        self._run.pending.adopt(parts)
 
     def share(self, path: str, make: Callable[[str], Any], *, merge: bool = False) -> Any:
         """A shared file; with ``merge``, the content of an existing file of its name is kept."""
@@ -296,6 +333,7 @@ class LaneFiles:
             If one of them could not be written.
         """
         try:
+            self._check_merged()
             for path, merge in sorted(
                 self._shared.items()
             ):  # always in the same order, so that no two processes wait for each other
@@ -308,6 +346,14 @@ class LaneFiles:
                 kept()
         finally:
             self._run.pending.unlock()
+
+    def _check_merged(self) -> None:
+        """Refuse to replace a file that was changed since its content was taken over."""
+        for path, before in sorted(self._merged.items()):
+            self._run.pending.lock(path)
+            if stamp(path) != before:
+                message = f"{path}: another process has changed it meanwhile: run again with --resume"
+                raise OutputError(message)
 
     def _finish(self, path: str, *, merge: bool) -> None:
         file = self._run.open(path, str)

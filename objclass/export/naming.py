@@ -101,8 +101,13 @@ class Task:
     @property
     def paths(self) -> list[str]:
         """All that is there when the lane is done."""
+        return [*self.own_paths, *self.tables]
+
+    @property
+    def own_paths(self) -> list[str]:
+        """The same without tables: images, also those in files that other lanes may share, and objects."""
         images = [path for o in self.outputs if not o.is_url for path in o.slices or (o.path,)]
-        return [*images, *self.pictures, *self.objects, *self.tables]
+        return [*images, *self.pictures, *self.objects]
 
     @property
     def shared(self) -> set[str]:

@@ -25,8 +25,21 @@ class Header:
     columns: tuple[str, ...]
 
 
-class Sink(Protocol):
-    """One output of one lane. Lanes may be run in parallel; they are committed in their order."""
+class Contribution(Protocol):
+    """What a lane adds to files that lanes share. Lanes may be run in parallel; they are committed in their order."""
+
+    def commit(self) -> None:
+        """Write to the files that lanes share; called in the order of the lanes.
+
+        Afterwards all files of a lane are renamed together.
+        """
+
+    def abort(self) -> None:
+        """Close everything at once, without finishing; `LaneFiles.abort` removes the files."""
+
+
+class Sink(Contribution, Protocol):
+    """One output of one lane."""
 
     duty: str
     """The name under which the run file counts its time."""
@@ -42,12 +55,3 @@ class Sink(Protocol):
 
     def finish(self) -> None:
         """Complete the files of this lane; there are no more time steps."""
-
-    def commit(self) -> None:
-        """Write to the files that lanes share; called in the order of the lanes.
-
-        Afterwards all files of a lane are renamed together, by `LaneFiles.commit`.
-        """
-
-    def abort(self) -> None:
-        """Close everything at once, without finishing; `LaneFiles.abort` removes the files."""

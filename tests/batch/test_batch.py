@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from objclass.batch import journal, schedule, task
+from objclass.batch import engine, journal, schedule, task
+from objclass.batch.engine import share_out
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
-from objclass.batch.schedule import share_out
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES
@@ -139,16 +139,16 @@ def in_turns(monkeypatch, turn):
     """Lanes end in the order ``turn``, whatever they were begun in; answers the order in which they did."""
     run_task, done, begun = task.run_task, [], threading.Condition()
 
-    def run_one(numbered, plan, files, context):
-        finished = run_task(numbered, plan, files, context)
-        number = int(numbered[1].name[3:])
+    def run_one(lane, plan, files, context):
+        finished = run_task(lane, plan, files, context)
+        number = int(lane.name[3:])
         with begun:
             assert begun.wait_for(lambda: turn.index(number) == len(done), timeout=20)
             done.append(number)
             begun.notify_all()
         return finished
 
-    monkeypatch.setattr(schedule, "run_task", run_one)
+    monkeypatch.setattr(engine, "run_task", run_one)
     return done
 
 

@@ -328,10 +328,10 @@ def test_lanes_before_a_fault_keep_their_outputs(here, capsys):
 
 def test_a_write_fault_leaves_no_row(here, capsys, monkeypatch):
     """The disk is full when the second lane is finished."""
-    from objclass.export.files import LaneFiles
+    from objclass.export.files import OwnLaneFiles
 
     commits = []
-    commit = LaneFiles.commit
+    commit = OwnLaneFiles.commit
 
     def full(self, kept):
         commits.append(self)
@@ -339,7 +339,7 @@ def test_a_write_fault_leaves_no_row(here, capsys, monkeypatch):
             raise OSError(28, "No space left on device")
         commit(self, kept)
 
-    monkeypatch.setattr(LaneFiles, "commit", full)
+    monkeypatch.setattr(OwnLaneFiles, "commit", full)
     arguments = run(
         raw_data=["cells.tif"] * 3, segmentation_image=["cells_segmentation.tif"] * 3,
         table_filename="t.csv",
@@ -365,15 +365,15 @@ def test_a_bug_fails_the_lane_like_any_fault(here, capsys, monkeypatch):
 
 
 def test_finished_lanes_stay_when_a_run_is_interrupted(here, capsys, monkeypatch):
-    from objclass.batch import schedule
+    from objclass.batch import engine
 
-    def interrupted(numbered, **more):
-        if numbered[1].name == "lane1":
+    def interrupted(task, *more):
+        if task.name == "lane1":
             raise KeyboardInterrupt
-        return run_task(numbered, **more)
+        return run_task(task, *more)
 
-    run_task = schedule.run_task
-    monkeypatch.setattr(schedule, "run_task", interrupted)
+    run_task = engine.run_task
+    monkeypatch.setattr(engine, "run_task", interrupted)
     for number in range(2):
         shutil.copy("cells.tif", f"lane{number}.tif")
     arguments = run(raw_data=["lane0.tif", "lane1.tif"], segmentation_image=["cells_segmentation.tif"] * 2)

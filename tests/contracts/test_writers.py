@@ -24,7 +24,7 @@ from PIL import Image as Pillow
 from objclass.compute.context import Context
 from objclass.core import AXES, Lane, PixelSize, to_canonical
 from objclass.errors import OutputError
-from objclass.export.files import LaneFiles, RunFiles
+from objclass.export.files import LaneFiles, OwnLaneFiles, RunFiles
 from objclass.export.images import Export
 from objclass.export.naming import Output, Task
 from objclass.export.sinks import ImageSink
@@ -348,7 +348,7 @@ def test_no_handle_stays_open(tmp_path: Path, name: str) -> None:
     assert handles() == before
 
 
-def lane_files(output: Output) -> tuple[RunFiles, LaneFiles]:
+def lane_files(output: Output) -> tuple[RunFiles, OwnLaneFiles]:
     pixels = from_array(np.zeros((2, 2), np.uint8))
     run = RunFiles([Task(Lane(None, pixels, "label_image", "a", ""), "a", (output,), None)])
     return run, run.lane(0)

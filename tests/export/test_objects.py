@@ -293,7 +293,7 @@ def test_metadata_of_the_lane(tmp_path):
     plan = make_plan(request, [lane], None)
     (task,) = plan_tasks(replace(request, table=f"{tmp_path}/t.csv"), plan, [lane])
     files = RunFiles([task])
-    keep(run_task((0, task), plan, files, Context()), lambda: None)
+    keep(run_task(task, plan, files.lane(0), Context()), lambda: None)
     files.close()
     (feature,) = read_geojson(tmp_path / "o.geojson")["features"]
     assert feature["properties"]["metadata"] == {"well": "A 1"}

@@ -1,0 +1,392 @@
+"""The workers of a cluster of Dask.
+
+What crosses is pickled here, between equal versions of objclass; the context of the run is left out: each
+process has its own, with the memory and threads of a task.
+"""
+
+import io
+import logging
+import os
+import pickle
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from logging.handlers import QueueHandler
+from queue import Queue
+from time import monotonic
+from typing import Any
+
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
+from objclass.compute.machine import tune_allocator
+from objclass.compute.workers import Item, Result
+from objclass.errors import EngineError, LaneError, Stop
+from objclass.version import __version__
+
+log = logging.getLogger("objclass")
+
+AHEAD = 2
+"""Tasks under way for each that is done at once: a worker has its next one when it asks for it."""
+
+TICK = 2.0
+"""Seconds between two looks at the cluster while a task is waited for."""
+
+SILENCE = 20.0
+"""Seconds in which a scheduler responds."""
+
+WITHOUT_WORKERS = 300.0
+"""Seconds for which a run waits where all workers are gone: some may be restarted."""
+
+
+# --------------------------------------------------------------------------- what crosses
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles all but contexts."""
+
+    def persistent_id(self, thing: Any) -> str | None:
+        return "context" if isinstance(thing, Context) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickles data of `_Pickler`; their context is that of this process."""
+
+    def __init__(self, data: bytes, context: Context) -> None:
+        super().__init__(io.BytesIO(data))
+        self._context = context
+
+    def persistent_load(self, _: Any) -> Context:
+        return self._context
+
+
+def packed(thing: Any) -> bytes:
+    """Plain data as bytes.
+
+    Raises
+    ------
+    LaneError
+        If it cannot leave this process, such as an image of a plug-in that is an open file.
+    """
+    data = io.BytesIO()
+    try:
+        _Pickler(data, protocol=5).dump(thing)
+    except Exception as fault:
+        message = f"cannot be sent to a worker: {fault}: run it without --engine dask"
+        raise LaneError(message) from fault
+    return data.getvalue()
+
+
+class Common:
+    """What several tasks need, in a worker: loaded by the first of them.
+
+    Parameters
+    ----------
+    data
+        Of `packed`.
+    limits
+        Memory and threads of a task.
+    follow_links
+        As of `Context`.
+    version
+        Of the coordinator.
+    """
+
+    def __init__(self, data: bytes, limits: Limits, follow_links: bool, version: str) -> None:  # noqa: FBT001
+        self._given = data, limits, follow_links, version
+        self._lock, self._loaded = threading.Lock(), False
+        self._context = Context(limits, follow_links=follow_links)
+        self._value: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go from one worker to another as it has come."""
+        return Common, self._given
+
+    @property
+    def value(self) -> Any:
+        """What tasks need: the same object for all tasks of this process."""
+        with self._lock:
+            if not self._loaded:
+                data, limits, _, version = self._given
+                if version != __version__:
+                    message = (
+                        f"a worker on {os.uname().nodename} has objclass {__version__}, expected {version}"
+                    )
+                    raise EngineError(message)
+                tune_allocator(limits.memory)
+                self._value, self._loaded = self.unpacked(data), True
+            return self._value
+
+    def unpacked(self, data: bytes) -> Any:
+        """Data of `packed`, with the context of this process."""
+        return _Unpickler(data, self._context).load()
+
+
+@dataclass
+class Outcome:
+    """What came of a task: its result, or the error that it raised; and its messages."""
+
+    result: Any = None
+    fault: Exception | None = None
+    records: list[logging.LogRecord] = field(default_factory=list)
+
+    def log(self) -> None:
+        """Send the messages to the log, as if they came from here."""
+        for record in self.records:
+            log.handle(record)
+
+
+def perform(common: Common, payload: bytes, folder: str, level: int) -> Outcome:
+    """Do a task: what a worker does.
+
+    Parameters
+    ----------
+    common
+        What several tasks need.
+    payload
+        The function and its item, of `packed`.
+    folder
+        The working folder of the coordinator, for relative paths.
+    level
+        Of the messages that count.
+    """
+    outcome = Outcome()
+    with _recorded(outcome.records, level), _folder.entered(folder):
+        try:
+            value = common.value
+            function, item = common.unpacked(payload)
+            outcome.result = function(value, item)
+        except Exception as fault:
+            outcome.fault = _portable(fault)
+            log.debug("", exc_info=fault)
+    return outcome
+
+
+def _portable(fault: Exception) -> Exception:
+    """The error, or one that says the same and pickles."""
+    try:
+        pickle.loads(pickle.dumps(fault))  # noqa: S301  made here
+    except Exception:  # noqa: BLE001  whatever its class does
+        return LaneError(f"unexpected {type(fault).__name__}: {fault} (a bug: --debug shows where)")
+    return fault
+
+
+class _Recorder(QueueHandler):
+    """Keeps the messages of the present task; their arguments become text."""
+
+    def __init__(self) -> None:
+        super().__init__(Queue())  # which is not used
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        found = _task.get()
+        if found is not None and record.levelno >= found[1]:
+            found[0].append(record)
+
+
+_task: ContextVar[tuple[list[logging.LogRecord], int] | None] = ContextVar("task", default=None)
+"""The messages of the present task, and their least level."""
+
+_recorder = _Recorder()
+
+
+@contextmanager
+def _recorded(records: list[logging.LogRecord], level: int) -> Iterator[None]:
+    """Keep messages that are sent within, in this thread and those that work for it."""
+    log.addHandler(_recorder)  # once for a process
+    log.setLevel(min(level, log.level or level))
+    token = _task.set((records, level))
+    try:
+        yield
+    finally:
+        _task.reset(token)
+
+
+class _WorkingFolder:
+    """The working folder of this process, for one run at a time.
+
+    A worker of several threads may have tasks of several runs, whose relative paths start at different folders.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._path, self._tasks = "", 0
+
+    @contextmanager
+    def entered(self, path: str) -> Iterator[None]:
+        """Work in a folder; wait for the tasks in another one.
+
+        Raises
+        ------
+        EngineError
+            If this machine does not see it.
+        """
+        with self._free:
+            self._free.wait_for(lambda: not self._tasks or self._path == path)
+            try:
+                os.chdir(path)
+            except OSError as fault:
+                message = f"{path}: {fault.strerror} on the worker {os.uname().nodename}: expected a disk that all workers share"
+                raise EngineError(message) from None
+            self._path = path
+            self._tasks += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._tasks -= 1
+                self._free.notify_all()
+
+
+_folder = _WorkingFolder()
+
+
+# --------------------------------------------------------------------------- the coordinator
+
+
+class DaskWorkers:
+    """The workers of a cluster.
+
+    Parameters
+    ----------
+    client
+        A connected `distributed.Client`.
+    limits
+        Memory and threads of each task.
+    context
+        Of the run.
+    """
+
+    def __init__(self, client: Any, limits: Limits, context: Context) -> None:
+        self._client, self.limits = client, limits
+        self._stop: Stop = context.stop
+        self._follow_links = context.follow_links
+        self._level, self._cwd = log.getEffectiveLevel(), os.getcwd()
+        self._common: tuple[Any, Any] | None = None
+        self._count = self._counted()
+
+    @property
+    def count(self) -> int:
+        """Number of tasks that are done at once: the threads of all workers."""
+        return max(self._count, 1)
+
+    def ordered(
+        self, function: Callable[[Any, Item], Result], common: Any, items: Iterable[Item]
+    ) -> Generator[Result, None, None]:
+        """``function(common, item)`` for each item; the results in the order of the items (`Workers.ordered`)."""
+        with closing(self.outcomes(function, common, items)) as outcomes:
+            for outcome in outcomes:
+                outcome.log()
+                if outcome.fault is not None:
+                    raise outcome.fault
+                yield outcome.result
+
+    def outcomes(
+        self, function: Callable[[Any, Item], Any], common: Any, items: Iterable[Item]
+    ) -> Generator[Outcome, None, None]:
+        """The same; a task that fails does not end it.
+
+        Raises
+        ------
+        EngineError
+            If the cluster is gone.
+        """
+        waiting: deque[Any] = deque()
+        try:
+            shared = self._shared(common)
+            for item in items:
+                self._stop.check()
+                waiting.append(self._begun(shared, function, item))
+                while len(waiting) > AHEAD * self.count:
+                    yield self._outcome(waiting[0])
+                    waiting.popleft()
+            while waiting:
+                yield self._outcome(waiting[0])
+                waiting.popleft()
+        finally:
+            self._cancel(waiting)
+
+    def _shared(self, common: Any) -> Any:
+        """What tasks need, on the cluster: the result of a task, which is done again where a worker dies."""
+        if self._common is None or self._common[0] is not common:
+            data = packed(common)
+            future = self._submitted(Common, data, self.limits, self._follow_links, __version__)
+            self._common = common, future
+        return self._common[1]
+
+    def _begun(self, shared: Any, function: Callable[..., Any], item: Any) -> Any:
+        """A task; an `Outcome` if it cannot be sent."""
+        try:
+            payload = packed((function, item))
+        except LaneError as fault:
+            return Outcome(fault=fault)
+        return self._submitted(perform, shared, payload, self._cwd, self._level)
+
+    def _submitted(self, function: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return self._client.submit(function, *given, key=f"objclass-{uuid.uuid4().hex}", pure=False)
+        except Exception as fault:
+            raise _gone(fault) from fault
+
+    def _outcome(self, task: Any) -> Outcome:
+        """Wait for a task."""
+        from distributed.scheduler import KilledWorker
+
+        if isinstance(task, Outcome):
+            return task
+        alone: float | None = None
+        while True:
+            self._stop.check()
+            try:
+                outcome: Outcome = task.result(timeout=TICK)
+            except TimeoutError:
+                alone = self._watched(alone)
+            except KilledWorker as fault:
+                message = f"ended its worker process {fault.allowed_failures + 1} times (too little memory?)"
+                return Outcome(fault=LaneError(message))
+            except Exception as fault:
+                raise _gone(fault) from fault
+            else:
+                if isinstance(outcome.fault, EngineError):
+                    raise outcome.fault
+                return outcome
+
+    def _watched(self, alone: float | None) -> float | None:
+        """Look after the workers; return since when there are none, if so."""
+        self._count = self._counted()
+        if self._count:
+            return None
+        if alone is None:
+            log.warning("all workers are gone: waiting for others")
+            return monotonic()
+        if monotonic() - alone > WITHOUT_WORKERS:
+            message = f"the workers are gone, and there were no others for {WITHOUT_WORKERS:.0f} s"
+            raise EngineError(message)
+        return alone
+
+    def _counted(self) -> int:
+        """Number of threads of all workers.
+
+        Raises
+        ------
+        EngineError
+            If the scheduler does not respond.
+        """
+        try:
+            found = self._client.sync(self._client.scheduler.ncores, callback_timeout=SILENCE)
+        except Exception as fault:
+            raise _gone(fault) from fault
+        return sum(found.values())
+
+    def _cancel(self, waiting: Iterable[Any]) -> None:
+        futures = [task for task in waiting if not isinstance(task, Outcome)]
+        if futures:
+            with suppress(Exception):
+                self._client.cancel(futures, force=True)
+
+
+def _gone(fault: Exception) -> EngineError:
+    why = " ".join(str(fault).split()) or type(fault).__name__
+    return EngineError(f"the scheduler is gone: {why}")

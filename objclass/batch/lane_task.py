@@ -1,0 +1,81 @@
+"""A lane as a task of a worker: it comes as plain data, and goes back so; the coordinator commits it."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from objclass.batch.dask_workers import Outcome
+from objclass.batch.task import LaneResult, keep, run_task
+from objclass.compute.context import Context
+from objclass.compute.origin import in_lane
+from objclass.errors import LaneError, ObjclassError
+from objclass.export.attempt import Arrival, AttemptFiles, Delivery
+from objclass.export.files import OwnLaneFiles
+from objclass.export.naming import Task
+from objclass.export.sinks import maker_of
+from objclass.pipeline.plan import Plan
+
+
+@dataclass(frozen=True)
+class LaneTask:
+    """A lane, and where a worker may write.
+
+    Parameters
+    ----------
+    task
+        The lane.
+    workspaces
+        Parent folder of its outputs -> the folder of the coordinator where they are written.
+    """
+
+    task: Task
+    workspaces: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LaneReport:
+    """A lane that a worker has run, or the fault that ended it."""
+
+    delivery: Delivery = field(default_factory=Delivery)
+    counts: dict[str, int] = field(default_factory=dict)
+    novel: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    fault: ObjclassError | None = None
+
+
+def run_lane_task(common: tuple[Plan, Context], item: LaneTask) -> LaneReport:
+    """Run a lane, and complete its files under temporary names: what a worker does."""
+    plan, context = common
+    try:
+        result = run_task(item.task, plan, AttemptFiles(item.workspaces), context)
+        keep(result, _nothing)
+    except ObjclassError as fault:
+        return LaneReport(fault=fault)
+    return LaneReport(
+        result.files.delivery,
+        result.counts,
+        result.novel,
+        dict(result.clock.seconds),
+        dict(result.context.timings),
+    )
+
+
+def _nothing() -> None:
+    """The coordinator keeps the account."""
+
+
+def arrived(outcome: Outcome, task: Task, files: OwnLaneFiles, context: Context) -> LaneResult[OwnLaneFiles]:
+    """The lane as if it had been run here."""
+    report = outcome.result
+    if report is None:
+        report = LaneReport(fault=LaneError(f"{task.name}: {outcome.fault}"))
+    files.adopt(report.delivery.files, report.delivery.merged)
+    arrival = Arrival(report.delivery.entries, files, partial(maker_of, task))
+    result = LaneResult(task, context.within(context.limits), files, [arrival])
+    result.counts, result.novel, result.fault = report.counts, report.novel, report.fault
+    result.clock.seconds |= report.seconds
+    result.context.timings.update(report.timings)
+    with in_lane(task.name, result.warnings):
+        outcome.log()
+    context.progress(task.name, 1.0)
+    return result

@@ -1,0 +1,337 @@
+"""Lanes run by the workers of a cluster of Dask: the bytes and messages of a run by threads."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+
+pytest.importorskip("distributed")
+
+from objclass.batch import cluster, dask_workers
+from objclass.batch.dask_workers import Common, packed
+from objclass.cli import main
+from objclass.compute.context import Context
+from objclass.compute.limits import Limits
+from objclass.errors import LaneError
+from tests.conftest import ROOT, SAMPLES
+
+LANES = 3
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+
+
+@contextmanager
+def dask(folder, *arguments):
+    """A process of Dask, as users start it."""
+    module, *options = arguments
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"distributed.cli.{module}", *options],
+        cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+SCHEDULER = ("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+WORKER = ("dask_worker", "--host", "127.0.0.1", "--nthreads", "2", "--no-nanny", "--no-dashboard")
+
+
+@contextmanager
+def a_cluster(folder, workers=1):
+    """The file of a scheduler with workers, which work in another folder than the run."""
+    file = str(folder / "scheduler.json")
+    with dask(folder, *SCHEDULER, "--scheduler-file", file) as scheduler:
+        processes = [dask(folder, *WORKER, "--scheduler-file", file) for _ in range(workers)]
+        entered = [process.__enter__() for process in processes]
+        try:
+            yield file, scheduler, entered
+        finally:
+            for process in processes:
+                process.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    with a_cluster(tmp_path_factory.mktemp("cluster")) as (file, _, _):
+        yield file
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with lanes, which differ."""
+    raw, segmentation = (tifffile.imread(SAMPLES / name) for name in ("cells.tif", "cells_segmentation.tif"))
+    monkeypatch.chdir(tmp_path)
+    for n in range(LANES):
+        for name, image in (("raw", raw), ("seg", segmentation)):
+            tifffile.imwrite(f"{name}{n}.tif", np.roll(image, 30 * n, axis=0)[: 200 - 10 * n])
+    return tmp_path
+
+
+def run(out, *more, lanes=range(LANES), name="{nickname}_{result_type}"):
+    return main(
+        [
+            *("--headless", "--quiet", "--project", f"{SAMPLES}/cells.ilp"),
+            *("--raw_data", *(f"raw{n}.tif" for n in lanes)),
+            *("--segmentation_image", *(f"seg{n}.tif" for n in lanes)),
+            *("--output_filename_format", f"{out}/{name}", "--table_filename", f"{out}/t.csv"),
+            *(text.replace("OUT", out) for text in more),
+        ]
+    )
+
+
+def outputs(folder):
+    """Path -> bytes of all files of a run but its account; no unfinished file is left."""
+    assert not list(Path(folder).rglob(".objclass*"))
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file() and not path.name.startswith(("objclass_run", ".t.csv.rows"))
+    }
+
+
+def same(scheduler, *options, **more):
+    """A run by threads and one by workers leave the same bytes."""
+    assert run("threads", *options, **more) == 0
+    assert run("dask", *options, "--engine", "dask", "--scheduler_file", scheduler, **more) == 0
+    expected = outputs("threads")
+    assert expected
+    assert outputs("dask") == expected
+    return expected
+
+
+def lines(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+# ---------------------------------------------------------------------------- the same bytes
+
+
+def test_every_kind_of_output(here, scheduler):
+    found = same(
+        scheduler,
+        *(
+            "--export_object_prediction_img",
+            "--export_object_probability_img",
+            "--export_object_identities_img",
+        ),
+        *("--export_colors", "--summary_filename", "OUT/s.csv"),
+        *("--export_objects", "OUT/{nickname}.geojson", "--report", "OUT/r.html"),
+    )
+    assert "raw2_Object Identities.h5" in found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--output_format", "multi-scale OME-Zarr"),
+        pytest.param(("--output_format", "n5"), marks=pytest.mark.slow),
+        pytest.param(("--output_format", "multipage tiff"), marks=pytest.mark.slow),
+        pytest.param(("--output_format", "numpy", "--table_columns", "tidy"), marks=pytest.mark.slow),
+    ],
+)
+def test_formats(here, scheduler, options):
+    same(scheduler, *options)
+
+
+def test_a_sequence_of_a_volume(tmp_path, monkeypatch, scheduler):
+    monkeypatch.chdir(tmp_path)
+    options = (
+        *(
+            "--headless",
+            "--quiet",
+            "--project",
+            f"{SAMPLES}/spots3d.ilp",
+            "--raw_data",
+            f"{SAMPLES}/spots3d.tif",
+        ),
+        *("--label_image", f"{SAMPLES}/spots3d_label_image.tif", "--output_format", "png sequence"),
+    )
+    for out in ("threads", "dask"):
+        engine = ("--engine", "dask", "--scheduler_file", scheduler) if out == "dask" else ()
+        names = "--output_filename_format", f"{out}/z/{{slice_index}}", "--table_filename", f"{out}/t.parquet"
+        assert main([*options, *names, *engine]) == 0
+    assert len(outputs("threads")) > 10
+    assert outputs("dask") == outputs("threads")
+
+
+def test_pictures_of_objects_in_the_table(here, scheduler):
+    same(scheduler, "--table_filename", "OUT/t.h5", "--table_images")
+
+
+def test_a_container_of_all_lanes_is_written_here(here, scheduler):
+    found = same(scheduler, "--output_internal_path", "{nickname}", name="all")
+    assert {*found} == {"all.h5", "t.csv"}
+
+
+def test_what_a_container_held_before_is_kept(here, scheduler):
+    for out in ("threads", "dask"):
+        Path(out).mkdir()
+        with h5py.File(f"{out}/raw0.h5", "w") as file:
+            file["other"] = np.arange(5)
+    same(scheduler, name="{nickname}")
+    with h5py.File("dask/raw0.h5") as file:
+        assert {*file} == {"other", "exported_data"}
+
+
+def test_pixels_that_are_computed(here, scheduler, shared):
+    case = shared / "golden/po2d"
+    options = (
+        "--headless",
+        "--quiet",
+        "--project",
+        f"{case}/po2d.ilp",
+        "--raw_data",
+        f"{case}/test_raw.h5/data",
+    )
+    for out in ("threads", "dask"):
+        engine = ("--engine", "dask", "--scheduler_file", scheduler) if out == "dask" else ()
+        names = "--output_filename_format", f"{out}/i", "--table_filename", f"{out}/t.csv"
+        assert main([*options, *names, *engine]) == 0
+    assert outputs("dask") == outputs("threads")
+
+
+# ---------------------------------------------------------------------------- what is said
+
+
+def test_a_lane_that_fails_is_named_and_the_others_are_run(here, scheduler, capsys, monkeypatch):
+    """Its pixels show what is wrong; the first look does not see them."""
+    monkeypatch.setattr("objclass.batch.plan.check_lane", lambda lane, plan: None)
+    tifffile.imwrite("seg1.tif", np.full((190, 320), 0.5, np.float32))
+    told = []
+    for engine in ((), ("--engine", "dask", "--scheduler_file", scheduler)):
+        out = "dask" if engine else "threads"
+        assert run(out, "--on_error", "continue", *engine) == 1
+        told.append([line.replace("dask/", "threads/") for line in lines(capsys)])
+    assert told[0] == told[1]
+    assert any("lane 2/3 raw1 failed: " in line for line in told[0])
+    assert outputs("dask") == outputs("threads")
+    statuses = [lane["status"] for lane in json.loads(Path("dask/objclass_run.json").read_text())["lanes"]]
+    assert statuses == ["done", "failed", "done"]
+
+
+def test_warnings_of_a_lane_arrive_once_and_in_its_record(here, scheduler, capsys):
+    tifffile.imwrite("seg1.tif", np.zeros((190, 320), np.uint8))
+    assert run("dask", "--engine", "dask", "--scheduler_file", scheduler) == 0
+    (told,) = lines(capsys)
+    assert told.startswith("objclass: warning: seg1.tif: no objects")
+    account = json.loads(Path("dask/objclass_run.json").read_text())
+    assert [len(lane["warnings"]) for lane in account["lanes"]] == [0, 1, 0]
+    assert account["engine"] == "dask"
+    assert account["jobs"] == 2
+    assert all(lane["seconds"]["features"] > 0 for lane in account["lanes"])
+
+
+def test_a_run_by_threads_is_resumed_by_workers(here, scheduler, capsys):
+    assert run("threads") == 0
+    expected = outputs("threads")
+    assert run("dask") == 0
+    Path("dask/raw1_Object Predictions.h5").unlink()
+    assert run("dask", "--resume", "--engine", "dask", "--scheduler_file", scheduler) == 0
+    assert outputs("dask") == expected
+
+
+def refused(capsys, *options):
+    assert run("out", "--engine", "dask", *options) == 2
+    (told,) = lines(capsys)
+    assert not Path("out").exists()
+    return told
+
+
+def test_a_scheduler_needs_the_engine(here, capsys):
+    for option in ("--scheduler", "--scheduler_file"):
+        assert run("out", option, "a") == 2
+        assert f"{option}: is the scheduler of a cluster: give --engine dask, too" in lines(capsys)[0]
+    assert "expected one of them" in refused(capsys, "--scheduler", "a", "--scheduler_file", "b")
+
+
+def test_without_dask_the_extra_is_named(here, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    assert 'pip install "objclass[dask]"' in refused(capsys)
+
+
+def test_schedulers_that_are_not_there(here, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "REACHED", 0.3)
+    monkeypatch.setattr(cluster, "PATIENCE", 0.1)
+    assert "no scheduler responds at tcp://127.0.0.1:9 " in refused(
+        capsys, "--scheduler", "tcp://127.0.0.1:9"
+    )
+    assert "no scheduler responds at nonsense" in refused(capsys, "--scheduler", "nonsense://a")
+    assert "none.json: No such file" in refused(capsys, "--scheduler_file", "none.json")
+    Path("empty.json").write_text("{}")
+    assert "empty.json: is no scheduler file" in refused(capsys, "--scheduler_file", "empty.json")
+
+
+def test_a_scheduler_without_workers(here, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    with a_cluster(here, workers=0) as (file, _, _):
+        monkeypatch.setattr(cluster, "_address", lambda path: address_in(file))
+        assert "has no workers after 0 s" in refused(capsys, "--scheduler_file", file)
+
+
+def address_in(file):
+    while not Path(file).exists():
+        pass
+    return json.loads(Path(file).read_text())["address"]
+
+
+def test_workers_of_another_version(here, scheduler, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "__version__", "9.9")
+    told = refused(capsys, "--scheduler_file", scheduler)
+    assert re.search(
+        r"objclass 9.9 here, .* at the scheduler, .* at tcp://.*: expected the same version", told
+    )
+
+
+# ---------------------------------------------------------------------------- parts
+
+
+def test_contexts_stay_where_they_are():
+    """Whatever the data hold of them: the process that gets the data has its own."""
+    here = Context(Limits(None, None, 3))
+    common = Common(packed({"images": [here, here], "n": 1}), Limits(7_000_000), True, cluster.__version__)
+    first, second = common.value["images"]
+    assert first is second
+    assert first.limits == Limits(7_000_000)
+    assert first.follow_links
+    assert common.unpacked(packed(here)) is first
+    assert common.value is common.value
+
+
+def test_processes_have_their_share_of_the_memory():
+    assert cluster.processes(Limits(3_700_000_000, None, 4)) == (4, Limits(700_000_000))
+    assert cluster.processes(Limits(500_000_000, (3, 4), 4)) == (2, Limits(100_000_000, (3, 4)))
+    assert cluster.processes(Limits(None, None, 4)) == (4, Limits())
+
+
+def test_what_cannot_leave_the_process_is_said():
+    with pytest.raises(LaneError, match="cannot be sent to a worker"):
+        packed(threading.Lock())
+
+
+def test_messages_keep_their_level_and_place():
+    common = Common(packed(None), Limits(), False, cluster.__version__)
+    outcome = dask_workers.perform(common, packed((_warn, "%")), os.getcwd(), logging.INFO)
+    (record,) = outcome.records
+    assert (record.levelname, record.getMessage(), record.filename) == ("WARNING", "100 %", "test_dask.py")
+    assert outcome.result == "%"
+
+
+def _warn(_, item):
+    logging.getLogger("objclass").debug("no")
+    logging.getLogger("objclass").warning("%d %s", 100, item)
+    return item
