@@ -1,17 +1,19 @@
 """A lane as a task of a worker: it comes as plain data, and goes back so; the coordinator commits it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from objclass.batch.dask_workers import Outcome
 from objclass.batch.task import LaneResult, keep, run_task
 from objclass.compute.context import Context
 from objclass.compute.origin import in_lane
+from objclass.core import Lane
 from objclass.errors import LaneError, ObjclassError
 from objclass.export.attempt import Arrival, AttemptFiles, Delivery
 from objclass.export.files import OwnLaneFiles
 from objclass.export.naming import Task
 from objclass.export.sinks import maker_of
+from objclass.pipeline.inputs import computed
 from objclass.pipeline.plan import Plan
 
 
@@ -46,8 +48,9 @@ class LaneReport:
 def run_lane_task(common: tuple[Plan, Context], item: LaneTask) -> LaneReport:
     """Run a lane, and complete its files under temporary names: what a worker does."""
     plan, context = common
+    task = replace(item.task, lane=_with_pixels(item.task.lane, plan, context))
     try:
-        result = run_task(item.task, plan, AttemptFiles(item.workspaces), context)
+        result = run_task(task, plan, AttemptFiles(item.workspaces), context)
         keep(result, _nothing)
     except ObjclassError as fault:
         return LaneReport(fault=fault)
@@ -57,6 +60,17 @@ def run_lane_task(common: tuple[Plan, Context], item: LaneTask) -> LaneReport:
         result.novel,
         dict(result.clock.seconds),
         dict(result.context.timings),
+    )
+
+
+def _with_pixels(lane: Lane, plan: Plan, context: Context) -> Lane:
+    """The lane with its probabilities, if they are computed, as one process computes them."""
+    if not lane.is_computed:
+        return lane
+    assert plan.pixels is not None
+    assert lane.raw is not None
+    return replace(
+        lane, objects=computed(plan.pixels, lane.raw, lane.atlas, lane.mask, plan.trained, context)
     )
 
 

@@ -14,10 +14,6 @@ class Buffers:
         self._lock = Lock()
         self._free: list[NDArray[np.float32]] = []
 
-    def __reduce__(self) -> tuple[type["Buffers"], tuple[()]]:
-        """Pickle without arrays: another process has its own."""
-        return Buffers, ()
-
     def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """An array with any content."""
         size = math.prod(shape)

@@ -39,6 +39,17 @@ def open_lanes(
     return [open_lane(paths, inputs, project, context, chain) for paths in paired]
 
 
+def computed(
+    chain: PixelChain, raw: Image, atlas: Image | None, mask: Image | None, project: Trained, context: Context
+) -> Image:
+    """The probabilities of the pixels of a lane, each time step computed once while it is read."""
+    # ilastik masks the pixels of its combined workflow by the atlas
+    is_combined = isinstance(project, Project) and project.classifies_pixels
+    inside = atlas if mask is None and is_combined else mask
+    context = context.within(replace(context.limits, images=context.limits.images * raw.shape[0]))
+    return kept(chain.probabilities(raw, context, inside), context)
+
+
 def open_lane(
     paths: LanePaths, inputs: Inputs, project: Trained, context: Context, chain: PixelChain | None = None
 ) -> Lane:
@@ -58,11 +69,7 @@ def open_lane(
     else:
         assert raw is not None
         role = PIXEL_ROLE if isinstance(project, PixelProject) else "prediction_maps"
-        # ilastik masks the pixels of its combined workflow by the atlas
-        is_combined = isinstance(project, Project) and project.classifies_pixels
-        inside = atlas if mask is None and is_combined else mask
-        context = context.within(replace(context.limits, images=context.limits.images * raw.shape[0]))
-        objects = kept(chain.probabilities(raw, context, inside), context)
+        objects = computed(chain, raw, atlas, mask, project, context)
     nickname, directory = images.dataset_name(paths.image)
     return Lane(
         raw,
