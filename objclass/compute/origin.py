@@ -31,8 +31,29 @@ def in_lane(name: str, warnings: list[str]) -> Iterator[None]:
         WARNINGS.reset(tokens[1])
 
 
+Message = tuple[int, str]
+"""Level and text of a message of the log."""
+
+CAPTURED: ContextVar[list[Message] | None] = ContextVar("captured", default=None)
+"""The messages of the present task of a worker, which are for the log of another process."""
+
+
+@contextmanager
+def captured(messages: list[Message]) -> Iterator[None]:
+    """Messages that are sent within are added to a list, and go nowhere else."""
+    token = CAPTURED.set(messages)
+    try:
+        yield
+    finally:
+        CAPTURED.reset(token)
+
+
 def _collect(record: logging.LogRecord) -> bool:
-    """Add a warning to those of its lane; the message goes on."""
+    """Add a warning to those of its lane; the message goes on unless it is captured."""
+    messages = CAPTURED.get()
+    if messages is not None:
+        messages.append((record.levelno, record.getMessage()))
+        return False
     warnings = WARNINGS.get()
     if warnings is not None and record.levelno == logging.WARNING:
         warnings.append(record.getMessage())

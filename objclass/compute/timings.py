@@ -20,6 +20,9 @@ class Timings(dict[str, float]):
         try:
             yield
         finally:
-            taken = perf_counter() - start
-            with self._lock:
-                self[name] = self.get(name, 0.0) + taken
+            self.add(name, perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds under a name."""
+        with self._lock:
+            self[name] = self.get(name, 0.0) + seconds

@@ -46,9 +46,10 @@ class FrameBlocks:
         return self.frame.context.ordered(self.read, self.slabs)
 
     @cached_property
-    def slabs(self) -> list[Slab]:
+    def slabs(self) -> Sequence[Slab]:
         """How the time step is cut."""
-        return self.frame.context.limits.slabs(self.frame.shape)
+        frame = self.frame
+        return frame.context.limits.slabs(frame.shape) if frame.slabs is None else frame.slabs
 
     def read(self, slab: Slab) -> Block:
         """Labels and pixels of a slab."""
@@ -60,7 +61,10 @@ class FrameBlocks:
         else:
             raw = np.zeros((*labels.shape, 0), np.uint8)
         total = int(np.prod(frame.shape)) * frame.context.limits.images
-        return Block(labels, raw, slab.origin, frame.objects.count, total, frame.objects.ndim, frame.spacing)
+        return Block(
+            *(labels, raw, slab.origin, frame.objects.count, total, frame.objects.ndim, frame.spacing),
+            frame.value_range,
+        )
 
     @cached_property
     def stretches(self) -> Sequence[Stretch]:

@@ -1,12 +1,12 @@
 """One time step to measure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.compute.slabs import Box
+from objclass.compute.slabs import Box, Slab
 from objclass.core import AnyArray, IntArray, Objects
 from objclass.errors import LaneError
 from objclass.features.geometry import box_of
@@ -33,6 +33,11 @@ class Frame:
         Neighbourhood in pixels along x, y(, z).
     context
         The context of the run: memory, blocks and threads.
+    slabs
+        Where the objects are, in scan order, if that is known; None: anywhere.
+    first, value_range
+        Where the objects are some of a time step: how many come before them, and the smallest and the largest value
+        of all; None: that of these objects.
     """
 
     objects: Objects
@@ -41,6 +46,9 @@ class Frame:
     spacing: tuple[float, ...]
     margin: tuple[int, ...] = ()
     context: Context = field(default_factory=Context)
+    slabs: Sequence[Slab] | None = None
+    first: int = 0
+    value_range: tuple[float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,7 +82,7 @@ class Frame:
         row = int(np.argmax(needed > available))
         ends = zip("xyz", low[row], high[row], strict=False)
         message = (
-            f"object {first + row + 1} must be in memory as a whole, {', '.join(f'{a} {b} to {e}' for a, b, e in ends)}: "
+            f"object {self.first + first + row + 1} must be in memory as a whole, {', '.join(f'{a} {b} to {e}' for a, b, e in ends)}: "
             f"about {needed[row] / 1e9:.2g} GB, {available / 1e9:.2g} GB are left: raise --max_memory, or "
             "leave out features of shape and neighbourhood"
         )

@@ -28,6 +28,8 @@ class Voxels:
         Whether histograms of all objects share their range (else each has its own).
     spacing
         Extents of a voxel, (y, x) or (z, y, x); empty if unknown.
+    value_range
+        The smallest and the largest value of all objects, if these are only some of them; for histograms.
     """
 
     count: int
@@ -36,6 +38,7 @@ class Voxels:
     positions: tuple[IntArray, ...] = ()
     common_range: bool = True
     spacing: tuple[float, ...] = ()
+    value_range: tuple[float, float] | None = None
 
     @cached_property
     def first(self) -> NDArray[np.intp]:
@@ -166,6 +169,8 @@ class Block:
         2 or 3.
     spacing
         Extents of a voxel, (y, x) or (z, y, x).
+    value_range
+        See `Voxels`.
     """
 
     labels: NDArray[np.uint32]
@@ -175,6 +180,7 @@ class Block:
     total: int
     ndim: int
     spacing: tuple[float, ...] = ()
+    value_range: tuple[float, float] | None = None
 
     @property
     def integral(self) -> bool:
@@ -215,11 +221,18 @@ class Block:
             index = count + each(start - end + length)
             for c in range(len(raw)):
                 np.take(pixels[:, c], index, out=raw[c], mode="clip")  # fails rather than copy
-        return Voxels(self.count, rows, raw, positions, spacing=self.spacing)
+        return Voxels(self.count, rows, raw, positions, spacing=self.spacing, value_range=self.value_range)
 
     @cached_property
     def nothing(self) -> Voxels:
         """The block without voxels."""
         none = np.zeros(0, np.intp)
         raw = np.empty((self.raw.shape[3], 0), self.raw.dtype)
-        return Voxels(self.count, none, raw, (none,) * self.ndim, spacing=self.spacing)
+        return Voxels(
+            self.count,
+            none,
+            raw,
+            (none,) * self.ndim,
+            spacing=self.spacing,
+            value_range=self.value_range,
+        )

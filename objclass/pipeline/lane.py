@@ -26,7 +26,7 @@ from objclass.core import (
 from objclass.errors import LaneError
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
-from objclass.images.blockwise import box_reader, timed
+from objclass.images.blockwise import Read, box_reader, timed
 from objclass.pipeline.looks import in_range_of
 from objclass.pipeline.plan import Plan
 from objclass.segmentation.find import find_objects
@@ -70,11 +70,7 @@ def run_lane(
         objects=timed(lane.objects, context.timings),
         raw=timed(lane.raw, context.timings) if lane.raw is not None else None,
     )
-    threshold, message = plan.threshold_of(lane), None
-    if lane.role == "prediction_maps":
-        threshold, message = in_range_of(lane.objects, threshold)
-    if message:
-        log.info("%s", message)
+    threshold = threshold_for(lane, plan)
     count = 0
     for t in range(lane.objects.shape[0]):
         clock.restart()
@@ -93,16 +89,36 @@ def run_lane(
         clock.lap("features")
         predictions = plan.project.classify(table, context) if plan.project is not None else None
         clock.lap("classify")
-        if objects.count == 1 and table.values.get(COUNT, np.zeros((1, 1)))[0, 0] == prod(
-            objects.labels.shape
-        ):
-            log.warning(
-                "%s, time step %d: the whole image is one object%s",
-                lane.objects.name,
-                t,
-                _why(lane, threshold),
-            )
-        yield Step(t, objects, table, predictions)
+        step = Step(t, objects, table, predictions)
+        warn_of_whole(lane, threshold, step)
+        yield step
+    warn_of_none(lane, threshold, count)
+
+
+def threshold_for(lane: Lane, plan: Plan) -> ThresholdSettings:
+    """How the prediction map of a lane is thresholded, in its units; a message says so if it was given in others."""
+    threshold, message = plan.threshold_of(lane), None
+    if lane.role == "prediction_maps":
+        threshold, message = in_range_of(lane.objects, threshold)
+    if message:
+        log.info("%s", message)
+    return threshold
+
+
+def warn_of_whole(lane: Lane, threshold: ThresholdSettings, step: Step) -> None:
+    """Warn if the only object of a time step is all of it."""
+    objects, sizes = step.objects, step.table.values.get(COUNT, np.zeros((1, 1)))
+    if objects.count == 1 and sizes[0, 0] == prod(objects.labels.shape):
+        log.warning(
+            "%s, time step %d: the whole image is one object%s",
+            lane.objects.name,
+            step.t,
+            _why(lane, threshold),
+        )
+
+
+def warn_of_none(lane: Lane, threshold: ThresholdSettings, count: int) -> None:
+    """Warn if a lane has no objects."""
     if count == 0:
         log.warning("%s: no objects%s", lane.objects.name, _why(lane, threshold))
 
@@ -159,18 +175,29 @@ def measure_step(
 ) -> FeatureTable:
     """The feature table of one time step."""
     context = context or Context()
-    frame = Frame(
+    read_raw = box_reader(lane.raw, t, context) if lane.raw is not None else None
+    return table_of(lane, plan, t, frame_of(lane, plan, objects, read_raw, context))
+
+
+def frame_of(lane: Lane, plan: Plan, objects: Objects, read_raw: Read | None, context: Context) -> Frame:
+    """Objects of a time step of a lane, to be measured."""
+    return Frame(
         objects,
-        box_reader(lane.raw, t, context) if lane.raw is not None else None,
+        read_raw,
         lane.channels,
         plan.measured_size(lane).spacing(objects.ndim),
         plan.margin,
         context,
     )
+
+
+def table_of(lane: Lane, plan: Plan, t: int, frame: Frame) -> FeatureTable:
+    """The feature table of objects of a time step."""
+    objects = frame.objects
     values: dict[Any, FloatArray] = dict(measure(frame, plan.features))
     given = {"original_oid": objects.original} if objects.original is not None else {}
     if lane.atlas is not None:
-        given |= atlas_values(lane.atlas, t, values[CENTER], context)
+        given |= atlas_values(lane.atlas, t, values[CENTER], frame.context)
     return FeatureTable(np.full(objects.count, t), np.arange(1, objects.count + 1), values, given)
 
 

@@ -71,6 +71,17 @@ class Components:
         b = (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64) - 1 + self.count
         self._pairs.append(np.stack([a, b]))
 
+    @property
+    def values(self) -> AnyArray:
+        """The value of each part of a component (from 0, over all slabs)."""
+        return np.concatenate([values[1:] for values in self._values])
+
+    def parts_of(self, number: int, labels: NDArray[np.uint32]) -> IntArray:
+        """The parts of components (from 0, over all slabs) that labels of a slab belong to."""
+        found = np.zeros(self._starts[number + 1] - self._starts[number] + 1, bool)
+        found[labels.ravel()] = True
+        return np.flatnonzero(found[1:]) + self._starts[number]
+
     def roots(self) -> IntArray:
         """The first part of each component, for each of its parts (from 0, over all slabs)."""
         return roots(self.count, np.concatenate([np.zeros((2, 0), np.int64), *self._pairs], axis=1))

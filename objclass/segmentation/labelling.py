@@ -16,6 +16,13 @@ from objclass.segmentation.sized import SizedComponents
 
 def segmented(image: Image, t: int, context: Context) -> Objects:
     """Components of a segmentation."""
+    found = components_of(image, t, context)
+    root = found.components.roots()
+    return found.objects(root, np.ones(len(root), bool))
+
+
+def components_of(image: Image, t: int, context: Context) -> SizedComponents:
+    """Components of a segmentation, not yet numbered."""
     found = SizedComponents(image.shape[1:4], context)
     read = slab_reader(image, t, slice(0, 1), context)
 
@@ -28,8 +35,7 @@ def segmented(image: Image, t: int, context: Context) -> Objects:
 
     for part, values in context.ordered(cut, range(len(found.cut))):
         found.add(part, values)
-    root = found.components.roots()
-    return found.objects(root, np.ones(len(root), bool))
+    return found
 
 
 def values_of(part: Objects, values: AnyArray) -> AnyArray:

@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Iterator
 from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.compute.slabs import Box
+from objclass.compute.slabs import Box, Slab
 from objclass.core import AnyArray, FloatArray, Image, IntArray, Objects
 from objclass.errors import ImageError, LaneError
 from objclass.images.blockwise import slab_reader
+from objclass.images.window import shifted, window
 from objclass.segmentation.graphcut import minimum_cut
 from objclass.segmentation.growing import grow, local_minima
 from objclass.segmentation.labelling import label
@@ -29,9 +31,11 @@ WHOLE = {"ipht": 40, "graph cut": 250}
 
 
 class Map:
-    """A prediction map of one time step, read by box: one channel, float32, smoothed."""
+    """A prediction map of one time step, or of a part of it, read by box: one channel, float32, smoothed."""
 
-    def __init__(self, image: Image, t: int, settings: ThresholdSettings, context: Context) -> None:
+    def __init__(
+        self, image: Image, t: int, settings: ThresholdSettings, context: Context, part: Slab | None = None
+    ) -> None:
         used = {settings.channel}
         if settings.method != "simple":
             used.add(settings.core_channel)
@@ -39,13 +43,23 @@ class Map:
             message = f"{image.name}: channel {max(used)} of a map of {image.shape[4]} channels (from 0)"
             raise ImageError(message)
         self.image, self.settings, self._timings = image, settings, context.timings
-        self.shape = image.shape[1:4]
+        whole = image.shape[1:4]
+        self._part = (part or Slab(0, whole[0], 0, whole[1])).within(whole)
+        z, y, x = (own.stop - own.start for own in self._part)
+        self.shape = z, y, x
+        self._kernels = kernels_for(whole, settings.sigma_xyz)
+        self._wide, self._inside = halo(self._part, whole, self._kernels)
+        depth, height, width = (wide.stop - wide.start for wide in self._wide)
+        self._lengths = depth, height, width
+        if part is not None:
+            image, t = window(image, t, self._wide), 0
         self._read = {c: slab_reader(image, t, slice(c, c + 1), context) for c in used}
 
     def read(self, box: Box, channel: int) -> tuple[NDArray[np.float32], float]:
         """The box (z, y, x), rescaled to 0 … 1 if the settings say so; and the largest value that was read."""
-        kernels = kernels_for(self.shape, self.settings.sigma_xyz)
-        wide, inside = halo(box, self.shape, kernels)
+        kernels, start = self._kernels, [own.start for own in self._inside]
+        z, y, x = map(shifted, box, start)
+        wide, inside = halo((z, y, x), self._lengths, kernels)
         stored = self._read[channel](wide)[..., 0]
         with self._timings.on("threshold"):
             pixels = stored.astype(np.float32)
@@ -54,19 +68,6 @@ class Map:
             if self.settings.rescaled and (low, high) != (0, 1) and low != high:
                 pixels = (pixels - np.float32(low)) / np.float32(high - low)
             return smooth(pixels, kernels)[inside], top
-
-    def warn_of_range(self, top: float) -> None:
-        """Warn about values that do not fit the thresholds."""
-        if self.settings.rescaled and self.image.drange is None and top > 1:
-            log.warning(
-                "%s has values up to %g and no stored range; the project's thresholds are for "
-                "0 to 1", self.image.name, top,
-            )  # fmt: skip
-        elif self.image.drange is None and self.settings.threshold <= 1 < top:
-            log.warning(
-                "%s has values up to %g and no stored range: they are compared with the threshold %g as they are "
-                "(is it meant for 0 to 1?)", self.image.name, top, self.settings.threshold,
-            )  # fmt: skip
 
     def cut(self, box: Box) -> Iterator[tuple[NDArray[np.bool_], float]]:
         """Masks of objects and, for hysteresis, of cores; each with the largest value read."""
@@ -81,6 +82,20 @@ class Map:
             final, top = final + cores, max(top, top_of_cores)
         yield reaches(final, settings.threshold), top
         yield reaches(cores, settings.core_threshold), top
+
+
+def warn_of_range(image: Image, settings: ThresholdSettings, top: float) -> None:
+    """Warn about values of a prediction map, up to ``top``, that do not fit the thresholds."""
+    if settings.rescaled and image.drange is None and top > 1:
+        log.warning(
+            "%s has values up to %g and no stored range; the project's thresholds are for "
+            "0 to 1", image.name, top,
+        )  # fmt: skip
+    elif image.drange is None and settings.threshold <= 1 < top:
+        log.warning(
+            "%s has values up to %g and no stored range: they are compared with the threshold %g as they are "
+            "(is it meant for 0 to 1?)", image.name, top, settings.threshold,
+        )  # fmt: skip
 
 
 def reaches(values: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
@@ -105,6 +120,44 @@ def thresholded(image: Image, t: int, settings: ThresholdSettings, context: Cont
     With hysteresis, components are kept that contain a voxel of a core (whose size is within the limits too).
     """
     source = Map(image, t, settings, context)
+    found = components_of(source, context)
+    warn_of_range(image, settings, found.top)
+    root = found.objects.components.roots()
+    kept = found.objects.kept(root, settings)
+    if found.cores is not None:
+        cores = found.cores.components.roots()
+        is_core = found.cores.kept(cores, settings)[cores]
+        with_core, core = found.overlaps
+        holds_core = np.zeros(len(root), bool)
+        holds_core[root[with_core[is_core[core]]]] = True
+        kept &= holds_core
+    return found.objects.objects(root, kept)
+
+
+class Levels(NamedTuple):
+    """Components of a prediction map, not yet filtered.
+
+    Parameters
+    ----------
+    objects
+        Components above the threshold.
+    cores
+        Those above the threshold of cores; None without hysteresis.
+    overlaps
+        Pairs (2, n) of parts of components of both (from 0) that have a voxel in common.
+    top
+        The largest value that was read.
+    """
+
+    objects: SizedComponents
+    cores: SizedComponents | None
+    overlaps: IntArray
+    top: float
+
+
+def components_of(source: Map, context: Context) -> Levels:
+    """Label a prediction map, slab by slab."""
+    settings = source.settings
     levels = [SizedComponents(source.shape, context) for _ in range(1 if settings.method == "simple" else 2)]
     smallest, largest = settings.limits
     is_sized = smallest > 1 or isfinite(largest)
@@ -130,17 +183,8 @@ def thresholded(image: Image, t: int, settings: ThresholdSettings, context: Cont
         for found, part, size in zip(levels, parts, sizes, strict=True):
             found.add(part, sizes=size)
         tops.append(top)
-    source.warn_of_range(max(tops))
-    root = levels[0].components.roots()
-    kept = levels[0].kept(root, settings)
-    if touching:
-        cores = levels[1].components.roots()
-        is_core = levels[1].kept(cores, settings)[cores]
-        with_core, core = np.concatenate(touching, axis=1)
-        holds_core = np.zeros(len(root), bool)
-        holds_core[root[with_core[is_core[core]]]] = True
-        kept &= holds_core
-    return levels[0].objects(root, kept)
+    overlaps = np.concatenate([np.zeros((2, 0), np.int64), *touching], axis=1)
+    return Levels(levels[0], levels[1] if len(levels) > 1 else None, overlaps, max(tops))
 
 
 def _sizes(part: Objects) -> IntArray:
@@ -175,7 +219,7 @@ def of_whole_frame(image: Image, t: int, settings: ThresholdSettings, context: C
         raise LaneError(message)
     whole = tuple(slice(0, n) for n in source.shape)
     final, top = source.read((whole[0], whole[1], whole[2]), settings.channel)
-    source.warn_of_range(top)
+    warn_of_range(image, settings, top)
     if settings.method == "graph cut":
         found = minimum_cut(_centred(final, settings.threshold), GRAPH_CUT_BETA)
         return label(filter_sizes(label(found).labels, settings))

@@ -57,6 +57,7 @@ def fields(done, channels):
         for kind, state in done.items()
         if kind is not skipped
         for name, values in vars(state).items()
+        if values is not None
     }
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from objclass.compute.kernels import Kernel, kernel
 from objclass.core import AnyArray, FloatArray, IntArray
-from objclass.features.contract import FeatureSet
+from objclass.features.contract import Feature, FeatureSet
 from objclass.features.geometry import batches, columns_xyz, together
 from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.per_object import Crop, PerObject
@@ -372,3 +372,15 @@ def defect_center(defects: Defects, extent: Extent) -> FloatArray:
     # row i + 1 is object i
     last = np.maximum.accumulate(np.where(count > 0, np.arange(1, len(count) + 1), 0))
     return extent.low + center[last]
+
+
+def left_overs(defects: Defects, extent: Extent) -> FloatArray:
+    """What `defect_center` needs of others, where a time step is measured in parts (n, 1 + 2d).
+
+    The number of defects, their centre relative to the lower corner, and the lower corner x, y(, z).
+    """
+    return np.column_stack([defects.numbers[:, 0], defects.numbers[:, 6:], extent.low])
+
+
+LEFT_OVERS = Feature(PLANE.name, "left overs", left_overs, (Defects, Extent), "left overs", dtype=np.float64)
+"""No column of a table; see `left_overs`."""

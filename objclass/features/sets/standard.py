@@ -185,13 +185,13 @@ def central_4(central: Central) -> FloatArray:
 @feature("Global<Minimum>", unit="intensity", channels="one")
 def global_minimum(intensity: Intensity) -> FloatArray:
     """Smallest value of all objects of the time step."""
-    return np.full(intensity.low.shape[1], intensity.low[0].min(initial=np.inf))
+    return np.full(intensity.low.shape[1], intensity.range_of_all[0])
 
 
 @feature("Global<Maximum>", unit="intensity", channels="one")
 def global_maximum(intensity: Intensity) -> FloatArray:
     """Largest value of all objects of the time step."""
-    return np.full(intensity.high.shape[1], intensity.high[0].max(initial=-np.inf))
+    return np.full(intensity.high.shape[1], intensity.range_of_all[1])
 
 
 @feature("Histogram", title="Histogram of Intensity", shape=(BINS,), channels="one")

@@ -58,12 +58,15 @@ class Intensity(Folded):
     total: FloatArray
     low: FloatArray
     high: FloatArray
+    value_range: tuple[float, float] | None = None
+    """The extremes of the first channel in all objects of the time step, if these are only some of them."""
 
     @classmethod
     def start(cls, voxels: Voxels, done: Done) -> Self:
         """No voxels yet."""
         shape = len(voxels.raw), voxels.count
-        return cls(np.zeros(voxels.count), np.zeros(shape), np.full(shape, FLT_MAX), np.full(shape, -FLT_MAX))
+        none = np.zeros(voxels.count), np.zeros(shape)
+        return cls(*none, np.full(shape, FLT_MAX), np.full(shape, -FLT_MAX), voxels.value_range)
 
     def fold(self, voxels: Voxels, done: Done) -> Self:
         """Add a block."""
@@ -95,6 +98,13 @@ class Intensity(Folded):
     def mean(self) -> FloatArray:
         """Mean values (channels, n)."""
         return self.total / self.count
+
+    @property
+    def range_of_all(self) -> tuple[float, float]:
+        """The smallest and the largest value of the first channel in all objects of the time step."""
+        if self.value_range is not None:
+            return self.value_range
+        return float(self.low[0].min(initial=np.inf)), float(self.high[0].max(initial=-np.inf))
 
 
 @dataclass(frozen=True)
@@ -334,8 +344,9 @@ class Histogram(Merged):
 def histogram_range(intensity: Intensity, *, common: bool) -> tuple[FloatArray, FloatArray]:
     """Least and largest value of the bins for each object."""
     low, high = intensity.low[0], intensity.high[0]
-    if common and len(low):
-        low, high = np.full_like(low, low.min()), np.full_like(high, high.max())
+    if common:
+        smallest, largest = intensity.range_of_all
+        low, high = np.full_like(low, smallest), np.full_like(high, largest)
     return low, np.where(low == high, high + BINS * EPS, high)
 
 
