@@ -138,6 +138,33 @@ def relative(path: str, folder: str, rules: ModuleType = os.path) -> str:
     return path.replace(rules.sep, "/")
 
 
+def joined_to(folder: str, spec: str) -> str:
+    """The images that a project in a folder names, as seen from here; URLs stay as they are.
+
+    Examples
+    --------
+    >>> joined_to("/project", "https://host/a.zarr")
+    'https://host/a.zarr'
+    """
+    return os.pathsep.join(
+        piece if is_url(piece) else os.path.join(folder, piece) for piece in split_stack(spec)
+    )
+
+
+def check_here(spec: str) -> None:
+    """Refuse images on servers: a project that names them does not ask for requests.
+
+    Raises
+    ------
+    ImageError
+        If one is.
+    """
+    there = next((public(piece) for piece in split_stack(spec) if is_url(piece)), None)
+    if there is not None:
+        message = f"{there} is on a server, of which nothing is requested because a project names it: give it as an image"
+        raise ImageError(message)
+
+
 IGNORES_CASE = sys.platform in ("win32", "darwin")
 """Whether ``A.tif`` and ``a.tif`` are one file, as on the usual disks of Windows and macOS."""
 

@@ -11,7 +11,8 @@ from objclass import images
 from objclass.compute.context import Context
 from objclass.core import Image
 from objclass.errors import InputError, ProjectError, UsageError
-from objclass.images.paths import relative, split_stack
+from objclass.images.paths import check_here, joined_to, public, relative, split_stack
+from objclass.images.urls import is_url
 from objclass.pipeline.pairing import Inputs
 from objclass.project.model import Project, TrainingInput
 from objclass.project.pixel_model import PixelProject, Strokes
@@ -144,21 +145,22 @@ def open_lane(image: Image, number: int) -> PixelLane:
     if not image.files:
         name = inside_name(f"image{number}", ())
         return PixelLane(TrainingInput(name, image.axes, shape, f"image{number}", name), image)
-    path = os.pathsep.join(os.path.abspath(piece) for piece in split_stack(image.name))
+    path = os.pathsep.join(
+        piece if is_url(piece) else os.path.abspath(piece) for piece in split_stack(image.name)
+    )
     return PixelLane(TrainingInput(path, image.axes, shape, images.dataset_name(path)[0]), image)
 
 
 def image_key(path: str) -> Key:
     """What tells images apart."""
-    return tuple(os.path.realpath(piece) for piece in split_stack(path))
+    return tuple(public(piece) if is_url(piece) else os.path.realpath(piece) for piece in split_stack(path))
 
 
 def stored_path(project: Project | PixelProject, given: TrainingInput) -> str:
     """Where an image of a project is, seen from here."""
     if given.inside:
         return f"{project.path}/{given.inside.strip('/')}"
-    folder = Path(project.path).resolve().parent
-    return os.pathsep.join(str(folder / piece) for piece in split_stack(given.path))
+    return joined_to(str(Path(project.path).resolve().parent), given.path)
 
 
 def stored_image(project: PixelProject, number: int, context: Context) -> Image:
@@ -174,6 +176,7 @@ def stored_image(project: PixelProject, number: int, context: Context) -> Image:
         message = f"{project.path} does not name the raw data of lane {number}"
         raise ProjectError(message)
     try:
+        check_here(stored_path(project, given))
         own = images.open_image(stored_path(project, given), context=context)
     except InputError as fault:
         message = (

@@ -6,7 +6,6 @@ differ as well. Here scikit-learn trains the forest, with a seed.
 
 import dataclasses
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from objclass.core import FeatureTable, Lane, concatenate
 from objclass.errors import InputError, ProjectError
 from objclass.forest import fit
 from objclass.images import dataset_name, open_image
-from objclass.images.paths import split_stack
+from objclass.images.paths import check_here, joined_to
 from objclass.pipeline.inputs import with_training_axes
 from objclass.pipeline.lane import CENTER, measure_step
 from objclass.pipeline.plan import check_features, plan_for
@@ -191,9 +190,10 @@ def open_training_lane(project: Project, number: int, context: Context) -> Lane:
         if role not in given:
             message = f"{project.path} does not name the {role.replace('_', ' ')} of lane {number}"
             raise ProjectError(message)
-        paths = [str(folder / part) for part in split_stack(given[role].path)]
+        path = joined_to(str(folder), given[role].path)
         try:
-            image = open_image(os.pathsep.join(paths), context=context)
+            check_here(path)
+            image = open_image(path, context=context)
             found[role] = with_training_axes(image, role, project)
         except InputError as fault:
             message = (

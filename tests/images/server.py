@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+CODES = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
+"""As S3 has them, which is this server too, for who only reads: the first folder is the bucket."""
+
 
 class Server(ThreadingHTTPServer):
     """Serves the files of a folder, whole or by range.
@@ -32,6 +35,7 @@ class Server(ThreadingHTTPServer):
 
     def forget(self) -> None:
         self.requests: list[str] = []
+        self.signed = False
         self.under_way = self.most = 0
 
     @property
@@ -67,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         where = urlsplit(self.path)
         path = unquote(where.path).strip("/")
         self.server.requests.append(f"{self.command} {path}")
+        self.server.signed |= "AWS4" in self.headers.get("Authorization", "")
         name, needed = self.server.needs
         given = where.query if name == "query" else self.headers.get(name)
         fault = self.server.faults[path].popleft() if self.server.faults[path] else None
@@ -84,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(fault, tuple):
             self._send(fault[0], b"", Location=fault[1])
         elif isinstance(fault, int):
-            self._send(fault, b"no")
+            self._send(fault, f"<Error><Code>{CODES.get(fault)}</Code></Error>".encode())
         else:
             self._send_file(file, fault)
 

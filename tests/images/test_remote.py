@@ -1,8 +1,10 @@
 """Images on servers: the same pixels as from the disk, each chunk fetched once, faults never taken for pixels."""
 
 import json
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -14,15 +16,17 @@ import pytest
 import tifffile
 import zarr
 
-from objclass import predict
+from objclass import open_project, predict
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.errors import ImageError
 from objclass.images import dataset_name, open_image, remote
+from objclass.images.paths import check_here
 from tests.conftest import SAMPLES
 from tests.contracts.test_readers import save_ome_zarr
 from tests.images.server import Server, serving
+from tests.pipeline.test_plates import objects, raw, write_plate
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("fsspec")
@@ -237,6 +241,55 @@ def test_a_silent_server_does_not_hold_the_run_for_ever(tmp_path: Path) -> None:
         )
 
 
+def test_connections_end_with_the_process(server: Server) -> None:
+    code = "import sys\nfrom objclass.images import open_image\nprint(open_image(sys.argv[1]).read().sum())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, f"{server.url}/v3.zarr"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr) == (str(VOLUME.sum()), "")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_run_that_waits_for_a_server(server: Server, tmp_path: Path) -> None:
+    save(SAMPLES, server.folder)
+    for key in ("cells.zarr/.zarray", "cells.zarr/0.0"):
+        server.faults[key].append("silent")
+        images = [
+            "--raw_data",
+            f"{server.url}/cells.zarr",
+            "--segmentation_image",
+            f"{server.url}/cells_segmentation.zarr",
+        ]
+        outputs = ["--output_filename_format", f"{tmp_path}/o", "--table_filename", f"{tmp_path}/t.csv"]
+        run = ["-m", "objclass", "--headless", "--project", str(SAMPLES / "cells.ilp"), *images, *outputs]
+        process = subprocess.Popen([sys.executable, *run], stderr=subprocess.PIPE, text=True)
+        while server.faults[key]:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert time.monotonic() - begun < 5
+        assert process.returncode == 130, said
+        assert "interrupted" in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without forks")
+def test_a_forked_process_has_connections_of_its_own(server: Server) -> None:
+    code = """if True:
+        import os, sys
+        from objclass.images import open_image
+        image = open_image(sys.argv[1])
+        image.read()
+        if os.fork():
+            raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+        os._exit(int(open_image(sys.argv[1]).read().sum() != image.read().sum()))"""
+    done = subprocess.run([sys.executable, "-c", code, f"{server.url}/v3.zarr"], timeout=60, check=False)
+    assert done.returncode == 0
+
+
 def test_no_server_is_one_line(server: Server) -> None:
     port = server.server_port
     with pytest.raises(ImageError, match=r"cannot be fetched: .*\(5 attempts"):
@@ -349,9 +402,9 @@ def test_passwords_and_signatures_are_used_but_never_shown(
 # --- runs
 
 
-def save(samples: Path, folder: Path) -> None:
-    """The images of the samples as Zarr: chunks that slabs cut."""
-    for name in ("cells", "cells_segmentation"):
+def save(samples: Path, folder: Path, image: str = "cells") -> None:
+    """An image of the samples as Zarr: chunks that slabs cut."""
+    for name in (image, f"{image}_segmentation"):
         pixels = tifffile.imread(samples / f"{name}.tif")
         array = zarr.create_array(
             f"{folder}/{name}.zarr", shape=pixels.shape, chunks=(64, 64, *pixels.shape[2:]), dtype=pixels.dtype,
@@ -480,6 +533,28 @@ def test_manifest_and_python_take_urls(server: Server, tmp_path: Path) -> None:
     assert len(found.table) == len((tmp_path / "t.csv").read_text().splitlines()) - 1
 
 
+def test_paths_that_a_project_stores_make_no_requests(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    save(SAMPLES, server.folder, "cells_train")
+    images = [
+        *("--raw_data", f"{server.url}/cells_train.zarr?sig=S3CRET"),
+        *("--segmentation_image", f"{server.url}/cells_train_segmentation.zarr"),
+    ]
+    train = ["train", "--quiet", "--repeats", "0", "--trees", "2"]
+    labels = ["--labels", str(SAMPLES / "cells_train_labels.csv")]
+    assert main([*train, "--project", f"{tmp_path}/a.ilp", *images, *labels]) == 0
+    project = open_project(tmp_path / "a.ilp")
+    assert project.lanes[0]["raw_data"].path == f"{server.url}/cells_train.zarr"
+    server.forget()
+    capfd.readouterr()
+    assert main([*train, "--project", f"{tmp_path}/b.ilp", "--labels", f"{tmp_path}/a.ilp"]) == 2
+    assert f"{server.url}/cells_train.zarr is on a server, of which nothing" in capfd.readouterr().err
+    with pytest.raises(ImageError, match="is on a server"):
+        check_here(f"a.tif:{server.url}/cells_train.zarr")
+    assert not server.requests
+
+
 def test_start_up_imports_no_client_unless_a_url_is_given(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", VOLUME)
     code = (
@@ -492,51 +567,86 @@ def test_start_up_imports_no_client_unless_a_url_is_given(tmp_path: Path) -> Non
     assert done.stdout.strip() == "[]"
 
 
+def test_fields_of_plates_are_lanes(server: Server, tmp_path: Path) -> None:
+    here = server.folder / "plates"
+    write_plate(here / "p.zarr", "0.4", raw, objects)
+    for folder in (f"{here}", f"{server.url}/plates"):
+        images = ["--raw_data", f"{folder}/p.zarr", "--label_image", f"{folder}/p.zarr/labels/nuclei"]
+        table = ["--table_only", "--table_filename", f"{tmp_path}/{len(folder)}.csv"]
+        assert main(["--headless", "--quiet", *images, "--features", "regionprops:area", *table]) == 0
+    local, there = (path.read_text() for path in sorted(tmp_path.glob("*.csv")))
+    assert local == there
+    assert "p,A01,0" in local
+
+
 # --- S3
 
 
-@pytest.fixture(scope="module")
-def bucket(web: Server):
-    """The folder of the web server as a bucket; its URL."""
-    moto = pytest.importorskip("moto.server")
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """New connections; credentials, if there are any, are those of the test."""
     pytest.importorskip("s3fs")
-    import boto3
+    monkeypatch.setattr(remote, "_systems", {})
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return monkeypatch
 
-    with pytest.MonkeyPatch.context() as environment:
-        server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        given = {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "S3CRET",
-            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-        }  # fmt: skip
-        for name, value in given.items():
-            environment.setenv(name, value)
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="lab")
-        save(SAMPLES, web.folder)
-        for file in web.folder.rglob("*"):
-            if file.is_file() and file.relative_to(web.folder).parts[0] in (
-                "cells.zarr",
-                "cells_segmentation.zarr",
-                "shards.zarr",
-                "ome0.5.zarr",
-            ):
-                client.put_object(Bucket="lab", Key=str(file.relative_to(web.folder)), Body=file.read_bytes())
-        client.close()
-        yield "s3://lab"
-        server.stop()
+
+def test_faults_of_s3(s3: pytest.MonkeyPatch, server: Server) -> None:
+    """Without credentials requests are anonymous; codes of S3 are those of any server."""
+    shutil.copytree(server.folder / "v3.zarr", server.folder / "lab/v3.zarr", dirs_exist_ok=True)
+    s3.setenv("AWS_ENDPOINT_URL", server.url)
+    for fault in (503, 500, "reset", "cut"):
+        server.faults["lab/v3.zarr/c/0/0/0"].extend([fault, fault])
+    image = open_image("s3://lab/v3.zarr")
+    region = (slice(0, 1), slice(0, 8), slice(0, 16), slice(0, 16), slice(0, 1))
+    s3.setattr(remote, "ATTEMPTS", 20)
+    assert np.array_equal(image.read(region)[0, ..., 0], VOLUME[:8, :16, :16])
+    assert image.stored.stored.stored.store.absences == 0
+    assert not server.signed
+    s3.setattr(remote, "ATTEMPTS", 2)
+    for fault, said in ((403, "refuses it: 403 "), (503, "503 "), (400, "400 ")):
+        server.faults["lab/v3.zarr/c/1/1/1"].extend([fault] * 2)
+        with pytest.raises(ImageError, match=f"s3://lab/v3.zarr/c/1/1/1: .*{said}"):
+            open_image("s3://lab/v3.zarr").read((slice(0, 1), slice(8, 9), *[slice(16, 17)] * 2, slice(0, 1)))
+        server.faults.clear()
 
 
 @pytest.mark.slow
-def test_s3(bucket: str, server: Server, tmp_path: Path) -> None:
-    for name in ("shards.zarr", "ome0.5.zarr"):
-        there, here = open_image(f"{bucket}/{name}"), open_image(f"{server.folder}/{name}")
+def test_a_run_on_a_bucket(s3: pytest.MonkeyPatch, server: Server, tmp_path: Path) -> None:
+    """moto is a whole S3 server."""
+    moto = pytest.importorskip("moto.server")
+    import boto3
+
+    bucket = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    bucket.start()
+    s3.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*bucket.get_host_and_port()))
+    s3.setenv("AWS_ACCESS_KEY_ID", "key")
+    s3.setenv("AWS_SECRET_ACCESS_KEY", "S3CRET")
+    save(SAMPLES, server.folder)
+    group = zarr.open_group(f"{server.folder}/group.zarr", mode="w")
+    group.create_array("cells", data=VOLUME)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="lab")
+    for store in ("cells.zarr", "cells_segmentation.zarr", "shards.zarr", "ome0.5.zarr", "group.zarr"):
+        for file in (server.folder / store).rglob("*"):
+            if file.is_file():
+                client.put_object(
+                    Bucket="lab", Key=str(file.relative_to(server.folder)), Body=file.read_bytes()
+                )
+    client.close()
+    for name in ("shards.zarr", "ome0.5.zarr", "group.zarr"):  # buckets list what a group holds
+        there, here = open_image(f"s3://lab/{name}"), open_image(f"{server.folder}/{name}")
         assert np.array_equal(there.read(), here.read())
         assert (there.axes, there.pixel_size) == (here.axes, here.pixel_size)
         assert {"etag", "modified", "documents"} <= there.version.keys()
-    assert run(bucket, tmp_path / "s3") == run(str(server.folder), tmp_path / "local")
-    with pytest.raises(ImageError, match="s3://lab/absent.zarr: is no Zarr store"):
-        open_image(f"{bucket}/absent.zarr")
-    with pytest.raises(ImageError, match="s3://absent/a.zarr: is no Zarr store"):
+    assert run("s3://lab", tmp_path / "s3") == run(str(server.folder), tmp_path / "local")
+    with pytest.raises(ImageError, match=r"s3://lab/absent.zarr: is no Zarr store"):
+        open_image("s3://lab/absent.zarr")
+    with pytest.raises(ImageError, match=r"s3://absent/a.zarr: is no Zarr store"):
         open_image("s3://absent/a.zarr")
+    bucket.stop()

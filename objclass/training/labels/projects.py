@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from objclass.errors import ImageError, InputError, ProjectError, listed
-from objclass.images.paths import expand
+from objclass.images.paths import check_here, expand
 from objclass.pipeline.pairing import LanePaths
 from objclass.project.model import MAXIMUM_SIZE, Project
 from objclass.project.open import check_workflow, open_project
@@ -224,6 +224,7 @@ def _missing(lane: LabelledLane) -> str | None:
     """A message about an image that is not there; None if all are."""
     try:
         for path in lane.paths.paths.values():
+            check_here(path)
             expand(path)
     except ImageError as fault:
         return str(fault)
