@@ -2,23 +2,22 @@
 
 import json
 import logging
-import platform
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Any
 
-from objclass.batch.dask_workers import DaskWorkers
+from objclass.batch.dask_workers import VERSION, DaskWorkers, one_line
 from objclass.compute import machine
 from objclass.compute.context import Context
 from objclass.compute.limits import OVERHEAD, Limits
 from objclass.errors import UsageError, listed
 from objclass.settings import MINIMUM_MEMORY, EngineSettings, ResourceSettings
-from objclass.version import __version__
 
 log = logging.getLogger("objclass")
 
@@ -30,6 +29,9 @@ REACHED = 10
 
 DEATHS = 9
 """How often a worker may die at a task before the task is given up; of local workers."""
+
+STARTS = 5
+"""How often the start of the processes is attempted."""
 
 LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "asyncio")
 """Loggers of Dask, whose messages are not for users of a run."""
@@ -85,7 +87,7 @@ def _quiet() -> Iterator[None]:
 def _local(limits: Limits) -> Iterator[tuple[Any, Limits]]:
     """A cluster of processes of this machine, one thread each; on the loopback, with its own key."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     count, each = processes(limits)
     config = {
@@ -94,27 +96,41 @@ def _local(limits: Limits) -> Iterator[tuple[Any, Limits]]:
         "distributed.nanny.environ": {"PYTHONWARNINGS": "ignore"},
     }
     with TemporaryDirectory(prefix="objclass-") as folder, dask.config.set(config), ExitStack() as stack:
-        try:
-            cluster = stack.enter_context(
-                LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=count,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    security=find_spec("cryptography") is not None,
-                    dashboard_address=":0",
-                    scheduler_kwargs={"dashboard": False},
-                    memory_limit=0,
-                    local_directory=folder,
-                    silence_logs=logging.CRITICAL + 1,
-                )
-            )
-        except RuntimeError as fault:
-            message = f"--engine dask: worker processes could not be started: {fault}"
-            raise UsageError(message) from fault
+        cluster = stack.enter_context(_started(count, folder))
         stack.callback(_kill, cluster)
         client = stack.enter_context(Client(cluster, timeout=REACHED))  # type: ignore[no-untyped-call]
         yield client, each
+
+
+def _started(count: int, folder: str) -> Any:
+    """The processes; a process that is killed while it starts does not end the run.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be started.
+    """
+    from distributed import LocalCluster
+
+    for attempt in range(STARTS):
+        try:
+            return LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                security=find_spec("cryptography") is not None,
+                dashboard_address=":0",
+                scheduler_kwargs={"dashboard": False},
+                memory_limit=0,
+                local_directory=folder,
+                silence_logs=logging.CRITICAL + 1,
+            )
+        except RuntimeError as fault:
+            if attempt == STARTS - 1:
+                message = f"--engine dask: worker processes cannot be started: {one_line(fault)} (a script calls it below if __name__ == '__main__')"
+                raise UsageError(message) from fault
+    raise AssertionError
 
 
 def processes(limits: Limits) -> tuple[int, Limits]:
@@ -150,7 +166,7 @@ def _existing(settings: EngineSettings, resources: ResourceSettings) -> Iterator
     try:
         client = Client(address, timeout=REACHED, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError, RuntimeError, ImportError) as fault:
-        message = f"--engine dask: no scheduler responds at {address} ({_line(fault)}): is it running, and reached from here?"
+        message = f"--engine dask: no scheduler responds at {address} ({one_line(fault)}): is it running, and reached from here?"
         raise UsageError(message) from None
     with client:
         yield client, _limits(client, address, resources)
@@ -185,54 +201,65 @@ def _limits(client: Any, address: str, resources: ResourceSettings) -> Limits:
     Raises
     ------
     UsageError
-        If there is no worker, or one of another version.
+        If there is no worker, or the scheduler or a worker is of another version.
     """
+    end = monotonic() + PATIENCE
     if not client.nthreads():
         log.info("%s has no workers: waiting for one, at most %.0f s", address, PATIENCE)
+    _check_versions({"the scheduler": _asked(address, partial(client.run_on_scheduler, scheduler_facts))})
+    ask = partial(_facts_of_workers, client, resources.max_memory)
+    while not (found := _asked(address, ask)):
+        if monotonic() > end:
+            message = f"--engine dask: the scheduler {address} has no workers after {PATIENCE:.0f} s: start some, or have more patience with the queue"
+            raise UsageError(message)
+        sleep(0.2)
+    _check_versions(found)
+    return Limits(min(memory for _, memory in found.values()), resources.block_shape)
+
+
+def _asked(address: str, ask: Callable[[], Any]) -> Any:
+    """What processes of a cluster say.
+
+    Raises
+    ------
+    UsageError
+        If one cannot load objclass.
+    """
     try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError:
-        message = f"--engine dask: the scheduler {address} has no workers after {PATIENCE:.0f} s: start some, or have more patience with the queue"
-        raise UsageError(message) from None
-    try:
-        facts = {
-            "the scheduler": client.run_on_scheduler(scheduler_facts),
-            **client.run(worker_facts, given=resources.max_memory),
-        }
+        return ask()
     except Exception as fault:  # noqa: BLE001  of any module that is missing there
-        message = f"--engine dask: the scheduler or a worker of {address} cannot load objclass {__version__} ({_line(fault)}): expected the same environment"
+        message = f"--engine dask: the scheduler {address} or one of its workers cannot load {VERSION} ({one_line(fault)}): expected the same environment"
         raise UsageError(message) from None
-    _check_versions(facts)
-    return Limits(
-        min(found["memory"] for found in facts.values() if "memory" in found), resources.block_shape
-    )
 
 
-def scheduler_facts() -> dict[str, Any]:
-    """Versions of this process."""
-    return {"objclass": __version__, "python": _python()}
+Facts = tuple[str, int]
+"""The version of a process, and the memory of each of its tasks."""
 
 
-def worker_facts(dask_worker: Any, given: int | None) -> dict[str, Any]:
-    """The same of a worker, and the memory of each of its tasks: of what is ``given``, else of half of what it may use."""
+def _facts_of_workers(client: Any, given: int | None) -> dict[str, Facts]:
+    """What the workers say of themselves; without those that are just being started, or killed."""
+    told = client.run(worker_facts, given=given, on_error="return")
+    for fault in told.values():
+        if isinstance(fault, Exception) and not isinstance(fault, OSError):
+            raise fault
+    return {name: facts for name, facts in told.items() if not isinstance(facts, Exception)}
+
+
+def scheduler_facts() -> Facts:
+    """The version of this process, whose memory is not used."""
+    return VERSION, 0
+
+
+def worker_facts(dask_worker: Any, given: int | None) -> Facts:
+    """The version of a worker, and its share of the memory that is ``given``, else of half of what it may use."""
     memory = given or (dask_worker.memory_manager.memory_limit or machine.free_memory()) // 2
     each = max(memory, MINIMUM_MEMORY) - OVERHEAD
-    return scheduler_facts() | {"memory": each // dask_worker.state.nthreads}
+    return VERSION, each // dask_worker.state.nthreads
 
 
-def _python() -> str:
-    return ".".join(platform.python_version_tuple()[:2])
-
-
-def _check_versions(facts: Mapping[str, Mapping[str, Any]]) -> None:
-    expected = {"objclass": __version__, "python": _python()}
-    for what, version in expected.items():
-        others = {name: found[what] for name, found in facts.items() if found[what] != version}
-        if others:
-            where = listed(f"{found} at {name}" for name, found in others.items())
-            message = f"--engine dask: {what} {version} here, {where}: expected the same version"
-            raise UsageError(message)
-
-
-def _line(fault: BaseException) -> str:
-    return " ".join(str(fault).split()) or type(fault).__name__
+def _check_versions(facts: Mapping[str, Facts]) -> None:
+    others = {name: version for name, (version, _) in facts.items() if version != VERSION}
+    if others:
+        where = listed(f"{version} at {name}" for name, version in others.items())
+        message = f"--engine dask: {VERSION} here; {where}: expected the same"
+        raise UsageError(message)

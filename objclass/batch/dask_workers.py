@@ -8,8 +8,11 @@ import io
 import logging
 import os
 import pickle
+import platform
+import sys
 import threading
 import uuid
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -28,6 +31,9 @@ from objclass.errors import EngineError, LaneError, Stop
 from objclass.version import __version__
 
 log = logging.getLogger("objclass")
+
+VERSION = f"objclass {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}"
+"""What is the same in all processes of a run."""
 
 AHEAD = 2
 """Tasks under way for each that is done at once: a worker has its next one when it asks for it."""
@@ -111,10 +117,8 @@ class Common:
         with self._lock:
             if not self._loaded:
                 data, limits, _, version = self._given
-                if version != __version__:
-                    message = (
-                        f"a worker on {os.uname().nodename} has objclass {__version__}, expected {version}"
-                    )
+                if version != VERSION:
+                    message = f"a worker on {platform.node()} has {VERSION}, expected {version}"
                     raise EngineError(message)
                 tune_allocator(limits.memory)
                 self._value, self._loaded = self.unpacked(data), True
@@ -228,7 +232,7 @@ class _WorkingFolder:
             try:
                 os.chdir(path)
             except OSError as fault:
-                message = f"{path}: {fault.strerror} on the worker {os.uname().nodename}: expected a disk that all workers share"
+                message = f"{path}: {fault.strerror} on the worker {platform.node()}: expected a disk that all workers share"
                 raise EngineError(message) from None
             self._path = path
             self._tasks += 1
@@ -312,7 +316,7 @@ class DaskWorkers:
         """What tasks need, on the cluster: the result of a task, which is done again where a worker dies."""
         if self._common is None or self._common[0] is not common:
             data = packed(common)
-            future = self._submitted(Common, data, self.limits, self._follow_links, __version__)
+            future = self._submitted(Common, data, self.limits, self._follow_links, VERSION)
             self._common = common, future
         return self._common[1]
 
@@ -346,7 +350,7 @@ class DaskWorkers:
             except KilledWorker as fault:
                 message = f"ended its worker process {fault.allowed_failures + 1} times (too little memory?)"
                 return Outcome(fault=LaneError(message))
-            except Exception as fault:
+            except (Exception, CancelledError) as fault:
                 raise _gone(fault) from fault
             else:
                 if isinstance(outcome.fault, EngineError):
@@ -387,6 +391,13 @@ class DaskWorkers:
                 self._client.cancel(futures, force=True)
 
 
-def _gone(fault: Exception) -> EngineError:
-    why = " ".join(str(fault).split()) or type(fault).__name__
+def _gone(fault: BaseException) -> EngineError:
+    """The error of a run whose scheduler is gone; the text of a cancelled task says only that it was cancelled."""
+    is_cancelled = isinstance(fault, CancelledError)
+    why = "the connection was lost" if is_cancelled else one_line(fault)
     return EngineError(f"the scheduler is gone: {why}")
+
+
+def one_line(fault: BaseException) -> str:
+    """The text of an error of a library."""
+    return " ".join(str(fault).split()) or type(fault).__name__

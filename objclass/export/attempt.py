@@ -5,6 +5,7 @@ What lanes share is written by the coordinator: rows and pictures of tables come
 """
 
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class AttemptFiles:
     def __init__(self, workspaces: Mapping[str, str]) -> None:
         for folder in workspaces.values():
             if not os.path.isdir(folder):
-                message = f"{folder}: no such folder on the worker {os.uname().nodename}: expected a disk that all workers share"
+                message = f"{folder}: no such folder on the worker {platform.node()}: expected a disk that all workers share"
                 raise OutputError(message)
         self._workspaces, self._attempt, self._numbers = workspaces, token_hex(8), count(1)
         self._containers: dict[str, Any] = {}

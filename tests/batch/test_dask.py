@@ -22,7 +22,7 @@ from objclass.batch.dask_workers import Common, packed
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
-from objclass.errors import LaneError
+from objclass.errors import EngineError, LaneError
 from tests.conftest import ROOT, SAMPLES
 
 LANES = 3
@@ -290,11 +290,9 @@ def address_in(file):
 
 
 def test_workers_of_another_version(here, scheduler, capsys, monkeypatch):
-    monkeypatch.setattr(cluster, "__version__", "9.9")
+    monkeypatch.setattr(cluster, "VERSION", "objclass 9.9, Python 3.99")
     told = refused(capsys, "--scheduler_file", scheduler)
-    assert re.search(
-        r"objclass 9.9 here, .* at the scheduler, .* at tcp://.*: expected the same version", told
-    )
+    assert re.search(r"objclass 9.9, Python 3.99 here; objclass .* at the scheduler: expected the same", told)
 
 
 # ---------------------------------------------------------------------------- parts
@@ -303,7 +301,7 @@ def test_workers_of_another_version(here, scheduler, capsys, monkeypatch):
 def test_contexts_stay_where_they_are():
     """Whatever the data hold of them: the process that gets the data has its own."""
     here = Context(Limits(None, None, 3))
-    common = Common(packed({"images": [here, here], "n": 1}), Limits(7_000_000), True, cluster.__version__)
+    common = Common(packed({"images": [here, here], "n": 1}), Limits(7_000_000), True, cluster.VERSION)
     first, second = common.value["images"]
     assert first is second
     assert first.limits == Limits(7_000_000)
@@ -324,7 +322,7 @@ def test_what_cannot_leave_the_process_is_said():
 
 
 def test_messages_keep_their_level_and_place():
-    common = Common(packed(None), Limits(), False, cluster.__version__)
+    common = Common(packed(None), Limits(), False, cluster.VERSION)
     outcome = dask_workers.perform(common, packed((_warn, "%")), os.getcwd(), logging.INFO)
     (record,) = outcome.records
     assert (record.levelname, record.getMessage(), record.filename) == ("WARNING", "100 %", "test_dask.py")
@@ -335,3 +333,10 @@ def _warn(_, item):
     logging.getLogger("objclass").debug("no")
     logging.getLogger("objclass").warning("%d %s", 100, item)
     return item
+
+
+def test_a_task_of_another_version_is_refused():
+    common = Common(packed(None), Limits(), False, "objclass 0.0.1, Python 3.11")
+    outcome = dask_workers.perform(common, packed((_warn, 1)), os.getcwd(), logging.INFO)
+    assert re.search(r"has objclass .*, expected objclass 0.0.1, Python 3.11$", str(outcome.fault))
+    assert isinstance(outcome.fault, EngineError)
