@@ -17,6 +17,7 @@ from objclass import registry
 from objclass.cli import main, progress
 from objclass.cli.evaluate import EvaluateOptions
 from objclass.cli.headless import HeadlessOptions
+from objclass.cli.merge import MergeOptions
 from objclass.cli.messages import FEW_LANES, FEW_WARNINGS
 from objclass.cli.train import TrainOptions
 from objclass.export.columns import Layout
@@ -105,6 +106,7 @@ def options() -> Iterator[str]:
         "objclass --headless": HeadlessOptions,
         "objclass train": TrainOptions,
         "objclass evaluate": EvaluateOptions,
+        "objclass merge": MergeOptions,
     }
     for title, kind in commands.items():
         yield from ("", f"## `{title}`", "", "| option | what it says |", "|---|---|")

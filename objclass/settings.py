@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Optional, Union
 
 from objclass.errors import UsageError
 from objclass.registry import output_format, output_formats
+from objclass.shard import Shard, parse_shard
 
 ROLES = ("raw_data", "segmentation_image", "prediction_maps", "label_image", "atlas", "prediction_mask")
 """What an image is in its lane: each role is an option of the command line, and a column of a manifest."""
@@ -482,6 +483,13 @@ class BatchSettings:
     )
     verify: bool = knob(
         False, "with --resume: compare by content; needs an earlier run with --digest content"
+    )
+    shard: Optional[Shard] = knob(
+        None,
+        "do one of several equal parts of the lanes, such as 1/4, in a job of its own; auto: that of the array job (Slurm, Grid "
+        "Engine, LSF); `objclass merge` joins the parts of tables, summary, report and run file",
+        type=parse_shard,
+        metavar="I/N",
     )
     digest: str = knob(
         "header",

@@ -133,6 +133,18 @@ def test_the_page_on_batches_that_are_left_alone(tmp_path, monkeypatch, capsys):
     assert "have the same bytes as those of that run" in capsys.readouterr().err
 
 
+def test_the_page_on_many_machines(tmp_path, monkeypatch):
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/how-to/clusters.md").read_text(encoding="utf-8")
+    one, other, merge = (
+        command for command in commands(page) if command[0] == "merge" or "--shard" in command
+    )
+    for command in (one, other, merge, [*one[:-2], "--table_filename", "whole.csv"]):
+        assert main(command) == 0, command
+    assert (tmp_path / "shards/t.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
 def test_the_command_of_the_page_on_tables(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)

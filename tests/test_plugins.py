@@ -67,6 +67,8 @@ def test_a_feature_set_an_image_format_and_a_table_of_a_package(extras, tmp_path
     both = ["--label_image", "cells.grid", "more.grid", *options[2:]]
     assert main(["--headless", "--quiet", *both, "--output_filename_format", "{nickname}_ids"]) == 0
     assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 4
+    assert main(["--headless", "--quiet", *both, "--table_only", "--shard", "1/2"]) == 2
+    assert "parts of tables in .jsonl cannot be joined" in capsys.readouterr().err
     assert main(["features"]) == 0
     assert "spread:sqrt_count [px] (2D/3D): Square root of the number" in capsys.readouterr().out
     assert main(["--headless", "--quiet", *options, "--output_format", "gird"]) == 2

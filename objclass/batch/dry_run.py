@@ -11,6 +11,7 @@ from objclass.batch.estimate import Estimate, estimate_lane, estimate_run, measu
 from objclass.batch.plan import make_plan, make_tasks, other_inputs
 from objclass.batch.projects import compared, pixel_chain
 from objclass.batch.request import Request
+from objclass.batch.shards import share_of
 from objclass.batch.task import written
 from objclass.compute.context import Context
 from objclass.core import Image, Lane
@@ -41,9 +42,11 @@ class Survey:
     Attributes
     ----------
     count
-        Number of lanes.
+        Number of lanes of the run, of all shards.
     tasks
-        The lanes that can be run, with their outputs.
+        The lanes that can be run, with their outputs; of a shard its own.
+    first
+        The number of the first of ``tasks`` among them, from 0.
     faults
         All that is wrong.
     notes
@@ -55,7 +58,8 @@ class Survey:
     """
 
     count: int = 0
-    tasks: list[Task] = field(default_factory=list)
+    tasks: Sequence[Task] = ()
+    first: int = 0
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     lanes: list[Estimate] = field(default_factory=list)
@@ -148,12 +152,16 @@ def _plan_all(
             found.faults.append(Fault(task.name, "", str(fault)))
         for path, clash in collisions(found.tasks, other_inputs(request)):
             found.faults.append(Fault("", path, str(clash)))
+        share = share_of(request, found.tasks)
+        found.tasks, found.first = share.tasks, share.first
         return plan
     return None
 
 
 def _estimate(found: Survey, plan: Plan, context: Context, *, is_trained: bool) -> None:
     """Estimate what the lanes take."""
+    if not found.tasks:
+        return  # a shard without lanes
     first = found.tasks[0]
     speed = measured_speed(first.lane, plan) if is_trained else None
     at_once, limits = share_out(found.tasks, context.limits)
@@ -205,7 +213,7 @@ def _image(image: Image) -> dict[str, Any]:
 
 def as_lines(found: Survey) -> Iterator[str]:
     """The survey as text."""
-    for number, (task, taken) in enumerate(_with_estimates(found), 1):
+    for number, (task, taken) in enumerate(_with_estimates(found), found.first + 1):
         described = _described(task)
         yield f"{number}. {task.name}"
         for role, image in described["images"].items():
@@ -223,6 +231,8 @@ def as_lines(found: Survey) -> Iterator[str]:
         rows = f", and about {total.row} B for each object in a table" if total.row else ""
         count = len(found.tasks)
         yield f"{count} lane{'s' * (count != 1)}: {_amounts(total)}{rows}; for a scheduler: {total.requested}"
+    elif found.count and not found.faults:
+        yield f"no lanes: {found.count} are fewer than shards"
     yield from found.notes
 
 

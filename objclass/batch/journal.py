@@ -26,6 +26,7 @@ import numpy as np
 from objclass.batch.digests import file_entry
 from objclass.batch.request import Request
 from objclass.batch.run_file import RUN_FILE, Record, check_others, publish, read_run
+from objclass.batch.shards import Share
 from objclass.batch.task import written
 from objclass.compute import lock, machine
 from objclass.compute.limits import Limits
@@ -33,9 +34,11 @@ from objclass.errors import InputError, OutputError, without_secrets
 from objclass.export.atomic import lock_file
 from objclass.export.files import PartialFile
 from objclass.export.naming import Task
+from objclass.export.parts import part_of, whole_of
 from objclass.export.spool import Rows
 from objclass.pipeline.plan import Plan
 from objclass.settings import ThresholdSettings
+from objclass.shard import Shard
 from objclass.version import __version__
 
 log = logging.getLogger("objclass")
@@ -59,10 +62,12 @@ class Journal:
         If another run is writing one of the same files.
     """
 
-    def __init__(self, request: Request, plan: Plan, tasks: Sequence[Task], limits: Limits) -> None:
-        self._folder = journal_folder(request, tasks)
+    def __init__(self, request: Request, plan: Plan, share: Share, limits: Limits) -> None:
+        tasks, shard = share.tasks, share.shard
+        self._folder = journal_folder(request, share.every)
+        self._name = RUN_FILE if shard is None else part_of(RUN_FILE, shard)
         self._plan, self._digest = plan, request.batch.digest
-        self._numbers = {id(task): number for number, task in enumerate(tasks)}
+        self._numbers = {id(task): number for number, task in enumerate(tasks, share.first)}
         self._waiting = dict(self._numbers)
         self._tasks = tasks
         self.fault: OSError | None = None
@@ -70,7 +75,7 @@ class Journal:
         self._entry = lru_cache(1024)(lambda path: file_entry(path, self._digest))  # lanes may share a file
         self._options = _options(request, plan)
         lanes = lanes_of(tasks)
-        self._sharing = lru_cache(16)(lambda table: _digest({"lanes": [tasks[n].name for n in lanes[table]]}))
+        self._sharing = lru_cache(16)(lambda table: digest_of_lanes(tasks[n].name for n in lanes[table]))
         project, pixels = plan.trained, plan.pixels
         self._started = datetime.now(UTC)
         self._run = token_hex(4)
@@ -93,15 +98,16 @@ class Journal:
             "features": [": ".join(feature.key) for feature in plan.features],
             "classes": list(project.classes) if project else [],
         }
+        if shard is not None:
+            self._head["shard"] = _shard_record(share, shard, self._options)
         self._partial: list[Record] = []
         self._error: str | None = None
         self._file: TextIO | None = None
         if self._folder is not None:
-            self._open(self._folder)
+            self._open(self._folder, _claims(tasks, share.parts))
 
-    def _open(self, folder: Path) -> None:
+    def _open(self, folder: Path, claims: set[str]) -> None:
         """Begin the journal, unless another run writes the same files."""
-        claims = _claims(self._tasks)
         with contextlib.ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -282,7 +288,7 @@ class Journal:
     @property
     def path(self) -> str | None:
         """The run file, if there is one."""
-        return str(self._folder / RUN_FILE) if self._folder is not None else None
+        return str(self._folder / self._name) if self._folder is not None else None
 
     @property
     def waiting(self) -> list[str]:
@@ -337,7 +343,7 @@ class Journal:
         self._write({"end": end})
         if self.fault is not None or self._file is None:
             raise self.fault or OSError(f"{self._path} was closed")
-        publish(self._path, self._folder / RUN_FILE)
+        publish(self._path, self._folder / self._name)
         with contextlib.suppress(OSError):  # while it is still locked
             self._path.unlink()
 
@@ -371,7 +377,25 @@ def _described_outputs(task: Task) -> list[Any]:
         ]
         for o in task.outputs
     ]
-    return [images, task.pictures, task.table, task.crop_margin, task.first_step]
+    table = task.table and whole_of(task.table)  # a shard gives the same rows as the whole run
+    return [images, task.pictures, table, task.crop_margin, task.first_step]
+
+
+def _shard_record(share: Share, shard: Shard, options: Record) -> Record:
+    """What a run file says of a shard; ``run`` is equal in all shards of a run."""
+    names = [task.name for task in share.every]
+    return {
+        "number": shard.number,
+        "of": shard.count,
+        "lanes": len(names),
+        "run": _digest({**options, "lanes": names}),
+        "parts": share.parts,
+    }
+
+
+def digest_of_lanes(names: Iterable[str]) -> str:
+    """A digest of the names of lanes."""
+    return _digest({"lanes": list(names)})
 
 
 def _digest(record: Record) -> str:
@@ -382,14 +406,15 @@ def _line(record: Record) -> str:
     return json.dumps(record, default=str)
 
 
-def _claims(tasks: Sequence[Task]) -> set[str]:
+def _claims(tasks: Sequence[Task], parts: Iterable[str]) -> set[str]:
     """Digests of the paths that only one run may write; containers are completed by one run after the other."""
     paths = {path for task in tasks for o in task.outputs if not o.is_shared for path in o.files}
     paths |= {os.path.realpath(path) for task in tasks for path in (*task.pictures, *task.tables)}
-    return {_claim(path) for path in paths}
+    return {claim_of(path) for path in (*paths, *map(os.path.realpath, parts))}
 
 
-def _claim(path: str) -> str:
+def claim_of(path: str) -> str:
+    """What a journal says of a real path that only its run may write."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 

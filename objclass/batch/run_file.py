@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from objclass.compute import lock, machine
 from objclass.errors import InputError, OutputError
-from objclass.export.atomic import Pending
+from objclass.export.atomic import Pending, lock_file
 
 log = logging.getLogger("objclass")
 
@@ -63,6 +63,23 @@ def check_others(folder: Path, claims: set[str]) -> None:
             raise OutputError(message)
 
 
+def check_idle(folder: Path, claims: set[str]) -> None:
+    """Refuse files that a run is writing.
+
+    Raises
+    ------
+    OutputError
+        If one of the claims is that of a run at work.
+    """
+    try:
+        with lock.held(lock_file(str(folder / RUN_FILE))):
+            check_others(folder, claims)
+    except OutputError:
+        raise
+    except OSError:  # a folder that may only be read
+        return
+
+
 def _is_written(path: Path, head: Record) -> bool:
     """Whether the process of a journal is at work."""
     with path.open("r+", encoding="utf-8") as file:
@@ -99,22 +116,24 @@ def _lines(path: Path) -> Iterator[Record]:
 
 
 def publish(journal: Path, final: Path) -> None:
-    """Write the run file from the journal, in bounded memory; that of an earlier run is kept."""
+    """Write the run file from the journal; that of an earlier run is kept."""
     pending = Pending()
     try:
-        temporary = pending.add(str(final))
-        with open(temporary, "w", encoding="utf-8") as file:
-            _copy(_lines(journal), file)
+        write_run(_lines(journal), pending.add(str(final)))
         pending.lock(str(final))
-        if final.name == RUN_FILE:
-            _set_aside(final)
+        set_aside(final)
         pending.commit()
     finally:
         pending.discard()
 
 
+def write_run(records: Iterator[Record], path: str) -> None:
+    """Write a run file from the records of a journal, in bounded memory: one JSON document, with a line for each lane."""
+    with open(path, "w", encoding="utf-8") as file:
+        _copy(records, file)
+
+
 def _copy(records: Iterator[Record], file: TextIO) -> None:
-    """Write one JSON document, with a line for each lane."""
     head = next(records, {})
     head.pop("claims", None)
     file.write("{\n")
@@ -132,8 +151,10 @@ def _copy(records: Iterator[Record], file: TextIO) -> None:
     file.write("\n}\n")
 
 
-def _set_aside(path: Path) -> None:
-    """Keep the file of an earlier run under a name with its date."""
+def set_aside(path: Path) -> None:
+    """Keep the file of an earlier run under a name with its date; one that has such a name is of the same run."""
+    if _JOURNAL.fullmatch(f"{path.name}l"):
+        return
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
         started, run = datetime.fromisoformat(str(earlier["started"])), str(earlier["run"])
@@ -141,6 +162,8 @@ def _set_aside(path: Path) -> None:
         return
     except (ValueError, TypeError, KeyError):  # of an earlier version, or damaged
         started, run = datetime.fromtimestamp(path.stat().st_mtime, UTC), token_hex(4)
-    kept = path.with_name(f"{path.stem}_{started:%Y%m%dT%H%M%S}_{re.sub(r'[^0-9a-f]', '', run)}{path.suffix}")
+    kept = path.with_name(
+        f"{Path(RUN_FILE).stem}_{started:%Y%m%dT%H%M%S}_{re.sub(r'[^0-9a-f]', '', run)}{path.suffix}"
+    )
     if not kept.exists():
         path.rename(kept)

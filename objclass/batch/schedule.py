@@ -18,6 +18,7 @@ from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.projects import compared, pixel_chain, trained
 from objclass.batch.request import Request
 from objclass.batch.run_file import Record
+from objclass.batch.shards import Share, make_empty, remove_incomplete, share_of
 from objclass.batch.task import LaneResult, keep
 from objclass.batch.totals import Totals
 from objclass.compute.context import Context
@@ -80,22 +81,25 @@ def run(
     if not isinstance(request.pixel_size, PixelSize):
         warn_of_pixel_sizes(lanes)
     plan = make_plan(request, lanes, project, pixels)
-    tasks = plan_tasks(request, plan, lanes)
+    share = share_of(request, plan_tasks(request, plan, lanes))
+    if share.shard is not None:
+        log.info("%s", share.described)
     with engine_for(request.engine, request.resources, context) as engine:
-        return _run_journalled(request, plan, tasks, engine, context, started, expect)
+        return _run_journalled(request, plan, share, engine, context, started, expect)
 
 
 def _run_journalled(
     request: Request,
     plan: Plan,
-    tasks: Sequence[Task],
+    share: Share,
     engine: Engine,
     context: Context,
     started: float,
     expect: Callable[[int], None] | None,
 ) -> int:
     """Run all lanes that are not done, and write the run file."""
-    journal = Journal(request, plan, tasks, engine.limits)
+    tasks = share.tasks
+    journal = Journal(request, plan, share, engine.limits)
     try:
         done, files = _resumed(request, tasks, journal)
     except BaseException:
@@ -107,12 +111,16 @@ def _run_journalled(
     totals = Totals(tasks, model.images if model is not None else 1)
     code = LaneError.exit_code
     try:
+        make_empty(share, plan, files, context)
         code = _run_tasks(tasks, plan, files, journal, engine, context, done, request.batch, totals)
     finally:
         with closing(journal):
-            describe = partial(write_dictionaries, tasks, plan, files, resumed=request.batch.resume)
+            described = [*tasks, *share.empty.values()]
+            describe = partial(write_dictionaries, described, plan, files, resumed=request.batch.resume)
             is_written = _finish(files, describe, journal, perf_counter() - started)
         totals.ended(perf_counter() - started, journal.path, files.partial)
+    if code == 0 and is_written:
+        remove_incomplete(share)
     return code if is_written else max(code, 1)
 
 

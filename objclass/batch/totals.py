@@ -124,7 +124,7 @@ class Totals:
 
     @property
     def _has_objects(self) -> bool:
-        return self._tasks[0].lane.role != PIXEL_ROLE
+        return all(task.lane.role != PIXEL_ROLE for task in self._tasks[:1])
 
     def _by_class(self) -> str:
         """The number of objects, that of each class and its share."""

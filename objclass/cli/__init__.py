@@ -31,6 +31,7 @@ COMMANDS = {
     "inspect": "objclass.cli.inspect:main",
     "runs": "objclass.cli.runs:main",
     "rerun": "objclass.cli.rerun:main",
+    "merge": "objclass.cli.merge:main",
     "features": "objclass.cli.features:main",
 }
 """Name of a command -> its function of the arguments and a `Stop`; any other argument starts the run (`objclass.cli.headless`)."""
@@ -51,6 +52,7 @@ usage: objclass --headless --project P.ilp --raw_data IMAGE … --segmentation_i
        objclass features               list all features
        objclass runs FOLDER            list the runs of a folder, or compare two
        objclass rerun RUN_FILE         repeat a run
+       objclass merge PARTS            join what the shards of a run have written
        objclass compile                compile all kernels ahead of the first run
        objclass --version
 

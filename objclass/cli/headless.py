@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from os.path import expanduser as expand_home
 from typing import Any, ClassVar, Optional
@@ -262,7 +262,7 @@ def main(arguments: Sequence[str], stop: Stop) -> int:
         if getattr(options, name):
             log.warning("%s", line)
     if not options.headless:
-        message = "expected --headless, or a command: train, evaluate, inspect, features, runs, rerun, compile (objclass --help)"
+        message = "expected --headless, or a command: train, evaluate, inspect, features, runs, rerun, merge, compile (objclass --help)"
         raise UsageError(message)
     options = _with_roles(options, arguments)
     if options.manifest is None and not any(getattr(options, role) for role in ROLES):
@@ -375,8 +375,15 @@ def _request(options: HeadlessOptions, arguments: Sequence[str]) -> Any:
         batch=BatchSettings(**{f.name: getattr(options, f.name) for f in fields(BatchSettings)}),
         engine=EngineSettings(**{f.name: getattr(options, f.name) for f in fields(EngineSettings)}),
         resources=resources(options),
-        arguments=tuple(arguments),
+        arguments=tuple(_repeatable(options, arguments)),
     )
+
+
+def _repeatable(options: HeadlessOptions, arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments, as they mean the same outside of an array job."""
+    for before, text in zip(["", *arguments], arguments, strict=False):
+        is_auto = text == "--shard=auto" or (before, text) == ("--shard", "auto")
+        yield text.replace("auto", str(options.shard)) if is_auto else text
 
 
 def _sources(options: HeadlessOptions) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from objclass.errors import OutputError
 from objclass.export.atomic import Pending, Stamp, lock_file, stamp
 from objclass.export.columns import Columns
 from objclass.export.naming import Task, split_suffix
+from objclass.export.parts import Part
 from objclass.export.spool import Rows, Spool, SpooledTable, spool_path
 
 log = logging.getLogger("objclass")
@@ -189,6 +190,22 @@ class RunFiles:
                 self.pending.rename([path])
                 self._complete.append(self._open.pop(path))  # type: ignore[arg-type]
 
+    def make(self, path: str, maker: Callable[[str], Any], columns: Columns) -> None:
+        """Make a table at once, with these rows alone.
+
+        Raises
+        ------
+        OSError
+            If it could not be written.
+        """
+        table = self.open(path, maker)
+        table.append(columns)
+        table.close()
+        self.pending.sync([path])
+        self.pending.rename([path])
+        del self._open[path]
+        self._kept[path] += 1
+
     def close(self) -> None:
         """Give shared files their names although they are incomplete, and remove everything else.
 
@@ -218,7 +235,7 @@ class RunFiles:
             file.close()
             if path not in self._claimed:
                 self.pending.lock(path)
-            names[path] = _partial_name(path) if os.path.lexists(path) else path
+            names[path] = _partial_name(path)
         self.pending.sync(names)
         with uninterrupted():
             self.pending.rename(names, names)
@@ -228,14 +245,20 @@ class RunFiles:
             self._open.clear()
         for path, name in names.items():
             self.partial[path] = PartialFile(name, self._kept[path], self._lanes[path])
-            earlier = f": {path} is of an earlier run and stays" if name != path else ""
+            earlier = (
+                f": {path} is of an earlier run and stays" if os.path.lexists(path) and name != path else ""
+            )
             log.warning(
                 "%s is incomplete: %d of %d lanes%s", name, self._kept[path], self._lanes[path], earlier
             )
 
 
 def _partial_name(path: str) -> str:
-    """A name for an incomplete file, next to the file that it does not replace."""
+    """The name of an incomplete file: that of a part says so, and any other replaces no older file."""
+    if part := Part.of(path):
+        return part.incomplete.path
+    if not os.path.lexists(path):
+        return path
     stem, suffix = split_suffix(path)
     for number in count(1):
         found = f"{stem}.partial{number if number > 1 else ''}{suffix}"

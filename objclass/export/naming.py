@@ -484,6 +484,10 @@ def ilastik_table(path: str) -> str:
     return path if suffix.lower() == ".h5" else f"{stem}_table{suffix}"
 
 
+DICTIONARY = "_columns.csv"
+"""End of the name of the file that describes the columns of a table."""
+
+
 def dictionary_path(table: str) -> str:
     """The path of the file that describes the columns of a table.
 
@@ -492,4 +496,4 @@ def dictionary_path(table: str) -> str:
     >>> dictionary_path("out/cells.1.csv"), dictionary_path("out/cells.tsv.gz")
     ('out/cells.1_columns.csv', 'out/cells_columns.csv')
     """
-    return f"{table[: -len(format_of(table).suffix)]}_columns.csv"
+    return f"{table[: -len(format_of(table).suffix)]}{DICTIONARY}"

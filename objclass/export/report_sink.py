@@ -13,7 +13,9 @@ from objclass.core import FloatArray, IntArray
 from objclass.export.columns import Columns
 from objclass.export.examples import Choice, measured
 from objclass.export.files import LaneFiles
+from objclass.export.findings import FindingsWriter
 from objclass.export.naming import Task
+from objclass.export.parts import Part
 from objclass.export.report import BINS, UPPER, Findings, Report, Spread, report_kind
 from objclass.export.sink import Header
 from objclass.pipeline.lane import COUNT, Step
@@ -21,7 +23,9 @@ from objclass.registry import resolve
 
 
 def report_maker(report: Report) -> Callable[[str], Any]:
-    """The function that opens a report, given the path of its temporary file."""
+    """The function that opens a report, or a part of one, given the path of its temporary file."""
+    if Part.of(report.path) is not None:
+        return partial(FindingsWriter, report=report)
     return partial(resolve(report_kind(report.path).of_run), report=report)
 
 

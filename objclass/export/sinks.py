@@ -7,6 +7,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FeatureTable, Lane, Predictions
 from objclass.export.colors import ColorSink
@@ -17,6 +19,7 @@ from objclass.export.naming import Output, Task
 from objclass.export.objects.object_sink import sink_for
 from objclass.export.paint import painter, unchanged, with_channel
 from objclass.export.profiles import columns_of
+from objclass.export.report import COLUMN
 from objclass.export.report_sink import ReportSink, report_maker
 from objclass.export.sink import Header, Sink
 from objclass.export.summary import Group, Summary, groups_of, summary_columns
@@ -24,7 +27,7 @@ from objclass.export.tables import format_of, table_maker, table_refusal
 from objclass.images.sequence import writer_of
 from objclass.images.writer import Writer
 from objclass.pipeline.crops import ObjectImage, object_images
-from objclass.pipeline.lane import Step, collect
+from objclass.pipeline.lane import Step, collect, no_objects
 from objclass.pipeline.plan import Plan
 from objclass.pixels.chain import kept
 from objclass.pixels.classifier import segmentation, uncertainty
@@ -55,6 +58,16 @@ def maker_of(task: Task, path: str) -> Callable[[str], Any]:
     if task.report is not None and path == task.report.path:
         return report_maker(task.report)
     return table_maker(path, task.details)
+
+
+def empty_rows(task: Task, path: str, plan: Plan, context: Context) -> Columns:
+    """The columns of one of `Task.tables`, without rows."""
+    if task.report is not None and path == task.report.path:
+        return {COLUMN: np.empty(0, object)}
+    if task.summary is not None and path == task.summary.path:
+        return summary_columns([], task.summary, task.lane, task.name, None)
+    table, predictions = no_objects(task.lane, plan, context)
+    return filled(columns_of(task.lane, plan), Rows(table, task.name, task.lane.metadata, predictions))
 
 
 class ImageSink:

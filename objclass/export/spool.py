@@ -151,6 +151,10 @@ def _joined(parts: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def _types(columns: Columns) -> list[np.dtype[Any]]:
+    return [values.dtype for values in columns.values()]
+
+
 class SpooledTable:
     """A table that many lanes share.
 
@@ -206,15 +210,16 @@ class SpooledTable:
             raise
 
     def _batches(self) -> Iterator[Columns]:
-        """The rows of small lanes together: what is called for each lane costs more than they."""
+        """The rows of small lanes of the same types together: what is called for each lane costs more than they."""
         parts: list[Columns] = []
         count = 0
         for lane in sorted(self._rows):
-            parts.append(self._spool.read(self._rows[lane]))
-            count += len(next(iter(parts[-1].values())))
-            if count >= BATCH or len(parts) == LANES:
+            columns = self._spool.read(self._rows[lane])
+            if parts and (count >= BATCH or len(parts) == LANES or _types(columns) != _types(parts[0])):
                 yield _joined(parts)
                 parts, count = [], 0
+            parts.append(columns)
+            count += len(next(iter(columns.values())))
         if parts:
             yield _joined(parts)
 

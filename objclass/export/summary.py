@@ -111,6 +111,11 @@ def summary_columns(
     return columns
 
 
+def is_summary(names: Sequence[str]) -> bool:
+    """Whether these are the columns of a summary, not those of a table of objects."""
+    return names[:1] == ["image"] and {"frame", "object_count", "mean_size_px"} <= {*names}
+
+
 def is_known(pixel_size: PixelSize | None) -> bool:
     """Whether it is a size in a unit of length."""
     return pixel_size is not None and pixel_size.unit not in ("", "px")

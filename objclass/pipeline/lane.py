@@ -30,6 +30,7 @@ from objclass.images.blockwise import Read, box_reader, timed
 from objclass.pipeline.looks import in_range_of
 from objclass.pipeline.plan import Plan
 from objclass.segmentation.find import find_objects
+from objclass.segmentation.labelling import integral
 from objclass.settings import ThresholdSettings
 
 log = logging.getLogger("objclass")
@@ -199,6 +200,21 @@ def table_of(lane: Lane, plan: Plan, t: int, frame: Frame) -> FeatureTable:
     if lane.atlas is not None:
         given |= atlas_values(lane.atlas, t, values[CENTER], frame.context)
     return FeatureTable(np.full(objects.count, t), np.arange(1, objects.count + 1), values, given)
+
+
+def no_objects(
+    lane: Lane, plan: Plan, context: Context | None = None
+) -> tuple[FeatureTable, Predictions | None]:
+    """Table and predictions of a lane without objects: arrays of the types that any image of the lane gives."""
+    ndim, nothing = lane.objects.ndim, np.zeros(0, int)
+    values = {f.key: np.zeros((0, len(f.columns(ndim, lane.channels))), f.dtype) for f in plan.features}
+    given: dict[str, AnyArray] = {}
+    if lane.role == "label_image":
+        given["original_oid"] = integral(np.zeros(0, lane.objects.dtype), lane.objects.name)
+    if lane.atlas is not None:
+        given |= {name: np.zeros(0, lane.atlas.dtype) for name in _atlas_columns(lane.atlas)}
+    table = FeatureTable(nothing, nothing, values, given)
+    return table, plan.project.classify(table, context or Context()) if plan.project is not None else None
 
 
 def given_columns(lane: Lane) -> list[str]:

@@ -6,20 +6,16 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, ClassVar
 
 from objclass.export.tables.spool import SpoolWriter
-from objclass.export.tables.text import CSV, SMALL, TSV, Dialect, write_rows
+from objclass.export.tables.text import CSV, SMALL, TSV, Dialect, EvenBlocks, TextParts, write_rows
 
 LEVEL = 5
 """The level of ``gzip``: the usual one, 6, takes twice as long for four percent."""
 
 
-class CompressedWriter(SpoolWriter):
+class CompressedWriter(TextParts, SpoolWriter):
     """Text as one compressed stream: many programs read only the first of several."""
 
     dialects: ClassVar[Mapping[str, Dialect]]
-
-    def packed(self, file: BinaryIO) -> AbstractContextManager[Any]:
-        """A file that compresses what is written to it."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Write the file."""
@@ -35,9 +31,15 @@ class GzipCsvWriter(CompressedWriter):
 
     dialects = CSV
 
-    def packed(self, file: BinaryIO) -> AbstractContextManager[Any]:
+    @classmethod
+    def packed(cls, file: BinaryIO) -> AbstractContextManager[Any]:
         """A file that compresses what is written to it."""
-        return gzip.GzipFile("", "wb", LEVEL, file, mtime=0)
+        return EvenBlocks(gzip.GzipFile("", "wb", LEVEL, file, mtime=0))
+
+    @classmethod
+    def unpacked(cls, path: str) -> AbstractContextManager[Any]:
+        """A table, opened to read its text."""
+        return gzip.open(path)
 
 
 class GzipTsvWriter(GzipCsvWriter):

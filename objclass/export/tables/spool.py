@@ -81,18 +81,24 @@ class Spool:
         return count, dict(zip(self._names, types, strict=True))
 
     def parts(self) -> Iterator[Columns]:
-        """The rows in their order, in parts of at least one lane; text is of the dtype object."""
-        types = self.types()[1]
+        """The rows in their order, in parts of at least one lane, of the types of their lanes; text is of the dtype object."""
         part: list[list[NDArray[Any]]] = []
-        size = 0
+        size, before = 0, None
         for _, columns, start in self._heads():
+            types = ["S" if kind.startswith("S") else kind for kind, _ in columns]
+            if part and (size >= PART or types != before):
+                yield _joined(part, self._names)
+                part, size = [], 0
             part.append(self._record(start, columns))
             size += sum(length for _, length in columns)
-            if size >= PART:
-                yield _joined(part, types)
-                part, size = [], 0
+            before = types
         if part:
-            yield _joined(part, types)
+            yield _joined(part, self._names)
+
+    def records(self) -> Iterator[Columns]:
+        """What was appended, one after the other; here columns may differ in length."""
+        for _, columns, start in self._heads():
+            yield dict(zip(self._names, self._record(start, columns), strict=True))
 
     def _heads(self) -> Iterator[tuple[int, list[tuple[str, int]], int]]:
         """For each record the number of its rows, type and length of its columns, and where they begin."""
@@ -130,15 +136,9 @@ def _close(file: IO[bytes]) -> None:
         file.close()
 
 
-def _joined(part: Sequence[Sequence[NDArray[Any]]], types: dict[str, np.dtype[Any]]) -> Columns:
-    """Columns of several lanes, of the types of the whole table."""
-    columns = {
-        name: np.concatenate(values) for name, values in zip(types, zip(*part, strict=True), strict=True)
-    }
-    return {
-        name: values.astype(object if types[name].kind == "S" else types[name], copy=False)
-        for name, values in columns.items()
-    }
+def _joined(part: Sequence[Sequence[NDArray[Any]]], names: Sequence[str]) -> Columns:
+    """Columns of several lanes."""
+    return {name: np.concatenate(values) for name, values in zip(names, zip(*part, strict=True), strict=True)}
 
 
 class SpoolWriter:

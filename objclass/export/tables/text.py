@@ -1,22 +1,31 @@
 """Tables as text: comma- and tab-separated values."""
 
 import codecs
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.errors import InputError
 from objclass.export.columns import Columns
-from objclass.export.tables.writer import TableDetails
+from objclass.export.tables.writer import TableDetails, other_columns, reading
 
 SMALL, VALUE_BYTES = 2_500_000, 10
 """Tables of up to so many bytes, at no more than so many bytes a value, are written without polars, which takes as long
 to load as a small run.
 """
+
+
+BLOCK = 1 << 18
+"""Bytes of text that are compressed, or copied, at once."""
+
+SEPARATORS = (",", ";", "\t")
+"""What may be between the columns of a part that is joined."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,60 @@ TSV: Mapping[str, Dialect] = dict.fromkeys(CSV, Dialect("\t"))
 """The same for tab-separated values, which have no dialects."""
 
 
-class CsvWriter:
+class TextParts:
+    """What tables as text have in common: parts are joined as they are, with one header."""
+
+    @classmethod
+    def packed(cls, file: BinaryIO) -> AbstractContextManager[Any]:
+        """A file that compresses what is written to it, where the format does."""
+        return nullcontext(file)
+
+    @classmethod
+    def unpacked(cls, path: str) -> AbstractContextManager[Any]:
+        """A table, opened to read its text."""
+        return Path(path).open("rb")
+
+    @classmethod
+    def names(cls, path: str) -> list[str]:
+        """The names of the columns of a table."""
+        header = next(cls._texts(path)).decode("utf-8-sig")
+        lines = (next(csv.reader([header], delimiter=separator)) for separator in SEPARATORS)
+        return max(lines, key=len)
+
+    @classmethod
+    def merge(cls, parts: Sequence[str], path: str) -> None:
+        """Write a table with the rows of its parts."""
+        header = b""
+        with open(path, "wb") as file, cls.packed(file) as text:
+            for part in parts:
+                texts = cls._texts(part)
+                found = next(texts)
+                if not header:
+                    header = found
+                    text.write(header)
+                elif header != found:
+                    raise other_columns(part, parts[0])
+                for block in texts:
+                    text.write(block)
+
+    @classmethod
+    def _texts(cls, path: str) -> Iterator[bytes]:
+        """The line of names, then blocks of text."""
+        with reading(path), cls.unpacked(path) as file:
+            line = file.readline()
+            while line.count(b'"') % 2 and (more := file.readline()):  # a line break within quotes
+                line += more
+            last = line
+            yield line
+            while block := file.read(BLOCK):
+                last = block
+                yield block
+            if not last.endswith(b"\n"):
+                message = f"{path}: its last line is cut off"
+                raise InputError(message)
+
+
+class CsvWriter(TextParts):
     """UTF-8, RFC 4180 quoting, one header row, shortest round-trip numbers; NaN and infinite = empty."""
 
     dialects: ClassVar[Mapping[str, Dialect]] = CSV
@@ -120,6 +182,36 @@ def write_rows(file: BinaryIO, columns: Columns, dialect: Dialect, *, header: bo
         decimal_comma=dialect.decimal == ",",
         null_value="",
     )
+
+
+class EvenBlocks:
+    """Hands text on in blocks of one size: the bytes that compressors make depend on how text comes.
+
+    Parameters
+    ----------
+    file
+        The file that compresses.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._rest = file, bytearray()
+
+    def write(self, data: Any) -> int:
+        """Write text."""
+        self._rest += data
+        whole = len(self._rest) // BLOCK * BLOCK
+        for start in range(0, whole, BLOCK):
+            self._file.write(self._rest[start : start + BLOCK])
+        del self._rest[:whole]
+        return len(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._file.write(self._rest)
+        self._file.close()
 
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

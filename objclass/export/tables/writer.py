@@ -1,9 +1,12 @@
 """What every writer of tables does."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from objclass.errors import InputError, ObjclassError
 from objclass.export.columns import Columns
 
 
@@ -29,7 +32,9 @@ class TableDetails:
 class TableWriter(Protocol):
     """Writes rows, lane after lane; constructed with the path of a temporary file and `TableDetails`.
 
-    A writer that can store pictures of objects also has a method ``append_pictures``.
+    A writer that can store pictures of objects also has a method ``append_pictures``. One whose tables can be joined has two
+    class methods: ``names(path)`` returns the columns of a table; ``merge(parts, path)`` writes the rows of tables that it has
+    written to another one: the same bytes as if all rows had been appended to that.
     """
 
     @classmethod
@@ -53,3 +58,26 @@ class TableWriter(Protocol):
 
     def abort(self) -> None:
         """Close the file at once, without finishing it: it is discarded."""
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """While a table is read that somebody may have changed.
+
+    Raises
+    ------
+    InputError
+        Whatever is wrong with it.
+    """
+    try:
+        yield
+    except ObjclassError:
+        raise
+    except Exception as fault:
+        message = f"{path} cannot be read as {os.path.splitext(path)[1]} (damaged?): {fault}"
+        raise InputError(message) from fault
+
+
+def other_columns(part: str, first: str) -> InputError:
+    """What is raised for a part with other columns than the first."""
+    return InputError(f"{part} has other columns than {first}: expected parts of one run")

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
 from objclass.export.tables.compressed import CompressedWriter
-from objclass.export.tables.text import CSV, TSV
+from objclass.export.tables.text import CSV, TSV, EvenBlocks
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -18,9 +18,15 @@ class ZstdCsvWriter(CompressedWriter):
 
     dialects = CSV
 
-    def packed(self, file: BinaryIO) -> AbstractContextManager[Any]:
+    @classmethod
+    def packed(cls, file: BinaryIO) -> AbstractContextManager[Any]:
         """A file that compresses what is written to it."""
-        return zstd.ZstdFile(file, "wb")
+        return EvenBlocks(zstd.ZstdFile(file, "wb"))
+
+    @classmethod
+    def unpacked(cls, path: str) -> AbstractContextManager[Any]:
+        """A table, opened to read its text."""
+        return zstd.open(path)
 
 
 class ZstdTsvWriter(ZstdCsvWriter):

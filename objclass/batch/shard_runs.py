@@ -1,0 +1,313 @@
+"""The run files of shards: found next to their parts, compared with these, and joined to that of one run."""
+
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from objclass.batch.digests import file_entry
+from objclass.batch.journal import claim_of, digest_of_lanes
+from objclass.batch.run_file import Record, check_idle, read_run, write_run
+from objclass.errors import InputError
+from objclass.export.naming import DICTIONARY
+from objclass.export.parts import Part, whole_of
+from objclass.shard import Shard
+
+log = logging.getLogger("objclass")
+
+OF_SHARD = ("host", "process", "jobs", "memory", "shard", "partial", "seconds", "peak_memory", "error")
+"""What the run file of a shard says that holds for this shard alone."""
+
+
+@dataclass(frozen=True)
+class ShardRun:
+    """The run file of a shard.
+
+    Parameters
+    ----------
+    path
+        The file.
+    head
+        What it says of the run.
+    end
+        What it says of its end.
+    lanes
+        Part -> the names of the lanes in it, in order.
+    done, failed
+        Numbers of lanes that are done, and that are not.
+    files
+        Name of a part -> its size, and the digest of its content, when it was written.
+    """
+
+    path: str
+    head: Record
+    end: Record
+    lanes: Mapping[str, Sequence[str]]
+    done: int
+    failed: int
+    files: Mapping[str, Record]
+
+    @classmethod
+    def read(cls, path: str) -> "ShardRun":
+        """Read it.
+
+        Raises
+        ------
+        InputError
+            If it is not the run file of a shard.
+        """
+        run = read_run(Path(path))
+        try:
+            records, shard = run.pop("lanes"), run["shard"]
+            lanes = {
+                part: [record["image"] for record in records if part in record.get("outputs", ())]
+                for part in shard["parts"]
+            }
+            done = sum(record["status"] == "done" for record in records)
+            entries = (entry for record in records for entry in record.get("files", ()))
+            files = {os.path.basename(entry["path"]): entry for entry in entries if entry["path"] in lanes}
+            Shard(int(shard["number"]), int(shard["of"])).lanes(int(shard["lanes"]))
+            is_known = {"run", "started", "folder", "arguments"} <= run.keys() and "run" in shard
+        except (KeyError, TypeError, ValueError, AttributeError):
+            is_known = False
+        if not is_known:
+            message = f"{path}: expected the run file of a shard"
+            raise InputError(message)
+        end = {name: run.get(name) for name in ("error", "seconds", "peak_memory")}
+        return cls(path, run, end, lanes, done, len(records) - done, files)
+
+    @property
+    def shard(self) -> Shard:
+        """The shard."""
+        return Shard(self.head["shard"]["number"], self.head["shard"]["of"])
+
+    @property
+    def started(self) -> str:
+        """When it was started."""
+        return str(self.head["started"])
+
+    def check(self) -> None:
+        """Refuse a shard that is not complete.
+
+        Raises
+        ------
+        InputError
+            If lanes are missing; the message names the run file.
+        """
+        every = len(self.shard.lanes(self.head["shard"]["lanes"]))
+        if self.done != every or self.failed or self.end["error"]:
+            message = f"{self.path}: {self.done} of {every} lanes of shard {self.shard} are done: run it again with --resume"
+            raise InputError(message)
+
+    def check_part(self, part: Part) -> None:
+        """Refuse a part that is not what this run has written.
+
+        Raises
+        ------
+        InputError
+            If its size is another one, or its content, where that is known.
+        """
+        entry = self.files.get(os.path.basename(part.path), {})
+        now = file_entry(part.path, "content" if "sha256" in entry else "none")
+        if any(entry[name] != now.get(name) for name in ("size", "sha256") if name in entry):
+            message = (
+                f"{part.path} is not as {self.path} says: expected {entry['size']} bytes, and none changed"
+            )
+            raise InputError(message)
+
+
+def find_runs(parts: Sequence[Part], given: Sequence[Part]) -> list[ShardRun]:
+    """The run files of all shards, in order; none if they are not all there.
+
+    Parameters
+    ----------
+    parts
+        Parts of files, of all shards of a run; the latest runs that have written them are looked for next to them.
+    given
+        Run files that were given.
+
+    Raises
+    ------
+    InputError
+        If a shard is not complete, a part is not what it has written, or the shards are of different runs.
+    OutputError
+        If one is being written.
+    """
+    for folder in dict.fromkeys(part.folder for part in parts):
+        claims = {claim_of(os.path.realpath(part.path)) for part in parts if part.folder == folder}
+        check_idle(Path(folder or "."), claims)
+    found = [ShardRun.read(part.path) for part in given]
+    runs_in = lru_cache(_runs_in)
+    for part in parts:
+        name = os.path.basename(part.path)
+        own = [run for run in runs_in(part.folder) if name in map(os.path.basename, run.lanes)]
+        if own:
+            latest = max(own, key=lambda run: run.started)
+            latest.check_part(part)
+            found.append(latest)
+    for run in found:
+        run.check()
+    return _of_one_run(found)
+
+
+def _runs_in(folder: str) -> list[ShardRun]:
+    """The run files of shards in a folder."""
+    runs = []
+    for path in sorted(Path(folder or ".").glob("objclass_run*.json")):
+        with suppress(InputError):
+            runs.append(ShardRun.read(os.path.join(folder, path.name)))
+    return runs
+
+
+def _of_one_run(found: Sequence[ShardRun]) -> list[ShardRun]:
+    """The runs, each once, in order; none if some are not there.
+
+    Raises
+    ------
+    InputError
+        If they are not of one run.
+    """
+    runs: dict[int, ShardRun] = {}
+    for run in found:
+        first = runs.setdefault(run.shard.number, run)
+        other = next(iter(runs.values()))
+        if first.head["run"] != run.head["run"]:
+            message = f"{first.path} and {run.path}: both are of shard {run.shard}: expected parts of one run"
+            raise InputError(message)
+        if _options(run) != _options(other):
+            what = "was run with another project, other options or other lanes than"
+            message = f"{run.path}: shard {run.shard} {what} {other.path}: expected parts of one run"
+            raise InputError(message)
+    if runs and len(runs) < found[0].shard.count:
+        log.warning(
+            "no run file is written: expected those of all %d shards next to their parts",
+            found[0].shard.count,
+        )
+        return []
+    return [runs[number] for number in sorted(runs)]
+
+
+def _options(run: ShardRun) -> list[Any]:
+    """What is the same for all shards of a run."""
+    projects = [run.head.get(name) or {} for name in ("project", "pixel_project")]
+    return [
+        run.shard.count,
+        run.head["shard"]["run"],
+        *((p.get("size"), p.get("modified")) for p in projects),
+    ]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A file that was made of parts: its path, and where it is until it gets that name."""
+
+    path: str
+    temporary: str
+
+
+def write_merged_run(runs: Sequence[ShardRun], files: Mapping[str, Merged], path: str) -> None:
+    """Write the run file of all shards: as if one run had done all lanes.
+
+    Parameters
+    ----------
+    runs
+        Those of the shards, in order.
+    files
+        Name of a part -> the file that it has become a part of.
+    path
+        Where to write it.
+    """
+    write_run(_records(runs, dict(_as_recorded(runs, files))), path)
+
+
+def _as_recorded(runs: Sequence[ShardRun], files: Mapping[str, Merged]) -> Iterator[tuple[str, Merged]]:
+    """Path of a part, as its run file has it -> the file, by the name that one run would have given it."""
+    for run in runs:
+        for path in (path for part in run.lanes for path in (part, description_of(part))):
+            file = files.get(os.path.basename(path))
+            if file is None:
+                continue
+            usual = os.path.join(str(run.head["folder"]), whole_of(path))
+            is_usual = os.path.realpath(usual) == os.path.realpath(file.path)
+            yield path, replace(file, path=whole_of(path) if is_usual else os.path.abspath(file.path))
+
+
+def _records(runs: Sequence[ShardRun], files: Mapping[str, Merged]) -> Iterator[Record]:
+    """What the journal of one run would hold."""
+    first = runs[0].head
+    yield {name: value for name, value in first.items() if name not in OF_SHARD} | {
+        "run": token_hex(4),
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "arguments": without_shard(first["arguments"]),
+        "shards": [_summary(run) for run in runs],
+    }
+    digest = "content" if any("sha256" in entry for run in runs for entry in run.files.values()) else "none"
+    lanes: dict[str, list[str]] = defaultdict(list)
+    for run in runs:
+        for part, names in run.lanes.items():
+            lanes[whole_of(part)] += names
+    left = Counter({whole: len(names) for whole, names in lanes.items()})
+    for run in runs:
+        for record in read_run(Path(run.path))["lanes"]:
+            shared = [path for path in record["outputs"] if path in run.lanes]
+            left.subtract(map(whole_of, shared))
+            completed = [
+                {**_entry(files[path], digest), "lanes": digest_of_lanes(lanes[whole_of(path)])}
+                for path in shared
+                if path in files and not left[whole_of(path)]
+            ]
+            yield {"lane": _of_whole(record, run, files, completed)}
+    seconds = [run.end["seconds"] or 0 for run in runs]
+    memory = [run.end["peak_memory"] or 0 for run in runs]
+    yield {"end": {"partial": [], "seconds": round(sum(seconds), 4), "peak_memory": max(memory)}}
+
+
+def _of_whole(
+    record: Record, run: ShardRun, files: Mapping[str, Merged], completed: Sequence[Record]
+) -> Record:
+    """The record of a lane as one run would have written it."""
+    parts = {path for part in run.lanes for path in (part, description_of(part))}
+    outputs = [
+        files[path].path if path in files else path
+        for path in record["outputs"]
+        if path in files or path not in parts
+    ]
+    own = [entry for entry in record.get("files", ()) if entry["path"] not in parts]
+    kept = {name: value for name, value in record.items() if name not in ("rows", "from_run")}
+    return {**kept, "outputs": outputs, "files": [*own, *completed]}
+
+
+def _entry(file: Merged, digest: str) -> Record:
+    return {**file_entry(file.temporary, digest), "path": file.path}
+
+
+def description_of(part: str) -> str:
+    """The description of the columns that belongs to a part of a table."""
+    found = Part.of(part)
+    return part if found is None else replace(found, suffix=DICTIONARY).path
+
+
+def _summary(run: ShardRun) -> Record:
+    """What is kept of the run file of a shard."""
+    names = ("run", "started", "host", "process", "jobs", "memory")
+    of_end = {name: run.end[name] for name in ("seconds", "peak_memory")}
+    return {"number": run.shard.number, **{name: run.head.get(name) for name in names}, **of_end}
+
+
+def without_shard(arguments: Sequence[str]) -> list[str]:
+    """The arguments of the whole run.
+
+    Examples
+    --------
+    >>> without_shard(["--shard", "1/4", "--quiet", "--shard=1/4"])
+    ['--quiet']
+    """
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [text for before, text in pairs if before != "--shard" and text.partition("=")[0] != "--shard"]
