@@ -17,7 +17,7 @@ from objclass.compute.workers import Workers
 from objclass.core import AXES, AnyArray, Image, Lane, PixelSize, Region, from_canonical
 from objclass.errors import OutputError, UsageError
 from objclass.export.paint import Paint
-from objclass.images.chunked.files import ChunkFiles, ChunkWriter
+from objclass.images.chunked.files import SharedFiles
 from objclass.images.sequence import writer_of
 from objclass.images.writer import BlockWriter, OutputImage, Writer
 from objclass.pixels.prediction import cut as pieces
@@ -104,8 +104,9 @@ class Export:
             self.write_part(writer, t, labels, paint, context, full(tuple(lengths)))
             return
         there = Context(context.workers.limits, follow_links=context.follow_links)
-        painting = Painting(self, share(context.workers), t, labels, paint, there)
-        boxes = self._parts(context.workers, self._sides(writer))
+        files = share(context.workers)
+        painting = Painting(self, files, t, labels, paint, there)
+        boxes = self._parts(context.workers, _sides(files.axes, files.sides))
         with closing(context.workers.ordered(paint_part, painting, boxes)) as misfits:
             for count in counted(misfits, len(boxes)):
                 context.stop.check()
@@ -127,7 +128,8 @@ class Export:
             axes = self.image.axes
             return tuple(place[axis] for axis in axes), from_canonical(block, axes)
 
-        cut = context.limits.slabs(lengths, self._sides(writer)[:2], PAINTED_BYTES // self._voxel_bytes)
+        unit = _sides(self.image.axes, writer.chunks)[:2]  # such blocks can be written at once
+        cut = context.limits.slabs(lengths, unit, PAINTED_BYTES // self._voxel_bytes)
 
         def written(slab: Slab) -> None:
             writer.write(*painted(slab))
@@ -143,18 +145,13 @@ class Export:
         channels = self.region[4]
         return (channels.stop - channels.start) * self.image.dtype.itemsize
 
-    def _sides(self, writer: BlockWriter) -> tuple[int, int, int]:
-        """Lengths z, y, x of the chunks of a file: blocks of such planes and rows can be written at once."""
-        chunks = dict(zip(self.image.axes, writer.chunks, strict=True))
-        return chunks.get("z", 1), chunks.get("y", 1), chunks.get("x", 1)
-
-    def _parts(self, workers: Workers, chunk: tuple[int, int, int]) -> list[Box]:
-        """The region of a time step, cut into parts of whole chunks: longest along x."""
+    def _parts(self, workers: Workers, least: tuple[int, int, int]) -> list[Box]:
+        """The region of a time step, cut into parts whose sides (z, y, x) are multiples of the least ones: longest along x."""
         lengths = tuple(part.stop - part.start for part in self.region[1:4])
         voxels = min(PART_BYTES // max(self._voxel_bytes, LABEL_BYTES), prod(lengths) // (2 * workers.count))
         if workers.limits.memory is not None:
             voxels = min(voxels, workers.limits.memory // (2 * VOXEL_BYTES))
-        sides = list(chunk)
+        sides = list(least)
         for axis in (2, 1, 0):
             sides[axis] = min(sides[axis] * max(voxels // prod(sides), 1), lengths[axis])
         return list(pieces(full(lengths), tuple(sides)))
@@ -209,7 +206,7 @@ class Painting:
     """
 
     export: Export
-    files: ChunkFiles
+    files: SharedFiles
     t: int
     labels: Any
     paint: Paint
@@ -219,7 +216,7 @@ class Painting:
 def paint_part(painting: Painting, part: Box) -> int:
     """Paint a part of the region that the file contains, and write it; the number of values that did not fit."""
     export = replace(painting.export, misfits=[])
-    writer = ChunkWriter(painting.files, export.image.axes, painting.context)
+    writer = painting.files.open(export.image.axes, painting.context)
     try:
         export.write_part(writer, painting.t, painting.labels, painting.paint, painting.context, part)
         writer.close()
@@ -227,6 +224,12 @@ def paint_part(painting: Painting, part: Box) -> int:
         writer.abort()
         raise
     return sum(export.misfits)
+
+
+def _sides(axes: str, lengths: tuple[int, ...]) -> tuple[int, int, int]:
+    """Those of z, y, x among the lengths of some axes; 1 for absent ones."""
+    z, y, x = (dict(zip(axes, lengths, strict=True)).get(axis, 1) for axis in "zyx")
+    return z, y, x
 
 
 def _shifted(box: Box, start: Box) -> Box:

@@ -73,9 +73,9 @@ class Writer(BlockWriter, Protocol):
     ``clash(previous, image)`` that returns why the image cannot be added to a file that is there, or None.
     A writer may have a ``layout``: the order in which pixels lie in the file, if that is not the image's own;
     blocks that lie so in memory need not be moved. Where ``is_concurrent`` is true, several threads may write
-    blocks at once. A folder of chunk files has a method ``share(workers)`` that returns its
-    `objclass.images.chunked.files.ChunkFiles`: other processes write all pixels there, in parts made of whole ``chunks``, and
-    `close` leaves what follows from them to the workers.
+    blocks at once. A folder of chunk files has a method ``share(workers)`` that returns
+    `objclass.images.chunked.files.SharedFiles`: other processes write all pixels there, and `close` leaves to the workers
+    what is made of these.
     """
 
     @classmethod

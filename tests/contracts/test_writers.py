@@ -29,7 +29,7 @@ from objclass.export.images import Export
 from objclass.export.naming import Output, Task
 from objclass.export.sinks import ImageSink
 from objclass.images import from_array, open_image, sequence
-from objclass.images.chunked.files import UNFINISHED, ChunkFiles, ChunkWriter
+from objclass.images.chunked.files import UNFINISHED, SharedFiles
 from objclass.images.chunked.grid import chunk_shape
 from objclass.images.formats import n5, omezarr
 from objclass.images.sequence import writer_of
@@ -275,9 +275,9 @@ def test_folders_of_chunks_are_shared() -> None:
     assert SHARED == ["single-scale OME-Zarr", "multi-scale OME-Zarr", "n5", "compressed n5"]
 
 
-def write_chunks(shared: tuple[ChunkFiles, OutputImage, Any], region: tuple[slice, ...]) -> None:
+def write_chunks(shared: tuple[SharedFiles, OutputImage, Any], region: tuple[slice, ...]) -> None:
     files, image, pixels = shared
-    writer = ChunkWriter(files, image.axes, None)
+    writer = files.open(image.axes, Context())
     writer.write(region, pixels[region])
     writer.close()
 
@@ -303,8 +303,10 @@ def test_processes_that_share_a_folder_write_the_same_bytes(
         once = write(folder / "a", name, image, pixels)
         writer = writer_of(name)(str(folder / "b"), image)
         files = writer.share(workers)
-        (Path(files.folder) / UNFINISHED / "left").write_bytes(b"by a process that was killed")
-        sides = (side * data.draw(st.integers(1, 3)) for side in writer.chunks)
+        for unfinished in list((folder / "b").rglob(UNFINISHED)):
+            (unfinished / "left").write_bytes(b"by a process that was killed")
+        least = dict(zip(files.axes, files.sides, strict=True))
+        sides = (least.get(axis, 1) * data.draw(st.integers(1, 3)) for axis in image.axes)
         assert list(workers.ordered(write_chunks, (files, image, pixels), blocks(image.shape, tuple(sides))))
         writer.close()
     assert content(folder / "b") == once
@@ -314,11 +316,11 @@ def test_processes_that_share_a_folder_write_the_same_bytes(
 def test_who_cannot_see_the_folder_says_so(tmp_path: Path, name: str) -> None:
     image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
     writer = writer_of(name)(str(tmp_path / "a"), image)
-    elsewhere = replace(writer.share(PickledWorkers()), folder=f"{tmp_path}/elsewhere")
-    with pytest.raises(
-        OutputError, match="elsewhere: is not there on .*: outputs must be on a disk that all"
-    ):
-        write_chunks((elsewhere, image, pixels_of(image)), whole(image))
+    shared = writer.share(PickledWorkers()), image, pixels_of(image)
+    (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(OutputError, match=r"/a\b.*: is not there on .*: outputs must be on a disk that all"):
+        write_chunks(shared, whole(image))
+    (tmp_path / "b").rename(tmp_path / "a")
     writer.abort()
     assert not list(tmp_path.rglob(UNFINISHED))
 

@@ -123,10 +123,13 @@ def test_few_chunks_wait_where_blocks_come_in_scan_order(
     monkeypatch.setattr(omezarr, "CHUNK_BYTES", 30_000)
     image = image_of((300, 100, 100), "u1")
     writer = MultiScaleWriter(str(tmp_path / "a.zarr"), image)
-    waiting = []
+    waiting, grids, level = [], [], writer._writer
+    while level is not None:
+        grids.append(level._grid)
+        level = level._next
     for z in range(0, 300, 5):
         writer.write((slice(z, z + 5), slice(0, 100), slice(0, 100)), np.ones((5, 100, 100), np.uint8))
-        waiting.append(sum(len(grid.waiting) for grid in writer._grids))
+        waiting.append(sum(len(grid.waiting) for grid in grids))
     writer.close()
     per_layer = [np.prod([-(-n // c) for n, c in zip(level.shape[3:], level.chunks[3:], strict=True)])
                  for level in writer._levels]  # fmt: skip

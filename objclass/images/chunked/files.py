@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from platform import node
 from time import sleep
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from uuid import uuid4
 
 import numpy as np
@@ -14,12 +14,28 @@ from objclass.compute.context import Context
 from objclass.core import AnyArray, from_canonical, to_canonical
 from objclass.errors import OutputError
 from objclass.images.chunked.grid import Grid, Packing
+from objclass.images.writer import BlockWriter
 
 UNFINISHED = ".unfinished"
 """Folder of chunks that are being written by one of several processes."""
 
 _ATTEMPTS, _PAUSE = 100, 0.1
 """How often, and after how many seconds, a folder is removed again that others are still writing to."""
+
+
+class SharedFiles(Protocol):
+    """The files of an image that several processes write: plain data that pickles."""
+
+    @property
+    def axes(self) -> str:
+        """The order of axes in the files."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Lengths of the pieces of which the part that a process writes is made: no two processes share a file then."""
+
+    def open(self, axes: str, context: Context) -> BlockWriter:
+        """A writer of a part of the image; blocks have these axes."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,15 @@ class ChunkFiles:
     def grid(self) -> Grid:
         """A new grid of its chunks."""
         return Grid(self.shape, self.chunks, self.dtype)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """As `SharedFiles` has them."""
+        return self.chunks
+
+    def open(self, axes: str, context: Context) -> "ChunkWriter":
+        """As `SharedFiles` has it."""
+        return ChunkWriter(self, axes, context)
 
     def path(self, index: tuple[int, ...]) -> str:
         """The file of a chunk."""
@@ -129,13 +154,16 @@ class ChunkWriter:
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block."""
         for index, chunk in self._grid.add(*in_axes(self._stored_axes, region, block, self._axes)):
-            self._packing.put(index, chunk)
+            self._put(index, chunk)
+
+    def _put(self, index: tuple[int, ...], chunk: AnyArray) -> None:
+        self._packing.put(index, chunk)
 
     def close(self) -> None:
         """Write what is left: incomplete chunks, zero where no pixels were given."""
         try:
             for index, chunk in self._grid.rest():
-                self._packing.put(index, chunk)
+                self._put(index, chunk)
         finally:
             self._packing.close()
 

@@ -23,7 +23,7 @@ from objclass.core import AnyArray, PixelSize
 from objclass.errors import ImageError, OutputError, listed
 from objclass.images.attributes import attributes, stored_axes, stored_drange, tagged_size, write_json
 from objclass.images.chunked.cache import CachedChunks
-from objclass.images.chunked.files import ChunkFiles, ChunkWriter
+from objclass.images.chunked.files import ChunkFiles, ChunkWriter, SharedFiles
 from objclass.images.chunked.grid import Grid, chunk_shape, deflated, overlap
 from objclass.images.chunked.unpack import unpacked
 from objclass.images.paths import pick
@@ -344,8 +344,8 @@ class N5Writer:
         """Write a block, in the order of the image's axes."""
         self._writer.write(region, block)
 
-    def share(self, workers: Workers) -> ChunkFiles:
-        """The array whose chunks other processes write instead."""
+    def share(self, workers: Workers) -> SharedFiles:
+        """What other processes write to."""
         del workers  # nothing else is left to them
         return self._files.shared()
 

@@ -19,8 +19,8 @@ from objclass.compute.context import Context
 from objclass.compute.workers import Workers
 from objclass.core import AnyArray, PixelSize
 from objclass.images.attributes import attributes, write_json
-from objclass.images.chunked.files import ChunkFiles, in_axes
-from objclass.images.chunked.grid import Packing, chunk_shape, overlap
+from objclass.images.chunked.files import ChunkFiles, ChunkWriter, SharedFiles
+from objclass.images.chunked.grid import chunk_shape, overlap
 from objclass.images.chunked.unpack import unpacked
 from objclass.images.writer import OutputImage
 
@@ -31,6 +31,9 @@ AXES_OF_LABELS = "tzyx"
 """The order of axes of a label image that lies in an image."""
 
 CHUNK_BYTES = 1_000_000
+
+LEVELS_OF_PART = 2
+"""Levels that are written together with the pixels where processes share these; the others, a small part, are made later."""
 
 CHUNKS_OF_TASK = 8
 """Chunks of a level that one task of a worker makes: of eight times as many pixels of the level below."""
@@ -60,12 +63,9 @@ class SingleScaleWriter:
         lengths = dict(zip(image.axes, image.shape, strict=True))
         shape = tuple(lengths.get(axis, 1) for axis in self._axes)
         self._levels = [Level.first(path, self._axes, shape, image)]
-        sides = dict(zip(self._axes, self._levels[0].chunks, strict=True))
-        self.chunks = tuple(sides.get(axis, 1) for axis in image.axes)
         while not self._levels[-1].is_one_chunk and len(self._levels) != self._most_levels:
             self._levels.append(self._levels[-1].halved())
-        self._grids = [level.grid for level in self._levels]
-        self._packing = Packing(Level.write, context)
+        self._writer = LevelWriter(self._levels, image.axes, context)
         write_json(path, ".zgroup", {"zarr_format": 2})
         write_json(path, ".zattrs", self._described())
         for level in self._levels:
@@ -82,26 +82,17 @@ class SingleScaleWriter:
 
     def write(self, region: tuple[slice, ...], block: AnyArray) -> None:
         """Write a block, in the order of the image's axes."""
-        self._add(0, *in_axes(self._axes, region, block, self._image.axes))
+        self._writer.write(region, block)
 
-    def _add(self, number: int, region: tuple[slice, ...], block: AnyArray) -> None:
-        for index, chunk in self._grids[number].add(region, block):
-            self._put(number, index, chunk)
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of the chunks of the image."""
+        return self._writer.chunks
 
-    def _put(self, number: int, index: tuple[int, ...], chunk: AnyArray) -> None:
-        """Write a chunk of a level, and hand it on to the next one."""
-        level = self._levels[number]
-        self._packing.put(level, index, chunk)
-        if level is not self._levels[-1]:
-            place = level.grid.place(index)
-            half = tuple(slice(part.start // 2, -(-part.stop // 2)) for part in place[-3:])
-            inside = chunk[tuple(slice(0, part.stop - part.start) for part in place)]
-            self._add(number + 1, (*place[:-3], *half), level.thinned(inside))
-
-    def share(self, workers: Workers) -> ChunkFiles:
-        """The array whose chunks other processes write instead; the levels above it are left to ``workers``."""
+    def share(self, workers: Workers) -> SharedFiles:
+        """What other processes write to; levels above are made by ``workers`` when the folder is closed."""
         self._workers = workers
-        return self._levels[0].shared()
+        return SharedLevels(tuple(level.shared() for level in self._levels[:LEVELS_OF_PART]))
 
     def _described(self) -> dict[str, Any]:
         """The attributes of the folder."""
@@ -109,14 +100,10 @@ class SingleScaleWriter:
 
     def close(self) -> None:
         """Finish the folder."""
-        try:
-            if self._workers is not None:
-                build(self._levels, self._workers)
-            for number, grid in enumerate(self._grids):
-                for index, chunk in grid.rest():
-                    self._put(number, index, chunk)
-        finally:
-            self._packing.close()
+        if self._workers is None:
+            self._writer.close()
+        else:
+            build(self._levels[LEVELS_OF_PART - 1 :], self._workers)
         for level in self._levels:
             level.settle()
         for name in (".zattrs", *(f"{level.name}/.zarray" for level in self._levels)):
@@ -124,7 +111,7 @@ class SingleScaleWriter:
 
     def abort(self) -> None:
         """Write no more."""
-        self._packing.abort()
+        self._writer.abort()
         if self._workers is not None:
             for level in self._levels:
                 level.settle()
@@ -165,19 +152,19 @@ class Level(ChunkFiles):
     @classmethod
     def first(cls, pyramid: str, axes: str, shape: tuple[int, ...], image: OutputImage) -> "Level":
         """The image itself, in the folder of a pyramid."""
-        chunks = _chunks(axes, shape, image.dtype)
+        chunks = _even(chunk_shape(axes, shape, image.dtype, CHUNK_BYTES), shape)
         factors = (1,) * len(shape)
         return cls(os.path.join(pyramid, "s0"), axes, shape, chunks, image.dtype, factors, image.labels)
 
     def halved(self) -> "Level":
-        """The next level, of half the size."""
+        """The next level, of half the size, with chunks as long."""
         shape = (*self.shape[:-3], *(-(-n // 2) for n in self.shape[-3:]))
         grown = (f * 2 if n > 1 else f for f, n in zip(self.factors[-3:], self.shape[-3:], strict=True))
         return replace(
             self,
             folder=os.path.join(os.path.dirname(self.folder), f"s{int(self.name[1:]) + 1}"),
             shape=shape,
-            chunks=_chunks(self.axes, shape, self.dtype),
+            chunks=tuple(map(min, self.chunks, shape)),
             factors=(*self.factors[:-3], *grown),
         )
 
@@ -206,7 +193,7 @@ class Level(ChunkFiles):
         """The content of the file of a chunk."""
         import imagecodecs
 
-        del index
+        del index  # all have their full shape
         little = chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
         return bytes(
             imagecodecs.blosc_encode(
@@ -226,8 +213,59 @@ class Level(ChunkFiles):
         return pixels
 
 
+class LevelWriter(ChunkWriter):
+    """Writes the first of some levels; its complete chunks go on to the others, at half the size."""
+
+    def __init__(self, levels: Sequence[Level], axes: str, context: Context | None) -> None:
+        super().__init__(levels[0], axes, context)
+        self._level, *above = levels
+        self._next = LevelWriter(above, self._level.axes, context) if above else None
+
+    def _put(self, index: tuple[int, ...], chunk: AnyArray) -> None:
+        super()._put(index, chunk)
+        if self._next is not None:
+            place = self._grid.place(index)
+            half = tuple(slice(part.start // 2, -(-part.stop // 2)) for part in place[-3:])
+            inside = chunk[tuple(slice(0, part.stop - part.start) for part in place)]
+            self._next.write((*place[:-3], *half), self._level.thinned(inside))
+
+    def close(self) -> None:
+        """Write what is left of all levels."""
+        super().close()
+        if self._next is not None:
+            self._next.close()
+
+    def abort(self) -> None:
+        """Write no more."""
+        super().abort()
+        if self._next is not None:
+            self._next.abort()
+
+
+@dataclass(frozen=True)
+class SharedLevels:
+    """The levels that processes write which share the pixels: the image itself, and those made of it in parts."""
+
+    levels: tuple[Level, ...]
+
+    @property
+    def axes(self) -> str:
+        """The order of axes in the files."""
+        return self.levels[0].axes
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Lengths of the pieces of which a part is made: those that chunks of the last of these levels stand for."""
+        last = self.levels[-1]
+        return tuple(side * factor for side, factor in zip(last.chunks, last.factors, strict=True))
+
+    def open(self, axes: str, context: Context) -> LevelWriter:
+        """A writer of a part of the image; blocks have these axes."""
+        return LevelWriter(self.levels, axes, context)
+
+
 def build(levels: Sequence[Level], workers: Workers) -> None:
-    """Make all levels but the first, each from the one below, by workers."""
+    """Make all of some levels but the first, each from the files of the one below, by workers."""
     for below, level in pairwise(levels):
         deque(workers.ordered(thin, (below, level.shared()), _tasks(level)), maxlen=0)
 
@@ -249,10 +287,6 @@ def thin(levels: tuple[Level, Level], indices: Sequence[tuple[int, ...]]) -> Non
         chunk = np.zeros(level.chunks, level.dtype)
         chunk[tuple(slice(0, part.stop - part.start) for part in place)] = below.thinned(below.read(wide))
         level.write(index, chunk)
-
-
-def _chunks(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
-    return _even(chunk_shape(axes, shape, dtype, CHUNK_BYTES), shape)
 
 
 def _even(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
