@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,8 +41,8 @@ LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "to
 @contextmanager
 def dask_workers(
     settings: EngineSettings, resources: ResourceSettings, context: Context
-) -> Iterator[DaskWorkers]:
-    """The workers of the cluster that is asked for.
+) -> Iterator[tuple[DaskWorkers, Limits]]:
+    """The workers of the cluster that is asked for, and the memory and threads of this process besides.
 
     Raises
     ------
@@ -55,10 +56,12 @@ def dask_workers(
         raise UsageError(message)
     with _quiet(), ExitStack() as stack:
         if settings.scheduler is None and settings.scheduler_file is None:
-            client, limits = stack.enter_context(_local(context.limits))
+            client, each = stack.enter_context(_local(context.limits))
+            here = replace(each, jobs=context.limits.jobs)
         else:
-            client, limits = stack.enter_context(_existing(settings, resources))
-        yield DaskWorkers(client, limits, context)
+            client, each = stack.enter_context(_existing(settings, resources))
+            here = context.limits
+        yield DaskWorkers(client, each, context), here
 
 
 @contextmanager
@@ -134,14 +137,15 @@ def _started(count: int, folder: str) -> Any:
 
 
 def processes(limits: Limits) -> tuple[int, Limits]:
-    """The number of processes that share limits, and the limits of each."""
+    """The number of processes, and the limits of each: this one has as much memory as each of them."""
     if limits.memory is None:
         return limits.jobs, Limits(None, limits.block)
     total = limits.memory + OVERHEAD
-    count = max(min(limits.jobs, total // MINIMUM_MEMORY), 1)
+    count = max(min(limits.jobs, total // MINIMUM_MEMORY - 1), 1)
     if count < limits.jobs:
         log.info("%d processes, not %d: each takes %d MB", count, limits.jobs, MINIMUM_MEMORY // 10**6)
-    return count, Limits(total // count - OVERHEAD, limits.block)
+    each = max(total // (count + 1), MINIMUM_MEMORY) - OVERHEAD
+    return count, Limits(each, limits.block)
 
 
 def _kill(cluster: Any) -> None:

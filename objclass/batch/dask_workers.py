@@ -20,14 +20,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from logging.handlers import QueueHandler
 from queue import Queue
+from signal import SIGTERM
 from time import monotonic
 from typing import Any
+from weakref import WeakValueDictionary
 
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.machine import tune_allocator
 from objclass.compute.workers import Item, Result
-from objclass.errors import EngineError, LaneError, Stop
+from objclass.errors import EngineError, LaneError, Stop, TerminatedError
 from objclass.version import __version__
 
 log = logging.getLogger("objclass")
@@ -37,6 +39,9 @@ VERSION = f"objclass {__version__}, Python {sys.version_info.major}.{sys.version
 
 AHEAD = 2
 """Tasks under way for each that is done at once: a worker has its next one when it asks for it."""
+
+COMMONS = 4
+"""What several tasks need stays with the workers until so many others came."""
 
 TICK = 2.0
 """Seconds between two looks at the cluster while a task is waited for."""
@@ -86,6 +91,77 @@ def packed(thing: Any) -> bytes:
     return data.getvalue()
 
 
+@dataclass(frozen=True)
+class Run:
+    """A run, as its workers see it.
+
+    Parameters
+    ----------
+    name
+        Which no other run has.
+    limits
+        Memory and threads of a task.
+    follow_links
+        As of `Context`.
+    folder
+        The working folder of the coordinator, where relative paths start.
+    level
+        Of the messages that count.
+    version
+        Of the coordinator.
+    """
+
+    name: str
+    limits: Limits
+    follow_links: bool = False
+    folder: str = "."
+    level: int = logging.INFO
+    version: str = VERSION
+
+    def check(self) -> None:
+        """Refuse the work of another version.
+
+        Raises
+        ------
+        EngineError
+            If this process is of another version.
+        """
+        if self.version != VERSION:
+            message = f"a worker on {platform.node()} has {VERSION}, expected {self.version}"
+            raise EngineError(message)
+
+    def context(self) -> Context:
+        """The context of all tasks of the run in this process, as long as one needs it."""
+        with _opening:
+            found = _contexts.get(self.name)
+            if found is None:
+                tune_allocator(self.limits.memory)
+                found = Context(self.limits, stop=_TaskStop(), follow_links=self.follow_links)
+                _contexts[self.name] = found
+            return found
+
+
+_opening = threading.Lock()
+
+_contexts: "WeakValueDictionary[str, Context]" = WeakValueDictionary()
+"""Name of a run -> its context here."""
+
+
+class _TaskStop(Stop):
+    """Asks a task to end that the coordinator has given up."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the present task was cancelled."""
+        is_cancelled = _is_cancelled.get()
+        return super().is_asked or (is_cancelled is not None and is_cancelled())
+
+    def check(self) -> None:
+        """Raise `TerminatedError` if it was."""
+        if self.is_asked:
+            raise TerminatedError(SIGTERM)
+
+
 class Common:
     """What several tasks need, in a worker: loaded by the first of them.
 
@@ -93,35 +169,27 @@ class Common:
     ----------
     data
         Of `packed`.
-    limits
-        Memory and threads of a task.
-    follow_links
-        As of `Context`.
-    version
-        Of the coordinator.
+    run
+        What tasks of the run have in common.
     """
 
-    def __init__(self, data: bytes, limits: Limits, follow_links: bool, version: str) -> None:  # noqa: FBT001
-        self._given = data, limits, follow_links, version
+    def __init__(self, data: bytes, run: "Run") -> None:
+        self._data, self._run = data, run
         self._lock, self._loaded = threading.Lock(), False
-        self._context = Context(limits, follow_links=follow_links)
+        self._context = run.context()
         self._value: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go from one worker to another as it has come."""
-        return Common, self._given
+        return Common, (self._data, self._run)
 
     @property
     def value(self) -> Any:
         """What tasks need: the same object for all tasks of this process."""
         with self._lock:
             if not self._loaded:
-                data, limits, _, version = self._given
-                if version != VERSION:
-                    message = f"a worker on {platform.node()} has {VERSION}, expected {version}"
-                    raise EngineError(message)
-                tune_allocator(limits.memory)
-                self._value, self._loaded = self.unpacked(data), True
+                self._run.check()
+                self._value, self._loaded = self.unpacked(self._data), True
             return self._value
 
     def unpacked(self, data: bytes) -> Any:
@@ -143,22 +211,10 @@ class Outcome:
             log.handle(record)
 
 
-def perform(common: Common, payload: bytes, folder: str, level: int) -> Outcome:
-    """Do a task: what a worker does.
-
-    Parameters
-    ----------
-    common
-        What several tasks need.
-    payload
-        The function and its item, of `packed`.
-    folder
-        The working folder of the coordinator, for relative paths.
-    level
-        Of the messages that count.
-    """
+def perform(common: Common, payload: bytes, run: Run) -> Outcome:
+    """Do a task, a function and its item of `packed`: what a worker does."""
     outcome = Outcome()
-    with _recorded(outcome.records, level), _folder.entered(folder):
+    with _recorded(outcome.records, run.level), _until_cancelled(), _folder.entered(run.folder):
         try:
             value = common.value
             function, item = common.unpacked(payload)
@@ -167,6 +223,28 @@ def perform(common: Common, payload: bytes, folder: str, level: int) -> Outcome:
             outcome.fault = _portable(fault)
             log.debug("", exc_info=fault)
     return outcome
+
+
+_is_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("is_cancelled", default=None)
+"""Whether the present task was cancelled."""
+
+
+@contextmanager
+def _until_cancelled() -> Iterator[None]:
+    """Tasks within, and threads that work for them, are asked to end once Dask has cancelled them."""
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+    except ValueError:  # done by this process itself
+        yield
+        return
+    tasks, key = worker.state.tasks, worker.get_current_task()
+    token = _is_cancelled.set(lambda: key not in tasks or tasks[key].state == "cancelled")
+    try:
+        yield
+    finally:
+        _is_cancelled.reset(token)
 
 
 def _portable(fault: Exception) -> Exception:
@@ -264,11 +342,9 @@ class DaskWorkers:
     """
 
     def __init__(self, client: Any, limits: Limits, context: Context) -> None:
-        self._client, self.limits = client, limits
-        self._stop: Stop = context.stop
-        self._follow_links = context.follow_links
-        self._level, self._cwd = log.getEffectiveLevel(), os.getcwd()
-        self._common: tuple[Any, Any] | None = None
+        self._client, self.limits, self._stop = client, limits, context.stop
+        self._run = Run(uuid.uuid4().hex, limits, context.follow_links, os.getcwd(), log.getEffectiveLevel())
+        self._commons: deque[tuple[Any, Any]] = deque(maxlen=COMMONS)
         self._count = self._counted()
 
     @property
@@ -314,11 +390,12 @@ class DaskWorkers:
 
     def _shared(self, common: Any) -> Any:
         """What tasks need, on the cluster: the result of a task, which is done again where a worker dies."""
-        if self._common is None or self._common[0] is not common:
-            data = packed(common)
-            future = self._submitted(Common, data, self.limits, self._follow_links, VERSION)
-            self._common = common, future
-        return self._common[1]
+        for known, future in self._commons:
+            if known is common:
+                return future
+        future = self._submitted(Common, packed(common), self._run)
+        self._commons.append((common, future))
+        return future
 
     def _begun(self, shared: Any, function: Callable[..., Any], item: Any) -> Any:
         """A task; an `Outcome` if it cannot be sent."""
@@ -326,7 +403,7 @@ class DaskWorkers:
             payload = packed((function, item))
         except LaneError as fault:
             return Outcome(fault=fault)
-        return self._submitted(perform, shared, payload, self._cwd, self._level)
+        return self._submitted(perform, shared, payload, self._run)
 
     def _submitted(self, function: Callable[..., Any], *given: Any) -> Any:
         try:
@@ -348,7 +425,7 @@ class DaskWorkers:
             except TimeoutError:
                 alone = self._watched(alone)
             except KilledWorker as fault:
-                message = f"ended its worker process {fault.allowed_failures + 1} times (too little memory?)"
+                message = f"a task has ended its worker process {fault.allowed_failures + 1} times (too little memory?)"
                 return Outcome(fault=LaneError(message))
             except (Exception, CancelledError) as fault:
                 raise _gone(fault) from fault

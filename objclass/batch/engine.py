@@ -1,7 +1,7 @@
 """The engine of a run: what its lanes are run by. Threads of this process, or the workers of a distributed engine."""
 
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -12,8 +12,13 @@ from objclass.batch.lane_task import LaneTask, arrived, run_lane_task
 from objclass.batch.task import LaneResult, run_task
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
+from objclass.compute.slabs import VOXEL_BYTES
+from objclass.core import Lane
 from objclass.export.files import OwnLaneFiles, RunFiles
 from objclass.export.naming import Task
+from objclass.pipeline.cut import cut_lane
+from objclass.pipeline.cut.parts import SMALLEST
+from objclass.pipeline.lane import Clock, Step
 from objclass.pipeline.plan import Plan
 from objclass.settings import EngineSettings, ResourceSettings
 
@@ -57,8 +62,8 @@ def engine_for(settings: EngineSettings, resources: ResourceSettings, context: C
         return
     from objclass.batch.cluster import dask_workers
 
-    with dask_workers(settings, resources, context) as workers:
-        yield DistributedEngine(workers, context)
+    with dask_workers(settings, resources, context) as (workers, here):
+        yield DistributedEngine(workers, context.within(here))
 
 
 class ThreadEngine:
@@ -99,7 +104,15 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
 class DistributedEngine:
     """Lanes are tasks of workers; this process commits them.
 
-    Those that are written to a server, or to a file of several lanes, are run here.
+    A large lane, or one of a few, is cut among the workers. Those that are written to a server, or to a file of
+    several lanes, are written here.
+
+    Parameters
+    ----------
+    workers
+        They run lanes, or parts of them.
+    context
+        Of this process.
     """
 
     name = "dask"
@@ -112,21 +125,49 @@ class DistributedEngine:
         """Each lane, run; in their order."""
         containers = Counter(path for _, task in lanes for path in task.shared - set(task.tables))
         shared = {path for path, count in containers.items() if count > 1}
-        common = plan, self._context
-        for is_here, group in groupby(lanes, lambda numbered: _is_written_here(numbered[1], shared)):
-            run = self._run_here if is_here else self._run_there
-            with closing(run(list(group), common, files)) as results:
+
+        def way(numbered: Numbered) -> Callable[[Sequence[Numbered], Plan, RunFiles], Results]:
+            _, task = numbered
+            if task.paths and self._is_cut(task, len(lanes)):
+                return self._together
+            return self._here if _is_written_here(task, shared) else self._there
+
+        for run, group in groupby(lanes, way):
+            with closing(run(list(group), plan, files)) as results:
                 yield from results
 
-    def _run_here(self, lanes: Sequence[Numbered], common: tuple[Plan, Context], files: RunFiles) -> Results:
-        for number, task in lanes:
-            yield run_task(task, common[0], files.lane(number), self._context)
+    def _is_cut(self, task: Task, lanes: int) -> bool:
+        """Whether workers run a lane of so many together: it is too large for one, or they would have nothing to do."""
+        steps, *shape, _ = task.lane.objects.shape
+        voxels = prod(shape)
+        is_large = not self._workers.limits.holds(voxels * VOXEL_BYTES)
+        return is_large or (lanes < self._workers.count and steps * voxels > SMALLEST)
 
-    def _run_there(self, lanes: Sequence[Numbered], common: tuple[Plan, Context], files: RunFiles) -> Results:
+    def _there(self, lanes: Sequence[Numbered], plan: Plan, files: RunFiles) -> Results:
+        """Each lane by a worker."""
+        common = plan, self._context
         items = (LaneTask(task, files.pending.workspaces(task.own_paths)) for _, task in lanes)
         with closing(self._workers.outcomes(run_lane_task, common, items)) as outcomes:
             for (number, task), outcome in zip(lanes, outcomes, strict=True):
                 yield arrived(outcome, task, files.lane(number), self._context)
+
+    def _here(self, lanes: Sequence[Numbered], plan: Plan, files: RunFiles) -> Results:
+        """Each lane by this process."""
+        for number, task in lanes:
+            yield run_task(task, plan, files.lane(number), self._context)
+
+    def _together(self, lanes: Sequence[Numbered], plan: Plan, files: RunFiles) -> Results:
+        """Each lane by all workers; this process writes what they do not write."""
+        context = self._context.with_workers(self._workers)
+        for number, task in lanes:
+            with files.folder(task.paths[0]) as folder:
+
+                def walk(
+                    lane: Lane, plan: Plan, context: Context, clock: Clock, folder: str = folder
+                ) -> Iterator[Step]:
+                    return cut_lane(lane, plan, context, self._workers, folder, clock)
+
+                yield run_task(task, plan, files.lane(number), context, walk)
 
 
 def _is_written_here(task: Task, shared: Collection[str]) -> bool:

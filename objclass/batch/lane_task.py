@@ -82,7 +82,7 @@ def arrived(outcome: Outcome, task: Task, files: OwnLaneFiles, context: Context)
     """The lane as if it had been run here."""
     report = outcome.result
     if report is None:
-        report = LaneReport(fault=LaneError(f"{task.name}: {outcome.fault}"))
+        report = LaneReport(fault=LaneError(str(outcome.fault)))
     files.adopt(report.delivery.files, report.delivery.merged)
     arrival = Arrival(report.delivery.entries, files, partial(maker_of, task))
     result = LaneResult(task, context.within(context.limits), files, [arrival])

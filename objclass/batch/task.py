@@ -11,7 +11,7 @@ from objclass.compute.context import Context
 from objclass.compute.meter import Meter, metered
 from objclass.compute.origin import in_lane
 from objclass.core import Lane
-from objclass.errors import LaneError, ObjclassError, Stop
+from objclass.errors import EngineError, LaneError, ObjclassError, Stop
 from objclass.export.files import LaneFiles
 from objclass.export.naming import Task
 from objclass.export.sink import Contribution, Sink
@@ -76,6 +76,9 @@ def run_task(
     try:
         with in_lane(task.name, result.warnings), metered(meter), as_lane_error(task, context.stop):
             _write(result, sinks, plan, meter, walk or run_lane)
+    except EngineError:
+        result.discard()
+        raise
     except ObjclassError as fault:
         result.discard()
         result.fault = fault

@@ -170,6 +170,12 @@ class Pending:
         """The parent folders of paths, and the hidden folder in each where another process may write these files."""
         return {str(parent): self._workspace(parent).path for parent in {Path(path).parent for path in paths}}
 
+    def folder_for(self, path: str) -> str:
+        """A new folder in the workspace of a path."""
+        made = self._workspace(Path(path).parent).name_for("folder")
+        os.mkdir(made)
+        return made
+
     def adopt(self, parts: Mapping[str, str]) -> None:
         """Take over files that another process has written in one of the `workspaces`: path -> temporary name."""
         for parent in {Path(path).parent for path in parts}:

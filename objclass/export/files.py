@@ -3,8 +3,8 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from objclass.compute import lock
 from objclass.compute.signals import uninterrupted
 from objclass.errors import OutputError
-from objclass.export.atomic import Pending, Stamp, lock_file, stamp
+from objclass.export.atomic import Pending, Stamp, lock_file, remove, stamp
 from objclass.export.columns import Columns
 from objclass.export.naming import Task, split_suffix
 from objclass.export.parts import Part
@@ -131,6 +131,16 @@ class RunFiles:
     def _spooled(self, temporary: str, table: str, writer: Any) -> SpooledTable:
         earlier = self._earlier.rows.get(table, {})
         return SpooledTable(temporary, writer, Spool(spool_path(table), anew=not earlier), earlier)
+
+    @contextmanager
+    def folder(self, path: str) -> Iterator[str]:
+        """A folder for temporary data on the disk of a path, which other processes see; removed afterwards."""
+        made = self.pending.folder_for(path)
+        try:
+            yield made
+        finally:
+            with suppress(OSError):
+                remove(made)
 
     def unsynced(self, shared: Iterable[str]) -> list[str]:
         """Those of some shared files that `SharedFile.flush` leaves to the system."""

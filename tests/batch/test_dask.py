@@ -17,12 +17,13 @@ import tifffile
 
 pytest.importorskip("distributed")
 
-from objclass.batch import cluster, dask_workers
-from objclass.batch.dask_workers import Common, packed
+from objclass.batch import cluster, dask_workers, engine
+from objclass.batch.dask_workers import Common, DaskWorkers, Run, packed
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.errors import EngineError, LaneError
+from objclass.pipeline.cut import parts
 from tests.conftest import ROOT, SAMPLES
 
 LANES = 3
@@ -83,15 +84,14 @@ def here(tmp_path, monkeypatch):
 
 
 def run(out, *more, lanes=range(LANES), name="{nickname}_{result_type}"):
-    return main(
-        [
-            *("--headless", "--quiet", "--project", f"{SAMPLES}/cells.ilp"),
-            *("--raw_data", *(f"raw{n}.tif" for n in lanes)),
-            *("--segmentation_image", *(f"seg{n}.tif" for n in lanes)),
-            *("--output_filename_format", f"{out}/{name}", "--table_filename", f"{out}/t.csv"),
-            *(text.replace("OUT", out) for text in more),
-        ]
+    """Run the lanes; OUT in options is the folder of the outputs."""
+    given = (
+        *("--headless", "--quiet", "--project", f"{SAMPLES}/cells.ilp"),
+        *("--raw_data", *(f"raw{n}.tif" for n in lanes)),
+        *("--segmentation_image", *(f"seg{n}.tif" for n in lanes)),
+        *("--output_filename_format", f"OUT/{name}", "--table_filename", "OUT/t.csv", *more),
     )
+    return main([text.replace("OUT", out) for text in given])
 
 
 def outputs(folder):
@@ -104,10 +104,15 @@ def outputs(folder):
     }
 
 
-def same(scheduler, *options, **more):
+def by(scheduler):
+    """The options of the engine."""
+    return ("--engine", "dask", "--scheduler_file", scheduler)
+
+
+def same(scheduler, *options, runs=run, **more):
     """A run by threads and one by workers leave the same bytes."""
-    assert run("threads", *options, **more) == 0
-    assert run("dask", *options, "--engine", "dask", "--scheduler_file", scheduler, **more) == 0
+    assert runs("threads", *options, **more) == 0
+    assert runs("dask", *options, *by(scheduler), **more) == 0
     expected = outputs("threads")
     assert expected
     assert outputs("dask") == expected
@@ -121,16 +126,12 @@ def lines(capsys):
 # ---------------------------------------------------------------------------- the same bytes
 
 
-def test_every_kind_of_output(here, scheduler):
+@pytest.mark.parametrize("more", [(), pytest.param(("--report", "OUT/r.html"), marks=pytest.mark.slow)])
+def test_every_kind_of_output(here, scheduler, more):
     found = same(
         scheduler,
-        *(
-            "--export_object_prediction_img",
-            "--export_object_probability_img",
-            "--export_object_identities_img",
-        ),
-        *("--export_colors", "--summary_filename", "OUT/s.csv"),
-        *("--export_objects", "OUT/{nickname}.geojson", "--report", "OUT/r.html"),
+        *("--export_object_prediction_img", "--export_object_identities_img", "--export_colors"),
+        *("--summary_filename", "OUT/s.csv", "--export_objects", "OUT/{nickname}.geojson", *more),
     )
     assert "raw2_Object Identities.h5" in found
 
@@ -138,7 +139,7 @@ def test_every_kind_of_output(here, scheduler):
 @pytest.mark.parametrize(
     "options",
     [
-        ("--output_format", "multi-scale OME-Zarr"),
+        pytest.param(("--output_format", "multi-scale OME-Zarr"), marks=pytest.mark.slow),
         pytest.param(("--output_format", "n5"), marks=pytest.mark.slow),
         pytest.param(("--output_format", "multipage tiff"), marks=pytest.mark.slow),
         pytest.param(("--output_format", "numpy", "--table_columns", "tidy"), marks=pytest.mark.slow),
@@ -148,9 +149,9 @@ def test_formats(here, scheduler, options):
     same(scheduler, *options)
 
 
-def test_a_sequence_of_a_volume(tmp_path, monkeypatch, scheduler):
-    monkeypatch.chdir(tmp_path)
-    options = (
+def volume(out, *more, name="z"):
+    """Run a volume."""
+    given = (
         *(
             "--headless",
             "--quiet",
@@ -159,20 +160,40 @@ def test_a_sequence_of_a_volume(tmp_path, monkeypatch, scheduler):
             "--raw_data",
             f"{SAMPLES}/spots3d.tif",
         ),
-        *("--label_image", f"{SAMPLES}/spots3d_label_image.tif", "--output_format", "png sequence"),
+        *("--label_image", f"{SAMPLES}/spots3d_label_image.tif"),
+        *("--output_filename_format", f"{out}/{name}", "--table_filename", f"{out}/t.parquet"),
     )
-    for out in ("threads", "dask"):
-        engine = ("--engine", "dask", "--scheduler_file", scheduler) if out == "dask" else ()
-        names = "--output_filename_format", f"{out}/z/{{slice_index}}", "--table_filename", f"{out}/t.parquet"
-        assert main([*options, *names, *engine]) == 0
-    assert len(outputs("threads")) > 10
-    assert outputs("dask") == outputs("threads")
+    return main([*given, *more])
 
 
+@pytest.mark.slow
+def test_a_sequence_of_a_volume(here, scheduler):
+    same(scheduler, "--output_format", "png sequence", runs=volume, name="z/{slice_index}")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("compressed hdf5", marks=pytest.mark.slow), "multi-scale OME-Zarr"]
+)
+def test_a_volume_that_is_cut_among_workers(here, scheduler, monkeypatch, name):
+    monkeypatch.setattr(engine, "SMALLEST", 0)
+    monkeypatch.setattr(parts, "SMALLEST", 20_000)
+    tasks = []
+    ordered = DaskWorkers.ordered
+    monkeypatch.setattr(
+        DaskWorkers,
+        "ordered",
+        lambda self, function, *more: tasks.append(function) or ordered(self, function, *more),
+    )
+    same(scheduler, "--output_format", name, runs=volume)
+    assert len(tasks) > 2
+
+
+@pytest.mark.slow
 def test_pictures_of_objects_in_the_table(here, scheduler):
     same(scheduler, "--table_filename", "OUT/t.h5", "--table_images")
 
 
+@pytest.mark.slow
 def test_a_container_of_all_lanes_is_written_here(here, scheduler):
     found = same(scheduler, "--output_internal_path", "{nickname}", name="all")
     assert {*found} == {"all.h5", "t.csv"}
@@ -188,21 +209,24 @@ def test_what_a_container_held_before_is_kept(here, scheduler):
         assert {*file} == {"other", "exported_data"}
 
 
+@pytest.mark.slow
 def test_pixels_that_are_computed(here, scheduler, shared):
     case = shared / "golden/po2d"
-    options = (
-        "--headless",
-        "--quiet",
-        "--project",
-        f"{case}/po2d.ilp",
-        "--raw_data",
-        f"{case}/test_raw.h5/data",
-    )
-    for out in ("threads", "dask"):
-        engine = ("--engine", "dask", "--scheduler_file", scheduler) if out == "dask" else ()
-        names = "--output_filename_format", f"{out}/i", "--table_filename", f"{out}/t.csv"
-        assert main([*options, *names, *engine]) == 0
-    assert outputs("dask") == outputs("threads")
+
+    def pixels(out, *more):
+        given = (
+            "--headless",
+            "--quiet",
+            "--project",
+            f"{case}/po2d.ilp",
+            "--raw_data",
+            f"{case}/test_raw.h5/data",
+        )
+        return main(
+            [*given, "--output_filename_format", f"{out}/i", "--table_filename", f"{out}/t.csv", *more]
+        )
+
+    same(scheduler, runs=pixels)
 
 
 # ---------------------------------------------------------------------------- what is said
@@ -213,9 +237,8 @@ def test_a_lane_that_fails_is_named_and_the_others_are_run(here, scheduler, caps
     monkeypatch.setattr("objclass.batch.plan.check_lane", lambda lane, plan: None)
     tifffile.imwrite("seg1.tif", np.full((190, 320), 0.5, np.float32))
     told = []
-    for engine in ((), ("--engine", "dask", "--scheduler_file", scheduler)):
-        out = "dask" if engine else "threads"
-        assert run(out, "--on_error", "continue", *engine) == 1
+    for out, options in (("threads", ()), ("dask", by(scheduler))):
+        assert run(out, "--on_error", "continue", *options) == 1
         told.append([line.replace("dask/", "threads/") for line in lines(capsys)])
     assert told[0] == told[1]
     assert any("lane 2/3 raw1 failed: " in line for line in told[0])
@@ -226,7 +249,7 @@ def test_a_lane_that_fails_is_named_and_the_others_are_run(here, scheduler, caps
 
 def test_warnings_of_a_lane_arrive_once_and_in_its_record(here, scheduler, capsys):
     tifffile.imwrite("seg1.tif", np.zeros((190, 320), np.uint8))
-    assert run("dask", "--engine", "dask", "--scheduler_file", scheduler) == 0
+    assert run("dask", *by(scheduler)) == 0
     (told,) = lines(capsys)
     assert told.startswith("objclass: warning: seg1.tif: no objects")
     account = json.loads(Path("dask/objclass_run.json").read_text())
@@ -236,12 +259,13 @@ def test_warnings_of_a_lane_arrive_once_and_in_its_record(here, scheduler, capsy
     assert all(lane["seconds"]["features"] > 0 for lane in account["lanes"])
 
 
+@pytest.mark.slow
 def test_a_run_by_threads_is_resumed_by_workers(here, scheduler, capsys):
     assert run("threads") == 0
     expected = outputs("threads")
     assert run("dask") == 0
     Path("dask/raw1_Object Predictions.h5").unlink()
-    assert run("dask", "--resume", "--engine", "dask", "--scheduler_file", scheduler) == 0
+    assert run("dask", "--resume", *by(scheduler)) == 0
     assert outputs("dask") == expected
 
 
@@ -276,6 +300,7 @@ def test_schedulers_that_are_not_there(here, capsys, monkeypatch):
     assert "empty.json: is no scheduler file" in refused(capsys, "--scheduler_file", "empty.json")
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers(here, capsys, monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
     with a_cluster(here, workers=0) as (file, _, _):
@@ -301,7 +326,7 @@ def test_workers_of_another_version(here, scheduler, capsys, monkeypatch):
 def test_contexts_stay_where_they_are():
     """Whatever the data hold of them: the process that gets the data has its own."""
     here = Context(Limits(None, None, 3))
-    common = Common(packed({"images": [here, here], "n": 1}), Limits(7_000_000), True, cluster.VERSION)
+    common = Common(packed({"images": [here, here], "n": 1}), Run("a", Limits(7_000_000), follow_links=True))
     first, second = common.value["images"]
     assert first is second
     assert first.limits == Limits(7_000_000)
@@ -311,8 +336,9 @@ def test_contexts_stay_where_they_are():
 
 
 def test_processes_have_their_share_of_the_memory():
-    assert cluster.processes(Limits(3_700_000_000, None, 4)) == (4, Limits(700_000_000))
-    assert cluster.processes(Limits(500_000_000, (3, 4), 4)) == (2, Limits(100_000_000, (3, 4)))
+    assert cluster.processes(Limits(4_700_000_000, None, 4)) == (4, Limits(700_000_000))
+    assert cluster.processes(Limits(900_000_000, (3, 4), 4)) == (2, Limits(100_000_000, (3, 4)))
+    assert cluster.processes(Limits(100_000_000, None, 4)) == (1, Limits(100_000_000))
     assert cluster.processes(Limits(None, None, 4)) == (4, Limits())
 
 
@@ -322,8 +348,8 @@ def test_what_cannot_leave_the_process_is_said():
 
 
 def test_messages_keep_their_level_and_place():
-    common = Common(packed(None), Limits(), False, cluster.VERSION)
-    outcome = dask_workers.perform(common, packed((_warn, "%")), os.getcwd(), logging.INFO)
+    a_run = Run("b", Limits())
+    outcome = dask_workers.perform(Common(packed(None), a_run), packed((_warn, "%")), a_run)
     (record,) = outcome.records
     assert (record.levelname, record.getMessage(), record.filename) == ("WARNING", "100 %", "test_dask.py")
     assert outcome.result == "%"
@@ -336,7 +362,7 @@ def _warn(_, item):
 
 
 def test_a_task_of_another_version_is_refused():
-    common = Common(packed(None), Limits(), False, "objclass 0.0.1, Python 3.11")
-    outcome = dask_workers.perform(common, packed((_warn, 1)), os.getcwd(), logging.INFO)
+    a_run = Run("c", Limits(), version="objclass 0.0.1, Python 3.11")
+    outcome = dask_workers.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
     assert re.search(r"has objclass .*, expected objclass 0.0.1, Python 3.11$", str(outcome.fault))
     assert isinstance(outcome.fault, EngineError)
