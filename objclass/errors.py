@@ -97,7 +97,8 @@ class Stop:
 
 _URL = r"[A-Za-z][A-Za-z0-9+.-]+://"
 
-_PASSWORD = re.compile(rf"({_URL})[^/\s]*@")
+_PASSWORD = re.compile(rf"(https?://)[^/\s]*@|({_URL})[^/\s@]*:[^/\s]*@", re.IGNORECASE)
+"""Other schemes have names before ``@``, such as that of a container."""
 
 _QUERY = re.compile(rf"({_URL}[^\s?'\"]*)\?[^\s'\"]*?(?=[:;,.)]*(?:[\s'\"]|$))")
 """What follows ``?`` may be a signature that gives access; punctuation behind it belongs to the sentence."""
@@ -110,8 +111,10 @@ def without_secrets(text: str) -> str:
     --------
     >>> without_secrets("https://me:word@host/a.zarr?sig=abc: not found, s3://bucket/b.zarr")
     'https://host/a.zarr: not found, s3://bucket/b.zarr'
+    >>> without_secrets("abfs://container@account/a.zarr")
+    'abfs://container@account/a.zarr'
     """
-    return _QUERY.sub(r"\1", _PASSWORD.sub(r"\1", text)) if "://" in text else text
+    return _QUERY.sub(r"\1", _PASSWORD.sub(r"\1\2", text)) if "://" in text else text
 
 
 def listed(names: Iterable[str], maximum: int = 5) -> str:

@@ -103,6 +103,8 @@ class ImageFormat:
         For files that hold several arrays: the function ``(path) -> names`` that lists them.
     folder
         Whether it is a folder of files.
+    remote
+        Whether it is read from servers, too: ``path`` may be a URL.
     shared
         Whether one file holds several datasets, each with a name; writing one keeps the others.
     outputs
@@ -114,6 +116,7 @@ class ImageFormat:
     reader: Any = None
     arrays: Any = None
     folder: bool = False
+    remote: bool = False
     shared: bool = False
     outputs: tuple[OutputFormat, ...] = ()
 
@@ -289,6 +292,7 @@ IMAGE_FORMATS = (
         f"{_READ}.zarr_store:open_zarr",
         arrays=f"{_READ}.zarr_store:arrays_in",
         folder=True,
+        remote=True,
         outputs=(
             OutputFormat("single-scale OME-Zarr", ".zarr", f"{_READ}.omezarr:SingleScaleWriter"),
             OutputFormat("multi-scale OME-Zarr", ".zarr", f"{_READ}.omezarr:MultiScaleWriter"),
@@ -306,6 +310,7 @@ IMAGE_FORMATS = (
         f"{_READ}.n5:open_n5",
         arrays=f"{_READ}.n5:arrays_in",
         folder=True,
+        remote=True,
         shared=True,
         outputs=(
             OutputFormat("n5", ".n5", f"{_READ}.n5:N5Writer"),

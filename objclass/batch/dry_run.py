@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from typing import Any
 
 from objclass.batch.engine import share_out
@@ -208,7 +209,16 @@ def _image(image: Image) -> dict[str, Any]:
         "shape": list(image.stored.shape),
         "dtype": str(image.dtype),
         "pixel_size": image.pixel_size.record if image.pixel_size is not None else None,
+        "remote_chunks": _remote_chunks(image),
     }
+
+
+def _remote_chunks(image: Image) -> int | None:
+    """How many chunks are fetched from a server; None for files, and where it is not known."""
+    chunks = getattr(image.stored, "chunks", None)
+    if not image.version or chunks is None:
+        return None
+    return prod(-(-length // side) for length, side in zip(image.stored.shape, chunks, strict=True))
 
 
 def as_lines(found: Survey) -> Iterator[str]:
@@ -220,7 +230,9 @@ def as_lines(found: Survey) -> Iterator[str]:
             shape = " × ".join(map(str, image["shape"]))
             size = image["pixel_size"]
             scale = f", {size['x']:g} {size['unit']}" if size else ""
-            yield f"   {role}: {image['path']}: axes {image['axes']} from {image['axes_from']}, {shape}, {image['dtype']}{scale}"
+            count = image["remote_chunks"]
+            fetched = f", from a server in up to {count} chunks" if count else ""
+            yield f"   {role}: {image['path']}: axes {image['axes']} from {image['axes_from']}, {shape}, {image['dtype']}{scale}{fetched}"
         if described["metadata"]:
             yield "   " + ", ".join(f"{name}={text}" for name, text in described["metadata"].items())
         yield f"   writes {', '.join(described['outputs'])}"

@@ -110,12 +110,11 @@ def open_source(part: Part, context: Context) -> Source:
     ImageError
         If there is no such file or array, or no reader for it.
     """
-    if is_url(part.file):
-        return checked(_open(resolve("objclass.images.formats.zarr_store:open_zarr"), part, context))
-    if not os.path.exists(part.file):
-        message = f"no such file: {part.file}"
-        raise ImageError(message)
-    check_readable(part.file)
+    if not is_url(part.file):
+        if not os.path.exists(part.file):
+            message = f"no such file: {part.file}"
+            raise ImageError(message)
+        check_readable(part.file)
     suffix = kind(part.file)
     found = image_format(suffix) if suffix else None
     if os.path.isdir(part.file) and not (found and found.folder):

@@ -265,7 +265,7 @@ def split_internal(path: str) -> tuple[str, str]:
 def kind(path: str) -> str:
     """The suffix that says which reader it is for; ``.zarr`` for any folder that is such a store."""
     if is_url(path):
-        return ".zarr"
+        return ".n5" if parse_url(path)[0].name.lower().endswith(".n5") else ".zarr"
     suffix = os.path.splitext(path.rstrip("/" + os.sep))[1].lower()
     return ".zarr" if suffix != ".n5" and is_zarr(path) else suffix
 

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from http import HTTPStatus
 from random import uniform
 from time import monotonic
@@ -105,6 +106,28 @@ class Remote:
         except RefusedError:
             return False
 
+    def check_unchanged(self, key: str, known: bytes) -> None:
+        """Refuse an image that is described otherwise than before, or no longer: an absent chunk would be a lost one.
+
+        Raises
+        ------
+        ImageError
+            If it is.
+        """
+        now = self.get(key)
+        if now != known:
+            what = "has gone" if now is None else "has changed"
+            message = f"{without_secrets(self.url.of(key))}: {what} since the image was opened: run it again"
+            raise ImageError(message)
+
+    def version(self, key: str, described: bytes) -> dict[str, str]:
+        """What tells one version of an image from another.
+
+        That is a digest of the files that describe it, and what the server says of the one named ``key``: its
+        ``etag`` and when it was ``modified``.
+        """
+        return {"documents": sha256(described).hexdigest(), **_begin(self._facts(key)).result()}
+
     def begin_listing(self, key: str) -> "Future[list[str]]":
         """Request the names of what is in a folder.
 
@@ -114,10 +137,6 @@ class Remote:
             If that is not known: web servers do not list.
         """
         return _begin(self._names(key))
-
-    def facts(self, key: str) -> dict[str, str]:
-        """What the server says of the version of a file: its ``etag`` and when it was ``modified``, if it does."""
-        return _begin(self._facts(key)).result()
 
     async def _fetch(self, key: str, span: Span | None) -> bytes | None:
         """As `begin` says, in the event loop."""

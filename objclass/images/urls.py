@@ -67,6 +67,10 @@ class StoreUrl(NamedTuple):
         above = self.base.rpartition("/")[0]
         return self._replace(base=above) if above.count("/") > 2 else None
 
+    def within(self, key: str) -> "StoreUrl":
+        """A folder of the store."""
+        return StoreUrl(self.of(key).partition("?")[0], self.query) if key else self
+
     def of(self, key: str) -> str:
         """The URL of a file of the store."""
         name = quote(key) if self.base.startswith("http") else key
@@ -114,9 +118,8 @@ def _refuse_file(url: str, path: str) -> None:
             f"{url}: servers are not searched for patterns: name each image, or list them in a --manifest"
         )
         raise ImageError(message)
-    if held or (found is not None and not found.folder):
-        message = f"{url}: of URLs, only OME-Zarr and Zarr are read: download this file, and give its path"
-        raise ImageError(message)
-    if suffix == ".n5":
-        message = f"{url}: N5 is not read from URLs: download it, or convert it to Zarr"
+    if held or (found is not None and not found.remote):
+        message = (
+            f"{url}: only OME-Zarr, Zarr and N5 are read from servers: download this file, and give its path"
+        )
         raise ImageError(message)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from objclass.errors import UsageError, listed
 from objclass.images.formats.zarr_store import plate_fields
-from objclass.images.paths import natural, split_internal
+from objclass.images.paths import kind, natural, split_internal
 from objclass.images.urls import is_url, parse_url
 from objclass.pipeline.pairing import LanePaths
 
@@ -76,7 +76,7 @@ def _fields(path: str) -> dict[Place, str]:
 def _remote_fields(url: str) -> dict[Place, str]:
     """`_fields` of the URL of a plate."""
     plate, inside = parse_url(url)
-    if inside and not inside.startswith("labels/"):
+    if kind(url) != ".zarr" or (inside and not inside.startswith("labels/")):
         return {}
     return {
         (well, field): plate.of("/".join(part for part in (well, field, inside) if part))

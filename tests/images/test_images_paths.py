@@ -153,7 +153,7 @@ ERRORS = [
     ("", "the path of an image is empty"),
     ("none_*.png", "no file matches: none_*.png"),
     (f"plane.npy{os.pathsep}none.npy", "no such file: none.npy"),
-    ("https://a.b/c.png", "https://a.b/c.png: of URLs, only OME-Zarr and Zarr are read"),
+    ("https://a.b/c.png", "https://a.b/c.png: only OME-Zarr, Zarr and N5 are read from servers"),
     (".", ".: is a directory, expected a file"),
     ("folder.tif", "folder.tif: is a directory, expected a file"),
     ("plane.xyz", "plane.xyz: cannot read files with suffix '.xyz', expected one of .bin .bmp .czi"),

@@ -162,7 +162,7 @@ def test_a_path_of_windows_elsewhere(spec):
 
 
 def test_a_drive_is_no_address():
-    with pytest.raises(ImageError, match="of URLs, only OME-Zarr and Zarr are read"):
+    with pytest.raises(ImageError, match="only OME-Zarr, Zarr and N5 are read from servers"):
         expand("s3://bucket/a.tif")
     with pytest.raises(ImageError, match=r"path of Windows|no such file"):
         expand("C://data/a.tif")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.errors import ImageError
 from objclass.images import dataset_name, open_image, remote
-from objclass.images.paths import check_here
+from objclass.images.paths import check_here, relative
 from tests.conftest import SAMPLES
-from tests.contracts.test_readers import save_ome_zarr
+from tests.contracts.test_readers import save_n5, save_ome_zarr
 from tests.images.server import Server, serving
 from tests.pipeline.test_plates import objects, raw, write_plate
 
@@ -32,6 +33,8 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("fsspec")
 
 VOLUME = np.random.default_rng(0).integers(0, 5000, (24, 40, 48), np.uint16)
+
+PLANES = VOLUME[None, :4, ..., None]
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +66,9 @@ def web(tmp_path_factory: pytest.TempPathFactory):
         zarr_format=3,
     )
     shards[:] = VOLUME
+    save_n5(folder / "volume.n5" / "raw", PLANES)
     for version in ("0.1", "0.4", "0.5"):
-        save_ome_zarr(
-            folder / f"ome{version}.zarr", version, [VOLUME[None, ..., None], VOLUME[None, :, ::2, ::2, None]]
-        )
+        save_ome_zarr(folder / f"ome{version}.zarr", version, [PLANES, PLANES[:, :, ::2, ::2]])
     yield from serving(folder)
 
 
@@ -101,7 +103,7 @@ def test_a_folder_of_any_name_is_an_image_of_the_groups_above_it(server: Server)
 
 
 def test_several_urls_are_a_stack(server: Server) -> None:
-    image = open_image(f"{server.url}/v2.zarr:{server.url}/v3.zarr", stack_along="t")
+    image = open_image(f"{server.url}/v2.zarr{os.pathsep}{server.url}/v3.zarr", stack_along="t")
     assert image.shape == (2, *VOLUME.shape, 1)
     assert np.array_equal(image.read()[1, ..., 0], VOLUME)
     assert image.version
@@ -204,11 +206,30 @@ def test_missing_chunks_have_the_fill_value_while_the_image_is_there(server: Ser
         image.stored.stored.stored.read((slice(0, 8),) * 3)
 
 
+def test_blocks_of_n5_are_missing_only_while_the_dataset_is_there(server: Server) -> None:
+    folder = server.folder / "sparse.n5" / "raw"
+    shutil.copytree(server.folder / "volume.n5" / "raw", folder, dirs_exist_ok=True)
+    first = min(path for path in folder.rglob("*") if path.is_file() and path.name.isdigit())
+    name = f"sparse.n5/raw/{first.relative_to(folder)}"
+    server.faults[name].extend([500, "cut", "reset"])
+    image = open_image(f"{server.url}/sparse.n5/raw")
+    assert np.array_equal(pickle.loads(pickle.dumps(image)).read(), PLANES)
+    server.faults[name].append(403)
+    with pytest.raises(ImageError, match="refuses it: 403"):
+        pickle.loads(pickle.dumps(image)).read()
+    first.unlink()
+    assert (pickle.loads(pickle.dumps(image)).read() != PLANES).any()
+    (folder / "attributes.json").unlink()
+    with pytest.raises(ImageError, match="sparse.n5/raw/attributes.json: has gone"):
+        image.read()
+
+
 def test_where_absent_files_are_refused_as_in_s3(server: Server, caplog) -> None:
     """A bucket that may not be listed: what describes the image is found, a chunk that is refused is an error."""
     server.status_of_absent = 403
     for name in ("v2.zarr", "v3.zarr", "ome0.4.zarr"):
-        assert np.array_equal(open_image(f"{server.url}/{name}").read().squeeze(), VOLUME)
+        pixels = open_image(f"{server.url}/{name}").read()[0, ..., 0]
+        assert np.array_equal(pixels, VOLUME[: len(pixels)])
     assert "v2.zarr/.zattrs" not in caplog.text  # it is there
     with pytest.raises(ImageError, match=r"nothing.zarr/\S+: the server refuses it: 403"):
         open_image(f"{server.url}/nothing.zarr")
@@ -221,24 +242,16 @@ def test_where_absent_files_are_refused_as_in_s3(server: Server, caplog) -> None
     )
 
 
-def test_a_silent_server_does_not_hold_the_run_for_ever(tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom objclass.images import open_image, remote\n"
-        "remote.SILENCE, remote.ATTEMPTS, remote.PAUSE = 0.1, 2, 0.01\nopen_image(sys.argv[1])"
-    )
-    for server in serving(tmp_path):
-        server.faults["a.zarr/zarr.json"].extend(["silent"] * 9)
-        done = subprocess.run(
-            [sys.executable, "-c", code, f"{server.url}/a.zarr"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-        assert (
-            "a.zarr/zarr.json: cannot be fetched: the server does not answer in time (2 attempts"
-            in done.stderr
-        )
+def test_a_silent_server_does_not_hold_the_run_for_ever(server: Server, monkeypatch) -> None:
+    monkeypatch.setattr(remote, "_systems", {})  # connections with other limits
+    monkeypatch.setattr(remote, "SILENCE", 0.1)
+    monkeypatch.setattr(remote, "ATTEMPTS", 2)
+    server.faults["v3.zarr/zarr.json"].extend(["silent"] * 9)
+    with pytest.raises(
+        ImageError,
+        match=r"v3.zarr/zarr.json: cannot be fetched: the server does not answer in time \(2 attempts",
+    ):
+        open_image(f"{server.url}/v3.zarr")
 
 
 def test_connections_end_with_the_process(server: Server) -> None:
@@ -255,14 +268,16 @@ def test_ctrl_c_ends_a_run_that_waits_for_a_server(server: Server, tmp_path: Pat
     save(SAMPLES, server.folder)
     for key in ("cells.zarr/.zarray", "cells.zarr/0.0"):
         server.faults[key].append("silent")
-        images = [
-            "--raw_data",
-            f"{server.url}/cells.zarr",
-            "--segmentation_image",
-            f"{server.url}/cells_segmentation.zarr",
-        ]
         outputs = ["--output_filename_format", f"{tmp_path}/o", "--table_filename", f"{tmp_path}/t.csv"]
-        run = ["-m", "objclass", "--headless", "--project", str(SAMPLES / "cells.ilp"), *images, *outputs]
+        run = [
+            "-m",
+            "objclass",
+            "--headless",
+            "--project",
+            str(SAMPLES / "cells.ilp"),
+            *images_of(server.url),
+            *outputs,
+        ]
         process = subprocess.Popen([sys.executable, *run], stderr=subprocess.PIPE, text=True)
         while server.faults[key]:
             time.sleep(0.05)
@@ -301,10 +316,10 @@ def test_no_server_is_one_line(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("url", "said"), [
-    ("URL/a.tif", "only OME-Zarr and Zarr are read: download this file"),
-    ("URL/a.h5/data", "only OME-Zarr and Zarr are read: download this file"),
-    ("URL/a.zarr.zip", "only OME-Zarr and Zarr are read: download this file"),
-    ("URL/a.n5/raw", "N5 is not read from URLs"),
+    ("URL/a.tif", "only OME-Zarr, Zarr and N5 are read from servers: download this file"),
+    ("URL/a.h5/data", "only OME-Zarr, Zarr and N5 are read from servers: download this file"),
+    ("URL/a.zarr.zip", "only OME-Zarr, Zarr and N5 are read from servers: download this file"),
+    ("URL/a.n5/raw", "is no dataset of N5: name one behind the URL of the container"),
     ("URL/*.zarr", "servers are not searched for patterns"),
     ("URL/absent.zarr", "absent.zarr: is no Zarr store"),
     ("URL/ome0.4.zarr/7", "7"),
@@ -402,9 +417,9 @@ def test_passwords_and_signatures_are_used_but_never_shown(
 # --- runs
 
 
-def save(samples: Path, folder: Path, image: str = "cells") -> None:
-    """An image of the samples as Zarr: chunks that slabs cut."""
-    for name in (image, f"{image}_segmentation"):
+def save(samples: Path, folder: Path) -> None:
+    """The images of the samples as Zarr: chunks that slabs cut."""
+    for name in ("cells", "cells_segmentation"):
         pixels = tifffile.imread(samples / f"{name}.tif")
         array = zarr.create_array(
             f"{folder}/{name}.zarr", shape=pixels.shape, chunks=(64, 64, *pixels.shape[2:]), dtype=pixels.dtype,
@@ -413,39 +428,19 @@ def save(samples: Path, folder: Path, image: str = "cells") -> None:
         array[:] = pixels
 
 
+def images_of(folder: str) -> list[str]:
+    """The options of images for those of `save`."""
+    return f"--raw_data {folder}/cells.zarr --segmentation_image {folder}/cells_segmentation.zarr".split()
+
+
 def run(folder: str, out: Path, *more: str) -> dict[str, bytes]:
     """The outputs of a run on the images of a folder."""
-    images = [
-        "--raw_data",
-        f"{folder}/cells.zarr",
-        "--segmentation_image",
-        f"{folder}/cells_segmentation.zarr",
-    ]
-    named = [
-        "--output_filename_format",
-        f"{out}/{{nickname}}_{{result_type}}",
-        "--table_filename",
-        f"{out}/t.csv",
-    ]
-    images_of = [f"--export_object_{kind}_img" for kind in ("prediction", "probability", "identities")]
-    assert (
-        main(
-            [
-                "--headless",
-                "--quiet",
-                "--project",
-                str(SAMPLES / "cells.ilp"),
-                *images,
-                *named,
-                *images_of,
-                *more,
-            ]
-        )
-        == 0
-    )
-    return {
-        path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith("objclass_run")
-    }
+    named = ["--output_filename_format", f"{out}/{{result_type}}", "--table_filename", f"{out}/t.csv"]
+    wanted = [f"--export_object_{kind}_img" for kind in ("prediction", "probability", "identities")]
+    project = ["--project", str(SAMPLES / "cells.ilp")]
+    assert main(["--headless", "--quiet", *project, *images_of(folder), *named, *wanted, *more]) == 0
+    files = [path for path in out.iterdir() if not path.name.startswith("objclass_run")]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def test_a_run_on_a_server_writes_the_same_bytes(server: Server, tmp_path: Path) -> None:
@@ -467,45 +462,30 @@ def test_resume_notices_that_an_image_was_replaced(server: Server, tmp_path: Pat
     record = json.loads((tmp_path / "objclass_run.json").read_text())["lanes"][0]["inputs"][0]
     assert record["files"] == [{"path": f"{server.url}/cells.zarr"}]
     assert {"documents", "modified"} <= record["version"].keys()
-    time.sleep(1.1)  # servers say when a file was changed in whole seconds
     save(SAMPLES, server.folder)
+    os.utime(server.folder / "cells.zarr/.zarray", (0, 0))
     server.forget()
     run(server.url, tmp_path, "--resume")
     assert [path for path in server.asked("cells.zarr") if path[-1].isdigit()]
 
 
 @pytest.mark.parametrize(
-    "option",
-    ["--output_filename_format", "--table_filename", "--summary_filename", "--export_objects", "--report"],
+    ("option", "path"),
+    [
+        ("--output_filename_format", "{dataset_dir}/{nickname}.h5"),
+        ("--table_filename", "{dataset_dir}/{nickname}.csv"),
+        ("--summary_filename", "s3://bucket/summary.csv"),
+    ],
 )
 def test_nothing_is_written_to_servers(
-    server: Server, tmp_path: Path, monkeypatch, option: str, capfd
+    server: Server, tmp_path: Path, monkeypatch, capfd, option: str, path: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save(SAMPLES, server.folder)
-    names = {
-        "--export_objects": "{dataset_dir}/o.geojson",
-        "--report": "s3://b/r.html",
-        "--summary_filename": "s3://b/s.csv",
-    }
-    given = {
-        "--output_filename_format": "o/{nickname}",
-        option: names.get(option, "{dataset_dir}/{nickname}.csv"),
-    }
-    images = [
-        "--raw_data",
-        f"{server.url}/cells.zarr",
-        "--segmentation_image",
-        f"{server.url}/cells_segmentation.zarr",
-    ]
-    arguments = [
-        "--headless",
-        "--project",
-        str(SAMPLES / "cells.ilp"),
-        *images,
-        *(text for pair in given.items() for text in pair),
-    ]
-    assert main(arguments) == 2
+    project, images = ["--project", str(SAMPLES / "cells.ilp")], images_of(server.url)
+    assert (
+        main(["--headless", *project, *images, "--output_filename_format", "o/{nickname}", option, path]) == 2
+    )
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert option in said
     assert "not written to servers" in said
@@ -514,44 +494,36 @@ def test_nothing_is_written_to_servers(
 
 def test_manifest_and_python_take_urls(server: Server, tmp_path: Path) -> None:
     save(SAMPLES, server.folder)
-    manifest = tmp_path / "m.csv"
-    manifest.write_text(
-        f"raw_data,segmentation_image\n{server.url}/cells.zarr,{server.url}/cells_segmentation.zarr\n"
+    manifest, project = tmp_path / "m.csv", SAMPLES / "cells.ilp"
+    urls = [f"{server.url}/cells.zarr", f"{server.url}/cells_segmentation.zarr"]
+    manifest.write_text(f"raw_data,segmentation_image\n{','.join(urls)}\n")
+    table = ["--table_only", "--table_filename", f"{tmp_path}/t.csv"]
+    assert (
+        main(["--headless", "--quiet", "--project", str(project), "--manifest", str(manifest), *table]) == 0
     )
-    arguments = [
-        "--headless",
-        "--quiet",
-        "--project",
-        str(SAMPLES / "cells.ilp"),
-        "--manifest",
-        str(manifest),
-    ]
-    assert main([*arguments, "--table_only", "--table_filename", f"{tmp_path}/t.csv"]) == 0
-    found = predict(
-        SAMPLES / "cells.ilp", f"{server.url}/cells.zarr", f"{server.url}/cells_segmentation.zarr"
-    )
+    found = predict(project, *urls)
     assert len(found.table) == len((tmp_path / "t.csv").read_text().splitlines()) - 1
 
 
 def test_paths_that_a_project_stores_make_no_requests(
     server: Server, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
-    save(SAMPLES, server.folder, "cells_train")
-    images = [
-        *("--raw_data", f"{server.url}/cells_train.zarr?sig=S3CRET"),
-        *("--segmentation_image", f"{server.url}/cells_train_segmentation.zarr"),
+    url = f"{server.url}/cells_train.zarr"
+    project = open_project(SAMPLES / "cells.ilp")
+    lane = {role: replace(given, path=url) for role, given in project.lanes[0].items()}
+    replace(project, lanes=(lane,)).save(tmp_path / "a.ilp")
+    train = ["train", "--quiet", "--labels", f"{tmp_path}/a.ilp", "--project", f"{tmp_path}/b.ilp"]
+    train += [
+        "--raw_data",
+        str(SAMPLES / "cells.tif"),
+        "--segmentation_image",
+        str(SAMPLES / "cells_segmentation.tif"),
     ]
-    train = ["train", "--quiet", "--repeats", "0", "--trees", "2"]
-    labels = ["--labels", str(SAMPLES / "cells_train_labels.csv")]
-    assert main([*train, "--project", f"{tmp_path}/a.ilp", *images, *labels]) == 0
-    project = open_project(tmp_path / "a.ilp")
-    assert project.lanes[0]["raw_data"].path == f"{server.url}/cells_train.zarr"
-    server.forget()
-    capfd.readouterr()
-    assert main([*train, "--project", f"{tmp_path}/b.ilp", "--labels", f"{tmp_path}/a.ilp"]) == 2
-    assert f"{server.url}/cells_train.zarr is on a server, of which nothing" in capfd.readouterr().err
+    assert main(train) == 2
+    assert f"{url} is on a server, of which nothing is requested" in capfd.readouterr().err
     with pytest.raises(ImageError, match="is on a server"):
-        check_here(f"a.tif:{server.url}/cells_train.zarr")
+        check_here(f"a.tif{os.pathsep}{url}")
+    assert relative(f"{url}?sig=S3CRET", str(tmp_path)) == url
     assert not server.requests
 
 

@@ -9,9 +9,10 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -27,8 +28,10 @@ from objclass.images.chunked.files import ChunkFiles, ChunkWriter, SharedFiles
 from objclass.images.chunked.grid import Grid, chunk_shape, deflated, overlap
 from objclass.images.chunked.unpack import unpacked
 from objclass.images.paths import pick
+from objclass.images.remote import Remote
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
 from objclass.images.trust import check_chunk, check_inside, check_kind
+from objclass.images.urls import is_url, parse_url
 from objclass.images.writer import OutputImage
 
 _ATTRIBUTES = "attributes.json"
@@ -62,23 +65,32 @@ class N5Store:
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; only the blocks that it touches are read, absent ones are 0."""
         os.stat(os.path.join(self.folder, _ATTRIBUTES))  # blocks may be absent, a dataset may not
+        return self._read(region, self._packed)
+
+    def _read(self, region: tuple[slice, ...], packed: Callable[[tuple[int, ...]], bytes | None]) -> AnyArray:
+        """Pixels of the region; ``packed`` returns the content of a block, None if it is absent."""
         grid = Grid(self.shape, self.blocks, self.dtype)
         pixels = np.zeros([part.stop - part.start for part in region], self.dtype)
 
         def fill(index: tuple[int, ...]) -> None:
             place = grid.place(index)
             source, target = overlap(place, region)
-            path = os.path.join(self.folder, *map(str, index[::-1]))
-            if os.path.exists(path):
-                _check_file(path, self.within)
-                pixels[target] = self._block(path, place)[source]
+            content = packed(index)
+            if content is not None:
+                pixels[target] = self._block("/".join((self.folder, _key(index))), content, place)[source]
 
         self.context.each(fill, grid.touched(region))
         return pixels
 
-    def _block(self, path: str, place: tuple[slice, ...]) -> AnyArray:
+    def _packed(self, index: tuple[int, ...]) -> bytes | None:
+        path = os.path.join(self.folder, *_key(index).split("/"))
+        if not os.path.exists(path):
+            return None
+        _check_file(path, self.within)
         with open(path, "rb") as file:
-            content = file.read()
+            return file.read()
+
+    def _block(self, path: str, content: bytes, place: tuple[slice, ...]) -> AnyArray:
         mode, ndim = struct.unpack_from(">HH", content)
         shape = struct.unpack_from(f">{ndim}I", content, 4)[::-1]
         fits = ndim == len(place) and all(
@@ -91,6 +103,33 @@ class N5Store:
         return np.frombuffer(pixels, self.dtype.newbyteorder(">"), prod(shape)).reshape(shape)
 
 
+@dataclass(frozen=True)
+class RemoteN5Store(N5Store):
+    """A dataset on a server; no connection is part of it."""
+
+    remote: Remote
+    described: bytes
+    """Its attributes, as they were when it was opened."""
+
+    def read(self, region: tuple[slice, ...]) -> AnyArray:
+        """Pixels of the region; the blocks that it touches are fetched several at a time."""
+        grid = Grid(self.shape, self.blocks, self.dtype)
+        begun = {index: self.remote.begin(_key(index)) for index in grid.touched(region)}
+        try:
+            pixels = self._read(region, lambda index: begun[index].result())
+        finally:
+            for request in begun.values():
+                request.cancel()
+        if any(request.result() is None for request in begun.values()):
+            self.remote.check_unchanged(_ATTRIBUTES, self.described)
+        return pixels
+
+
+def _key(index: tuple[int, ...]) -> str:
+    """The file of a block in the folder of its dataset."""
+    return "/".join(map(str, index[::-1]))
+
+
 def open_n5(path: str, internal: str, context: Context) -> Source:
     """Open a dataset; without a name the only one of 2 to 5 dimensions.
 
@@ -100,6 +139,8 @@ def open_n5(path: str, internal: str, context: Context) -> Source:
         If there is no such dataset, or several and none was named, or it is packed in another way, or its
         files lead elsewhere.
     """
+    if is_url(path):
+        return _open_remote(path, internal, context)
     within = None if context.follow_links else path
     name = internal or pick(path, _names(path, within), noun="dataset")
     folder = os.path.join(path, name)
@@ -109,18 +150,46 @@ def open_n5(path: str, internal: str, context: Context) -> Source:
         held = listed([other for other, _ in _datasets(path, within)])
         message = f"{path}: there is no dataset '{name}', expected one of {held}"
         raise ImageError(message)
+    make = partial(N5Store, folder, within=within, context=context)
+    return _source(f"{path}/{name}".rstrip("/"), found, make, context)
+
+
+def _source(
+    name: str,
+    found: Mapping[str, Any],
+    make: Callable[..., N5Store],
+    context: Context,
+    *,
+    is_far: bool = False,
+) -> Source:
+    """A dataset, from its attributes; ``make`` makes it of shape, dtype, blocks and packing."""
     packing = str(found["compression"]["type"])
     if packing not in _PACKINGS:
-        message = f"{folder}: is packed with '{packing}', expected one of {', '.join(_PACKINGS)}"
+        message = f"{name}: is packed with '{packing}', expected one of {', '.join(_PACKINGS)}"
         raise ImageError(message)
     shape, blocks = _shape(found), tuple(int(n) for n in found["blockSize"][::-1])
     axes, axes_from = stored_axes(found, shape)
     dtype = np.dtype(str(found["dataType"]))
-    check_chunk(folder, blocks, dtype)
-    stored = N5Store(folder, shape, dtype, blocks, packing, within, context)
+    check_chunk(name, blocks, dtype)
+    stored = make(shape=shape, dtype=dtype, blocks=blocks, packing=packing)
     size = tagged_size(found, axes) or _pixel_size(found, axes)
-    shown = f"{path}/{name}".rstrip("/")
-    return Source(shown, CachedChunks(stored, blocks, context), axes, axes_from, stored_drange(found), size)
+    chunks = CachedChunks(stored, blocks, context, is_far=is_far)
+    return Source(name, chunks, axes, axes_from, stored_drange(found), size)
+
+
+def _open_remote(url: str, internal: str, context: Context) -> Source:
+    store, inside = parse_url(url)
+    name = "/".join(part for part in (inside, internal.strip("/")) if part)
+    remote = Remote(store.within(name), context.stop)
+    content = remote.get(_ATTRIBUTES)
+    found = _parsed(content, f"{remote.url.public}/{_ATTRIBUTES}") if content is not None else {}
+    if content is None or not _is_dataset(found):
+        message = f"{remote.url.public}: is no dataset of N5: name one behind the URL of the container, {store.public}/NAME"
+        raise ImageError(message)
+    folder = remote.url.public
+    make = partial(RemoteN5Store, folder, within=None, context=context, remote=remote, described=content)
+    source = _source(folder, found, make, context, is_far=True)
+    return replace(source, version=remote.version(_ATTRIBUTES, content))
 
 
 def arrays_in(path: str) -> list[str]:
@@ -152,12 +221,17 @@ def _check_file(path: str, within: str | None) -> None:
 def _read_json(folder: str, within: str | None = None) -> dict[str, Any]:
     try:
         _check_file(os.path.join(folder, _ATTRIBUTES), within)
-        with open(os.path.join(folder, _ATTRIBUTES), encoding="utf-8") as file:
-            return dict(json.load(file))
+        with open(os.path.join(folder, _ATTRIBUTES), "rb") as file:
+            return _parsed(file.read(), f"{folder}/{_ATTRIBUTES}")
     except FileNotFoundError:  # groups need none
         return {}
+
+
+def _parsed(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(content.decode()))
     except (ValueError, TypeError) as error:
-        message = f"{folder}/{_ATTRIBUTES}: is damaged: {reason(error)}"
+        message = f"{name}: is damaged: {reason(error)}"
         raise ImageError(message) from error
 
 

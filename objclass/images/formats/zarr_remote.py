@@ -7,7 +7,6 @@ from typing import Any
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from objclass.errors import ImageError
 from objclass.images.paths import MARKS
 from objclass.images.remote import RefusedError, Remote, Span
 
@@ -89,21 +88,6 @@ class RemoteStore(Store):
             while sum(map(len, self._indices.values())) > _INDEX_BYTES:
                 self._indices.popitem(last=False)
         return content
-
-    def check_unchanged(self, internal: str) -> None:
-        """Refuse an array that is described otherwise than before, or no longer: an absent chunk would be a lost one.
-
-        Raises
-        ------
-        ImageError
-            If it is.
-        """
-        key, known = self.described_by(internal)
-        now = self.remote.get(key)
-        if now != known:
-            what = "has gone" if now is None else "has changed"
-            message = f"{self}/{key}: {what} since the image was opened: run it again"
-            raise ImageError(message)
 
     def described_by(self, internal: str) -> tuple[str, bytes]:
         """The file that describes an array that was opened, and its content."""

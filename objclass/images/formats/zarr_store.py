@@ -5,7 +5,6 @@ https://ngff.openmicroscopy.org/0.5/ says what a multiscale image, its axes and 
 is read unless another is named.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -76,7 +75,7 @@ class RemoteArray:
         before = self.store.absences
         pixels = np.asarray(limited(_node(self.store, str(self.store), self.internal))[region])
         if self.store.absences > before:
-            self.store.check_unchanged(self.internal)
+            self.store.remote.check_unchanged(*self.store.described_by(self.internal))
         return pixels
 
 
@@ -162,8 +161,8 @@ def _open_remote(url: str, internal: str, context: Context) -> Source:
 def _version(store: Any, internal: str) -> dict[str, str]:
     """What tells one version of an array on a server from another."""
     key, _ = store.described_by(internal)
-    described = "".join(f"{name} {content!r} " for name, content in sorted(store.documents.items()))
-    return {"documents": hashlib.sha256(described.encode()).hexdigest(), **store.remote.facts(key)}
+    every = "".join(f"{name} {content!r} " for name, content in sorted(store.documents.items()))
+    return store.remote.version(key, every.encode())
 
 
 def arrays_in(path: str) -> list[str]:
