@@ -4,7 +4,7 @@ A file gets its name when it is complete, so it does no harm to write it twice.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from tempfile import mkstemp
 from typing import IO, Any
@@ -70,17 +70,17 @@ def read_index(path: str, tiles: int) -> IntArray:
         return np.frombuffer(file.read(), np.int64).reshape(tiles + 1, COLUMNS)
 
 
-def read_tile(path: str, row: IntArray, lengths: Sequence[int]) -> NDArray[np.uint32]:
-    """The ids of a tile of these lengths, given its row of the index."""
+def read_tile(path: str, row: IntArray, tile: NDArray[np.uint32]) -> None:
+    """Fill a contiguous array with the ids of a tile, given its row of the index."""
     from imagecodecs import zstd_decode
 
     offset, size = row[:LOW].tolist()
-    tile = np.zeros(lengths, np.uint32)
-    if size:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            zstd_decode(file.read(size), out=tile.data.cast("B"))
-    return tile
+    if not size:
+        tile[:] = 0
+        return
+    with open(path, "rb") as file:
+        file.seek(offset)
+        zstd_decode(file.read(size), out=tile.data.cast("B"))
 
 
 def holding(index: IntArray, ids: IntArray) -> NDArray[np.bool_]:

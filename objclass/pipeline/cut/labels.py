@@ -67,12 +67,17 @@ class PartFiles:
 
     def tile(self, box: Box, kind: str = LABELS) -> Ids:
         """A tile, given by its box in the time step, with the ids of its part."""
+        tile = np.empty([side.stop - side.start for side in box], np.uint32)
+        self.fill(tile, box, kind)
+        return tile
+
+    def fill(self, tile: Ids, box: Box, kind: str = LABELS) -> None:
+        """Fill a contiguous array with a tile."""
         number = self.parts.holder(box)
         part, (planes, rows) = self.parts.slabs[number], self.parts.tile
         _, along = self.parts.grid(part)
         at = (box[0].start - part.z) // planes * along + (box[1].start - part.y) // rows
-        lengths = [side.stop - side.start for side in box]
-        return read_tile(self.path(kind, number), self.index(number, kind)[at], lengths)
+        read_tile(self.path(kind, number), self.index(number, kind)[at], tile)
 
     def write_known(self, number: int, known: IntArray) -> None:
         """Write the ids of the open components of a part (3, n): `OWN`, `FINAL`, `IS_FIRST`."""

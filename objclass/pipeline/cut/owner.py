@@ -15,6 +15,7 @@ from objclass.core import AnyArray
 from objclass.images.window import shifted
 from objclass.pipeline.cut.files import holding
 from objclass.pipeline.cut.labels import FINAL, OWN, Ids, PartFiles, own_ids
+from objclass.segmentation.label_store import renumbering
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,18 @@ class OwnLabels:
     def _filled(self, context: Context) -> Ids:
         """The labels in the box around the slabs."""
         held = np.zeros([side.stop - side.start for side in self._where], np.uint32)
+        renumber = renumbering.choose(held.size * context.limits.images)
 
         def fill(tile: Box) -> None:
             both = _common(tile, self._where)
-            if both is not None:
-                held[_within(both, self._where)] = self._load(tile)[_within(both, tile)]
+            if both is None:
+                return
+            place = held[_within(both, self._where)]
+            if renumber and both == tile and place.flags.c_contiguous:
+                self._files.fill(place, tile)
+                renumber(place.reshape(-1), self._tables[self._files.parts.holder(tile)], place.size)
+            else:
+                place[:] = self._load(tile)[_within(both, tile)]
 
         parts = self._files.parts
         for number in self._owner.numbers:

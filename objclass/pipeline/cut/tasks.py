@@ -150,21 +150,32 @@ def range_of_part(stage: Stage, context: Context, t: int, number: int, before: i
     table = final_ids(files.known(number), files.count(number), before)
     read = box_reader(window(lane.raw, t, where), 0, context)
 
+    is_object = table > 0
+    is_all = bool(is_object[1:].all())
+
     def look(tile: Box) -> tuple[float, float]:
         place = tuple(
             slice(side.start + own.start, side.stop + own.start)
             for side, own in zip(tile, where, strict=True)
         )
-        is_object = (table > 0)[files.tile((place[0], place[1], place[2]))]
-        with np.errstate(over="ignore"):
-            values = read(tile)[..., 0][is_object].astype(np.float32)
-        return (
-            float(np.fmin.reduce(values, initial=np.float32(FLT_MAX))),
-            float(np.fmax.reduce(values, initial=np.float32(-FLT_MAX))),
-        )
+        ids = files.tile((place[0], place[1], place[2]))
+        return extremes(read(tile)[..., 0][ids > 0 if is_all else is_object[ids]])
 
     low, high = zip(*context.ordered(look, stage.parts.tiles(part)), strict=True)
     return min(low), max(high)
+
+
+def extremes(values: AnyArray) -> tuple[float, float]:
+    """The smallest and the largest of values as float32; NaN is left out, without any they are ±FLT_MAX."""
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
+        low = np.fmin.reduce(values, initial=np.float32(FLT_MAX))
+        high = np.fmax.reduce(values, initial=np.float32(-FLT_MAX))
+        return float(low) + 0.0, float(high) + 0.0  # never -0
+    if not len(values):
+        return FLT_MAX, -FLT_MAX
+    return float(np.float32(values.min())), float(np.float32(values.max()))
 
 
 def measure_part(
