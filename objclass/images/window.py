@@ -63,6 +63,14 @@ def window(image: Image, t: int, box: Box) -> Image:
     return replace(image, stored=Window(image, t, box), axes=AXES)
 
 
+def within(box: Box, whole: Box) -> Box:
+    """The box, counted from the first voxel of another one."""
+    z, y, x = (
+        slice(part.start - own.start, part.stop - own.start) for part, own in zip(box, whole, strict=True)
+    )
+    return z, y, x
+
+
 def shifted(part: slice, start: int) -> slice:
     """The slice, which counts from ``start``, counted from 0."""
     return slice(part.start + start, part.stop + start)

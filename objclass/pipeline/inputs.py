@@ -43,11 +43,15 @@ def computed(
     chain: PixelChain, raw: Image, atlas: Image | None, mask: Image | None, project: Trained, context: Context
 ) -> Image:
     """The probabilities of the pixels of a lane, each time step computed once while it is read."""
-    # ilastik masks the pixels of its combined workflow by the atlas
-    is_combined = isinstance(project, Project) and project.classifies_pixels
-    inside = atlas if mask is None and is_combined else mask
+    inside = mask_of(atlas, mask, project)
     context = context.within(replace(context.limits, images=context.limits.images * raw.shape[0]))
     return kept(chain.probabilities(raw, context, inside), context)
+
+
+def mask_of(atlas: Image | None, mask: Image | None, project: Trained) -> Image | None:
+    """The image that says where pixels have probabilities: ilastik's combined workflow masks them by the atlas."""
+    is_combined = isinstance(project, Project) and project.classifies_pixels
+    return atlas if mask is None and is_combined else mask
 
 
 def open_lane(

@@ -64,7 +64,7 @@ def run_lane(
             meter.begin(t + PIXELS_PART)
             _compute_pixels(lane, t)
             clock.lap("pixels")
-            yield _without_objects(lane, t)
+            yield without_objects(lane, t)
         return
     lane = replace(
         lane,
@@ -146,7 +146,7 @@ def _compute_pixels(lane: Lane, t: int) -> None:
     lane.objects.read((slice(t, t + 1), first, first, first, first))
 
 
-def _without_objects(lane: Lane, t: int) -> Step:
+def without_objects(lane: Lane, t: int) -> Step:
     """A time step whose pixels alone are classified."""
     nothing = np.zeros(0, int)
     labels = np.broadcast_to(np.uint32(0), lane.objects.shape[1:4])

@@ -86,12 +86,16 @@ def stage_input(raw: Image, earlier: Sequence[PixelClassifier], context: Context
     """What a stage looks at: raw data; after an ``earlier`` stage, raw data and its probabilities."""
     image = raw
     for classifier in earlier:
-        first = KeptTimeStep(PredictedPixels(classifier, image, context), context)
-        seen = Image(raw.name, AsPixels(first, raw.dtype.kind in "biu"), AXES, COMPUTED_AXES)
-        image = Image(
-            raw.name, JoinedChannels((raw, seen)), AXES, COMPUTED_AXES, raw.drange, raw.pixel_size, raw.files
-        )
+        image = joined_to(raw, KeptTimeStep(PredictedPixels(classifier, image, context), context))
     return image
+
+
+def joined_to(raw: Image, probabilities: Any) -> Image:
+    """Raw data and the probabilities of a stage (t, z, y, x, classes): what the next stage looks at."""
+    seen = Image(raw.name, AsPixels(probabilities, raw.dtype.kind in "biu"), AXES, COMPUTED_AXES)
+    return Image(
+        raw.name, JoinedChannels((raw, seen)), AXES, COMPUTED_AXES, raw.drange, raw.pixel_size, raw.files
+    )
 
 
 @dataclass(frozen=True)

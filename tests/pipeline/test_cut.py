@@ -3,6 +3,7 @@
 import logging
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,18 +11,21 @@ import pytest
 from objclass import registry
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
-from objclass.core import Lane
+from objclass.core import PIXEL_ROLE, Lane
 from objclass.errors import LaneError
 from objclass.features.contract import feature_set
 from objclass.images import from_array, open_image
-from objclass.pipeline.cut import Parts, cut_lane, parts_of
+from objclass.pipeline.cut import Parts, cut_lane, parts_of, prepared
 from objclass.pipeline.cut.run import Work
 from objclass.pipeline.cut.tasks import Stage
+from objclass.pipeline.inputs import computed
 from objclass.pipeline.lane import Clock, run_lane
 from objclass.pipeline.plan import Plan, plan_for
+from objclass.pixels.chain import PixelChain
 from objclass.project.open import open_project
 from objclass.settings import ThresholdSettings
 from tests.conftest import SAMPLES
+from tests.pixels.test_prediction import classifier
 from tests.test_invariant import PATTERNS, objects_of, pixels_of
 from tests.workers import PickledWorkers
 
@@ -192,6 +196,57 @@ def test_what_is_taken_over_from_an_object_of_another_part(tmp_path):
     lane = Lane(from_array(image, "tzyxc"), from_array(image, "tzyxc"), "segmentation_image", "lane", "")
     (step,) = compare(lane, plan_of(lane, CHEAP), tmp_path, Parts((1, 40, 9), (1, 7)))
     assert step.objects.count == 19
+
+
+# ---------------------------------------------------------------------------- computed pixels
+
+
+def lane_of_pixels(rng, shape, role="prediction_maps", stages=1, *, masked=False):
+    """A lane whose probabilities are computed; shape t, z, y, x, c."""
+    raw = from_array(pixels_of(rng, "uint8", shape), "tzyxc")
+    mask = from_array((rng.random(shape[:4]) < 0.9).astype(np.uint8), "tzyx") if masked else None
+    trained = [classifier(shape[1], shape[4] + 3 * number) for number in range(stages)]
+    chain = PixelChain(tuple(trained), "")
+    lane = Lane(raw, computed(chain, raw, None, mask, None, Context()), role, "lane", "", None, mask)
+    return lane, replace(plan_of(lane, CHEAP, threshold=0.4, smooth=0.7), pixels=chain)
+
+
+@pytest.mark.parametrize(
+    ("shape", "block", "stages", "masked"),
+    [
+        ((1, 1, 60, 45, 1), (1, 20), 1, True),
+        ((2, 8, 20, 28, 2), (3, 20), 1, False),
+        ((1, 8, 20, 28, 1), (3, 20), 2, False),
+        ((4, 1, 30, 28, 1), None, 1, False),
+        ((1, 1, 30, 28, 1), None, 2, True),
+    ],
+)
+def test_probabilities_are_computed_once(shape, block, stages, masked, tmp_path, rng, monkeypatch):
+    monkeypatch.setattr("objclass.pixels.prediction.SMALLEST_CUBE", 1 << 12)
+    monkeypatch.setattr("objclass.pipeline.cut.pixels.TILE_VOXELS", 1 << 10)
+    lane, plan = lane_of_pixels(rng, shape, stages=stages, masked=masked)
+    workers, parts = PickledWorkers(count=2), block and Parts(shape[1:4], block)
+    expected = list(run_lane(lane, plan))
+    ready = prepared(lane, plan, workers, str(tmp_path))
+    found = list(cut_lane(ready, plan, Context(), workers, str(tmp_path), parts=parts))
+    assert_equal(found, expected)
+    assert sum(step.objects.count for step in found) > 3
+    np.testing.assert_array_equal(ready.objects.read(), lane.objects.read())
+    there = pickle.loads(pickle.dumps(ready.objects))
+    region = (slice(0, 1), slice(0, shape[1]), slice(7, 19), slice(5, 6), slice(1, 3))
+    np.testing.assert_array_equal(there.read(region), lane.objects.read(region))
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_pixels_alone(steps, tmp_path, rng):
+    lane, plan = lane_of_pixels(rng, (steps, 1, 40, 45, 1), PIXEL_ROLE)
+    workers = PickledWorkers(count=2)
+    ready = prepared(lane, plan, workers, str(tmp_path))
+    for step in cut_lane(ready, plan, Context(), workers, str(tmp_path)):
+        assert step.objects.count == len(step.table) == 0
+        assert step.objects.labels.shape == (1, 40, 45)
+        frame = lane.objects.frame(step.t)
+        np.testing.assert_array_equal(ready.objects.read(frame), lane.objects.read(frame))
 
 
 # ---------------------------------------------------------------------------- faults and messages

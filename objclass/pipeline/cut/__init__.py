@@ -6,6 +6,7 @@ measures those whose first voxel is in it, also where they reach into other part
 """
 
 from objclass.pipeline.cut.parts import Parts, parts_of
+from objclass.pipeline.cut.pixels import prepared
 from objclass.pipeline.cut.run import cut_lane
 
-__all__ = ["Parts", "cut_lane", "parts_of"]
+__all__ = ["Parts", "cut_lane", "parts_of", "prepared"]

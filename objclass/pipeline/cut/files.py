@@ -4,7 +4,7 @@ A file gets its name when it is complete, so it does no harm to write it twice.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from tempfile import mkstemp
 from typing import IO, Any
@@ -63,6 +63,21 @@ def _packed(tile: NDArray[np.uint32]) -> tuple[bytes, int, int]:
     return bytes(zstd_encode(tile.data.cast("B"), level=1)), low, high  # type: ignore[arg-type]
 
 
+def write_pixels(path: str, tiles: Sequence[NDArray[np.float32]]) -> None:
+    """Write pixels, tile by tile, as `write_labels` does."""
+    from imagecodecs import zstd_encode
+
+    def write(file: IO[bytes]) -> None:
+        index, place = np.zeros((len(tiles) + 1, COLUMNS), np.int64), 0
+        for row, tile in zip(index, tiles, strict=False):
+            data = zstd_encode(np.ascontiguousarray(tile).data.cast("B"), level=1)  # type: ignore[arg-type]
+            row[:LOW] = place, len(data)
+            place += file.write(data)
+        file.write(index.tobytes())
+
+    written(path, write)
+
+
 def read_index(path: str, tiles: int) -> IntArray:
     """The index of a label image of so many tiles, a row for each, and one that begins with the number of objects."""
     with open(path, "rb") as file:
@@ -70,8 +85,8 @@ def read_index(path: str, tiles: int) -> IntArray:
         return np.frombuffer(file.read(), np.int64).reshape(tiles + 1, COLUMNS)
 
 
-def read_tile(path: str, row: IntArray, tile: NDArray[np.uint32]) -> None:
-    """Fill a contiguous array with the ids of a tile, given its row of the index."""
+def read_tile(path: str, row: IntArray, tile: AnyArray) -> None:
+    """Fill a contiguous array with a tile, given its row of the index."""
     from imagecodecs import zstd_decode
 
     offset, size = row[:LOW].tolist()

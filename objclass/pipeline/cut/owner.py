@@ -12,7 +12,7 @@ from objclass.compute.limits import CACHED_TILE_BYTES
 from objclass.compute.slabs import Box, Slab
 from objclass.compute.tiles import Tiles
 from objclass.core import AnyArray
-from objclass.images.window import shifted
+from objclass.images.window import shifted, within
 from objclass.pipeline.cut.files import holding
 from objclass.pipeline.cut.labels import FINAL, OWN, Ids, PartFiles, own_ids
 from objclass.segmentation.label_store import renumbering
@@ -79,11 +79,11 @@ class OwnLabels:
             own.start <= side.start and side.stop <= own.stop
             for side, own in zip(box, self._where, strict=True)
         ):
-            return self._held[_within(box, self._where)]
+            return self._held[within(box, self._where)]
         found = np.zeros([side.stop - side.start for side in box], np.uint32)
         both = _common(box, self._where)
         if both is not None:
-            found[_within(both, box)] = self._held[_within(both, self._where)]
+            found[within(both, box)] = self._held[within(both, self._where)]
         return found
 
     def _table(self, number: int) -> Ids:
@@ -126,12 +126,12 @@ class OwnLabels:
             both = _common(tile, self._where)
             if both is None:
                 return
-            place = held[_within(both, self._where)]
+            place = held[within(both, self._where)]
             if renumber and both == tile and place.flags.c_contiguous:
                 self._files.fill(place, tile)
                 renumber(place.reshape(-1), self._tables[self._files.parts.holder(tile)], place.size)
             else:
-                place[:] = self._load(tile)[_within(both, tile)]
+                place[:] = self._load(tile)[within(both, tile)]
 
         parts = self._files.parts
         for number in self._owner.numbers:
@@ -159,9 +159,3 @@ def _common(a: Box, b: Box) -> Box | None:
     """The box that is in both; None if there is none."""
     z, y, x = (slice(max(s.start, t.start), min(s.stop, t.stop)) for s, t in zip(a, b, strict=True))
     return (z, y, x) if z.start < z.stop and y.start < y.stop and x.start < x.stop else None
-
-
-def _within(box: Box, whole: Box) -> Box:
-    """The box, counted from the first voxel of another one."""
-    z, y, x = (slice(s.start - w.start, s.stop - w.start) for s, w in zip(box, whole, strict=True))
-    return z, y, x

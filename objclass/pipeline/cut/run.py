@@ -1,6 +1,7 @@
 """Run one lane by workers: the same steps as `objclass.pipeline.lane.run_lane`."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -18,20 +19,22 @@ from objclass.pipeline.cut import tasks
 from objclass.pipeline.cut.labels import CORES, LABELS, PartLabels
 from objclass.pipeline.cut.left_overs import completed
 from objclass.pipeline.cut.owner import Owner
-from objclass.pipeline.cut.parts import Parts, parts_of
+from objclass.pipeline.cut.parts import PARTS_OF_WORKER, Parts, parts_of
+from objclass.pipeline.cut.pixels import batches, is_prepared, prepared, stages_of
 from objclass.pipeline.cut.tasks import Report, Stage
 from objclass.pipeline.cut.union import Found, Numbers, numbers_of, numbers_of_ids
 from objclass.pipeline.lane import (
     FEATURES_PART,
+    PIXELS_PART,
     SEGMENT_PART,
     Clock,
     Step,
     check_count,
     collect,
-    run_lane,
     threshold_for,
     warn_of_none,
     warn_of_whole,
+    without_objects,
 )
 from objclass.pipeline.plan import Plan
 from objclass.segmentation.threshold import warn_of_range
@@ -75,16 +78,18 @@ def cut_lane(
         As `run_lane`; or if the folder cannot be written to.
     """
     clock = clock or Clock()
-    if lane.role == PIXEL_ROLE or lane.is_computed:
-        yield from run_lane(lane, plan, context, clock)
-        return
+    lane = prepared(lane, plan, workers, folder)
+    pixels = stages_of(lane, plan, workers, folder) if is_prepared(lane) else ()
     threshold = threshold_for(lane, plan)
     parts = parts or parts_of(lane, threshold, workers.limits, workers.count)
     _, depth, height, width, _ = lane.objects.shape
     whole = Parts((depth, height, width), (depth, height))
     elsewhere = Context(workers.limits, follow_links=context.follow_links)
-    stage = Stage(lane, plan, threshold, folder, parts or whole, elsewhere)
+    stage = Stage(lane, plan, threshold, folder, parts or whole, elsewhere, pixels)
     work = Work(stage, context, workers, clock)
+    if lane.role == PIXEL_ROLE:
+        yield from pixel_steps(work)
+        return
     with closing(by_parts(work) if parts else by_steps(work)) as steps:
         for step in steps:
             warn_of_whole(lane, threshold, step)
@@ -103,6 +108,16 @@ class Work:
     count: int = 0
     """Number of objects so far."""
     _said: set[tuple[int, str]] = field(default_factory=set)
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps."""
+        return self.stage.lane.objects.shape[0]
+
+    @property
+    def by_cubes(self) -> bool:
+        """Whether probabilities are computed by tasks for cubes: there are few time steps."""
+        return bool(self.stage.pixels) and self.steps < PARTS_OF_WORKER * self.workers.count
 
     def each(
         self, function: Callable[..., Any], items: Iterable[tuple[Any, ...]]
@@ -139,12 +154,43 @@ class Work:
         return PartLabels(self.stage.files(t), before, keep)
 
 
+def pixel_steps(work: Work) -> Generator[Step, None, None]:
+    """Time steps of a lane whose pixels alone are classified."""
+    work.clock.restart()
+    with closing(pixels_by_cubes(work) if work.by_cubes else pixels_by_steps(work)) as done:
+        for t in done:
+            work.clock.lap("pixels")
+            yield without_objects(work.stage.lane, t)
+            work.clock.restart()
+
+
+def pixels_by_steps(work: Work) -> Generator[int, None, None]:
+    """The time steps whose probabilities are known, each computed by one task."""
+    every = range(work.steps)
+    with closing(work.each(tasks.pixels_of_step, [(t,) for t in every])) as results:
+        for t, _ in zip(every, results, strict=True):
+            yield t
+
+
+def pixels_by_cubes(work: Work) -> Generator[int, None, None]:
+    """The time steps whose probabilities are known, each computed by many tasks, classifier by classifier."""
+    for t in range(work.steps):
+        present().begin(t + PIXELS_PART)
+        for number, pixels in enumerate(work.stage.pixels):
+            cubes = batches(pixels, PARTS_OF_WORKER * work.workers.count)
+            work.all(tasks.pixels_of_cubes, [(t, number, some) for some in cubes])
+        yield t
+
+
 def by_steps(work: Work) -> Generator[Step, None, None]:
     """Each time step by one task."""
     work.clock.restart()
-    every = [(t,) for t in range(work.stage.lane.objects.shape[0])]
+    if work.by_cubes:
+        deque(pixels_by_cubes(work), maxlen=0)
+        work.clock.lap("pixels")
+    every = [(t, not work.by_cubes) for t in range(work.steps)]
     with closing(work.each(tasks.run_step, every)) as results:
-        for (t,), (count, original, table, predictions) in zip(every, results, strict=True):
+        for (t, _), (count, original, table, predictions) in zip(every, results, strict=True):
             work.clock.lap("features")
             work.add(count)
             yield Step(t, Objects(work.labels(t, [0]), count, original), table, predictions)
@@ -153,20 +199,24 @@ def by_steps(work: Work) -> Generator[Step, None, None]:
 
 def by_parts(work: Work) -> Generator[Step, None, None]:
     """Each time step by many tasks."""
-    for t in range(work.stage.lane.objects.shape[0]):
+    work.clock.restart()
+    for t in pixels_by_cubes(work):
+        if work.stage.pixels:
+            work.clock.lap("pixels")
         yield cut_step(work, t)
+        work.clock.restart()
 
 
 def cut_step(work: Work, t: int) -> Step:
     """One time step, cut into parts: label them, join and number what was found, measure."""
     clock, meter, stage = work.clock, present(), work.stage
-    clock.restart()
-    meter.begin(t + SEGMENT_PART)
+    pixels = PIXELS_PART if stage.pixels else 0.0
+    meter.begin(t + pixels + (1 - pixels) * SEGMENT_PART)
     found: list[Found] = work.all(tasks.label_part, [(t, k) for k in range(len(stage.parts.slabs))])
     clock.lap("segment")
     numbers, original = numbered(work, t, found)
     work.add(numbers.count)
-    meter.begin(t + SEGMENT_PART + FEATURES_PART)
+    meter.begin(t + pixels + (1 - pixels) * (SEGMENT_PART + FEATURES_PART))
     table, predictions = measured(work, t, numbers)
     if original is not None:
         table = replace(table, given={"original_oid": original, **table.given})

@@ -18,6 +18,7 @@ from objclass.pipeline.cut import left_overs
 from objclass.pipeline.cut.labels import CORES, LABELS, Ids, PartFiles, final_ids
 from objclass.pipeline.cut.owner import Owner, OwnLabels
 from objclass.pipeline.cut.parts import Parts
+from objclass.pipeline.cut.pixels import PixelStage
 from objclass.pipeline.cut.union import Found
 from objclass.pipeline.lane import frame_of, measure_step, table_of
 from objclass.pipeline.plan import Plan
@@ -43,6 +44,8 @@ class Stage:
         How time steps are cut.
     context
         That of each worker: it pickles without its caches.
+    pixels
+        The pixel classifiers whose probabilities are `objects` of the lane, if they are computed.
     """
 
     lane: Lane
@@ -51,6 +54,7 @@ class Stage:
     folder: str
     parts: Parts
     context: Context
+    pixels: Sequence[PixelStage] = ()
 
     def files(self, t: int) -> PartFiles:
         """The files of a time step."""
@@ -85,9 +89,17 @@ def do(stage: Stage, item: tuple[Callable[..., Any], tuple[Any, ...]]) -> Report
 
 
 def run_step(
-    stage: Stage, context: Context, t: int
+    stage: Stage,
+    context: Context,
+    t: int,
+    computes: bool,  # noqa: FBT001  an argument of a task
 ) -> tuple[int, AnyArray | None, FeatureTable, Predictions | None]:
-    """A whole time step: number of objects, their original ids, features, predictions."""
+    """A whole time step: number of objects, their original ids, features, predictions.
+
+    It ``computes`` probabilities, too, or others have done that.
+    """
+    if computes:
+        pixels_of_step(stage, context, t)
     lane = stage.timed(context)
     objects = find_objects(lane, t, stage.threshold, context)
     files = stage.files(t)
@@ -101,7 +113,18 @@ def _classes(plan: Plan, table: FeatureTable, context: Context) -> Predictions |
     return plan.project.classify(table, context) if plan.project is not None else None
 
 
+def pixels_of_step(stage: Stage, context: Context, t: int) -> None:
+    """The probabilities of a whole time step."""
+    for pixels in stage.pixels:
+        pixels.compute(t, pixels.result.cubes, context)
+
+
 # ---------------------------------------------------------------------------- parts
+
+
+def pixels_of_cubes(stage: Stage, context: Context, t: int, number: int, cubes: Sequence[Box]) -> None:
+    """The probabilities of some cubes, by one of the pixel classifiers."""
+    stage.pixels[number].compute(t, cubes, context)
 
 
 def label_part(stage: Stage, context: Context, t: int, number: int) -> Found:
