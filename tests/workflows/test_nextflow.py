@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from objclass.version import __version__
-from tests.workflows.conftest import LANES, WORKFLOWS
+from tests.workflows.conftest import WORKFLOWS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Nextflow needs bash")
 
@@ -55,35 +55,36 @@ def emitted(process, folder, prefix):
     return found
 
 
-def test_tasks_of_single_images_equal_one_run(process, lanes, environment, plain):
+def test_tasks_of_some_images_each_equal_one_run(process, lanes, environment, plain):
     """With their tables joined as collectFile does: the first with its header, the others without."""
     tasks = {}
-    for name in LANES:
-        folder = lanes / "work" / name
+    for names in ("ab", "c"):
+        folder = lanes / "work" / names
         (folder / "objects").mkdir(parents=True)
-        os.link(lanes / f"images/{name}_raw.tif", folder / f"{name}_raw.tif")
-        os.link(lanes / f"images/{name}_segmentation.tif", folder / f"objects/{name}_segmentation.tif")
+        for name in names:
+            os.link(lanes / f"images/{name}_raw.tif", folder / f"{name}_raw.tif")
+            os.link(lanes / f"images/{name}_segmentation.tif", folder / f"objects/{name}_segmentation.tif")
         os.link(lanes / "cells.ilp", folder / "cells.ilp")
         values = {
-            "prefix": name,
+            "prefix": names,
             "project": "cells.ilp",
-            "raw": f"{name}_raw.tif",
-            "objects": f"objects/{name}_segmentation.tif",
+            "raw": " ".join(f"{name}_raw.tif" for name in names),
+            "objects": " ".join(f"objects/{name}_segmentation.tif" for name in names),
             "role": "segmentation_image",
             "task.cpus": "1",
             "memory": "--max_memory 800MB",
             "args": "--output_format 'compressed tiff'",
         }
-        tasks[folder] = start_task(process, "script", folder, environment, **values)
-    table = b""
-    for folder, task in tasks.items():
+        tasks[names] = start_task(process, "script", folder, environment, **values)
+    table, images = b"", {}
+    for names, task in tasks.items():
         finish(task)
-        found = emitted(process, folder, folder.name)
-        (image,) = found["predictions"]
-        assert image.read_bytes() == (plain / image.name).read_bytes()
+        found = emitted(process, lanes / "work" / names, names)
+        images |= {path.name: path.read_bytes() for path in found["predictions"]}
         content = found["table"][0].read_bytes()
         table += content[content.index(b"\n") + 1 :] if table else content
     assert table == (plain / "objects.csv").read_bytes()
+    assert images == {path.name: path.read_bytes() for path in plain.glob("*.tiff")}
 
 
 def test_the_stub_makes_the_same_outputs(process, tmp_path, environment):
