@@ -20,6 +20,7 @@ from objclass.errors import ObjclassError
 from objclass.export.checks import collisions, disagreements, table_header
 from objclass.export.naming import Task
 from objclass.images import open_image
+from objclass.images.paths import public
 from objclass.pipeline.inputs import open_lane
 from objclass.pipeline.pairing import Trained, pair
 from objclass.pipeline.plan import Plan
@@ -72,9 +73,11 @@ class Survey:
         try:
             yield
         except ObjclassError as error:
-            self.faults.append(Fault(lane, file, str(error)))
+            self.faults.append(Fault(lane, public(file), str(error)))
         except OSError as error:
-            self.faults.append(Fault(lane, file, f"{error.filename or file}: {error.strerror or error}"))
+            self.faults.append(
+                Fault(lane, public(file), f"{error.filename or file}: {error.strerror or error}")
+            )
 
 
 def survey(request: Request) -> Survey:

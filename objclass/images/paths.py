@@ -58,6 +58,9 @@ class Part(NamedTuple):
         """The file; of a URL, without its secrets."""
         return without_secrets(self.file) if is_url(self.file) else self.file
 
+    def __repr__(self) -> str:
+        return f"Part({self.public!r}, {self.internal!r})"
+
     def __str__(self) -> str:
         return f"{self.public}/{self.internal}" if self.internal else self.public
 

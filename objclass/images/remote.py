@@ -6,10 +6,10 @@ them together. What a server says is never taken for a missing file unless it sa
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from http import HTTPStatus
 from random import uniform
@@ -93,7 +93,7 @@ class Remote:
         ImageError
             If it cannot be fetched.
         """
-        return _begin(self._fetch(key, span))
+        return _begin(self._tried(key, partial(_requested, span=span)))
 
     def get(self, key: str) -> bytes | None:
         """A file of the folder; None if there is no such file. Raises as `begin`."""
@@ -138,36 +138,31 @@ class Remote:
         """
         return _begin(self._names(key))
 
-    async def _fetch(self, key: str, span: Span | None) -> bytes | None:
-        """As `begin` says, in the event loop."""
+    async def _names(self, key: str) -> list[str]:
+        if self.url.is_web:
+            message = f"{self.url.public}: web servers do not list folders: name the array behind the URL of its store"
+            raise ImageError(message)
+        paths = await self._tried(key, _listed)
+        return [path.rstrip("/").rpartition("/")[2] for path in paths or ()]
+
+    async def _tried(self, key: str, request: Callable[[str], Awaitable[Result]]) -> Result | None:
+        """What a request of a URL returns, after several attempts if need be; None if there is no such file."""
         url, begun, attempt = self.url.of(key), monotonic(), 0
         while True:
             attempt += 1
             fault: Exception
             try:
-                return await _requested(url, span)
+                return await request(url)
             except Exception as error:  # noqa: BLE001  libraries of many servers raise many kinds
                 fault = error
             status = _status(fault)
-            if isinstance(fault, FileNotFoundError) or status in _ABSENT:
-                return None
+            if status in _ABSENT or (isinstance(fault, FileNotFoundError) and fault.filename is None):
+                return None  # with a name, it is a file of this machine
             seconds = monotonic() - begun
             is_last = attempt == ATTEMPTS or seconds > PATIENCE or self.stop.is_asked
             if is_last or not _may_pass(fault, status):
                 raise self._explained(key, fault, status, attempt, seconds) from None
             await asyncio.sleep(PAUSE * 2 ** (attempt - 1) * uniform(0.5, 1.0))  # noqa: S311  no secret
-
-    async def _names(self, key: str) -> list[str]:
-        url = self.url.of(key) if key else str(self.url)
-        if url.startswith("http"):
-            message = f"{self.url.public}: web servers do not list folders: name the array behind the URL of its store"
-            raise ImageError(message)
-        try:
-            return [name.rstrip("/").rpartition("/")[2] for name in await _listed(url)]
-        except FileNotFoundError:
-            return []
-        except Exception as fault:  # noqa: BLE001  as above
-            raise self._explained(key, fault, _status(fault), 1, 0) from None
 
     def _explained(
         self, key: str, fault: Exception, status: int | None, attempts: int, seconds: float
@@ -204,7 +199,7 @@ def _begin(work: Coroutine[Any, Any, Result]) -> "Future[Result]":
     return asyncio.run_coroutine_threadsafe(work, get_loop())
 
 
-async def _requested(url: str, span: Span | None) -> bytes:
+async def _requested(url: str, *, span: Span | None) -> bytes:
     start, stop = span or (None, None)
     system, turns = _system(scheme(url))
     async with turns:
@@ -227,6 +222,7 @@ async def _info(url: str) -> dict[str, Any]:
 async def _listed(url: str) -> list[str]:
     system, turns = _system(scheme(url))
     async with turns:
+        system.invalidate_cache()
         return list(await system._ls(url, detail=False))  # noqa: SLF001  as above
 
 

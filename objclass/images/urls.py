@@ -52,6 +52,11 @@ class StoreUrl(NamedTuple):
         return without_secrets(self.base)
 
     @property
+    def is_web(self) -> bool:
+        """Whether it is on a web server."""
+        return self.base.startswith("http")
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return self.base.rpartition("/")[2]
@@ -72,9 +77,12 @@ class StoreUrl(NamedTuple):
         return StoreUrl(self.of(key).partition("?")[0], self.query) if key else self
 
     def of(self, key: str) -> str:
-        """The URL of a file of the store."""
-        name = quote(key) if self.base.startswith("http") else key
-        return str(self._replace(base=f"{self.base}/{name}"))
+        """The URL of a file of the store; without a name that of the store."""
+        name = quote(key) if self.is_web else key
+        return str(self._replace(base=f"{self.base}/{name}")) if key else str(self)
+
+    def __repr__(self) -> str:
+        return f"StoreUrl({self.public!r})"
 
 
 def parse_url(url: str) -> tuple[StoreUrl, str]:

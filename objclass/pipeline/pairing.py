@@ -274,7 +274,7 @@ def _warn_of_order(lists: Mapping[str, Sequence[str]]) -> None:
         log.warning(
             "%s are in different orders by their names: %s (--pair goes by names, lists by their order)",
             " and ".join(f"--{role}" for role in lists),
-            " is paired with ".join(paths[number] for paths in lists.values()),
+            " is paired with ".join(public(paths[number]) for paths in lists.values()),
         )
 
 

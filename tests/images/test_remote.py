@@ -23,7 +23,7 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.errors import ImageError
 from objclass.images import dataset_name, open_image, remote
-from objclass.images.paths import check_here, relative
+from objclass.images.paths import check_here, expand, relative
 from tests.conftest import SAMPLES
 from tests.contracts.test_readers import save_n5, save_ome_zarr
 from tests.images.server import Server, serving
@@ -408,9 +408,12 @@ def test_passwords_and_signatures_are_used_but_never_shown(
     assert main([*run, "--dry_run"]) == 0
     server.needs = "query", "other"
     assert main([*run, "--debug", "--log_json", "o/log.json"]) == 2
+    assert main([*run, "--dry_run", "--json"]) == 2
+    assert "S3CRET" not in repr(image.stored) + repr(expand(urls[0]))
     texts = [path.read_text(errors="replace") for path in Path("o").rglob("*") if path.is_file()]
     texts += capfd.readouterr()
     assert any(f"{host}/cells.zarr" in text for text in texts)
+    assert any("from a server in up to 25 chunks" in text for text in texts)
     assert not [text for text in texts if "S3CRET" in text or "PA5SWORD" in text]
 
 
