@@ -34,6 +34,11 @@ def file_entry(path: str, digest: str = "header") -> dict[str, Any]:
     return entry
 
 
+def essence(entry: Any) -> Any:
+    """What is equal in two copies of a file: its digest; where there is none, its size and time of change."""
+    return entry.get("sha256") or entry.get("sha256_head") or (entry.get("size"), entry.get("modified"))
+
+
 def _header(path: Path) -> dict[str, str]:
     if path.is_dir():
         headers = [path / name for name in _FOLDER_HEADERS if (path / name).is_file()]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from objclass.batch.digests import file_entry
+from objclass.batch.digests import essence, file_entry
 from objclass.batch.run_file import Record, read_run
 from objclass.errors import InputError
 
@@ -118,9 +118,7 @@ def _is_changed(entry: Record) -> bool:
 
 def _essence(value: Any) -> Any:
     """A value without what differs between two copies of a file."""
-    if isinstance(value, dict) and "path" in value:
-        return value.get("sha256") or value.get("sha256_head") or (value.get("size"), value.get("modified"))
-    return value
+    return essence(value) if isinstance(value, dict) and "path" in value else value
 
 
 def _inputs(lane: Record) -> list[Any]:

@@ -14,7 +14,7 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -99,7 +99,7 @@ class Journal:
             "classes": list(project.classes) if project else [],
         }
         if shard is not None:
-            self._head["shard"] = _shard_record(share, shard, self._options)
+            self._head["shard"] = _shard_record(request, plan, share, shard)
         self._partial: list[Record] = []
         self._error: str | None = None
         self._file: TextIO | None = None
@@ -346,6 +346,8 @@ class Journal:
         publish(self._path, self._folder / self._name)
         with contextlib.suppress(OSError):  # while it is still locked
             self._path.unlink()
+        with contextlib.suppress(OSError):  # made of the journal by a host that does not see the lock
+            self._path.with_suffix(".json").unlink()
 
 
 def lanes_of(tasks: Sequence[Task]) -> dict[str, list[int]]:
@@ -357,10 +359,17 @@ def lanes_of(tasks: Sequence[Task]) -> dict[str, list[int]]:
     return dict(lanes)
 
 
-def _options(request: Request, plan: Plan) -> Record:
+NO_OPTIONS = ("resources", "arguments", "inputs", "batch", "engine", "project", "pixel_project")
+"""What a request says besides: of inputs and projects the files count."""
+
+NAMES = ("table", "summary", "report", "objects")
+"""Names of outputs."""
+
+
+def _options(request: Request, plan: Plan, without: Sequence[str] = ()) -> Record:
     """The options on which results depend."""
-    without = ("resources", "arguments", "inputs", "batch", "engine", "project", "pixel_project")
-    kept = {f.name: getattr(request, f.name) for f in fields(Request) if f.name not in without}
+    names = (f.name for f in fields(Request) if f.name not in (*NO_OPTIONS, *without))
+    kept = {name: getattr(request, name) for name in names}
     return {"objclass": __version__, "options": repr(kept), "plan": [": ".join(f.key) for f in plan.features]}
 
 
@@ -381,14 +390,15 @@ def _described_outputs(task: Task) -> list[Any]:
     return [images, task.pictures, table, task.crop_margin, task.first_step]
 
 
-def _shard_record(share: Share, shard: Shard, options: Record) -> Record:
-    """What a run file says of a shard; ``run`` is equal in all shards of a run."""
-    names = [task.name for task in share.every]
+def _shard_record(request: Request, plan: Plan, share: Share, shard: Shard) -> Record:
+    """What a run file says of a shard; ``run`` is equal in all shards of a run, each of which may have a folder of its own."""
+    request = replace(request, export=replace(request.export, output_filename_format=None))
+    lanes = [(task.name, task.lane.metadata) for task in share.every]
     return {
         "number": shard.number,
         "of": shard.count,
-        "lanes": len(names),
-        "run": _digest({**options, "lanes": names}),
+        "lanes": len(lanes),
+        "run": _digest({**_options(request, plan, NAMES), "lanes": lanes}),
         "parts": share.parts,
     }
 

@@ -269,7 +269,7 @@ def _write(files: Sequence[Group], runs: Sequence[ShardRun], folder: str) -> lis
         for file in files:
             temporary = pending.add(file.path)
             _WRITERS[file.kind](file, temporary)
-            merged |= {os.path.basename(path): Merged(file.path, temporary) for path in file.paths}
+            merged |= dict.fromkeys(file.paths, Merged(file.path, temporary))
         if runs:
             run_file = os.path.join(folder, RUN_FILE)
             written.append(run_file)

@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from objclass.batch.digests import file_entry
+from objclass.batch.digests import essence, file_entry
 from objclass.batch.journal import claim_of, digest_of_lanes
 from objclass.batch.run_file import Record, check_idle, read_run, write_run
 from objclass.errors import InputError
@@ -43,7 +43,7 @@ class ShardRun:
     done, failed
         Numbers of lanes that are done, and that are not.
     files
-        Name of a part -> its size, and the digest of its content, when it was written.
+        Part -> its size, and the digest of its content, when it was written.
     """
 
     path: str
@@ -72,7 +72,7 @@ class ShardRun:
             }
             done = sum(record["status"] == "done" for record in records)
             entries = (entry for record in records for entry in record.get("files", ()))
-            files = {os.path.basename(entry["path"]): entry for entry in entries if entry["path"] in lanes}
+            files = {entry["path"]: entry for entry in entries if entry["path"] in lanes}
             Shard(int(shard["number"]), int(shard["of"])).lanes(int(shard["lanes"]))
             is_known = {"run", "started", "folder", "arguments"} <= run.keys() and "run" in shard
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -92,6 +92,21 @@ class ShardRun:
     def started(self) -> str:
         """When it was started."""
         return str(self.head["started"])
+
+    def recorded(self, path: str) -> str | None:
+        """The part, by the path that it had in the run, that a file is; None if it is none of them.
+
+        A file may have been moved: the path counts only where it wrote several files of one name.
+        """
+        parts = [name for part in self.lanes for name in (part, description_of(part))]
+        same = [part for part in parts if os.path.basename(part) == os.path.basename(path)]
+        if len(same) > 1:
+            same = [part for part in same if os.path.realpath(self.within(part)) == os.path.realpath(path)]
+        return same[0] if same else None
+
+    def within(self, path: str) -> str:
+        """A path, which may be relative to the folder where the run was started."""
+        return os.path.join(str(self.head["folder"]), path)
 
     def check(self) -> None:
         """Refuse a shard that is not complete.
@@ -114,7 +129,7 @@ class ShardRun:
         InputError
             If its size is another one, or its content, where that is known.
         """
-        entry = self.files.get(os.path.basename(part.path), {})
+        entry = self.files.get(self.recorded(part.path) or "", {})
         now = file_entry(part.path, "content" if "sha256" in entry else "none")
         if any(entry[name] != now.get(name) for name in ("size", "sha256") if name in entry):
             message = (
@@ -146,10 +161,9 @@ def find_runs(parts: Sequence[Part], given: Sequence[Part]) -> list[ShardRun]:
     found = [ShardRun.read(part.path) for part in given]
     runs_in = lru_cache(_runs_in)
     for part in parts:
-        name = os.path.basename(part.path)
-        own = [run for run in runs_in(part.folder) if name in map(os.path.basename, run.lanes)]
+        own = [run for run in runs_in(part.folder) if run.recorded(part.path) is not None]
         if own:
-            latest = max(own, key=lambda run: run.started)
+            latest = max(own, key=lambda run: (run.started, run.done))
             latest.check_part(part)
             found.append(latest)
     for run in found:
@@ -197,11 +211,7 @@ def _of_one_run(found: Sequence[ShardRun]) -> list[ShardRun]:
 def _options(run: ShardRun) -> list[Any]:
     """What is the same for all shards of a run."""
     projects = [run.head.get(name) or {} for name in ("project", "pixel_project")]
-    return [
-        run.shard.count,
-        run.head["shard"]["run"],
-        *((p.get("size"), p.get("modified")) for p in projects),
-    ]
+    return [run.shard.count, run.head["shard"]["run"], *map(essence, projects)]
 
 
 @dataclass(frozen=True)
@@ -220,7 +230,7 @@ def write_merged_run(runs: Sequence[ShardRun], files: Mapping[str, Merged], path
     runs
         Those of the shards, in order.
     files
-        Name of a part -> the file that it has become a part of.
+        Path of a part -> the file that it has become a part of.
     path
         Where to write it.
     """
@@ -229,14 +239,15 @@ def write_merged_run(runs: Sequence[ShardRun], files: Mapping[str, Merged], path
 
 def _as_recorded(runs: Sequence[ShardRun], files: Mapping[str, Merged]) -> Iterator[tuple[str, Merged]]:
     """Path of a part, as its run file has it -> the file, by the name that one run would have given it."""
-    for run in runs:
-        for path in (path for part in run.lanes for path in (part, description_of(part))):
-            file = files.get(os.path.basename(path))
-            if file is None:
-                continue
-            usual = os.path.join(str(run.head["folder"]), whole_of(path))
-            is_usual = os.path.realpath(usual) == os.path.realpath(file.path)
-            yield path, replace(file, path=whole_of(path) if is_usual else os.path.abspath(file.path))
+    by_shard = {run.shard: run for run in runs}
+    for path, file in files.items():
+        part = Part.of(path)
+        run = by_shard.get(part.shard) if part is not None else None
+        recorded = run.recorded(path) if run is not None else None
+        if run is not None and recorded is not None:
+            usual = whole_of(recorded)
+            is_usual = os.path.realpath(runs[0].within(usual)) == os.path.realpath(file.path)
+            yield recorded, replace(file, path=usual if is_usual else os.path.abspath(file.path))
 
 
 def _records(runs: Sequence[ShardRun], files: Mapping[str, Merged]) -> Iterator[Record]:
@@ -249,43 +260,50 @@ def _records(runs: Sequence[ShardRun], files: Mapping[str, Merged]) -> Iterator[
         "shards": [_summary(run) for run in runs],
     }
     digest = "content" if any("sha256" in entry for run in runs for entry in run.files.values()) else "none"
-    lanes: dict[str, list[str]] = defaultdict(list)
+    lanes: dict[Merged, list[str]] = defaultdict(list)
     for run in runs:
-        for part, names in run.lanes.items():
-            lanes[whole_of(part)] += names
-    left = Counter({whole: len(names) for whole, names in lanes.items()})
+        for part in run.lanes.keys() & files.keys():
+            lanes[files[part]] += run.lanes[part]
+    left = Counter({file: len(names) for file, names in lanes.items()})
     for run in runs:
         for record in read_run(Path(run.path))["lanes"]:
-            shared = [path for path in record["outputs"] if path in run.lanes]
-            left.subtract(map(whole_of, shared))
+            shared = [files[path] for path in record["outputs"] if path in run.lanes and path in files]
+            left.subtract(shared)
             completed = [
-                {**_entry(files[path], digest), "lanes": digest_of_lanes(lanes[whole_of(path)])}
-                for path in shared
-                if path in files and not left[whole_of(path)]
+                {
+                    **file_entry(file.temporary, digest),
+                    "path": file.path,
+                    "lanes": digest_of_lanes(lanes[file]),
+                }
+                for file in shared
+                if not left[file]
             ]
-            yield {"lane": _of_whole(record, run, files, completed)}
+            yield {"lane": _of_whole(record, run, files, first["folder"], completed)}
     seconds = [run.end["seconds"] or 0 for run in runs]
     memory = [run.end["peak_memory"] or 0 for run in runs]
     yield {"end": {"partial": [], "seconds": round(sum(seconds), 4), "peak_memory": max(memory)}}
 
 
 def _of_whole(
-    record: Record, run: ShardRun, files: Mapping[str, Merged], completed: Sequence[Record]
+    record: Record, run: ShardRun, files: Mapping[str, Merged], folder: str, completed: Sequence[Record]
 ) -> Record:
-    """The record of a lane as one run would have written it."""
+    """The record of a lane as one run in that folder would have written it."""
     parts = {path for part in run.lanes for path in (part, description_of(part))}
+    place = str if run.head["folder"] == folder else run.within
+
+    def placed(entries: Sequence[Record]) -> list[Record]:
+        return [{**entry, "path": place(entry["path"])} for entry in entries if entry["path"] not in parts]
+
     outputs = [
-        files[path].path if path in files else path
+        files[path].path if path in files else place(path)
         for path in record["outputs"]
         if path in files or path not in parts
     ]
-    own = [entry for entry in record.get("files", ()) if entry["path"] not in parts]
-    kept = {name: value for name, value in record.items() if name not in ("rows", "from_run")}
-    return {**kept, "outputs": outputs, "files": [*own, *completed]}
-
-
-def _entry(file: Merged, digest: str) -> Record:
-    return {**file_entry(file.temporary, digest), "path": file.path}
+    return {name: value for name, value in record.items() if name not in ("rows", "from_run")} | {
+        "inputs": [{**image, "files": placed(image["files"])} for image in record["inputs"]],
+        "outputs": outputs,
+        "files": [*placed(record.get("files", ())), *completed],
+    }
 
 
 def description_of(part: str) -> str:

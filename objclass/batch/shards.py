@@ -12,7 +12,7 @@ from objclass.errors import OutputError, UsageError
 from objclass.export.atomic import check_writable
 from objclass.export.files import RunFiles
 from objclass.export.naming import DICTIONARY, Task, dictionary_path
-from objclass.export.parts import Part, part_of
+from objclass.export.parts import Part, part_of, whole_of
 from objclass.export.sinks import empty_rows, maker_of
 from objclass.export.tables import format_of, writer_for
 from objclass.pipeline.plan import Plan
@@ -81,13 +81,16 @@ def share_of(request: Request, every: Sequence[Task]) -> Share:
     others = map(parts.renamed, [every[0], *firsts.values()])
     empty = {path: task for task in others for path in task.tables if Part.of(path) and path not in there}
     for path in (*there, *empty):
-        _check_writable(path)
+        _check_part(path)
     return Share(tasks, every, lanes.start, shard, empty)
 
 
-def _check_writable(path: str) -> None:
+def _check_part(path: str) -> None:
     """Refuse a table that cannot be written, or a part that cannot be joined with others."""
     check_writable(path)
+    if Part.of(whole_of(path)):
+        message = f"{whole_of(path)}: is the name of a part: expected that of the whole, from which --shard makes those of parts"
+        raise UsageError(message)
     if Part.of(path) and table_format(path) and not hasattr(writer_for(path), "merge"):
         message = (
             f"{path}: parts of tables in {format_of(path).suffix} cannot be joined: give a table of another format, or one for "

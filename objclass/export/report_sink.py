@@ -24,7 +24,8 @@ from objclass.registry import resolve
 
 def report_maker(report: Report) -> Callable[[str], Any]:
     """The function that opens a report, or a part of one, given the path of its temporary file."""
-    if Part.of(report.path) is not None:
+    part = Part.of(report.path)
+    if part is not None and part.is_report:
         return partial(FindingsWriter, report=report)
     return partial(resolve(report_kind(report.path).of_run), report=report)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,11 +132,11 @@ def test_every_format(here, suffix):
     )
     options = ["--table_columns", "tidy", "--pixel_size", "0.5um", "--csv_dialect", "excel-eu"]
     options = options if registry.table_format(f"t{suffix}").dialects else options[:4]
-    given = {"table": f"out/t{suffix}", "lanes": range(3)}
+    given = {"table": f"out/t{suffix}", "lanes": [0, 3]}
     assert run("--table_only", *options, **given) == 0
     whole = outputs()
     shutil.rmtree("out")
-    assert shards(4, "--table_only", *options, **given) == [0] * 4
+    assert shards(3, "--table_only", *options, **given) == [0] * 3
     assert set(whole) == {f"t{suffix}", "t_columns.csv"}
     assert merged(f"out/t.shard-*{suffix}", table_filename=f"t{suffix}") == whole
 
@@ -153,14 +154,15 @@ def test_pictures_of_objects(here):
 def test_a_project_its_report_and_numbered_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ["a", "b"]
-    for name in names:
-        shutil.copy(SAMPLES / "cells.tif", f"{name}.tif")
-        shutil.copy(SAMPLES / "cells_segmentation.tif", f"{name}_seg.tif")
+    for kind, end in (("cells", ""), ("cells_segmentation", "_seg")):
+        image = tifffile.imread(SAMPLES / f"{kind}.tif")
+        for name, part in zip(names, (image[:130], image[-130:]), strict=True):
+            np.save(f"{name}{end}.npy", part)
 
     def classify(*more):
         return main([
             *("--headless", "--quiet", "--project", f"{SAMPLES}/cells.ilp", "--table_only", "--table_columns", "cellprofiler"),
-            *("--raw_data", *(f"{n}.tif" for n in names), "--segmentation_image", *(f"{n}_seg.tif" for n in names)),
+            *("--raw_data", *(f"{n}.npy" for n in names), "--segmentation_image", *(f"{n}_seg.npy" for n in names)),
             *("--table_filename", "out/t.csv", "--summary_filename", "out/s.csv", "--report", "out/r.html", *more),
         ])  # fmt: skip
 
@@ -247,6 +249,51 @@ def test_the_whole_run_finds_all_lanes_complete(here, monkeypatch, digest):
     monkeypatch.setattr(task, "run_lane", None)
     assert run("--resume", *digest) == 0
     assert outputs() == before
+
+
+def test_jobs_in_folders_of_their_own(here, monkeypatch):
+    """The run file of the whole names inputs and images where they are, and has the table that was joined."""
+    for number in (1, 2):
+        folder = here / f"job{number}"
+        folder.mkdir()
+        for path in here.glob("*.npy"):
+            shutil.copy(path, folder)
+        monkeypatch.chdir(folder)
+        assert run("--shard", f"{number}/2") == 0
+    monkeypatch.chdir(here)
+    assert main(["merge", "--quiet", "job*/out/t.shard-*.csv", "--table_filename", "t.csv"]) == 0
+    lanes = json.loads(Path("objclass_run.json").read_text())["lanes"]
+    for number, lane in enumerate(lanes):
+        paths = [entry["path"] for image in lane["inputs"] for entry in image["files"]] + lane["outputs"]
+        assert all((here / "job1" / path).exists() for path in paths), paths
+        assert f"{here}/t.csv" in lane["outputs"]
+        assert [f"{here}/t.csv" in [entry["path"] for entry in lane["files"]]] == [number == LANES - 1]
+
+
+def test_tables_of_folders(here):
+    """Tables of one name in several folders are joined folder by folder."""
+    for n in range(LANES):
+        Path(f"{n // 3}").mkdir(exist_ok=True)
+        shutil.copy(f"well{n}.npy", f"{n // 3}/well{n}.npy")
+    images = [f"{n // 3}/well{n}.npy" for n in range(LANES)]
+    given = [
+        "--headless",
+        "--quiet",
+        "--label_image",
+        *images,
+        "--features",
+        "regionprops:area",
+        "--input_axes",
+        "tyx",
+    ]
+    given += ["--table_only", "--table_filename", "{dataset_dir}/t.csv"]
+    assert main(given) == 0
+    whole = [Path(f"{folder}/t.csv").read_bytes() for folder in (0, 1)]
+    for number in (1, 2, 3):
+        assert main([*given, "--shard", f"{number}/3"]) == 0
+    for folder in (0, 1):
+        assert main(["merge", "--quiet", f"{folder}/t.shard-*.csv", "--overwrite"]) == 0
+        assert Path(f"{folder}/t.csv").read_bytes() == whole[folder]
 
 
 def test_a_shard_is_repeated_by_its_run_file(here, monkeypatch):
@@ -356,6 +403,14 @@ def test_parts_that_do_not_belong_together(parts, capsys, change, why):
     assert outputs() == before
 
 
+def test_a_host_that_did_not_see_the_lock(parts):
+    """It has made a run file of the journal of a process that was at work."""
+    record = json.loads(Path("out/objclass_run.shard-2-of-3.json").read_text())
+    early = {**record, "lanes": record["lanes"][:1], "error": "the process was killed"}
+    Path("out/objclass_run_20260101T000000_01234567.json").write_text(json.dumps(early))
+    merged(*parts, table_filename="t.csv")
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_damaged_parts_without_run_files(here, capsys, suffix):
     pytest.importorskip(
@@ -378,6 +433,8 @@ def test_damaged_parts_without_run_files(here, capsys, suffix):
     ("given", "why"),
     [
         ([], "expected the parts of a run"),
+        (["{description}"], "give the parts of that"),
+        (["out/objclass_run.shard-1-of-3.json"], "objclass_run.json: of 3 parts 2, 3 are missing"),
         (["well0.npy"], "well0.npy: expected a part of a run"),
         (["nothing.shard-1-of-2.csv"], "there is no such file"),
         (["{parts}", "--table_filename", "out/t.shard-1-of-3.csv"], "is the name of a part"),
@@ -389,7 +446,9 @@ def test_damaged_parts_without_run_files(here, capsys, suffix):
     ],
 )
 def test_what_cannot_be_merged(parts, capsys, given, why):
-    given = [text for entry in given for text in (parts if entry == "{parts}" else [entry])]
+    Path("t.shard-1-of-3_columns.csv").touch()
+    named = {"{parts}": parts, "{description}": ["t.shard-1-of-3_columns.csv"]}
+    given = [text for entry in given for text in named.get(entry, [entry])]
     capsys.readouterr()
     assert main(["merge", *given]) == 2
     assert why in error(capsys)
@@ -415,6 +474,12 @@ def test_parts_are_enough(parts, tmp_path, capsys):
 def test_shards_that_are_none(here, capsys, text):
     assert run("--shard", text) == 2
     assert "--shard" in error(capsys)
+    assert not Path("out").exists()
+
+
+def test_the_name_of_a_part_for_the_whole(here, capsys):
+    assert run("--shard", "1/2", table="out/t.shard-1-of-2.csv") == 2
+    assert "is the name of a part" in error(capsys)
     assert not Path("out").exists()
 
 
