@@ -1,5 +1,7 @@
 """The Snakemake workflow, run by Snakemake."""
 
+import itertools
+import os
 import re
 import subprocess
 import sys
@@ -8,8 +10,9 @@ import pytest
 import tifffile
 import yaml
 
+from objclass.cli import main
 from tests.conftest import ROOT
-from tests.workflows.conftest import LANES, WORKFLOWS, digests
+from tests.workflows.conftest import FILES, LANES, OPTIONS, PAIR, WORKFLOWS, digests
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the rules need bash")
 
@@ -52,6 +55,18 @@ def test_two_jobs_equal_one_run(snakemake, lanes, plain):
 
 
 @pytest.mark.slow
+def test_sixty_lanes_in_seven_shards_equal_one_run(snakemake, lanes, monkeypatch):
+    for number, role in itertools.product(range(57), ("raw", "segmentation")):
+        os.link(lanes / f"images/{'abc'[number % 3]}_{role}.tif", lanes / f"images/d{number}_{role}.tif")
+    monkeypatch.chdir(lanes)
+    assert main(["--headless", "--quiet", *PAIR, *FILES, *OPTIONS]) == 0
+    plain = (lanes / "results").rename(lanes / "plain")
+    snakemake(*CONFIG, *TWO_JOBS, "--set-scatter", "objclass=7")
+    assert digests(lanes / "results") == digests(plain)
+    assert len(digests(plain)) == 62
+
+
+@pytest.mark.slow
 def test_snakemake_finds_no_fault(snakemake):
     assert "good condition" in snakemake(*CONFIG, "--lint")
 
@@ -67,6 +82,27 @@ def test_the_module_of_the_page(snakemake, lanes, plain):
     snakemake("results/count.txt", *options, snakefile=lanes / "Snakefile")
     rows = (plain / "objects.csv").read_text("utf-8").count("\n")
     assert (lanes / "results/count.txt").read_text().split()[0] == str(rows)
+    assert digests(lanes / "results") == digests(plain)
+
+
+APPTAINER = """#!/bin/bash
+# As apptainer: its version, or the command in an image, which is run here; notes its arguments.
+echo "$*" >> apptainer.log
+if [ "$1" = --version ]; then echo "apptainer version 1.3.0"; exit; fi
+while [ "$1" != bash ]; do shift; done
+exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_each_job_is_run_in_the_container_of_the_configuration(snakemake, lanes, plain, environment):
+    for name in ("apptainer", "singularity"):
+        (lanes / name).write_text(APPTAINER)
+        (lanes / name).chmod(0o755)
+    environment["PATH"] = os.pathsep.join([str(lanes), environment["PATH"]])
+    (lanes / "objclass.sif").touch()
+    snakemake(*CONFIG, *TWO_JOBS, "--config", "container=objclass.sif", "--sdm", "apptainer")
+    assert (lanes / "apptainer.log").read_text().count("objclass.sif bash -c") == 3
     assert digests(lanes / "results") == digests(plain)
 
 
