@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 from objclass.errors import ImageError, Stop, without_secrets
 from objclass.images.source import reason
-from objclass.images.trust import MAXIMUM_CHUNK_BYTES
+from objclass.images.trust import MAXIMUM_CHUNK_BYTES, MAXIMUM_DOCUMENT_BYTES
 from objclass.images.urls import PACKAGES, StoreUrl, scheme
 
 Result = TypeVar("Result")
@@ -83,7 +84,9 @@ class Remote:
     url: StoreUrl
     stop: Stop
 
-    def begin(self, key: str, span: Span | None = None) -> "Future[bytes | None]":
+    def begin(
+        self, key: str, span: Span | None = None, maximum: int = MAXIMUM_DOCUMENT_BYTES
+    ) -> "Future[bytes | None]":
         """Request a file of the folder, or some of its bytes; None if there is no such file.
 
         Raises
@@ -91,9 +94,9 @@ class Remote:
         RefusedError
             If the server refuses it.
         ImageError
-            If it cannot be fetched.
+            If it cannot be fetched, or has more than ``maximum`` bytes.
         """
-        return _begin(self._tried(key, partial(_requested, span=span)))
+        return _begin(self._tried(key, partial(_requested, span=span, maximum=maximum)))
 
     def get(self, key: str) -> bytes | None:
         """A file of the folder; None if there is no such file. Raises as `begin`."""
@@ -199,18 +202,39 @@ def _begin(work: Coroutine[Any, Any, Result]) -> "Future[Result]":
     return asyncio.run_coroutine_threadsafe(work, get_loop())
 
 
-async def _requested(url: str, *, span: Span | None) -> bytes:
+_most: ContextVar[int] = ContextVar("_most", default=MAXIMUM_CHUNK_BYTES)
+"""Maximum bytes of the request that is under way."""
+
+
+async def _requested(url: str, *, span: Span | None, maximum: int) -> bytes:
     start, stop = span or (None, None)
+    expected = _length(span) if span is not None else None
     system, turns = _system(scheme(url))
+    if span is None and PACKAGES[scheme(url)] == "s3fs":  # which would read on and on
+        start, stop = 0, maximum + 1
     async with turns:
+        _most.set(expected or maximum)
         content = bytes(await system._cat_file(url, start=start, end=stop))  # noqa: SLF001  its blocking form cannot be bounded
-    expected = (
-        -start if start is not None and start < 0 else stop - start if start is not None and stop else None
-    )
+    if len(content) > maximum:
+        raise _too_large(url, maximum)
     if expected is not None and len(content) != expected:
         message = f"{len(content)} bytes came instead of {expected}"
         raise ConnectionError(message)
     return content
+
+
+def _length(span: Span) -> int | None:
+    """Number of bytes, None if it is to the end."""
+    start, stop = span
+    if start is not None and start < 0:
+        return -start
+    return stop - (start or 0) if stop is not None else None
+
+
+def _too_large(url: object, maximum: int) -> ImageError:
+    return ImageError(
+        f"{url}: has more than {maximum} bytes, expected a chunk or its description: is it damaged?"
+    )
 
 
 async def _info(url: str) -> dict[str, Any]:
@@ -275,13 +299,12 @@ def _bounded() -> Any:
             if "Range" in self.request_info.headers and self.status == HTTPStatus.OK:
                 message = f"{self.url}: its server sends whole files only: sharded images need one that knows range requests"
                 raise ImageError(message)
-            parts, left = [], MAXIMUM_CHUNK_BYTES
+            parts, left = [], _most.get() if self.ok else MAXIMUM_DOCUMENT_BYTES
             async for part in self.content.iter_any():
                 parts.append(part)
                 left -= len(part)
                 if left < 0:
-                    message = f"{self.url}: is larger than any chunk, {MAXIMUM_CHUNK_BYTES} bytes"
-                    raise ImageError(message)
+                    raise _too_large(self.url, _most.get())
             return b"".join(parts)
 
     return Bounded

@@ -23,6 +23,9 @@ MAXIMUM_PACKED = 8 * 1032
 MAXIMUM_CHUNK_BYTES = 1 << 31
 """Of pixels that are packed together: no library packs more."""
 
+MAXIMUM_DOCUMENT_BYTES = 1 << 26
+"""Of a file on a server that describes an image."""
+
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
@@ -122,6 +125,11 @@ def check_chunk(name: str, chunk: tuple[int, ...], dtype: np.dtype[Any]) -> None
     if min(chunk, default=1) < 1 or prod(chunk) * dtype.itemsize > MAXIMUM_CHUNK_BYTES:
         message = f"{name}: claims chunks of {chunk} {dtype}, expected at most 2 GB each: is it damaged?"
         raise ImageError(message)
+
+
+def maximum_packed(chunk: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Maximum bytes of a packed chunk: some codecs add to it what they could not make smaller."""
+    return 2 * prod(chunk) * dtype.itemsize + (1 << 20)
 
 
 def check_readable(path: str) -> None:

@@ -19,7 +19,7 @@ class Server(ThreadingHTTPServer):
     """Serves the files of a folder, whole or by range.
 
     ``faults`` of a path are used up one by one: a status; ``"reset"``: the connection breaks; ``"cut"``: half of the
-    body comes; ``"silent"``: nothing comes; ``"whole"``: the range is not looked at.
+    body comes; ``"silent"``: nothing comes; ``"whole"``: the range is not looked at; ``"endless"``: 1 GB comes.
     """
 
     daemon_threads = True
@@ -35,7 +35,7 @@ class Server(ThreadingHTTPServer):
 
     def forget(self) -> None:
         self.requests: list[str] = []
-        self.signed = False
+        self.signed, self.sent = False, 0
         self.under_way = self.most = 0
 
     @property
@@ -86,12 +86,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault == "silent":
             time.sleep(60)
+        elif fault == "endless":
+            self._send_endless()
         elif isinstance(fault, tuple):
             self._send(fault[0], b"", Location=fault[1])
         elif isinstance(fault, int):
-            self._send(fault, f"<Error><Code>{CODES.get(fault)}</Code></Error>".encode())
+            self._send(fault, f"<Error><Code>{CODES.get(fault)}</Code></Error>{' ' * 9999}".encode())
         else:
             self._send_file(file, fault)
+
+    def _send_endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        for _ in range(1000):
+            self.wfile.write(bytes(1_000_000))
+            self.server.sent += 1_000_000
 
     def _send_file(self, file: Path, fault: str | None) -> None:
         content, status = file.read_bytes(), 200

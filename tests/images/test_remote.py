@@ -363,6 +363,14 @@ def test_metadata_lead_nowhere_else(server: Server, path: str) -> None:
     assert not server.asked("v3.zarr")
 
 
+def test_an_endless_answer_takes_no_more_memory_than_a_chunk(server: Server) -> None:
+    image = open_image(f"{server.url}/v3.zarr")
+    server.faults["v3.zarr/c/0/0/0"].append("endless")
+    with pytest.raises(ImageError, match=r"v3.zarr/c/0/0/0: has more than \d+ bytes"):
+        image.read()
+    assert server.sent < 100_000_000
+
+
 def test_objects_are_not_unpickled(server: Server) -> None:
     folder = server.folder / "objects.zarr"
     folder.mkdir(exist_ok=True)
@@ -454,6 +462,14 @@ def test_a_run_on_a_server_writes_the_same_bytes(server: Server, tmp_path: Path)
     assert len(local) == 4
     chunks = [path for path in server.asked() if path[-1].isdigit()]
     assert len(chunks) == len(set(chunks)) == 2 * 25
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_fetch_for_themselves(server: Server, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    save(SAMPLES, server.folder)
+    local = run(str(server.folder), tmp_path / "local")
+    assert run(server.url, tmp_path / "web", "--engine", "dask", "--jobs", "2") == local
 
 
 def test_resume_notices_that_an_image_was_replaced(server: Server, tmp_path: Path) -> None:

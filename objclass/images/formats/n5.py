@@ -30,7 +30,7 @@ from objclass.images.chunked.unpack import unpacked
 from objclass.images.paths import pick
 from objclass.images.remote import Remote
 from objclass.images.source import Source, is_image_shape, known_pixel_size, reason
-from objclass.images.trust import check_chunk, check_inside, check_kind
+from objclass.images.trust import check_chunk, check_inside, check_kind, maximum_packed
 from objclass.images.urls import is_url, parse_url
 from objclass.images.writer import OutputImage
 
@@ -114,7 +114,8 @@ class RemoteN5Store(N5Store):
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region; the blocks that it touches are fetched several at a time."""
         grid = Grid(self.shape, self.blocks, self.dtype)
-        begun = {index: self.remote.begin(_key(index)) for index in grid.touched(region)}
+        most = maximum_packed(self.blocks, self.dtype)
+        begun = {index: self.remote.begin(_key(index), None, most) for index in grid.touched(region)}
         try:
             pixels = self._read(region, lambda index: begun[index].result())
         finally:

@@ -9,6 +9,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 from objclass.images.paths import MARKS
 from objclass.images.remote import RefusedError, Remote, Span
+from objclass.images.trust import MAXIMUM_CHUNK_BYTES
 
 _DOCUMENTS = {*MARKS, ".zmetadata"}
 """Names of the files that describe groups and arrays."""
@@ -26,6 +27,8 @@ class RemoteStore(Store):
         Files that describe groups and arrays, as they were when they were first read; None for those that are absent.
     refused
         Those of them that the server refuses (403), as S3 does with absent ones that the user may not list.
+    maximum
+        Maximum bytes of a packed chunk.
     absences
         How many chunks were not there so far.
     """
@@ -33,16 +36,22 @@ class RemoteStore(Store):
     supports_writes = supports_deletes = False
     supports_listing = True
 
-    def __init__(self, remote: Remote, documents: dict[str, bytes | None] | None = None) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        documents: dict[str, bytes | None] | None = None,
+        maximum: int = MAXIMUM_CHUNK_BYTES,
+    ) -> None:
         super().__init__(read_only=True)
         self.remote = remote
         self.documents = documents or {}
+        self.maximum = maximum
         self.refused: dict[str, RefusedError] = {}
         self.absences = 0
         self._indices: OrderedDict[tuple[str, Span], bytes] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.remote, dict(self.documents))
+        return type(self), (self.remote, dict(self.documents), self.maximum)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RemoteStore) and self.remote == other.remote
@@ -80,7 +89,7 @@ class RemoteStore(Store):
         if is_index and place in self._indices:
             self._indices.move_to_end(place)
             return self._indices[place]
-        content = await asyncio.wrap_future(self.remote.begin(key, span))
+        content = await asyncio.wrap_future(self.remote.begin(key, span, self.maximum))
         if content is None:
             self.absences += 1
         elif is_index:

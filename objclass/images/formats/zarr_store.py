@@ -23,7 +23,7 @@ from objclass.images.chunked.cache import CachedChunks
 from objclass.images.paths import MARKS, is_zarr, pick
 from objclass.images.remote import Remote
 from objclass.images.source import Source, axes_by_shape, is_image_shape, known_pixel_size, reason
-from objclass.images.trust import check_chunk, check_inside, check_kind, check_members
+from objclass.images.trust import check_chunk, check_inside, check_kind, check_members, maximum_packed
 from objclass.images.urls import is_url, parse_url
 
 log = logging.getLogger("objclass")
@@ -150,12 +150,15 @@ def _open_remote(url: str, internal: str, context: Context) -> Source:
     store, inside = _remote_store(url, internal, context)
     root = str(store)
     source = _source(store, root, inside, partial(RemoteArray, store), context, is_far=True)
+    found = source.name.removeprefix(root).strip("/")
+    array = _node(store, root, found)
+    store.maximum = maximum_packed(array.shards or array.chunks, source.stored.dtype)
     hidden = next((key for key in store.refused if key.endswith(".zattrs")), None)
     if hidden is not None and source.axes_from == "shape":
         log.warning(
             "%s/%s: the server refuses it (403): it is taken for absent, and axes by shape", root, hidden
         )
-    return replace(source, version=_version(store, source.name.removeprefix(root).strip("/")))
+    return replace(source, version=_version(store, found))
 
 
 def _version(store: Any, internal: str) -> dict[str, str]:
