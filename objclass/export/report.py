@@ -6,9 +6,11 @@ The findings of a lane are one row of text, so that a report collects them as a 
 import json
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ def report_kind(path: str) -> ReportFormat:
     Raises
     ------
     UsageError
-        If its suffix is not that of a report, or a library is not installed.
+        If its suffix is not that of a report, or a library is not installed, or finds no folder for its own files.
     """
     found = report_format(path)
     if found is None:
@@ -50,7 +52,20 @@ def report_kind(path: str) -> ReportFormat:
     if missing:
         message = f'--report {path}: is made with {listed(missing)}, which is not installed: pip install "objclass[{found.extra}]"'
         raise UsageError(message)
+    try:
+        gettempdir()
+    except FileNotFoundError:  # no folder can be written, which matplotlib may refuse when the work is done
+        _try_import(found.libraries, path)
     return found
+
+
+def _try_import(libraries: Sequence[str], path: str) -> None:
+    for name in libraries:
+        try:
+            import_module(name)
+        except OSError as fault:
+            message = f"--report {path}: {name}: {fault}; or set TMPDIR to one"
+            raise UsageError(message) from fault
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,21 @@ def test_reports_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
         check_report(str(tmp_path / "s.html"))
 
 
+def test_where_no_folder_can_be_written_a_report_is_refused_before_any_work(monkeypatch):
+    """matplotlib wants one for its fonts: its own words say how it is given one."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
+
+    def imported(name):
+        message = f"{name} requires a writable folder"
+        raise OSError(message)
+
+    monkeypatch.setattr("objclass.export.report.import_module", imported)
+    with pytest.raises(UsageError, match="requires a writable folder; or set TMPDIR to one"):
+        check_report("page.html")
+
+
+
 def test_colors_of_the_page_are_not_those_of_the_plot(html):
     assert "var(--right)" in html
     assert not re.search(r"#0[147a]0[258b]0[369c]", html)
