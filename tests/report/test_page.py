@@ -246,7 +246,6 @@ def test_where_no_folder_can_be_written_a_report_is_refused_before_any_work(monk
         check_report("page.html")
 
 
-
 def test_colors_of_the_page_are_not_those_of_the_plot(html):
     assert "var(--right)" in html
     assert not re.search(r"#0[147a]0[258b]0[369c]", html)
