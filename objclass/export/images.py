@@ -153,7 +153,9 @@ class Export:
             voxels = min(voxels, workers.limits.memory // (2 * VOXEL_BYTES))
         sides = list(least)
         for axis in (2, 1, 0):
-            sides[axis] = min(sides[axis] * max(voxels // prod(sides), 1), lengths[axis])
+            units = -(-lengths[axis] // least[axis])
+            count = -(-units // max(voxels // prod(sides), 1))
+            sides[axis] = min(-(-units // count) * least[axis], lengths[axis])
         return list(pieces(full(lengths), tuple(sides)))
 
     def _convert(self, pixels: AnyArray) -> AnyArray:

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from objclass.batch.plan import make_plan, plan_tasks
+from objclass.batch.request import Request
+from objclass.batch.task import keep, run_task
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import PIXEL_ROLE, FeatureTable, Lane, Objects, Predictions
@@ -17,13 +20,17 @@ from objclass.export.files import RunFiles
 from objclass.export.images import PIXEL_SOURCES, SOURCES, plan_export
 from objclass.export.naming import Output, Task
 from objclass.export.sinks import ImageSink, PixelSink
-from objclass.images import from_array
+from objclass.images import from_array, open_image
 from objclass.images.chunked.grid import chunk_shape
 from objclass.images.formats import n5, omezarr
-from objclass.pipeline.lane import Step
+from objclass.pipeline.cut import cut_lane
+from objclass.pipeline.lane import Clock, Step, run_lane
+from objclass.pipeline.pairing import Inputs
 from objclass.pixels.chain import PixelChain
+from objclass.project.open import open_project
 from objclass.registry import output_format
-from objclass.settings import EXPORT_DEFAULTS
+from objclass.settings import EXPORT_DEFAULTS, ExportSettings
+from tests.conftest import SAMPLES
 from tests.contracts.test_writers import SHARED, content
 from tests.pixels.test_prediction import classifier
 from tests.workers import PickledWorkers
@@ -168,3 +175,40 @@ def test_a_worker_that_cannot_write_ends_the_lane(tmp_path: Path, monkeypatch: p
     files.abort()
     run.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "inside"),
+    [("multi-scale OME-Zarr", "{result_type}", None), ("compressed n5", "all", "{result_type}")],
+)
+def test_a_whole_lane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, path: str, inside: str | None
+) -> None:
+    """Of a project: all images, apart or in one container; raw data and labels in the layout of ngio."""
+    monkeypatch.setattr(omezarr, "CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(n5, "chunk_shape", partial(chunk_shape, maximum=40_000))
+    project = open_project(str(SAMPLES / "cells.ilp"))
+    raw, segmentation = (open_image(f"{SAMPLES}/{stem}.tif") for stem in ("cells", "cells_segmentation"))
+    lane = Lane(raw, segmentation, "segmentation_image", "cells", str(tmp_path))
+
+    def run(folder: Path, context: Context, walk: Any = run_lane) -> dict[str, bytes]:
+        request = Request(
+            Inputs({}),
+            export=ExportSettings(name, f"{folder}/{path}", inside),
+            sources=SOURCES,
+            objects=(f"{folder}/o.zarr",),
+        )
+        plan = make_plan(request, [lane], project)
+        [task] = plan_tasks(request, plan, [lane])
+        files = RunFiles([task])
+        keep(run_task(task, plan, files.lane(0), context, walk), lambda: None)
+        files.close()
+        return content(folder)
+
+    def walk(lane: Lane, plan: Any, context: Context, clock: Clock) -> Any:
+        return cut_lane(lane, plan, context, workers, str(tmp_path), clock)
+
+    workers = PickledWorkers()
+    alone = run(tmp_path / "a", Context())
+    assert run(tmp_path / "b", Context().with_workers(workers), walk) == alone
+    assert workers.tasks > 10
