@@ -234,7 +234,10 @@ def atlas_values(atlas: Image, t: int, center: FloatArray, context: Context) -> 
     x, y, *z = np.rint(center).astype(int).T
     depth = z[0] if z else np.zeros_like(y)
     found = np.zeros((len(x), atlas.shape[4]), atlas.dtype)
+    first, last = depth.min(initial=atlas.shape[1]), depth.max(initial=-1)
     for slab in context.limits.slabs(atlas.shape[1:4]):
+        if slab.stop_z <= first or slab.z > last:
+            continue
         here = (depth >= slab.z) & (depth < slab.stop_z) & (y >= slab.y) & (y < slab.stop_y)
         if here.any():
             pixels = read(slab.within(atlas.shape[1:4]))

@@ -18,8 +18,9 @@ from objclass.images import from_array, open_image
 from objclass.pipeline.cut import Parts, cut_lane, parts_of, prepared
 from objclass.pipeline.cut.run import Work
 from objclass.pipeline.cut.tasks import Stage
-from objclass.pipeline.inputs import computed
+from objclass.pipeline.inputs import computed, open_lanes
 from objclass.pipeline.lane import Clock, run_lane
+from objclass.pipeline.pairing import Inputs
 from objclass.pipeline.plan import Plan, plan_for
 from objclass.pixels.chain import PixelChain
 from objclass.project.open import open_project
@@ -249,6 +250,26 @@ def test_pixels_alone(steps, tmp_path, rng):
         np.testing.assert_array_equal(ready.objects.read(frame), lane.objects.read(frame))
 
 
+# ---------------------------------------------------------------------------- ilastik's projects
+
+GOLDEN = ("pred3d", "labels3d", "advanced2d", "hard3d", "series2dt", "multichan2", "po2d")
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_projects_of_ilastik(case, shared, tmp_path):
+    """What one process makes of them is ilastik's own answer, by other tests."""
+    folder = shared / "golden" / case
+    project = open_project(str(folder / f"{case}.ilp"))
+    chain = project.pixels if project.classifies_pixels else None
+    paths = {"raw_data": [str(folder / "test_raw.h5")]}
+    if chain is None:
+        paths[project.role] = [str(folder / f"test_{project.role}.h5")]
+    (lane,) = open_lanes(Inputs(paths), project, Context(), chain)
+    _, depth, height, _ = lane.objects.shape[:4]
+    block = (-(-depth // 3), height) if depth > 1 else (1, -(-height // 3))
+    compare(lane, plan_for(project, [lane]), tmp_path, Parts(lane.objects.shape[1:4], block))
+
+
 # ---------------------------------------------------------------------------- faults and messages
 
 
@@ -332,7 +353,9 @@ def test_labels_are_read_by_box_in_another_process(tmp_path, rng):
         ((1, 512, 512, 512), 600_000_000, 1, (86, 512)),
         ((1, 1, 30_000, 30_000), None, 4, (1, 3752)),
         ((100, 64, 256, 256), None, 4, None),
-        ((3, 64, 256, 256), None, 4, (24, 256)),
+        ((3, 64, 256, 256), None, 4, (16, 256)),
+        ((1, 20_000, 20_000, 20_000), 8_000_000_000, 128, (64, 20_000)),
+        ((1, 4, 20_000, 20_000), 8_000_000_000, 16, (1, 2509)),
         ((1, 1, 900, 900), None, 4, None),
     ],
 )

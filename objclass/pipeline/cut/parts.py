@@ -18,6 +18,9 @@ PARTS_OF_WORKER = 2
 LARGEST, SMALLEST = 1 << 27, 1 << 20
 """Voxels of a part: at most, and at least where memory does not ask for smaller ones."""
 
+THIN = 64
+"""Planes of a part, if these are so large that a worker cannot hold as many."""
+
 LABEL_BYTES = 4
 
 
@@ -96,19 +99,19 @@ def _divisor(number: int, maximum: int) -> int:
 def parts_of(lane: Lane, settings: ThresholdSettings, limits: Limits, count: int) -> Parts | None:
     """How each time step of a lane is cut for so many workers of these limits; None: not within time steps.
 
-    Time steps that a worker can take whole are not cut if there are enough of them; what some methods need whole is
-    never cut.
+    Time steps are not cut if there are enough of them, or if there is one worker that can hold one; what some methods
+    need whole is never cut. The time steps of a lane that are cut are done one after the other.
     """
     steps, *shape, _ = lane.objects.shape
     if lane.role == "prediction_maps" and settings.method in WHOLE:
         return None
     voxels, wanted = prod(shape), PARTS_OF_WORKER * count
     largest = largest_part(lane, limits)
-    if voxels <= largest and (steps >= wanted or count == 1 or voxels <= SMALLEST):
+    if steps >= wanted or (voxels <= largest and (count == 1 or voxels <= SMALLEST)):
         return None
-    each = min(largest, max(-(-voxels * steps // wanted), SMALLEST))
+    each = min(largest, max(-(-voxels // wanted), SMALLEST))
     z, y, x = shape
-    return Parts((z, y, x), block_of((z, y, x), each, _unit(lane)))
+    return Parts((z, y, x), block_of((z, y, x), each, wanted, _unit(lane)))
 
 
 def largest_part(lane: Lane, limits: Limits) -> int:
@@ -119,16 +122,21 @@ def largest_part(lane: Lane, limits: Limits) -> int:
     return max(min(LARGEST, limits.memory // 6 // max(LABEL_BYTES, raw)), 1)
 
 
-def block_of(shape: tuple[int, int, int], voxels: int, unit: tuple[int, int] = (1, 1)) -> tuple[int, int]:
-    """Planes and rows of parts of about so many voxels at most: multiples of ``unit`` (and of tiles) if these are small.
+def block_of(
+    shape: tuple[int, int, int], voxels: int, wanted: int, unit: tuple[int, int] = (1, 1)
+) -> tuple[int, int]:
+    """Planes and rows of parts of about so many voxels: multiples of ``unit`` (and of tiles) if these are small.
+
+    Parts have several planes even if they are larger then, as long as there are as many parts as ``wanted``: in thin
+    ones most objects would be open. A worker that cannot hold a part works in slabs.
 
     Examples
     --------
-    >>> block_of((512, 512, 512), 1 << 25), block_of((1, 10_000, 10_000), 1 << 25)
+    >>> block_of((512, 512, 512), 1 << 25, 4), block_of((1, 10_000, 10_000), 1 << 25, 4)
     ((128, 512), (1, 3354))
     """
     depth, height, width = shape
-    planes = voxels // (height * width)
+    planes = max(voxels // (height * width), min(depth // wanted, THIN))
     if planes >= 1:
         number = -(-depth // planes)
         return _rounded(-(-depth // number), unit[0], TILE_VOXELS // (height * width)), height

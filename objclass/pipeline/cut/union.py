@@ -189,11 +189,11 @@ def numbered(
     rank = before[part] + closed + firsts[1:] - firsts[starts][part]
     final = np.where(kept[root], rank[root], 0)
     apart = kept[root] & (part[root] != part)
-    reach = np.unique(np.stack([part[root][apart], part[apart]]), axis=1)
-    at = np.searchsorted(reach[0], np.arange(parts + 1))
+    owner, member = np.divmod(np.unique(part[root[apart]] * parts + part[apart]), parts)
+    at = np.searchsorted(owner, np.arange(parts + 1))
     known = np.stack([ids, final, is_first])
     return Numbers(
         before,
         [known[:, a:b] for a, b in pairwise(starts)],
-        [tuple(reach[1, a:b].tolist()) for a, b in pairwise(at)],
+        [tuple(member[a:b].tolist()) for a, b in pairwise(at)],
     )
