@@ -32,7 +32,7 @@ _FILE_ADDRESS = re.compile(
 )
 """``file:///data/a.tif``; on Windows, ``file:///C:/data/a.tif``."""
 
-_URL = r"[A-Za-z][A-Za-z0-9+.-]+://(?:[^/@\s]*@)?[^/:;?\s]*(?::\d+(?=[/?]|$))?"
+_URL = r"[A-Za-z][A-Za-z0-9+.-]+://(?:[^/@\s]*@)?[^/;?\s]*"
 """Of a URL the scheme, password, server and port: its colons join nothing."""
 
 _QUERY = r"\?(?:(?![:;][A-Za-z][A-Za-z0-9+.-]+://).)*"

@@ -19,6 +19,9 @@ PACKAGES = {
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 """A scheme has two letters and more: ``C://`` is a drive."""
 
+_ODD_PORT = re.compile(r":(?!\d*$)[^@\]]*$")
+"""Behind the last colon of a server's name; it may stand in brackets, with colons."""
+
 _STORE = re.compile(r".*?\.(?:zarr|n5)(?=$|/)(?!.*\.(?:zarr|n5)(?:$|/))", re.IGNORECASE)
 """The path up to the last part that is named as a store."""
 
@@ -109,7 +112,13 @@ def parse_url(url: str) -> tuple[StoreUrl, str]:
     if not place:
         message = f"{url}: names no {'server' if is_web else 'bucket'}, expected {kind}://NAME/…"
         raise ImageError(message)
+    if is_web and (
+        "#" in base or _ODD_PORT.search(place)
+    ):  # the rest may be part of a password: it is not shown
+        message = f"a URL of {kind}:// has letters that are not allowed there: write %23 for #, %2F for / in a password"
+        raise ImageError(message)
     path = (slash + path).rstrip("/")
+    _refuse_pattern(url, path)
     cut = _STORE.match(path)
     file = cut[0] if cut else path
     _refuse_file(url, file)
@@ -117,15 +126,18 @@ def parse_url(url: str) -> tuple[StoreUrl, str]:
     return StoreUrl(f"{kind}://{place}{file}", query), unquote(inside) if is_web else inside
 
 
-def _refuse_file(url: str, path: str) -> None:
-    suffix = os.path.splitext(path)[1].lower()
-    found = image_format(suffix) if suffix else None
-    held = re.search(r"\.(h5|hdf5|ilp|npz|zip|czi|lif|nd2)/", path, re.IGNORECASE)
+def _refuse_pattern(url: str, path: str) -> None:
     if "*" in path or "[" in path:
         message = (
             f"{url}: servers are not searched for patterns: name each image, or list them in a --manifest"
         )
         raise ImageError(message)
+
+
+def _refuse_file(url: str, path: str) -> None:
+    suffix = os.path.splitext(path)[1].lower()
+    found = image_format(suffix) if suffix else None
+    held = re.search(r"\.(h5|hdf5|ilp|npz|zip|czi|lif|nd2)/", path, re.IGNORECASE)
     if held or (found is not None and not found.remote):
         message = (
             f"{url}: only OME-Zarr, Zarr and N5 are read from servers: download this file, and give its path"

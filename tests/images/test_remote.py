@@ -322,16 +322,21 @@ def test_no_server_is_one_line(server: Server) -> None:
     ("URL/a.n5/raw", "is no dataset of N5: name one behind the URL of the container"),
     ("URL/*.zarr", "servers are not searched for patterns"),
     ("URL/absent.zarr", "absent.zarr: is no Zarr store"),
-    ("URL/ome0.4.zarr/7", "7"),
+    ("URL/ome0.4.zarr/7", "ome0.4.zarr: there is no array '7'"),
     ("ftp://127.0.0.1/a.zarr", "URLs of this kind are not read, expected http://"),
     ("memory://a.zarr", "URLs of this kind are not read"),
     ("s3:///a.zarr", "names no bucket"),
+    ("URL/ome0.4.zarr/*", "servers are not searched for patterns"),
+    ("http://me:PA5S/WORD@127.0.0.1/a.zarr", "write %23 for #, %2F for / in a password"),
+    ("URL/a.zarr#0", "write %23 for #"),
+    ("http://[::1]:1/a.zarr", "cannot be fetched"),
     ("gs://bucket/a.zarr", "gs:// needs the package gcsfs"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_one_line(server: Server, url: str, said: str) -> None:
     with pytest.raises(ImageError) as found:
         open_image(url.replace("URL", server.url))
     assert said in str(found.value)
+    assert "WORD" not in str(found.value)
 
 
 def test_arrays_of_a_group_are_named_since_web_servers_do_not_list(server: Server) -> None:

@@ -304,6 +304,9 @@ def _node(store: Any, path: str, internal: str) -> Any:
         if not internal:
             message = f"{path}: is no Zarr store"
             raise ImageError(message) from error
+        if is_url(path):
+            message = f"{path}: there is no array '{internal}'"
+            raise ImageError(message) from error
         message = f"{path}: there is no array '{internal}', expected one of {listed(arrays_in(path))}"
         raise ImageError(message) from error
 
