@@ -469,8 +469,8 @@ class BatchSettings:
 
     dry_run: bool = knob(
         False,
-        "read headers only, write nothing: print what belongs together, axes, names of outputs, and what memory, disk and time "
-        "the run takes; name all faults of all lanes",
+        "read headers only, write nothing: print what belongs together, axes, names of outputs, the tasks with what each reads, and what "
+        "memory, disk and time the run takes; name all faults of all lanes",
     )
     json: bool = knob(False, "with --dry_run: print it as JSON")
     on_error: str = knob(

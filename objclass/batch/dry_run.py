@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
-from objclass.batch.engine import share_out
+from objclass.batch.division import Capacity, Portion, capacity_of, portions_of
 from objclass.batch.estimate import Estimate, estimate_lane, estimate_run, measured_speed
 from objclass.batch.plan import make_plan, make_tasks, other_inputs
 from objclass.batch.projects import compared, pixel_chain
@@ -57,6 +58,10 @@ class Survey:
         What each of ``tasks`` takes.
     total
         What the run takes.
+    capacity
+        What is done at once.
+    portions
+        For each of ``tasks`` the tasks that it is divided into.
     """
 
     count: int = 0
@@ -66,6 +71,8 @@ class Survey:
     notes: list[str] = field(default_factory=list)
     lanes: list[Estimate] = field(default_factory=list)
     total: Estimate | None = None
+    capacity: Capacity | None = None
+    portions: list[list[Portion]] = field(default_factory=list)
 
     @contextmanager
     def noting(self, lane: str = "", file: str = "") -> Iterator[None]:
@@ -101,7 +108,7 @@ def survey(request: Request) -> Survey:
     if not found.count:
         _try_each(request, found)
     if lanes and (plan := _plan_all(request, lanes, project, pixels, found)):
-        _estimate(found, plan, context, is_trained=project is None or project.is_trained)
+        _estimate(found, request, plan, context, is_trained=project is None or project.is_trained)
     return found
 
 
@@ -162,22 +169,37 @@ def _plan_all(
     return None
 
 
-def _estimate(found: Survey, plan: Plan, context: Context, *, is_trained: bool) -> None:
-    """Estimate what the lanes take."""
+def _estimate(found: Survey, request: Request, plan: Plan, context: Context, *, is_trained: bool) -> None:
+    """Find the tasks of the lanes, and estimate what they take."""
     if not found.tasks:
         return  # a shard without lanes
-    first = found.tasks[0]
+    with found.noting():
+        found.capacity = capacity_of(request.engine, request.resources, context, found.tasks)
+    if found.capacity is None:
+        return
+    first, capacity, count = found.tasks[0], found.capacity, len(found.tasks)
     speed = measured_speed(first.lane, plan) if is_trained else None
-    at_once, limits = share_out(found.tasks, context.limits)
     columns = len(table_header(first, plan)) if first.table else 0
-    found.lanes = [estimate_lane(task, columns, limits, speed) for task in found.tasks]
-    found.total = estimate_run(found.lanes, at_once, context.limits.jobs)
+    found.portions = [portions_of(task, plan, capacity, count) for task in found.tasks]
+    for task, portions in zip(found.tasks, found.portions, strict=True):
+        memory = max(portion.memory for portion in portions)
+        found.lanes.append(estimate_lane(task, columns, memory, speed))
+    threads = capacity.count if capacity.processes > 1 else context.limits.jobs
+    found.total = estimate_run(found.lanes, capacity.count, threads, capacity.processes)
 
 
 def as_json(found: Survey) -> str:
     """The survey as a JSON document."""
     document = {
-        "lanes": [{**_described(task), "estimate": asdict(taken)} for task, taken in _with_estimates(found)],
+        "engine": asdict(found.capacity) if found.capacity is not None else None,
+        "lanes": [
+            {
+                **_described(task),
+                "estimate": asdict(taken),
+                "tasks": [asdict(portion) for portion in portions],
+            }
+            for task, taken, portions in _with_estimates(found)
+        ],
         "count": found.count,
         "faults": [asdict(fault) for fault in found.faults],
         "notes": found.notes,
@@ -186,10 +208,11 @@ def as_json(found: Survey) -> str:
     return json.dumps(document, indent=1, default=str)
 
 
-def _with_estimates(found: Survey) -> Iterator[tuple[Task, Any]]:
+def _with_estimates(found: Survey) -> Iterator[tuple[Task, Estimate, list[Portion]]]:
+    """The lanes, what each takes, and the tasks of each, as far as they are known."""
     nothing = Estimate(0, 0, None, 0)
-    for number, task in enumerate(found.tasks):
-        yield task, found.lanes[number] if number < len(found.lanes) else nothing
+    for task, taken, portions in zip_longest(found.tasks, found.lanes, found.portions):
+        yield task, taken or nothing, portions or []
 
 
 def _described(task: Task) -> dict[str, Any]:
@@ -226,7 +249,7 @@ def _remote_chunks(image: Image) -> int | None:
 
 def as_lines(found: Survey) -> Iterator[str]:
     """The survey as text."""
-    for number, (task, taken) in enumerate(_with_estimates(found), found.first + 1):
+    for number, (task, taken, portions) in enumerate(_with_estimates(found), found.first + 1):
         described = _described(task)
         yield f"{number}. {task.name}"
         for role, image in described["images"].items():
@@ -239,8 +262,13 @@ def as_lines(found: Survey) -> Iterator[str]:
         if described["metadata"]:
             yield "   " + ", ".join(f"{name}={text}" for name, text in described["metadata"].items())
         yield f"   writes {', '.join(described['outputs'])}"
-        if taken.memory:
+        if portions:
+            yield f"   {_divided(portions, task.lane)}"
             yield f"   {_amounts(taken)}"
+    if found.capacity is not None:
+        count, memory = found.capacity.count, found.capacity.limits.memory
+        room = f", each with {memory / 1e6:.0f} MB to work with" if memory is not None else ""
+        yield f"engine {found.capacity.engine}: up to {count} task{'s' * (count != 1)} at once{room}"
     if found.total is not None:
         total = found.total
         rows = f", and about {total.row} B for each object in a table" if total.row else ""
@@ -249,6 +277,20 @@ def as_lines(found: Survey) -> Iterator[str]:
     elif found.count and not found.faults:
         yield f"no lanes: {found.count} are fewer than shards"
     yield from found.notes
+
+
+def _divided(portions: Sequence[Portion], lane: Lane) -> str:
+    """The tasks of a lane: how many, of what size, and what the largest of them reads."""
+    reads = {role: max(portion.reads[role] for portion in portions) for role in portions[0].reads}
+    read = ", ".join(f"{role} {size / 1e6:.1f} MB" for role, size in reads.items())
+    blocks = max(portion.blocks for portion in portions)
+    in_blocks = f", in {blocks} blocks for each time step" if blocks > 1 else ""
+    if len(portions) == 1:
+        return f"1 task: reads {read}{in_blocks}"
+    z, y = (max(b - a for a, b in ends) for ends in ((p.z for p in portions), (p.y for p in portions)))
+    _, depth, height, *_ = lane.objects.shape
+    size = f"{y} rows" if y < height else f"{z} planes" if z < depth else "a time step"
+    return f"{len(portions)} tasks of up to {size}: each reads up to {read}{in_blocks}"
 
 
 def _amounts(taken: Estimate) -> str:

@@ -101,6 +101,17 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
     return limits.divided(len(tasks), max(prod(task.lane.objects.shape[1:4]) for task in tasks))
 
 
+def is_cut(lane: Lane, lanes: int, count: int, limits: Limits) -> bool:
+    """Whether ``count`` workers of these limits run a lane together, of so many lanes.
+
+    They do where it is too large for one of them, or most of them would have nothing to do.
+    """
+    steps, *shape, _ = lane.objects.shape
+    voxels = prod(shape)
+    is_large = not limits.holds(voxels * VOXEL_BYTES)
+    return count > 1 and (is_large or (lanes < count and steps * voxels > SMALLEST))
+
+
 class DistributedEngine:
     """Lanes are tasks of workers; this process commits them.
 
@@ -128,20 +139,13 @@ class DistributedEngine:
 
         def way(numbered: Numbered) -> Callable[[Sequence[Numbered], Plan, RunFiles], Results]:
             _, task = numbered
-            if task.paths and self._is_cut(task, len(lanes)):
+            if task.paths and is_cut(task.lane, len(lanes), self._workers.count, self._workers.limits):
                 return self._together
             return self._here if _is_written_here(task, shared) else self._there
 
         for run, group in groupby(lanes, way):
             with closing(run(list(group), plan, files)) as results:
                 yield from results
-
-    def _is_cut(self, task: Task, lanes: int) -> bool:
-        """Whether workers run a lane of so many together: it is too large for one, or they would have nothing to do."""
-        steps, *shape, _ = task.lane.objects.shape
-        voxels = prod(shape)
-        is_large = not self._workers.limits.holds(voxels * VOXEL_BYTES)
-        return is_large or (lanes < self._workers.count and steps * voxels > SMALLEST)
 
     def _there(self, lanes: Sequence[Numbered], plan: Plan, files: RunFiles) -> Results:
         """Each lane by a worker."""

@@ -62,27 +62,29 @@ class Estimate:
         return f"--mem={int(np.ceil(self.memory * SPARE / 1e8)) * 100}M"
 
 
-def estimate_lane(task: Task, columns: int, limits: Limits, speed: float | None) -> Estimate:
-    """What one lane takes, where ``speed`` is seconds for a voxel of one thread."""
-    lane, shape = task.lane, task.lane.objects.shape
-    voxels = prod(shape[1:4])
+def needed_memory(lane: Lane, limits: Limits, voxels: int) -> int:
+    """Maximum bytes in memory where so many voxels of a time step of a lane are done at a time."""
     held = [voxels * np.dtype(np.uint32).itemsize]
     if lane.raw is not None:
-        held.append(prod(lane.raw.shape[1:]) * lane.raw.dtype.itemsize)
+        held.append(voxels * lane.channels * lane.raw.dtype.itemsize)
     working = sum(size if limits.holds(size) else limits.share(size) for size in held)
     working += VOXEL_BYTES * min(voxels, VOXELS) * min(limits.jobs + 1, -(-voxels // VOXELS))
     if lane.is_computed:
         working += PIXEL_BYTES * limits.jobs
-    if limits.memory is not None:
-        working = min(working, limits.memory)
+    return BASE + (working if limits.memory is None else min(working, limits.memory))
+
+
+def estimate_lane(task: Task, columns: int, memory: int, speed: float | None) -> Estimate:
+    """What one lane takes, where ``memory`` is that of its largest task, and ``speed`` is seconds for a voxel of one thread."""
+    shape = task.lane.objects.shape
     disk = sum(prod(o.export.image.shape) * o.export.image.dtype.itemsize for o in task.outputs)
     seconds = None if speed is None else speed * prod(shape[:4])
-    return Estimate(BASE + working, disk, seconds, VALUE_BYTES * columns if task.table else 0)
+    return Estimate(memory, disk, seconds, VALUE_BYTES * columns if task.table else 0)
 
 
-def estimate_run(lanes: Sequence[Estimate], at_once: int, jobs: int) -> Estimate:
-    """What a run of these lanes takes."""
-    memory = BASE + at_once * max((lane.memory - BASE for lane in lanes), default=0)
+def estimate_run(lanes: Sequence[Estimate], at_once: int, jobs: int, processes: int = 1) -> Estimate:
+    """What a run of these lanes takes, of which so many tasks are done at once by so many threads in all."""
+    memory = processes * BASE + at_once * max((lane.memory - BASE for lane in lanes), default=0)
     known = [lane.seconds for lane in lanes if lane.seconds is not None]
     seconds = sum(known) / jobs if len(known) == len(lanes) else None
     return Estimate(memory, sum(lane.disk for lane in lanes), seconds, max((e.row for e in lanes), default=0))

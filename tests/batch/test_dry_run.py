@@ -205,3 +205,72 @@ def test_json_needs_a_dry_run(here, capsys):
     given = [text for text in arguments("--json") if text != "--dry_run"]
     assert main(given) == 2
     assert "--dry_run" in capsys.readouterr().err
+
+
+def volume(path, shape):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", shape, np.uint8, chunks=(1, 16, 64, 64)[-len(shape) :])
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "engine"),
+    [
+        ((60, 256, 256), "zyx", ["--engine", "dask", "--jobs", "3"]),
+        ((7, 20, 256, 256), "tzyx", ["--engine", "dask", "--jobs", "2"]),
+        ((60, 256, 256), "zyx", ["--engine", "dask", "--jobs", "1"]),
+        ((60, 256, 256), "zyx", []),
+    ],
+)
+def test_tasks_are_all_of_a_lane(tmp_path, monkeypatch, capsys, shape, axes, engine):
+    """With what each reads: its part, and around it the neighbourhood."""
+    monkeypatch.chdir(tmp_path)
+    volume("raw.h5", shape)
+    volume("seg.h5", shape)
+    given = [
+        "--raw_data",
+        "raw.h5/data",
+        "--segmentation_image",
+        "seg.h5/data",
+        "--input_axes",
+        axes,
+        "--margin",
+        "3",
+    ]
+    given += ["--features", "Standard Object Features:Mean", "Standard Object Features:Mean in neighborhood"]
+    command = ["--headless", *given, *engine, "--max_memory", "2GB", "--dry_run"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    tasks, seen = found["lanes"][0]["tasks"], np.zeros(shape[:-1], int)
+    for task in tasks:
+        places = [slice(*task[axis]) for axis in axes[:-1]]
+        seen[tuple(places)] += 1
+        pixels = seen[tuple(places)].size * shape[-1]
+        assert task["reads"]["segmentation_image"] == pixels
+        z = task["z"]
+        around = min(z[1] + 3, shape[-3]) - max(z[0] - 3, 0)
+        assert task["reads"]["raw_data"] == pixels * around // (z[1] - z[0])
+        assert 0 < task["memory"] < 2e9
+    assert (seen == 1).all()
+    assert (len(tasks) > 1) == ("--engine" in engine and engine[-1] != "1")
+    assert found["engine"]["engine"] == (engine or ["", "threads"])[1]
+    assert found["estimate"]["memory"] >= max(task["memory"] for task in tasks)
+    assert main(command) == 0
+    lines = capsys.readouterr().out
+    assert f"{len(tasks)} task{'s' * (len(tasks) > 1)}" in lines
+    assert f"engine {found['engine']['engine']}: up to {found['engine']['count']} task" in lines
+
+
+def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make(1)
+    monkeypatch.setattr("objclass.batch.cluster.REACHED", 0.2)
+    command = [
+        "--headless",
+        "--raw_data",
+        "0001_raw.tif",
+        "--segmentation_image",
+        "0001_seg.tif",
+        "--dry_run",
+    ]
+    assert main([*command, "--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "no scheduler responds at tcp://127.0.0.1:9" in capsys.readouterr().err
