@@ -64,6 +64,7 @@ def test_the_package_is_the_same(recipe, project):
     assert (FILE.parent / recipe["source"]["path"] / "pyproject.toml").resolve() == ROOT / "pyproject.toml"
 
 
+@pytest.mark.slow
 def test_its_tests_pass(recipe, tmp_path, monkeypatch, capsys):
     _, commands = recipe["tests"]
     for name in commands["files"]["source"]:
