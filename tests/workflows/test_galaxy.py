@@ -232,7 +232,7 @@ def test_defaults_are_those_of_the_command_line(tool):
 def test_planemo_has_nothing_to_say():
     planemo = shutil.which("planemo")
     if planemo is None:
-        pytest.skip("planemo is not installed (too large for the extra dev)")
+        pytest.skip("planemo is not installed")
     process = subprocess.run(
         [planemo, "lint", "--fail_level", "warn", str(FILE)], capture_output=True, text=True, check=False
     )
