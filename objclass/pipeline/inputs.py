@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import isclose
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from objclass.compute.context import Context
 from objclass.core import PIXEL_ROLE, ROUNDING, TRAINING_AXES, Image, Lane, PixelSize
 from objclass.errors import ImageError
 from objclass.images.channel import channel_of
+from objclass.images.urls import is_url
 from objclass.pipeline.pairing import OBJECT_ROLES, Inputs, LanePaths, Trained, pair
 from objclass.pixels.chain import PixelChain, kept
 from objclass.project.model import Project
@@ -36,7 +38,10 @@ def open_lanes(
     """
     context, paired = context or Context(), pair(inputs, project, chain)
     context = context.within(replace(context.limits, images=len(paired)))
-    return [open_lane(paths, inputs, project, context, chain) for paths in paired]
+    opened = partial(open_lane, inputs=inputs, project=project, context=context, chain=chain)
+    if any(is_url(path) for lane in paired for path in lane.paths.values()):  # servers take their time
+        return list(context.threads.ordered(opened, paired))
+    return [opened(paths) for paths in paired]
 
 
 def computed(

@@ -32,7 +32,7 @@ def lanes_of_plates(paths: Mapping[str, Sequence[str]]) -> tuple[LanePaths, ...]
     ImageError
         If what a plate says of itself cannot be used.
     """
-    plates = {role: [_fields(path) for path in given] for role, given in paths.items() if given}
+    plates = {role: _fields_of_all(given) for role, given in paths.items() if given}
     every = [
         (role, path, found)
         for role, of in plates.items()
@@ -58,6 +58,14 @@ def lanes_of_plates(paths: Mapping[str, Sequence[str]]) -> tuple[LanePaths, ...]
     wells = {lane.metadata[:2] for lane in lanes}
     log.info("plates: %d fields of %d wells are lanes", len(lanes), len(wells))
     return tuple(lanes)
+
+
+def _fields_of_all(paths: Sequence[str]) -> list[dict[Place, str]]:
+    """`_fields` of each path; of URLs, where the first is no plate, none is: to ask servers takes long."""
+    first = _fields(paths[0])
+    if not first and all(map(is_url, paths)):
+        return [first for _ in paths]
+    return [first, *map(_fields, paths[1:])]
 
 
 def _fields(path: str) -> dict[Place, str]:

@@ -24,6 +24,9 @@ from objclass.compute.limits import Limits
 from objclass.errors import ImageError
 from objclass.images import dataset_name, open_image, remote
 from objclass.images.paths import check_here, expand, relative
+from objclass.pipeline.inputs import open_lanes
+from objclass.pipeline.pairing import Inputs
+from objclass.pipeline.plates import lanes_of_plates
 from tests.conftest import SAMPLES
 from tests.contracts.test_readers import save_n5, save_ome_zarr
 from tests.images.server import Server, serving
@@ -561,6 +564,17 @@ def test_start_up_imports_no_client_unless_a_url_is_given(tmp_path: Path) -> Non
         [sys.executable, "-c", code, str(tmp_path / "a.tif")], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_servers_of_many_lanes_are_asked_at_once(server: Server) -> None:
+    server.delay = 0.01
+    urls = [f"{server.url}/{name}" for name in ("v2.zarr", "v3.zarr", "shards.zarr", "volume.n5/raw")]
+    lanes = open_lanes(Inputs({"label_image": urls}), None, Context(Limits(jobs=4)))
+    assert [lane.objects.name for lane in lanes] == urls
+    assert server.most > 6
+    server.forget()
+    assert lanes_of_plates({"label_image": urls}) == ()
+    assert not server.asked("v3.zarr")
 
 
 def test_fields_of_plates_are_lanes(server: Server, tmp_path: Path) -> None:
