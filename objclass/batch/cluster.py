@@ -4,16 +4,16 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Any
 
 from objclass.batch.dask_workers import VERSION, DaskWorkers, one_line
+from objclass.batch.processes import shared_out, started
 from objclass.compute import machine
 from objclass.compute.context import Context
 from objclass.compute.limits import OVERHEAD, Limits
@@ -27,12 +27,6 @@ PATIENCE = 60.0
 
 REACHED = 10
 """Seconds in which a scheduler is reached."""
-
-DEATHS = 9
-"""How often a worker may die at a task before the task is given up; of local workers."""
-
-STARTS = 5
-"""How often the start of the processes is attempted."""
 
 LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "asyncio")
 """Loggers of Dask, whose messages are not for users of a run."""
@@ -56,12 +50,9 @@ def dask_workers(
         raise UsageError(message)
     with _quiet(), ExitStack() as stack:
         if settings.scheduler is None and settings.scheduler_file is None:
-            client, each = stack.enter_context(_local(context.limits))
-            here = replace(each, jobs=context.limits.jobs)
+            yield stack.enter_context(_local(context))
         else:
-            client, each = stack.enter_context(_existing(settings, resources))
-            here = context.limits
-        yield DaskWorkers(client, each, context), here
+            yield stack.enter_context(_existing(settings, resources, context))
 
 
 @contextmanager
@@ -83,87 +74,25 @@ def _quiet() -> Iterator[None]:
                 logging.getLogger(name).setLevel(level)
 
 
-# --------------------------------------------------------------------------- local processes
-
-
 @contextmanager
-def _local(limits: Limits) -> Iterator[tuple[Any, Limits]]:
-    """A cluster of processes of this machine, one thread each; on the loopback, with its own key."""
-    import dask
+def _local(context: Context) -> Iterator[tuple[DaskWorkers, Limits]]:
+    """The workers of a cluster of processes of this machine."""
     from distributed import Client
 
-    count, each = processes(limits)
-    config = {
-        "distributed.scheduler.allowed-failures": DEATHS,
-        "distributed.admin.large-graph-warning-threshold": "1 TiB",
-        "distributed.nanny.environ": {"PYTHONWARNINGS": "ignore"},
-    }
-    with TemporaryDirectory(prefix="objclass-") as folder, dask.config.set(config), ExitStack() as stack:
-        cluster = stack.enter_context(_started(count, folder))
-        stack.callback(_kill, cluster)
-        client = stack.enter_context(Client(cluster, timeout=REACHED))  # type: ignore[no-untyped-call]
-        yield client, each
-
-
-def _started(count: int, folder: str) -> Any:
-    """The processes; a process that is killed while it starts does not end the run.
-
-    Raises
-    ------
-    UsageError
-        If they cannot be started.
-    """
-    from distributed import LocalCluster
-
-    for attempt in range(STARTS):
-        try:
-            return LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=count,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                security=find_spec("cryptography") is not None,
-                dashboard_address=":0",
-                scheduler_kwargs={"dashboard": False},
-                memory_limit=0,
-                local_directory=folder,
-                silence_logs=logging.CRITICAL + 1,
-            )
-        except RuntimeError as fault:
-            if attempt == STARTS - 1:
-                message = f"--engine dask: worker processes cannot be started: {one_line(fault)} (a script calls it below if __name__ == '__main__')"
-                raise UsageError(message) from fault
-    raise AssertionError
-
-
-def processes(limits: Limits) -> tuple[int, Limits]:
-    """The number of processes, and the limits of each: this one has as much memory as each of them."""
-    if limits.memory is None:
-        return limits.jobs, Limits(None, limits.block)
-    total = limits.memory + OVERHEAD
-    count = max(min(limits.jobs, total // MINIMUM_MEMORY - 1), 1)
-    if count < limits.jobs:
-        log.info("%d processes, not %d: each takes %d MB", count, limits.jobs, MINIMUM_MEMORY // 10**6)
-    each = max(total // (count + 1), MINIMUM_MEMORY) - OVERHEAD
-    return count, Limits(each, limits.block)
-
-
-def _kill(cluster: Any) -> None:
-    """End the processes at once: what they still do is of no use."""
-    import psutil
-
-    for nanny in cluster.workers.values():
-        with suppress(Exception):
-            nanny.close_gracefully()  # so that it starts no other one
-            psutil.Process(nanny.pid).kill()
-
-
-# --------------------------------------------------------------------------- an existing cluster
+    count, each = shared_out(context.limits)
+    with ExitStack() as stack:
+        processes = stack.enter_context(started(count))
+        client = stack.enter_context(Client(processes.cluster, timeout=REACHED, set_as_default=False))  # type: ignore[no-untyped-call]
+        processes.start(client)
+        workers = DaskWorkers(client, each, context, processes.restart, count)
+        yield workers, replace(each, jobs=context.limits.jobs)
 
 
 @contextmanager
-def _existing(settings: EngineSettings, resources: ResourceSettings) -> Iterator[tuple[Any, Limits]]:
-    """The cluster of a scheduler that is running."""
+def _existing(
+    settings: EngineSettings, resources: ResourceSettings, context: Context
+) -> Iterator[tuple[DaskWorkers, Limits]]:
+    """The workers of a scheduler that is running."""
     from distributed import Client
 
     address = settings.scheduler or _address(str(settings.scheduler_file))
@@ -173,7 +102,7 @@ def _existing(settings: EngineSettings, resources: ResourceSettings) -> Iterator
         message = f"--engine dask: no scheduler responds at {address} ({one_line(fault)}): is it running, and reached from here?"
         raise UsageError(message) from None
     with client:
-        yield client, _limits(client, address, resources)
+        yield DaskWorkers(client, _limits(client, address, resources), context), context.limits
 
 
 def _address(path: str) -> str:

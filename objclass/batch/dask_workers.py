@@ -12,12 +12,13 @@ import platform
 import sys
 import threading
 import uuid
-from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from logging.handlers import QueueHandler
 from queue import Queue
 from signal import SIGTERM
@@ -39,6 +40,9 @@ VERSION = f"objclass {__version__}, Python {sys.version_info.major}.{sys.version
 
 AHEAD = 2
 """Tasks under way for each that is done at once: a worker has its next one when it asks for it."""
+
+DEATHS = 10
+"""How often workers may die at a task before it is given up: those of a cluster are killed for many reasons."""
 
 COMMONS = 4
 """What several tasks need stays with the workers until so many others came."""
@@ -339,18 +343,30 @@ class DaskWorkers:
         Memory and threads of each task.
     context
         Of the run.
+    restart
+        Called where there are fewer workers than expected.
+    expected
+        Number of threads of all workers, where it is known.
     """
 
-    def __init__(self, client: Any, limits: Limits, context: Context) -> None:
+    def __init__(
+        self,
+        client: Any,
+        limits: Limits,
+        context: Context,
+        restart: Callable[[], object] | None = None,
+        expected: int = 1,
+    ) -> None:
         self._client, self.limits, self._stop = client, limits, context.stop
         self._run = Run(uuid.uuid4().hex, limits, context.follow_links, os.getcwd(), log.getEffectiveLevel())
+        self._restart, self._expected = restart, expected
         self._commons: deque[tuple[Any, Any]] = deque(maxlen=COMMONS)
         self._count = self._counted()
 
     @property
     def count(self) -> int:
         """Number of tasks that are done at once: the threads of all workers."""
-        return max(self._count, 1)
+        return max(self._count, self._expected)
 
     def ordered(
         self, function: Callable[[Any, Item], Result], common: Any, items: Iterable[Item]
@@ -373,7 +389,7 @@ class DaskWorkers:
         EngineError
             If the cluster is gone.
         """
-        waiting: deque[Any] = deque()
+        waiting: deque[_Task] = deque()
         try:
             shared = self._shared(common)
             for item in items:
@@ -386,7 +402,8 @@ class DaskWorkers:
                 yield self._outcome(waiting[0])
                 waiting.popleft()
         finally:
-            self._cancel(waiting)
+            with suppress(Exception):
+                self._client.cancel([task.future for task in waiting if task.future is not None], force=True)
 
     def _shared(self, common: Any) -> Any:
         """What tasks need, on the cluster: the result of a task, which is done again where a worker dies."""
@@ -397,13 +414,14 @@ class DaskWorkers:
         self._commons.append((common, future))
         return future
 
-    def _begun(self, shared: Any, function: Callable[..., Any], item: Any) -> Any:
-        """A task; an `Outcome` if it cannot be sent."""
+    def _begun(self, shared: Any, function: Callable[..., Any], item: Any) -> "_Task":
+        """A task that the cluster does; one that cannot be sent has failed."""
         try:
             payload = packed((function, item))
         except LaneError as fault:
-            return Outcome(fault=fault)
-        return self._submitted(perform, shared, payload, self._run)
+            return _Task(outcome=Outcome(fault=fault))
+        begin = partial(self._submitted, perform, shared, payload, self._run)
+        return _Task(begin, begin())
 
     def _submitted(self, function: Callable[..., Any], *given: Any) -> Any:
         try:
@@ -411,32 +429,35 @@ class DaskWorkers:
         except Exception as fault:
             raise _gone(fault) from fault
 
-    def _outcome(self, task: Any) -> Outcome:
-        """Wait for a task."""
+    def _outcome(self, task: "_Task") -> Outcome:
+        """Wait for a task, which is begun anew where the cluster gives it up too soon."""
         from distributed.scheduler import KilledWorker
 
-        if isinstance(task, Outcome):
-            return task
         alone: float | None = None
-        while True:
+        while task.outcome is None:
             self._stop.check()
             try:
-                outcome: Outcome = task.result(timeout=TICK)
+                task.outcome = task.future.result(timeout=TICK)
             except TimeoutError:
                 alone = self._watched(alone)
             except KilledWorker as fault:
-                message = f"a task has ended its worker process {fault.allowed_failures + 1} times (too little memory?)"
-                return Outcome(fault=LaneError(message))
-            except (Exception, CancelledError) as fault:
+                task.deaths += fault.allowed_failures + 1
+                if task.deaths >= DEATHS:
+                    message = f"a task has ended its worker process {task.deaths} times (too little memory?)"
+                    return Outcome(fault=LaneError(message))
+                assert task.begin is not None
+                task.future = task.begin()
+            except Exception as fault:
                 raise _gone(fault) from fault
-            else:
-                if isinstance(outcome.fault, EngineError):
-                    raise outcome.fault
-                return outcome
+        if isinstance(task.outcome.fault, EngineError):
+            raise task.outcome.fault
+        return task.outcome
 
     def _watched(self, alone: float | None) -> float | None:
         """Look after the workers; return since when there are none, if so."""
         self._count = self._counted()
+        if self._restart is not None and self._count < self._expected:
+            self._restart()
         if self._count:
             return None
         if alone is None:
@@ -461,11 +482,27 @@ class DaskWorkers:
             raise _gone(fault) from fault
         return sum(found.values())
 
-    def _cancel(self, waiting: Iterable[Any]) -> None:
-        futures = [task for task in waiting if not isinstance(task, Outcome)]
-        if futures:
-            with suppress(Exception):
-                self._client.cancel(futures, force=True)
+
+@dataclass
+class _Task:
+    """A task that is under way.
+
+    Parameters
+    ----------
+    begin
+        Begins it; returns its future. None if it cannot be begun.
+    future
+        Of Dask.
+    outcome
+        Once it is known.
+    deaths
+        How often its worker has died.
+    """
+
+    begin: Callable[[], Any] | None = None
+    future: Any = None
+    outcome: Outcome | None = None
+    deaths: int = 0
 
 
 def _gone(fault: BaseException) -> EngineError:

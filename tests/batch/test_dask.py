@@ -17,7 +17,7 @@ import tifffile
 
 pytest.importorskip("distributed")
 
-from objclass.batch import cluster, dask_workers, engine
+from objclass.batch import cluster, dask_workers, engine, processes
 from objclass.batch.dask_workers import Common, DaskWorkers, Run, packed
 from objclass.cli import main
 from objclass.compute.context import Context
@@ -57,12 +57,12 @@ def a_cluster(folder, workers=1):
     """The file of a scheduler with workers, which work in another folder than the run."""
     file = str(folder / "scheduler.json")
     with dask(folder, *SCHEDULER, "--scheduler-file", file) as scheduler:
-        processes = [dask(folder, *WORKER, "--scheduler-file", file) for _ in range(workers)]
-        entered = [process.__enter__() for process in processes]
+        others = [dask(folder, *WORKER, "--scheduler-file", file) for _ in range(workers)]
+        entered = [process.__enter__() for process in others]
         try:
             yield file, scheduler, entered
         finally:
-            for process in processes:
+            for process in others:
                 process.__exit__(None, None, None)
 
 
@@ -336,10 +336,10 @@ def test_contexts_stay_where_they_are():
 
 
 def test_processes_have_their_share_of_the_memory():
-    assert cluster.processes(Limits(4_700_000_000, None, 4)) == (4, Limits(700_000_000))
-    assert cluster.processes(Limits(900_000_000, (3, 4), 4)) == (2, Limits(100_000_000, (3, 4)))
-    assert cluster.processes(Limits(100_000_000, None, 4)) == (1, Limits(100_000_000))
-    assert cluster.processes(Limits(None, None, 4)) == (4, Limits())
+    assert processes.shared_out(Limits(4_700_000_000, None, 4)) == (4, Limits(700_000_000))
+    assert processes.shared_out(Limits(900_000_000, (3, 4), 4)) == (2, Limits(100_000_000, (3, 4)))
+    assert processes.shared_out(Limits(100_000_000, None, 4)) == (1, Limits(100_000_000))
+    assert processes.shared_out(Limits(None, None, 4)) == (4, Limits())
 
 
 def test_what_cannot_leave_the_process_is_said():
