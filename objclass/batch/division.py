@@ -6,6 +6,7 @@ from math import prod
 
 from objclass.batch.engine import is_cut, share_out
 from objclass.batch.estimate import needed_memory
+from objclass.batch.processes import shared_out
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import Box, Slab
@@ -76,10 +77,10 @@ def capacity_of(
     if settings.engine == "threads":
         count, limits = share_out(tasks, context.limits)
         return Capacity(settings.engine, count, limits)
-    from objclass.batch.cluster import dask_workers, processes
+    from objclass.batch.cluster import dask_workers
 
     if settings.scheduler is None and settings.scheduler_file is None:
-        count, limits = processes(context.limits)
+        count, limits = shared_out(context.limits)
         return Capacity(settings.engine, count, limits, count + 1)
     with dask_workers(settings, resources, context) as (workers, _):
         return Capacity(settings.engine, workers.count, workers.limits, workers.count + 1)
