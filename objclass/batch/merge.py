@@ -248,7 +248,7 @@ def _check_output(file: Group, *, overwrite: bool) -> None:
         If it is so.
     """
     if Part.of(file.path) is not None:
-        message = f"{file.path}: is the name of a part: expected that of {file.what.rpartition(' ')[0]}, such as {whole_of(file.path)}"
+        message = f"{file.path}: is the name of a part: expected that of the whole {file.kind}, such as {whole_of(file.path)}"
         raise UsageError(message)
     if file.kind == REPORT:
         report_kind(file.path)
@@ -275,7 +275,6 @@ def _write(files: Sequence[Group], runs: Sequence[ShardRun], folder: str) -> lis
             written.append(run_file)
             write_merged_run(runs, merged, pending.add(run_file))
             pending.lock(run_file)
-            pending.sync()
             set_aside(Path(run_file))
         pending.commit()
     finally:

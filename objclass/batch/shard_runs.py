@@ -36,22 +36,25 @@ class ShardRun:
         The file.
     head
         What it says of the run.
-    end
-        What it says of its end.
+    shard, total
+        The shard, and the number of lanes of all shards.
     lanes
         Part -> the names of the lanes in it, in order.
-    done, failed
-        Numbers of lanes that are done, and that are not.
+    done
+        Number of lanes that are done.
+    is_ended
+        Whether no lane has failed, and all files were written.
     files
         Part -> its size, and the digest of its content, when it was written.
     """
 
     path: str
     head: Record
-    end: Record
+    shard: Shard
+    total: int
     lanes: Mapping[str, Sequence[str]]
     done: int
-    failed: int
+    is_ended: bool
     files: Mapping[str, Record]
 
     @classmethod
@@ -65,33 +68,28 @@ class ShardRun:
         """
         run = read_run(Path(path))
         try:
-            records, shard = run.pop("lanes"), run["shard"]
-            lanes = {
-                part: [record["image"] for record in records if part in record.get("outputs", ())]
-                for part in shard["parts"]
-            }
-            done = sum(record["status"] == "done" for record in records)
-            entries = (entry for record in records for entry in record.get("files", ()))
-            files = {entry["path"]: entry for entry in entries if entry["path"] in lanes}
-            Shard(int(shard["number"]), int(shard["of"])).lanes(int(shard["lanes"]))
-            is_known = {"run", "started", "folder", "arguments"} <= run.keys() and "run" in shard
+            return cls._of(path, run.pop("lanes"), run)
         except (KeyError, TypeError, ValueError, AttributeError):
-            is_known = False
-        if not is_known:
             message = f"{path}: expected the run file of a shard"
-            raise InputError(message)
-        end = {name: run.get(name) for name in ("error", "seconds", "peak_memory")}
-        return cls(path, run, end, lanes, done, len(records) - done, files)
+            raise InputError(message) from None
 
-    @property
-    def shard(self) -> Shard:
-        """The shard."""
-        return Shard(self.head["shard"]["number"], self.head["shard"]["of"])
-
-    @property
-    def started(self) -> str:
-        """When it was started."""
-        return str(self.head["started"])
+    @classmethod
+    def _of(cls, path: str, records: Sequence[Record], head: Record) -> "ShardRun":
+        known: Record = {name: str(head[name]) for name in ("run", "started", "folder")}
+        known["seconds"] = float(head.get("seconds") or 0)
+        known["peak_memory"] = int(head.get("peak_memory") or 0)
+        number, count, total = (int(head["shard"][name]) for name in ("number", "of", "lanes"))
+        if not 1 <= number <= count:
+            raise ValueError(number)
+        lanes = {
+            str(part): [str(record["image"]) for record in records if part in record.get("outputs", ())]
+            for part in head["shard"]["parts"]
+        }
+        done = sum(record["status"] == "done" for record in records)
+        is_ended = done == len(records) and not head.get("error")
+        entries = (entry for record in records for entry in record.get("files", ()))
+        files = {entry["path"]: entry for entry in entries if entry["path"] in lanes}
+        return cls(path, {**head, **known}, Shard(number, count), total, lanes, done, is_ended, files)
 
     def recorded(self, path: str) -> str | None:
         """The part, by the path that it had in the run, that a file is; None if it is none of them.
@@ -106,7 +104,7 @@ class ShardRun:
 
     def within(self, path: str) -> str:
         """A path, which may be relative to the folder where the run was started."""
-        return os.path.join(str(self.head["folder"]), path)
+        return os.path.join(self.head["folder"], path)
 
     def check(self) -> None:
         """Refuse a shard that is not complete.
@@ -116,8 +114,8 @@ class ShardRun:
         InputError
             If lanes are missing; the message names the run file.
         """
-        every = len(self.shard.lanes(self.head["shard"]["lanes"]))
-        if self.done != every or self.failed or self.end["error"]:
+        every = len(self.shard.lanes(self.total))
+        if self.done != every or not self.is_ended:
             message = f"{self.path}: {self.done} of {every} lanes of shard {self.shard} are done: run it again with --resume"
             raise InputError(message)
 
@@ -163,7 +161,7 @@ def find_runs(parts: Sequence[Part], given: Sequence[Part]) -> list[ShardRun]:
     for part in parts:
         own = [run for run in runs_in(part.folder) if run.recorded(part.path) is not None]
         if own:
-            latest = max(own, key=lambda run: (run.started, run.done))
+            latest = max(own, key=lambda run: (run.head["started"], run.done))
             latest.check_part(part)
             found.append(latest)
     for run in found:
@@ -211,7 +209,7 @@ def _of_one_run(found: Sequence[ShardRun]) -> list[ShardRun]:
 def _options(run: ShardRun) -> list[Any]:
     """What is the same for all shards of a run."""
     projects = [run.head.get(name) or {} for name in ("project", "pixel_project")]
-    return [run.shard.count, run.head["shard"]["run"], *map(essence, projects)]
+    return [run.shard.count, run.head["shard"].get("run"), *map(essence, projects)]
 
 
 @dataclass(frozen=True)
@@ -256,7 +254,7 @@ def _records(runs: Sequence[ShardRun], files: Mapping[str, Merged]) -> Iterator[
     yield {name: value for name, value in first.items() if name not in OF_SHARD} | {
         "run": token_hex(4),
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "arguments": without_shard(first["arguments"]),
+        "arguments": without_shard(first.get("arguments", ())),
         "shards": [_summary(run) for run in runs],
     }
     digest = "content" if any("sha256" in entry for run in runs for entry in run.files.values()) else "none"
@@ -279,9 +277,9 @@ def _records(runs: Sequence[ShardRun], files: Mapping[str, Merged]) -> Iterator[
                 if not left[file]
             ]
             yield {"lane": _of_whole(record, run, files, first["folder"], completed)}
-    seconds = [run.end["seconds"] or 0 for run in runs]
-    memory = [run.end["peak_memory"] or 0 for run in runs]
-    yield {"end": {"partial": [], "seconds": round(sum(seconds), 4), "peak_memory": max(memory)}}
+    seconds = round(sum(run.head["seconds"] for run in runs), 4)
+    memory = max(run.head["peak_memory"] for run in runs)
+    yield {"end": {"partial": [], "seconds": seconds, "peak_memory": memory}}
 
 
 def _of_whole(
@@ -314,9 +312,8 @@ def description_of(part: str) -> str:
 
 def _summary(run: ShardRun) -> Record:
     """What is kept of the run file of a shard."""
-    names = ("run", "started", "host", "process", "jobs", "memory")
-    of_end = {name: run.end[name] for name in ("seconds", "peak_memory")}
-    return {"number": run.shard.number, **{name: run.head.get(name) for name in names}, **of_end}
+    names = ("run", "started", "host", "process", "jobs", "memory", "seconds", "peak_memory")
+    return {"number": run.shard.number, **{name: run.head.get(name) for name in names}}
 
 
 def without_shard(arguments: Sequence[str]) -> list[str]:

@@ -48,8 +48,10 @@ class Share:
     def described(self) -> str:
         """Which lanes it has."""
         count, every = len(self.tasks), len(self.every)
+        if not count:
+            return f"shard {self.shard}: no lane: the run has {every}"
         lanes = f"lanes {self.first + 1} to {self.first + count}" if count > 1 else f"lane {self.first + 1}"
-        return f"shard {self.shard}: {lanes if count else 'none'} of {every}"
+        return f"shard {self.shard}: {lanes} of {every}"
 
     @property
     def parts(self) -> list[str]:

@@ -63,13 +63,14 @@ def joined_findings(parts: Sequence[str], path: str) -> tuple[Report, Iterator[s
             raise InputError(message)
     with reading(parts[0]):
         report = Report(path=path, **{name: _frozen(value) for name, value in first.items()})
-    return report, _checked((text for part in parts for text in _findings(part)), report)
+    return report, _checked(parts, report)
 
 
-def _checked(findings: Iterator[str], report: Report) -> Iterator[str]:
-    """The findings, which are those of all lanes in order."""
-    for text, lane in zip_longest(findings, report.lanes):
-        if text is None or findings_of(text).image != lane:
+def _checked(parts: Sequence[str], report: Report) -> Iterator[str]:
+    """The findings in all parts, which are those of all lanes in order."""
+    findings = (found for part in parts for found in _findings(part))
+    for (image, text), lane in zip_longest(findings, report.lanes, fillvalue=("", "")):
+        if image != lane:
             message = f"{report.path}: its parts do not hold the lane {lane} where it should be: was one changed, or cut off?"
             raise InputError(message)
         yield text
@@ -80,12 +81,12 @@ def _known(part: str) -> dict[str, Any]:
         return dict(json.loads(file.readline())["report"])
 
 
-def _findings(part: str) -> Iterator[str]:
+def _findings(part: str) -> Iterator[tuple[str, str]]:
+    """The name of each lane, and its findings."""
     with reading(part), open(part, encoding="utf-8") as file:
         file.readline()
         for line in file:
-            json.loads(line)  # a line that is cut off is an error here
-            yield line
+            yield findings_of(line).image, line
 
 
 def _frozen(value: Any) -> Any:

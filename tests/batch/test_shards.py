@@ -151,7 +151,7 @@ def test_pictures_of_objects(here):
         assert len(file["images"]) == len(file["table"]) == sum(range(LANES))
 
 
-def test_a_project_its_report_and_numbered_images(tmp_path, monkeypatch):
+def test_a_project_its_report_and_numbered_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = ["a", "b"]
     for kind, end in (("cells", ""), ("cells_segmentation", "_seg")):
@@ -176,10 +176,22 @@ def test_a_project_its_report_and_numbered_images(tmp_path, monkeypatch):
     options = {"table_filename": "t.csv", "summary_filename": "s.csv", "report": "r.html"}
     assert merged("out/*.shard-*", **options) == whole
     data = Path("out/r.shard-2-of-3.html.jsonl")
-    data.write_bytes(data.read_bytes()[:-100])
+    found = data.read_bytes()
     for file in Path("out").glob("objclass_run*"):
         file.unlink()
-    assert main(["merge", *map(str, Path("out").glob("r.shard*"))]) == 2
+    for damaged in (
+        found[:-100],
+        found.split(b"\n")[0],
+        b"",
+        b"{}\n",
+        found + found.splitlines()[1],
+        found + b"{}\n",
+    ):
+        data.write_bytes(damaged)
+        capsys.readouterr()
+        assert main(["merge", *map(str, Path("out").glob("r.shard*"))]) == 2
+        assert "r.shard" in (told := error(capsys)) or "was one changed, or cut off?" in told
+    assert not Path("out/r.html").exists()
 
 
 def test_a_table_for_each_lane_has_no_parts(here):
@@ -422,11 +434,24 @@ def test_damaged_parts_without_run_files(here, capsys, suffix):
     part = Path(f"out/t.shard-1-of-2{suffix}")
     found = part.read_bytes()
     capsys.readouterr()
-    for damaged in (b"", found[: len(found) // 2], found[:-3]):
+    for damaged in (b"", found[: len(found) // 2], found[:-3], b"\xff\0\xfe\n"):
         part.write_bytes(damaged)
         assert main(["merge", *map(str, Path("out").glob("t.shard*"))]) == 2
         assert str(part) in error(capsys)
         assert not Path(f"out/t{suffix}").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"lanes": []}', '{"lanes": [], "shard": {"number": 0, "of": 0}}', "\0"]
+)
+def test_run_files_that_are_none(parts, capsys, text):
+    """They are refused where they are given; next to parts they are no matter."""
+    Path("objclass_run.shard-1-of-1.json").write_text(text)
+    capsys.readouterr()
+    assert main(["merge", "objclass_run.shard-1-of-1.json"]) == 2
+    assert "expected " in error(capsys)
+    shutil.copy("objclass_run.shard-1-of-1.json", "out")
+    merged(*parts, table_filename="t.csv")
 
 
 @pytest.mark.parametrize(

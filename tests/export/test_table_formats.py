@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -23,6 +24,7 @@ from objclass.errors import OutputError, UsageError
 from objclass.export.naming import ilastik_table, with_suffix
 from objclass.export.tables import TableDetails, format_of, spool, table_refusal, writer_for
 from objclass.export.tables.text import CSV
+from objclass.pipeline.crops import ObjectImage
 from tests.conftest import SAMPLES
 
 SUFFIXES = [entry.suffix for entry in registry.table_formats()]
@@ -283,6 +285,38 @@ def test_the_same_rows_are_the_same_bytes(tmp_path, monkeypatch, suffix):
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     assert write(tmp_path / "other" / f"b{suffix}").read_bytes() == one.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_bytes_do_not_depend_on_how_rows_come(tmp_path, monkeypatch, suffix):
+    """Lane by lane, or many together; in parts of any size; with types that differ from lane to lane."""
+    monkeypatch.setattr(spool, "PART", 30_000)
+    monkeypatch.setattr("objclass.export.tables.compressed.SMALL", -1)
+    lanes = [lane(40, 40 * k) for k in range(60)]
+    for columns in lanes[50:]:
+        columns["label"] = columns["label"].astype(np.float64)
+    together = [whole(lanes[:7]), whole(lanes[7:50]), whole(lanes[50:])]
+    found = {
+        write(tmp_path / f"{k}{suffix}", parts).read_bytes() for k, parts in enumerate([lanes, together])
+    }
+    assert len(found) == 1
+
+
+def test_pictures_do_not_depend_on_lanes(tmp_path):
+    rng = np.random.default_rng(0)
+    shape, rows, found = (1, 1, 4, 9, 1), lane(50), set()
+    pictures = [ObjectImage(np.ones(shape, np.uint8), rng.random(shape)) for _ in range(50)]
+    for ends in ((), (3,), (1, 2, 3, 40, 41)):
+        path = tmp_path / "t.h5"
+        file = writer_for(str(path))(str(path), TableDetails())
+        for start, end in pairwise((0, *ends, len(pictures))):
+            file.append_pictures(pictures[start:end])
+            file.append({name: values[start:end] for name, values in rows.items()})
+            file.flush()
+            file.mark()
+        file.close()
+        found.add(path.read_bytes())
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -73,9 +73,10 @@ class TextParts:
     @classmethod
     def names(cls, path: str) -> list[str]:
         """The names of the columns of a table."""
-        header = next(cls._texts(path)).decode("utf-8-sig")
-        lines = (next(csv.reader([header], delimiter=separator)) for separator in SEPARATORS)
-        return max(lines, key=len)
+        with reading(path):
+            header = next(cls._texts(path)).decode("utf-8-sig")
+            lines = (next(csv.reader([header], delimiter=separator)) for separator in SEPARATORS)
+            return max(lines, key=len)
 
     @classmethod
     def merge(cls, parts: Sequence[str], path: str) -> None:
@@ -185,7 +186,7 @@ def write_rows(file: BinaryIO, columns: Columns, dialect: Dialect, *, header: bo
 
 
 class EvenBlocks:
-    """Hands text on in blocks of one size: the bytes that compressors make depend on how text comes.
+    """Hands text on in blocks of one size, and never flushes: the bytes that compressors make may depend on both.
 
     Parameters
     ----------
