@@ -38,3 +38,22 @@ def test_accuracy(accuracy, capsys):
     assert [row[0] for row in rows[2:]] == [*accuracy.WAYS, *tried]
     assert {line.count("|") for line in lines if line.startswith("| ")} == {8}
     assert all(float(row[1].split()[0]) >= 0.75 for row in rows[2 : 2 + len(accuracy.WAYS)])  # of a few trees
+
+
+@pytest.mark.slow
+def test_scaling(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    scaling = script(ROOT / "benchmarks/scaling.py")
+    monkeypatch.setattr(scaling, "THICKNESSES", (16, 8))
+    monkeypatch.setitem(scaling.images.SIZES, "T", ((32, 64, 64), 60, np.uint8))
+    features = "Standard Object Features:Mean"
+    monkeypatch.setattr(
+        "sys.argv", ["scaling.py", str(tmp_path), "C", "--features", features, "--rounds", "1"]
+    )
+    monkeypatch.setitem(scaling.images.SIZES, "C", scaling.images.SIZES["T"])
+    scaling.main()
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[0].strip() for row in rows] == [
+        *("engine", "threads, 1", "threads, 2", "dask, 1 worker", "dask, 2 workers"),
+        *("parts", "of 16 planes", "of 8 planes", "workers", "16", "128"),
+    ]

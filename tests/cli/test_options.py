@@ -122,7 +122,7 @@ def test_help_of_the_run_comes_in_groups(capsys):
         if line.endswith(":") and line == line.strip() and line != "options:"
     ]
     assert titles == [
-        "images", "project", "images out", "table", "objects for other programs", "thresholds", "batch", "resources",
+        "images", "project", "images out", "table", "objects for other programs", "thresholds", "batch", "engine", "resources",
         "messages", "accepted for ilastik"
     ]  # fmt: skip
     words = " ".join(text.split())
