@@ -119,7 +119,7 @@ def open_image(
     Parameters
     ----------
     image
-        A path as on the command line (``file.h5/dataset``, a glob of a stack …), or an array.
+        A path as on the command line (``file.h5/dataset``, a glob of a stack, a URL …), or an array.
     axes
         A letter of ``"tzyxc"`` for each axis; overrides the file.
     stack_along

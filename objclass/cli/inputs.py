@@ -23,7 +23,8 @@ def many(text: str) -> Any:
 @dataclass(frozen=True)
 class InputOptions(CommandOptions):
     """Images that belong together, such as raw data and their segmentation, are a lane: the first image of
-    each option is in the first lane, and so on. An image is a file, file.h5/dataset, or a quoted glob of files that are a stack.
+    each option is in the first lane, and so on. An image is a file, file.h5/dataset, the URL of an OME-Zarr on a server
+    (s3://bucket/a.zarr, https://…), or a quoted glob of files that are a stack.
     """
 
     group: ClassVar[str] = "images"

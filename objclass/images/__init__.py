@@ -34,8 +34,8 @@ def open_image(
     Parameters
     ----------
     spec
-        A file, ``file.h5/array``, globs of these, the URL of a Zarr store, or several joined by `os.pathsep`. Several
-        matching arrays are a stack.
+        A file, ``file.h5/array``, globs of these, the URL of an array of Zarr or N5 (``s3://…``, ``https://…``), or several
+        joined by `os.pathsep`. Several matching arrays are a stack.
     axes
         Axes of the image; overrides the file.
     axes_from
