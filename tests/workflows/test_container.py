@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -76,6 +77,24 @@ def test_users_have_all_extras():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     (named,) = re.findall(r"\$\{EXTRAS-(.*?)\}", (FOLDER / "install.sh").read_text("utf-8"))
     assert set(named.split(",")) == set(extras) - NOT_FOR_USERS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="images are built by sh")
+@pytest.mark.parametrize(("extras", "expected"), [("report,xlsx", "/src[report,xlsx]"), ("", "/src")])
+def test_extras_are_chosen_by_a_variable(extras, expected):
+    """None as well: pip knows no ``/src[]``."""
+    lines = (FOLDER / "install.sh").read_text("utf-8").splitlines()
+    (chosen,) = (line for line in lines if line.startswith("extras="))
+    (install,) = (line for line in lines if "pip install" in line)
+    command = f"{chosen}; echo {install.split()[-1]}"
+    process = subprocess.run(
+        ["sh", "-c", command, "sh", "/src"],
+        env={"EXTRAS": extras},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.strip() == expected
 
 
 @pytest.mark.parametrize(("linter", "file"), [("hadolint", "Dockerfile"), ("shellcheck", "install.sh")])
