@@ -11,6 +11,7 @@ networks are taken to be as fast as the workers ask.
 """
 
 import argparse
+import json
 import pickle
 import sys
 from collections import defaultdict
@@ -76,7 +77,8 @@ class CountingWorkers:
 
 
 def engines(folder, name, features, rounds):
-    """Rows: the run by threads, and by one and two worker processes; and the seconds of each."""
+    """What the run takes by threads, and by one and two worker processes; and the seconds of its table."""
+    tables = []
     command = [
         sys.executable, "-m", "objclass", "--headless", "--quiet", "--raw_data", folder / f"{name}_raw.tif",
         "--segmentation_image", folder / f"{name}_seg.tif", "--features", *features, "--export_object_identities_img",
@@ -87,7 +89,10 @@ def engines(folder, name, features, rounds):
         def go():
             with TemporaryDirectory(dir=folder) as out:
                 outputs = "--output_filename_format", f"{out}/ids", "--table_filename", f"{out}/t.csv"
-                return process([*command, *outputs, *options])
+                taken = process([*command, *outputs, *options])
+                seconds = json.loads(Path(out, "objclass_run.json").read_text())["lanes"][0]["seconds"]
+                tables.append(seconds["table"] + seconds["commit"])
+                return taken
 
         return go
 
@@ -97,7 +102,7 @@ def engines(folder, name, features, rounds):
         "dask, 1 worker": run("--engine", "dask", "--jobs", "1"),
         "dask, 2 workers": run("--engine", "dask", "--jobs", "2"),
     }
-    return {what: middle(taken) for what, taken in by_turns(jobs, rounds).items()}
+    return {what: middle(taken) for what, taken in by_turns(jobs, rounds).items()}, min(tables)
 
 
 # ---------------------------------------------------------------------------- tasks
@@ -161,13 +166,15 @@ def overhead_of_a_task(count=2000):
 class Model:
     """What a volume of ``side``³ voxels takes, from what one of ``measured`` voxels took.
 
-    ``rows`` are objects of the measured volume, ``task`` the seconds that the engine needs for each task.
+    ``rows`` are objects of the measured volume, ``table`` the seconds to write them, ``task`` the seconds that the engine
+    needs for each task.
     """
 
     parts: list
     voxels: int
     face: int
     rows: int
+    table: float
     task: float
 
     def of(self, workers, voxels):
@@ -186,6 +193,7 @@ class Model:
             "parts": count,
             "divided": divided,
             "union": near.union * area,
+            "table": self.table * more,
             "scheduling": number * self.task,
             "bytes": sum(kind.size for name, kind in kinds.items() if name == "measure_part") * more
             + sum(kind.size for name, kind in kinds.items() if name != "measure_part") * area,
@@ -201,7 +209,7 @@ def model_rows(model):
         hours = work / workers / 3600
         yield (
             f"| {workers} | {found['parts']} of {found['planes']} planes | {work / 3600:.0f} h | {hours:.1f} h | {serial:.0f} s | "
-            f"{serial / work:.4%} | {serial / (work / workers + serial):.2%} | {found['scheduling']:.0f} s | {found['bytes'] / 1e9:.0f} GB | "
+            f"{serial / work:.4%} | {found['table'] / 3600:.1f} h ({found['table'] / work:.2%}) | {found['scheduling']:.0f} s | {found['bytes'] / 1e9:.0f} GB | "
             f"{found['bytes'] / (hours * 3600) / 1e6:.1f} MB/s |"
         )
 
@@ -224,7 +232,7 @@ def main():
     shape = images.SIZES[name][0]
 
     print(f"{name}, {' × '.join(map(str, shape))}, features {', '.join(given.features)}\n")
-    found = engines(folder, name, given.features, given.rounds)
+    found, table = engines(folder, name, given.features, given.rounds)
     one = found["threads, 1"].wall
     print("| engine | whole run, cold | against one thread |\n|---|---|---|")
     for what, taken in found.items():
@@ -249,13 +257,13 @@ def main():
         )
 
     task = overhead_of_a_task()
-    model = Model(parts, int(np.prod(shape)), shape[1] * shape[2], step.objects.count, task)
+    model = Model(parts, int(np.prod(shape)), shape[1] * shape[2], step.objects.count, table, task)
     print(
         f"\nA task of the engine: {task * 1e3:.1f} ms. {TERAVOXELS} Tvoxel, {model.of(1, TERAVOXELS * 10**12)['objects']:,} objects:\n"
     )
     print(
-        "| workers | parts | work | wall | union and numbering, serial | of the work | of the wall time | scheduling, meanwhile | "
-        "crosses | on average |"
+        "| workers | parts | work | divided by workers | union and numbering, serial | of the work | table, written by one | scheduling, "
+        "meanwhile | crosses | on average |"
     )
     print("|---" * 10 + "|")
     for line in model_rows(model):

@@ -45,12 +45,11 @@ def test_scaling(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     scaling = script(ROOT / "benchmarks/scaling.py")
     monkeypatch.setattr(scaling, "THICKNESSES", (16, 8))
-    monkeypatch.setitem(scaling.images.SIZES, "T", ((32, 64, 64), 60, np.uint8))
+    monkeypatch.setitem(scaling.images.SIZES, "G", ((34, 64, 64), 60, np.uint8))
     features = "Standard Object Features:Mean"
     monkeypatch.setattr(
-        "sys.argv", ["scaling.py", str(tmp_path), "C", "--features", features, "--rounds", "1"]
+        "sys.argv", ["scaling.py", str(tmp_path), "G", "--features", features, "--rounds", "1"]
     )
-    monkeypatch.setitem(scaling.images.SIZES, "C", scaling.images.SIZES["T"])
     scaling.main()
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert [row[0].strip() for row in rows] == [
