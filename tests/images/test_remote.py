@@ -478,6 +478,27 @@ def test_a_run_on_a_server_writes_the_same_bytes(server: Server, tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_a_lane_that_cannot_be_fetched_is_made_good_by_a_later_run(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    save(SAMPLES, server.folder)
+    for name in ("cells", "cells_segmentation"):
+        shutil.copytree(server.folder / f"{name}.zarr", server.folder / "b" / f"{name}.zarr")
+    both = [*images_of(server.url)[:2], f"{server.url}/b/cells.zarr"]
+    both += [*images_of(server.url)[2:], f"{server.url}/b/cells_segmentation.zarr"]
+    outputs = ["--table_only", "--table_filename", f"{tmp_path}/t.csv", "--on_error", "continue"]
+    arguments = ["--headless", "--project", str(SAMPLES / "cells.ilp"), *both, *outputs]
+    server.faults["b/cells.zarr/2.2"].extend([503] * 9)
+    assert main(arguments) == 1
+    said = capfd.readouterr().err
+    assert "failed: " in said
+    assert f"{server.url}/b/cells.zarr/2.2: cannot be fetched: 503 Service Unavailable (5 attempts" in said
+    server.faults.clear()
+    assert main([*arguments, "--resume"]) == 0
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 1 + 2 * 60
+
+
+@pytest.mark.slow
 def test_workers_of_a_cluster_fetch_for_themselves(server: Server, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     save(SAMPLES, server.folder)
