@@ -145,6 +145,20 @@ def test_the_page_on_many_machines(tmp_path, monkeypatch):
     assert (tmp_path / "shards/t.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+@pytest.mark.slow
+def test_the_page_on_clusters(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    copy_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/how-to/clusters.md").read_text(encoding="utf-8")
+    command = next(command for command in commands(page) if "dask" in command)
+    assert main(command) == 0
+    by_threads = [text.replace("dask/", "threads/") for text in command[: command.index("--engine")]]
+    assert main(by_threads) == 0
+    for name in ("t.csv", "cells.h5", "cells_train.h5"):
+        assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "threads" / name).read_bytes()
+
+
 def test_the_command_of_the_page_on_tables(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -104,11 +104,12 @@ def share_out(tasks: Sequence[Task], limits: Limits) -> tuple[int, Limits]:
 def is_cut(lane: Lane, lanes: int, count: int, limits: Limits) -> bool:
     """Whether ``count`` workers of these limits run a lane together, of so many lanes.
 
-    They do where it is too large for one of them, or most of them would have nothing to do.
+    They do where it is too large for one of them, or most of them would have nothing to do. Pixels that are computed are
+    not cut: if there are many such lanes, each worker computes one of them, block by block.
     """
     steps, *shape, _ = lane.objects.shape
     voxels = prod(shape)
-    is_large = not limits.holds(voxels * VOXEL_BYTES)
+    is_large = not (lane.is_computed or limits.holds(voxels * VOXEL_BYTES))
     return count > 1 and (is_large or (lanes < count and steps * voxels > SMALLEST))
 
 

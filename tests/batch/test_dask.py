@@ -2,12 +2,8 @@
 
 import json
 import logging
-import os
 import re
-import subprocess
-import sys
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -24,46 +20,10 @@ from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.errors import EngineError, LaneError
 from objclass.pipeline.cut import parts
-from tests.conftest import ROOT, SAMPLES
+from tests.clusters import a_cluster
+from tests.conftest import SAMPLES
 
 LANES = 3
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-
-
-@contextmanager
-def dask(folder, *arguments):
-    """A process of Dask, as users start it."""
-    module, *options = arguments
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"distributed.cli.{module}", *options],
-        cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-SCHEDULER = ("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-WORKER = ("dask_worker", "--host", "127.0.0.1", "--nthreads", "2", "--no-nanny", "--no-dashboard")
-
-
-@contextmanager
-def a_cluster(folder, workers=1):
-    """The file of a scheduler with workers, which work in another folder than the run."""
-    file = str(folder / "scheduler.json")
-    with dask(folder, *SCHEDULER, "--scheduler-file", file) as scheduler:
-        others = [dask(folder, *WORKER, "--scheduler-file", file) for _ in range(workers)]
-        entered = [process.__enter__() for process in others]
-        try:
-            yield file, scheduler, entered
-        finally:
-            for process in others:
-                process.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="module")

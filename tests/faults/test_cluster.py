@@ -1,0 +1,272 @@
+"""Clusters that lose workers or their scheduler, runs that are interrupted: the outputs are equal, or can be completed."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+pytest.importorskip("distributed")
+
+from objclass.batch.cluster import dask_workers
+from objclass.compute.context import Context
+from objclass.errors import LaneError
+from objclass.settings import EngineSettings, ResourceSettings
+from tests.clusters import a_cluster, environment
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+LANES = 60
+LOCAL = ("--engine", "dask", "--jobs", "2")
+VOLUME = "volume.npy"
+FEATURES = ("regionprops:area", "regionprops:intensity_mean", "Standard Object Features")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with many lanes and one volume, and their outputs by threads."""
+    folder = tmp_path_factory.mktemp("cluster")
+    rng = np.random.default_rng(0)
+    for n in range(LANES):
+        np.save(folder / f"seg{n:02}.npy", blobs(rng, (1, 150, 160 + n))[0])
+        np.save(folder / f"raw{n:02}.npy", rng.integers(0, 256, (150, 160 + n), np.uint8))
+    volume = blobs(rng, (120, 120, 120))
+    np.save(folder / VOLUME, volume)
+    np.save(folder / f"raw_{VOLUME}", (volume * rng.integers(50, 256, volume.shape)).astype(np.uint8))
+    for options in (lanes, volumes):
+        done = run(folder, options("threads"))
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def blobs(rng, shape):
+    """Rough objects, some of them large."""
+    coarse = rng.random([-(-n // 6) for n in shape])
+    for axis in range(3):
+        coarse = coarse.repeat(6, axis=axis)
+    return (coarse[tuple(slice(0, n) for n in shape)] > 0.6).astype(np.uint8)
+
+
+def lanes(out, *more):
+    """The options of a run of all lanes."""
+    return [
+        *("--raw_data", *(f"raw{n:02}.npy" for n in range(LANES))),
+        *("--segmentation_image", *(f"seg{n:02}.npy" for n in range(LANES))),
+        *("--output_filename_format", f"{out}/{{nickname}}", "--summary_filename", f"{out}/s.csv"),
+        *("--features", *FEATURES, "--table_filename", f"{out}/t.csv", *more),
+    ]
+
+
+def volumes(out, *more):
+    """The options of a run of the volume."""
+    return [
+        *(
+            "--raw_data",
+            f"raw_{VOLUME}",
+            "--segmentation_image",
+            VOLUME,
+            "--output_format",
+            "multi-scale OME-Zarr",
+        ),
+        *("--output_filename_format", f"{out}/volume", "--table_filename", f"{out}/volume.csv"),
+        *("--features", *FEATURES, *more),
+    ]
+
+
+def start(folder, options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "objclass", "--headless", *options],
+        cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(folder, options):
+    return subprocess.run(
+        [sys.executable, "-m", "objclass", "--headless", *options],
+        cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+def outputs(folder):
+    """Path -> bytes of all files of a run but its account; no unfinished file is left."""
+    assert not list(folder.rglob(".objclass*"))
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(("objclass_run", ".t.csv.rows", ".s.csv.rows"))
+    }
+
+
+def check(here, out, options):
+    """The outputs are those of threads; then they are removed."""
+    expected = outputs(here / "threads")
+    names = "volume" if options is volumes else ("seg", "raw", "t.csv", "s.csv")
+    assert outputs(here / out) == {name: data for name, data in expected.items() if name.startswith(names)}
+    shutil.rmtree(here / out)
+
+
+def begun(here, out, process):
+    """Wait for the run to begin, its processes being ready."""
+    while not list((here / out).glob("*.jsonl")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("options", [lanes, volumes])
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_any_number_of_processes(here, options, jobs):
+    done = run(here, options("out", "--engine", "dask", "--jobs", str(jobs)))
+    assert done.returncode == 0, done.stderr
+    check(here, "out", options)
+
+
+@pytest.mark.parametrize("options", [lanes, volumes])
+def test_a_cluster_of_the_user(here, tmp_path, options):
+    with a_cluster(tmp_path, workers=2) as (file, _, _):
+        done = run(here, options("out", "--engine", "dask", "--scheduler_file", file))
+    assert done.returncode == 0, done.stderr
+    check(here, "out", options)
+
+
+@pytest.mark.parametrize("options", [lanes, volumes])
+@pytest.mark.parametrize("seed", range(10))
+def test_workers_that_are_killed(here, options, seed):
+    """At random moments, again and again for a while; Dask starts others."""
+    rng = random.Random(seed)
+    process = start(here, options("out", *LOCAL))
+    begun(here, "out", process)
+    killed, until = 0, time.monotonic() + 6
+    while process.poll() is None and time.monotonic() < until:
+        time.sleep(rng.uniform(0.05, 1.0))
+        for child in psutil.Process(process.pid).children() if process.poll() is None else ():
+            if is_worker(child) and rng.random() < 0.5:
+                child.kill()
+                killed += 1
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 0, told
+    assert killed
+    check(here, "out", options)
+
+
+def is_worker(process):
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.parametrize("options", [lanes, volumes])
+@pytest.mark.parametrize("wait", [0.0, 0.7, 1.5])
+def test_a_scheduler_that_is_killed(here, tmp_path, options, wait):
+    with a_cluster(tmp_path) as (file, scheduler, _):
+        process = start(here, options("out", "--engine", "dask", "--scheduler_file", file))
+        begun(here, "out", process)
+        time.sleep(wait)
+        scheduler.kill()
+        at = time.monotonic()
+        _, told = process.communicate(timeout=100)
+    assert time.monotonic() - at < 40
+    done = statuses(here / "out")
+    assert process.returncode == (0 if "not run" not in done else 1 if "done" in done else 3)
+    assert process.returncode == 0 or "the scheduler is gone: the connection was lost" in told
+    assert run(here, options("out", "--resume")).returncode == 0
+    check(here, "out", options)
+
+
+def statuses(folder):
+    return [lane["status"] for lane in json.loads((folder / "objclass_run.json").read_text())["lanes"]]
+
+
+@pytest.mark.parametrize("options", [lanes, volumes])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("wait", [0.0, 1.0])
+def test_a_run_that_is_interrupted(here, options, number, code, wait):
+    process = start(here, options("out", *LOCAL))
+    begun(here, "out", process)
+    time.sleep(wait)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    at = time.monotonic()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code, told
+    assert time.monotonic() - at < 10
+    assert len([line for line in told.splitlines() if line.startswith("objclass: error")]) == 1
+    assert "Traceback" not in told
+    _, left = psutil.wait_procs(workers, timeout=3)
+    assert not left
+    assert "not run" in statuses(here / "out")
+    assert run(here, options("out", "--resume", *LOCAL)).returncode == 0
+    check(here, "out", options)
+
+
+def test_an_interruption_while_processes_are_started(here):
+    process = start(here, lanes("out", *LOCAL))
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert "semaphore" not in told
+    shutil.rmtree(here / "out", ignore_errors=True)
+
+
+def test_a_process_that_is_killed_takes_its_workers_with_it(here):
+    process = start(here, lanes("out", *LOCAL))
+    begun(here, "out", process)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    _, left = psutil.wait_procs(workers, timeout=20)
+    assert not left
+    assert run(here, lanes("out", "--resume")).returncode == 0
+    check(here, "out", lanes)
+
+
+def test_a_task_that_ends_its_process_again_and_again():
+    context = Context.of(ResourceSettings(jobs=1))
+    with dask_workers(EngineSettings(engine="dask"), ResourceSettings(), context) as (workers, _):
+        with pytest.raises(LaneError, match="has ended its worker process 1. times"):
+            list(workers.ordered(die, None, [1]))
+        assert list(workers.ordered(double, 2, [1, 2])) == [2, 4]
+
+
+def die(_, item):
+    os._exit(item)
+
+
+def double(common, item):
+    return common * item
+
+
+def test_workers_of_another_version_are_refused(here, tmp_path):
+    """A worker and its scheduler that have another objclass."""
+    shutil.copytree(ROOT / "objclass", tmp_path / "objclass", ignore=shutil.ignore_patterns("__pycache__"))
+    version = tmp_path / "objclass/version.py"
+    version.write_text(version.read_text().replace("0.", "7.", 1))
+    with a_cluster(tmp_path, path=tmp_path) as (file, _, _):
+        done = run(here, lanes("out", "--engine", "dask", "--scheduler_file", file))
+    assert done.returncode == 2
+    assert "objclass 7." in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (here / "out").exists()
+
+
+def test_workers_without_objclass_are_refused(here, tmp_path):
+    """They have one that knows nothing of clusters."""
+    Path(tmp_path / "objclass").mkdir()
+    Path(tmp_path / "objclass/__init__.py").touch()
+    with a_cluster(tmp_path, path=tmp_path) as (file, _, _):
+        done = run(here, lanes("out", "--engine", "dask", "--scheduler_file", file))
+    assert done.returncode == 2
+    assert "cannot load objclass" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (here / "out").exists()
