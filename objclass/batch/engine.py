@@ -16,7 +16,7 @@ from objclass.compute.slabs import VOXEL_BYTES
 from objclass.core import Lane
 from objclass.export.files import OwnLaneFiles, RunFiles
 from objclass.export.naming import Task
-from objclass.pipeline.cut import cut_lane
+from objclass.pipeline.cut import cut_lane, prepared
 from objclass.pipeline.cut.parts import SMALLEST
 from objclass.pipeline.lane import Clock, Step
 from objclass.pipeline.plan import Plan
@@ -172,7 +172,9 @@ class DistributedEngine:
                 ) -> Iterator[Step]:
                     return cut_lane(lane, plan, context, self._workers, folder, clock)
 
-                yield run_task(task, plan, files.lane(number), context, walk)
+                # images of pixels are made of what the workers have computed, too
+                lane = prepared(task.lane, plan, self._workers, folder)
+                yield run_task(replace(task, lane=lane), plan, files.lane(number), context, walk)
 
 
 def _is_written_here(task: Task, shared: Collection[str]) -> bool:

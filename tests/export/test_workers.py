@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from objclass.batch.engine import DistributedEngine
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.batch.task import keep, run_task
@@ -23,11 +24,12 @@ from objclass.export.sinks import ImageSink, PixelSink
 from objclass.images import from_array, open_image
 from objclass.images.chunked.grid import chunk_shape
 from objclass.images.formats import n5, omezarr
-from objclass.pipeline.cut import cut_lane
-from objclass.pipeline.lane import Clock, Step, run_lane
+from objclass.pipeline.inputs import computed
+from objclass.pipeline.lane import Step
 from objclass.pipeline.pairing import Inputs
 from objclass.pixels.chain import PixelChain
 from objclass.project.open import open_project
+from objclass.project.pixel_model import PixelProject, PixelStage
 from objclass.registry import output_format
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings
 from tests.conftest import SAMPLES
@@ -64,7 +66,7 @@ STEPS = [
 
 OBJECTS = Lane(None, from_array(LABELS, "tzyx"), "label_image", "a", "")
 
-CHAIN = PixelChain((classifier(SHAPE[1], 2, known=(1, 3)),), "")
+CHAIN = PixelChain((classifier(SHAPE[1], 2, known=(1, 3), rng=RNG),), "")
 
 RAW = from_array(RNG.integers(0, 255, (*SHAPE, 2)).astype(np.uint8), "tzyxc")
 
@@ -187,28 +189,46 @@ def test_a_whole_lane(
     """Of a project: all images, apart or in one container; raw data and labels in the layout of ngio."""
     monkeypatch.setattr(omezarr, "CHUNK_BYTES", 40_000)
     monkeypatch.setattr(n5, "chunk_shape", partial(chunk_shape, maximum=40_000))
-    project = open_project(str(SAMPLES / "cells.ilp"))
     raw, segmentation = (open_image(f"{SAMPLES}/{stem}.tif") for stem in ("cells", "cells_segmentation"))
     lane = Lane(raw, segmentation, "segmentation_image", "cells", str(tmp_path))
+    export = ExportSettings(name, path, inside)
+    project = open_project(str(SAMPLES / "cells.ilp"))
+    assert_equal(Request(Inputs({}), export=export, sources=SOURCES), lane, project, "o.zarr")
 
-    def run(folder: Path, context: Context, walk: Any = run_lane) -> dict[str, bytes]:
-        request = Request(
-            Inputs({}),
-            export=ExportSettings(name, f"{folder}/{path}", inside),
-            sources=SOURCES,
-            objects=(f"{folder}/o.zarr",),
+
+@pytest.mark.parametrize("name", ["n5", "hdf5"])
+def test_a_lane_of_pixels(tmp_path: Path, name: str) -> None:
+    """Workers compute its probabilities once; the images are made of these, whoever writes them."""
+    lane = Lane(RAW, computed(CHAIN, RAW, None, None, None, Context()), PIXEL_ROLE, "a", str(tmp_path))
+    project = PixelProject(
+        "", "Pixel Classification", "1.4", (PixelStage(CHAIN.classifiers[0].features, CHAIN.classes),)
+    )
+    export = ExportSettings(name, "all", "{result_type}")
+    assert_equal(Request(Inputs({}), export=export, sources=PIXEL_SOURCES), lane, project)
+
+
+def assert_equal(request: Request, lane: Lane, project: Any, *objects: str) -> None:
+    """All files of a lane, objects for other programs among them, are those of one process."""
+
+    def run(name: str, run_one: Any) -> dict[str, bytes]:
+        folder = f"{lane.directory}/{name}"
+        export = replace(
+            request.export, output_filename_format=f"{folder}/{request.export.output_filename_format}"
         )
-        plan = make_plan(request, [lane], project)
-        [task] = plan_tasks(request, plan, [lane])
+        there = replace(request, export=export, objects=tuple(f"{folder}/{path}" for path in objects))
+        plan = make_plan(there, [lane], project, CHAIN if lane.is_computed else None)
+        [task] = plan_tasks(there, plan, [lane])
         files = RunFiles([task])
-        keep(run_task(task, plan, files.lane(0), context, walk), lambda: None)
+        keep(run_one(task, plan, files), lambda: None)
         files.close()
-        return content(folder)
+        return content(Path(folder))
 
-    def walk(lane: Lane, plan: Any, context: Context, clock: Clock) -> Any:
-        return cut_lane(lane, plan, context, workers, str(tmp_path), clock)
+    def together(task: Task, plan: Any, files: RunFiles) -> Any:
+        engine: Any = DistributedEngine(workers, Context())  # type: ignore[arg-type]
+        [result] = engine._together([(0, task)], plan, files)
+        return result
 
     workers = PickledWorkers()
-    alone = run(tmp_path / "a", Context())
-    assert run(tmp_path / "b", Context().with_workers(workers), walk) == alone
-    assert workers.tasks > 10
+    alone = run("a", lambda task, plan, files: run_task(task, plan, files.lane(0), Context()))
+    assert run("b", together) == alone
+    assert workers.tasks > 3

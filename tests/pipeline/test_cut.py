@@ -202,11 +202,16 @@ def test_what_is_taken_over_from_an_object_of_another_part(tmp_path):
 # ---------------------------------------------------------------------------- computed pixels
 
 
+NOISE = 77
+"""Seed of classifiers by which all lanes below have several objects."""
+
+
 def lane_of_pixels(rng, shape, role="prediction_maps", stages=1, *, masked=False):
     """A lane whose probabilities are computed; shape t, z, y, x, c."""
     raw = from_array(pixels_of(rng, "uint8", shape), "tzyxc")
     mask = from_array((rng.random(shape[:4]) < 0.9).astype(np.uint8), "tzyx") if masked else None
-    trained = [classifier(shape[1], shape[4] + 3 * number) for number in range(stages)]
+    noise = np.random.default_rng(NOISE)
+    trained = [classifier(shape[1], shape[4] + 3 * number, rng=noise) for number in range(stages)]
     chain = PixelChain(tuple(trained), "")
     lane = Lane(raw, computed(chain, raw, None, mask, None, Context()), role, "lane", "", None, mask)
     return lane, replace(plan_of(lane, CHEAP, threshold=0.4, smooth=0.7), pixels=chain)

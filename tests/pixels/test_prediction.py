@@ -22,13 +22,13 @@ from objclass.project.ilp_pixels import read_pixel_project
 RNG = np.random.default_rng(5)
 
 
-def classifier(depth, channels, known=(1, 2, 3)):
+def classifier(depth, channels, known=(1, 2, 3), rng=RNG):
     """Trained on noise: its probabilities are as ragged as can be."""
     features = PixelFeatures(
         tuple(FILTERS), (0.7, 1.6), np.array([[True, True], [True, False], [False, True], [True, False], [False, True], [True, False]]),
         (False, False),
     )  # fmt: skip
-    rows = RNG.normal(size=(90, features.count(depth, channels))).astype(np.float32) * 40
+    rows = rng.normal(size=(90, features.count(depth, channels))).astype(np.float32) * 40
     classes = np.arange(90) % len(known) + 1
     forests = tuple(fit(rows, classes, len(known), trees, 0)[0] for trees in (3, 4))
     return PixelClassifier(features, ("a", "b", "c"), forests, known)

@@ -25,9 +25,6 @@ from objclass.pixels.chain import InAxes, Masked, joined_to
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.prediction import PredictedPixels, cubes_of, cut, full
 
-FILES = "files of workers"
-"""Where the axes of an image come from whose pixels workers compute."""
-
 CUBES_OF_TASK = 8
 """Cubes that a task computes at most."""
 
@@ -168,9 +165,10 @@ class PixelStage:
             pass
 
 
-def is_prepared(lane: Lane) -> bool:
-    """Whether the objects of a lane are probabilities that workers compute."""
-    return lane.objects.axes_from == FILES
+def files_of(lane: Lane) -> FilePixels | None:
+    """The files of the probabilities of a lane that was `prepared`; None if it was not."""
+    stored = getattr(lane.objects.stored, "stored", None)
+    return stored if isinstance(stored, FilePixels) else None
 
 
 def prepared(lane: Lane, plan: Plan, workers: Workers, folder: str) -> Lane:
@@ -187,11 +185,10 @@ def prepared(lane: Lane, plan: Plan, workers: Workers, folder: str) -> Lane:
     folder
         On a disk that all workers see.
     """
-    if not lane.is_computed:
+    if not lane.is_computed or files_of(lane) is not None:
         return lane
     *_, last = stages_of(lane, plan, workers, folder)
-    objects = replace(lane.objects, stored=InAxes(last.result, lane.objects.axes), axes_from=FILES)
-    return replace(lane, objects=objects)
+    return replace(lane, objects=replace(lane.objects, stored=InAxes(last.result, lane.objects.axes)))
 
 
 def stages_of(lane: Lane, plan: Plan, workers: Workers, folder: str) -> list[PixelStage]:
@@ -206,8 +203,9 @@ def stages_of(lane: Lane, plan: Plan, workers: Workers, folder: str) -> list[Pix
         halo = classifier.features.halo(image.shape[1])
         cube = cubes_of(image, halo, classifier.columns, of_all)
         shape = (*image.shape[:4], len(classifier.classes))
-        result = FilePixels(folder, str(number), shape, cube, limits.share(CACHED_CHUNK_BYTES))
         is_last = number == len(plan.pixels.classifiers) - 1
+        known = files_of(lane) if is_last else None  # for a number of workers that may be another one by now
+        result = known or FilePixels(folder, str(number), shape, cube, limits.share(CACHED_CHUNK_BYTES))
         mask = mask_of(lane.atlas, lane.mask, plan.trained) if is_last else None
         found.append(PixelStage(classifier, image, mask, result))
         image = joined_to(lane.raw, result)

@@ -20,7 +20,7 @@ from objclass.pipeline.cut.labels import CORES, LABELS, PartLabels
 from objclass.pipeline.cut.left_overs import completed
 from objclass.pipeline.cut.owner import Owner
 from objclass.pipeline.cut.parts import PARTS_OF_WORKER, Parts, parts_of
-from objclass.pipeline.cut.pixels import batches, is_prepared, prepared, stages_of
+from objclass.pipeline.cut.pixels import batches, prepared, stages_of
 from objclass.pipeline.cut.tasks import Report, Stage
 from objclass.pipeline.cut.union import Found, Numbers, numbers_of, numbers_of_ids
 from objclass.pipeline.lane import (
@@ -79,7 +79,7 @@ def cut_lane(
     """
     clock = clock or Clock()
     lane = prepared(lane, plan, workers, folder)
-    pixels = stages_of(lane, plan, workers, folder) if is_prepared(lane) else ()
+    pixels = stages_of(lane, plan, workers, folder) if lane.is_computed else ()
     threshold = threshold_for(lane, plan)
     parts = parts or parts_of(lane, threshold, workers.limits, workers.count)
     _, depth, height, width, _ = lane.objects.shape
