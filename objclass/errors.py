@@ -95,7 +95,7 @@ class Stop:
             raise TerminatedError(self._number)
 
 
-_URL = r"[A-Za-z][A-Za-z0-9+.-]+://"
+_URL = r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]+://"
 
 _PASSWORD = re.compile(rf"(https?://)[^/\s]*@|({_URL})[^/\s@]*:[^/\s]*@", re.IGNORECASE)
 """Other schemes have names before ``@``, such as that of a container."""
