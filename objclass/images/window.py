@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from objclass.compute.slabs import Box
+from objclass.compute.slabs import Box, Slab
 from objclass.core import AXES, AnyArray, Image
 
 
@@ -69,6 +69,12 @@ def within(box: Box, whole: Box) -> Box:
         slice(part.start - own.start, part.stop - own.start) for part, own in zip(box, whole, strict=True)
     )
     return z, y, x
+
+
+def placed(box: Box, slab: Slab) -> Box:
+    """The box, which counts from the first voxel of a slab, counted from that of the time step."""
+    z, y, x = box
+    return shifted(z, slab.z), shifted(y, slab.y), x
 
 
 def shifted(part: slice, start: int) -> slice:

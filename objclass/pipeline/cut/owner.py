@@ -12,7 +12,7 @@ from objclass.compute.limits import CACHED_TILE_BYTES
 from objclass.compute.slabs import Box, Slab
 from objclass.compute.tiles import Tiles
 from objclass.core import AnyArray
-from objclass.images.window import shifted, within
+from objclass.images.window import placed, within
 from objclass.pipeline.cut.files import holding
 from objclass.pipeline.cut.labels import FINAL, OWN, Ids, PartFiles, own_ids
 from objclass.segmentation.label_store import renumbering
@@ -136,7 +136,7 @@ class OwnLabels:
         parts = self._files.parts
         for number in self._owner.numbers:
             part = parts.slabs[number]
-            tiles = [(shifted(z, part.z), shifted(y, part.y), x) for z, y, x in parts.tiles(part)]
+            tiles = [placed(tile, part) for tile in parts.tiles(part)]
             for _ in context.ordered(fill, tiles):
                 pass
         return held

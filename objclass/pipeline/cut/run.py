@@ -12,9 +12,6 @@ from objclass.compute.limits import CACHED_TILE_BYTES
 from objclass.compute.meter import counted, present
 from objclass.compute.workers import Workers
 from objclass.core import PIXEL_ROLE, AnyArray, FeatureTable, Lane, Objects, Predictions
-from objclass.features.sets.standard import global_maximum, global_minimum
-from objclass.features.statistics.intensity import Histogram
-from objclass.features.statistics.kinds import closure
 from objclass.pipeline.cut import tasks
 from objclass.pipeline.cut.labels import CORES, LABELS, PartLabels
 from objclass.pipeline.cut.left_overs import completed
@@ -38,9 +35,6 @@ from objclass.pipeline.lane import (
 )
 from objclass.pipeline.plan import Plan
 from objclass.segmentation.threshold import warn_of_range
-
-GLOBAL = (global_minimum, global_maximum)
-"""Features of all objects of a time step."""
 
 log = logging.getLogger("objclass")
 
@@ -217,7 +211,7 @@ def cut_step(work: Work, t: int) -> Step:
     numbers, original = numbered(work, t, found)
     work.add(numbers.count)
     meter.begin(t + pixels + (1 - pixels) * (SEGMENT_PART + FEATURES_PART))
-    table, predictions = measured(work, t, numbers)
+    table, predictions = measured(work, t, found, numbers)
     if original is not None:
         table = replace(table, given={"original_oid": original, **table.given})
     labels = work.labels(t, numbers.before[:-1].tolist())
@@ -250,7 +244,9 @@ def numbered(work: Work, t: int, found: Sequence[Found]) -> tuple[Numbers, AnyAr
     return numbers, original
 
 
-def measured(work: Work, t: int, numbers: Numbers) -> tuple[FeatureTable, Predictions | None]:
+def measured(
+    work: Work, t: int, found: Sequence[Found], numbers: Numbers
+) -> tuple[FeatureTable, Predictions | None]:
     """Features and predictions of the objects of a time step."""
     owners = [
         Owner(number, before, stop - before, members)
@@ -259,17 +255,13 @@ def measured(work: Work, t: int, numbers: Numbers) -> tuple[FeatureTable, Predic
         )
     ]
     value_range = None
-    if needs_range(work.stage):
-        ends = work.all(tasks.range_of_part, [(t, owner.number, owner.before) for owner in owners])
+    if tasks.needs_range(work.stage.plan):
+        ends = [part.value_range for part in found if part.value_range is not None]
+        if len(ends) < len(found):
+            ends = work.all(tasks.range_of_part, [(t, owner.number, owner.before) for owner in owners])
         value_range = min(low for low, _ in ends), max(high for _, high in ends)
     results = work.all(tasks.measure_part, [(t, owner, value_range) for owner in owners])
     work.clock.lap("features")
     complete = collect(list(completed(results, work.stage.plan, work.context)))
     work.clock.lap("union")
     return complete
-
-
-def needs_range(stage: Stage) -> bool:
-    """Whether features depend on the range of the values of all objects of a time step."""
-    inside = [feature for feature in stage.plan.features if feature.scope == "object"]
-    return any(f.compute in GLOBAL or Histogram in closure(f.needs) for f in inside)

@@ -11,9 +11,11 @@ from objclass.compute.context import Context
 from objclass.compute.origin import Message, captured
 from objclass.compute.slabs import Box, Slab
 from objclass.core import AnyArray, FeatureTable, Image, IntArray, Lane, Objects, Predictions
-from objclass.features.statistics.intensity import FLT_MAX
+from objclass.features.sets.standard import global_maximum, global_minimum
+from objclass.features.statistics.intensity import FLT_MAX, Histogram
+from objclass.features.statistics.kinds import closure
 from objclass.images.blockwise import Read, box_reader, timed
-from objclass.images.window import window
+from objclass.images.window import placed, window
 from objclass.pipeline.cut import left_overs
 from objclass.pipeline.cut.labels import CORES, LABELS, Ids, PartFiles, final_ids
 from objclass.pipeline.cut.owner import Owner, OwnLabels
@@ -23,8 +25,11 @@ from objclass.pipeline.cut.union import Found
 from objclass.pipeline.lane import frame_of, measure_step, table_of
 from objclass.pipeline.plan import Plan
 from objclass.segmentation.find import find_objects
-from objclass.segmentation.part import find_part
+from objclass.segmentation.part import OpenComponents, find_part
 from objclass.settings import ThresholdSettings
+
+GLOBAL = (global_minimum, global_maximum)
+"""Features of all objects of a time step."""
 
 MARGIN = 2
 """Voxels that features look at around an object, besides its neighbourhood."""
@@ -134,8 +139,22 @@ def label_part(stage: Stage, context: Context, t: int, number: int) -> Found:
     files.write(number, found.labels, found.count, context)
     if found.cores is not None:
         files.write(number, found.cores.labels, found.cores.count, context, CORES)
+    value_range = None
+    if needs_range(stage.plan) and not may_vanish(found.open):
+        value_range = range_of(stage, context, t, number, lambda tile: found.labels[tile] > 0)
     cores = found.cores.open if found.cores is not None else None
-    return Found(found.count, found.open, found.original, cores, found.overlaps, found.top)
+    return Found(found.count, found.open, found.original, cores, found.overlaps, found.top, value_range)
+
+
+def may_vanish(found: OpenComponents) -> bool:
+    """Whether open components may be no objects in the end."""
+    return found.sizes is not None or found.holds_core is not None
+
+
+def needs_range(plan: Plan) -> bool:
+    """Whether features depend on the range of the values of all objects of a time step."""
+    inside = [feature for feature in plan.features if feature.scope == "object"]
+    return any(f.compute in GLOBAL or Histogram in closure(f.needs) for f in inside)
 
 
 def seam_pairs(stage: Stage, _: Context, t: int, a: int, b: int, kind: str = LABELS) -> IntArray:
@@ -166,23 +185,25 @@ def _touching(before: Ids, after: Ids) -> NDArray[np.uint64]:
 
 
 def range_of_part(stage: Stage, context: Context, t: int, number: int, before: int) -> tuple[float, float]:
-    """The smallest and the largest raw value (of the only channel) of objects in a part, as `Intensity` has them."""
-    files, part, lane = stage.files(t), stage.parts.slabs[number], stage.timed(context)
-    assert lane.raw is not None
-    where = part.within(stage.parts.shape)
-    table = final_ids(files.known(number), files.count(number), before)
-    read = box_reader(window(lane.raw, t, where), 0, context)
+    """The range of the values of objects in a part, where some of what was found there may have vanished."""
+    files, part = stage.files(t), stage.parts.slabs[number]
+    is_object = final_ids(files.known(number), files.count(number), before) > 0
+    return range_of(stage, context, t, number, lambda tile: is_object[files.tile(placed(tile, part))])
 
-    is_object = table > 0
-    is_all = bool(is_object[1:].all())
+
+def range_of(
+    stage: Stage, context: Context, t: int, number: int, is_object: Callable[[Box], NDArray[np.bool_]]
+) -> tuple[float, float]:
+    """The smallest and the largest raw value (of the only channel) of objects in a part, as `Intensity` has them.
+
+    ``is_object`` says which voxels of a tile (which counts from the first voxel of the part) belong to objects.
+    """
+    part, raw = stage.parts.slabs[number], stage.timed(context).raw
+    assert raw is not None
+    read = box_reader(window(raw, t, part.within(stage.parts.shape)), 0, context)
 
     def look(tile: Box) -> tuple[float, float]:
-        place = tuple(
-            slice(side.start + own.start, side.stop + own.start)
-            for side, own in zip(tile, where, strict=True)
-        )
-        ids = files.tile((place[0], place[1], place[2]))
-        return extremes(read(tile)[..., 0][ids > 0 if is_all else is_object[ids]])
+        return extremes(read(tile)[..., 0][is_object(tile)])
 
     low, high = zip(*context.ordered(look, stage.parts.tiles(part)), strict=True)
     return min(low), max(high)

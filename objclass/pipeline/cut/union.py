@@ -37,6 +37,9 @@ class Found:
         See `objclass.segmentation.part.PartObjects`.
     top
         For prediction maps: the largest value.
+    value_range
+        The smallest and the largest raw value of all that was found; None where it is not needed, or where some of it
+        may be no objects in the end.
     """
 
     count: int
@@ -45,6 +48,7 @@ class Found:
     cores: OpenComponents | None = None
     overlaps: IntArray | None = None
     top: float | None = None
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
