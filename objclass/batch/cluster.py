@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 from objclass.batch.dask_workers import VERSION, DaskWorkers, one_line
 from objclass.batch.processes import shared_out, started
@@ -60,11 +61,11 @@ def _quiet() -> Iterator[None]:
     """Keep what Dask says of itself from the user's terminal."""
     import dask
 
-    before = {name: logging.getLogger(name).level for name in LOGGERS}
     with warnings.catch_warnings(), dask.config.set(logging=dict.fromkeys(LOGGERS, "critical")):
         warnings.simplefilter("ignore")
-        import distributed  # noqa: F401  sets up its loggers
+        import distributed  # noqa: F401  sets up its loggers, if it is the first time
 
+        before = {name: logging.getLogger(name).level for name in LOGGERS}
         for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         try:
@@ -137,17 +138,17 @@ def _limits(client: Any, address: str, resources: ResourceSettings) -> Limits:
         If there is no worker, or the scheduler or a worker is of another version.
     """
     end = monotonic() + PATIENCE
-    if not client.nthreads():
+    if not _asked(address, client.nthreads):
         log.info("%s has no workers: waiting for one, at most %.0f s", address, PATIENCE)
-    _check_versions({"the scheduler": _asked(address, partial(client.run_on_scheduler, scheduler_facts))})
+    _check({"the scheduler": _asked(address, partial(client.run_on_scheduler, scheduler_facts))})
     ask = partial(_facts_of_workers, client, resources.max_memory)
     while not (found := _asked(address, ask)):
         if monotonic() > end:
             message = f"--engine dask: the scheduler {address} has no workers after {PATIENCE:.0f} s: start some, or have more patience with the queue"
             raise UsageError(message)
         sleep(0.2)
-    _check_versions(found)
-    return Limits(min(memory for _, memory in found.values()), resources.block_shape)
+    _check(found)
+    return Limits(min(facts.memory for facts in found.values()), resources.block_shape)
 
 
 def _asked(address: str, ask: Callable[[], Any]) -> Any:
@@ -165,13 +166,27 @@ def _asked(address: str, ask: Callable[[], Any]) -> Any:
         raise UsageError(message) from None
 
 
-Facts = tuple[str, int]
-"""The version of a process, and the memory of each of its tasks."""
+class Facts(NamedTuple):
+    """What a process of a cluster says of itself.
+
+    Parameters
+    ----------
+    version
+        Its versions.
+    memory
+        Bytes that each of its tasks may use.
+    is_without
+        Whether it does not see the working folder of the run.
+    """
+
+    version: str
+    memory: int = 0
+    is_without: bool = False
 
 
 def _facts_of_workers(client: Any, given: int | None) -> dict[str, Facts]:
     """What the workers say of themselves; without those that are just being started, or killed."""
-    told = client.run(worker_facts, given=given, on_error="return")
+    told = client.run(worker_facts, given=given, folder=os.getcwd(), on_error="return")
     for fault in told.values():
         if isinstance(fault, Exception) and not isinstance(fault, OSError):
             raise fault
@@ -179,20 +194,24 @@ def _facts_of_workers(client: Any, given: int | None) -> dict[str, Facts]:
 
 
 def scheduler_facts() -> Facts:
-    """The version of this process, whose memory is not used."""
-    return VERSION, 0
+    """What a scheduler says."""
+    return Facts(VERSION)
 
 
-def worker_facts(dask_worker: Any, given: int | None) -> Facts:
-    """The version of a worker, and its share of the memory that is ``given``, else of half of what it may use."""
+def worker_facts(dask_worker: Any, given: int | None, folder: str) -> Facts:
+    """What a worker says; its tasks share the memory that is ``given``, else half of what it may use."""
     memory = given or (dask_worker.memory_manager.memory_limit or machine.free_memory()) // 2
     each = max(memory, MINIMUM_MEMORY) - OVERHEAD
-    return VERSION, each // dask_worker.state.nthreads
+    return Facts(VERSION, each // dask_worker.state.nthreads, not os.path.isdir(folder))
 
 
-def _check_versions(facts: Mapping[str, Facts]) -> None:
-    others = {name: version for name, (version, _) in facts.items() if version != VERSION}
+def _check(facts: Mapping[str, Facts]) -> None:
+    """Refuse processes that cannot take part."""
+    others = [f"{found.version} at {name}" for name, found in facts.items() if found.version != VERSION]
     if others:
-        where = listed(f"{version} at {name}" for name, version in others.items())
-        message = f"--engine dask: {VERSION} here; {where}: expected the same"
+        message = f"--engine dask: {VERSION} here; {listed(others)}: expected the same"
+        raise UsageError(message)
+    without = [name for name, found in facts.items() if found.is_without]
+    if without:
+        message = f"--engine dask: {os.getcwd()} is not there for {listed(without)}: expected a disk that all workers see"
         raise UsageError(message)

@@ -447,6 +447,8 @@ class DaskWorkers:
                     return Outcome(fault=LaneError(message))
                 assert task.begin is not None
                 task.future = task.begin()
+            except EngineError:
+                raise
             except Exception as fault:
                 raise _gone(fault) from fault
         if isinstance(task.outcome.fault, EngineError):

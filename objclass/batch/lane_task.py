@@ -1,5 +1,6 @@
 """A lane as a task of a worker: it comes as plain data, and goes back so; the coordinator commits it."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -15,6 +16,8 @@ from objclass.export.naming import Task
 from objclass.export.sinks import maker_of
 from objclass.pipeline.inputs import computed
 from objclass.pipeline.plan import Plan
+
+log = logging.getLogger("objclass")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def run_lane_task(common: tuple[Plan, Context], item: LaneTask) -> LaneReport:
         result = run_task(task, plan, AttemptFiles(item.workspaces), context)
         keep(result, _nothing)
     except ObjclassError as fault:
+        log.debug("", exc_info=fault)  # where it was raised is not known elsewhere
         return LaneReport(fault=fault)
     return LaneReport(
         result.files.delivery,

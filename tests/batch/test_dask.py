@@ -18,7 +18,8 @@ from objclass.batch.dask_workers import Common, DaskWorkers, Run, packed
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
-from objclass.errors import EngineError, LaneError
+from objclass.errors import EngineError, LaneError, OutputError, UsageError
+from objclass.export.attempt import AttemptFiles
 from objclass.pipeline.cut import parts
 from tests.clusters import a_cluster
 from tests.conftest import SAMPLES
@@ -326,3 +327,43 @@ def test_a_task_of_another_version_is_refused():
     outcome = dask_workers.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
     assert re.search(r"has objclass .*, expected objclass 0.0.1, Python 3.11$", str(outcome.fault))
     assert isinstance(outcome.fault, EngineError)
+
+
+def test_a_worker_that_does_not_see_the_disk_says_so(tmp_path):
+    a_run = Run("d", Limits(), folder=str(tmp_path / "none"))
+    with pytest.raises(
+        EngineError, match="none: No such file or directory on the worker .*: expected a disk"
+    ):
+        dask_workers.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
+    with pytest.raises(OutputError, match="no such folder on the worker"):
+        AttemptFiles({"out": str(tmp_path / "none")})
+
+
+def test_workers_that_do_not_see_the_working_folder_are_refused():
+    facts = cluster.Facts(cluster.VERSION, 1, is_without=True)
+    with pytest.raises(UsageError, match="is not there for tcp://a: expected a disk that all workers see"):
+        cluster._check({"tcp://a": facts})
+
+
+def test_two_runs_take_turns_in_a_worker(tmp_path, monkeypatch):
+    """Each in its own folder; tasks of one run work at the same time."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+
+    def work(name):
+        with dask_workers._folder.entered(str(tmp_path / name)):
+            found.append((name, Path.cwd().name))
+            inside.wait(0.05)
+            found.append((name, Path.cwd().name))
+
+    inside = threading.Event()
+    names = [*"abab"]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    threads = [threading.Thread(target=work, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert all(name == folder for name, folder in found)
