@@ -97,11 +97,14 @@ class Stop:
 
 _URL = r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]+://"
 
-_PASSWORD = re.compile(rf"(https?://)[^/\s]*@|({_URL})[^/\s@]*:[^/\s]*@", re.IGNORECASE)
+_PASSWORD = re.compile(rf"(https?://)[^/\s]*@|({_URL})[^/\s@:]*:[^/\s]*@", re.IGNORECASE)
 """Other schemes have names before ``@``, such as that of a container."""
 
-_QUERY = re.compile(rf"({_URL}[^\s?'\"]*)\?[^\s'\"]*?(?=[:;,.)]*(?:[\s'\"]|$))")
-"""What follows ``?`` may be a signature that gives access; punctuation behind it belongs to the sentence."""
+_QUERY = re.compile(rf"({_URL}[^\s?'\"]{{0,2000}})\?[^\s'\"]*?(?=[:;,.)]*(?:[\s'\"]|$))")
+"""What follows ``?`` may be a signature that gives access; punctuation behind it belongs to the sentence.
+
+No URL is longer than some 2,000 letters; without a limit, a long text of many would take very long.
+"""
 
 
 def without_secrets(text: str) -> str:

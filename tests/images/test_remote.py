@@ -22,7 +22,7 @@ from objclass import open_project, predict
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
-from objclass.errors import ImageError
+from objclass.errors import ImageError, without_secrets
 from objclass.images import dataset_name, open_image, remote
 from objclass.images.paths import check_here, expand, relative
 from objclass.pipeline.inputs import open_lanes
@@ -436,6 +436,13 @@ def test_passwords_and_signatures_are_used_but_never_shown(
     assert any(f"{host}/cells.zarr" in text for text in texts)
     assert any("from a server in up to 25 chunks" in text for text in texts)
     assert not [text for text in texts if "S3CRET" in text or "PA5SWORD" in text]
+
+
+@pytest.mark.parametrize("text", ["http://x?" + "a:" * 50_000, "http://" + "a:" * 50_000, "http://a" * 5_000])
+def test_long_texts_take_no_longer_than_others(text: str) -> None:
+    begun = time.monotonic()
+    without_secrets(text)
+    assert time.monotonic() - begun < 5  # seconds; without limits, minutes
 
 
 # --- runs
