@@ -174,7 +174,9 @@ class DistributedEngine:
 
                 # images of pixels are made of what the workers have computed, too
                 lane = prepared(task.lane, plan, self._workers, folder)
-                yield run_task(replace(task, lane=lane), plan, files.lane(number), context, walk)
+                result = run_task(replace(task, lane=lane), plan, files.lane(number), context, walk)
+                result.task = task  # which the run knows
+                yield result
 
 
 def _is_written_here(task: Task, shared: Collection[str]) -> bool:

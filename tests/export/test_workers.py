@@ -78,6 +78,12 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(n5, "chunk_shape", partial(chunk_shape, maximum=500))
 
 
+def larger_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For files that are committed: each of them waits for the disk."""
+    monkeypatch.setattr(omezarr, "CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(n5, "chunk_shape", partial(chunk_shape, maximum=40_000))
+
+
 def sink_of(source: str, path: Path, name: str, **settings: Any) -> tuple[ImageSink, RunFiles, Output]:
     wanted = replace(EXPORT_DEFAULTS, output_format=name, **settings)
     if source in SOURCES:
@@ -187,8 +193,7 @@ def test_a_whole_lane(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, path: str, inside: str | None
 ) -> None:
     """Of a project: all images, apart or in one container; raw data and labels in the layout of ngio."""
-    monkeypatch.setattr(omezarr, "CHUNK_BYTES", 40_000)
-    monkeypatch.setattr(n5, "chunk_shape", partial(chunk_shape, maximum=40_000))
+    larger_chunks(monkeypatch)
     raw, segmentation = (open_image(f"{SAMPLES}/{stem}.tif") for stem in ("cells", "cells_segmentation"))
     lane = Lane(raw, segmentation, "segmentation_image", "cells", str(tmp_path))
     export = ExportSettings(name, path, inside)
@@ -197,8 +202,9 @@ def test_a_whole_lane(
 
 
 @pytest.mark.parametrize("name", ["n5", "hdf5"])
-def test_a_lane_of_pixels(tmp_path: Path, name: str) -> None:
+def test_a_lane_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Workers compute its probabilities once; the images are made of these, whoever writes them."""
+    larger_chunks(monkeypatch)
     lane = Lane(RAW, computed(CHAIN, RAW, None, None, None, Context()), PIXEL_ROLE, "a", str(tmp_path))
     project = PixelProject(
         "", "Pixel Classification", "1.4", (PixelStage(CHAIN.classifiers[0].features, CHAIN.classes),)
@@ -226,6 +232,7 @@ def assert_equal(request: Request, lane: Lane, project: Any, *objects: str) -> N
     def together(task: Task, plan: Any, files: RunFiles) -> Any:
         engine: Any = DistributedEngine(workers, Context())  # type: ignore[arg-type]
         [result] = engine._together([(0, task)], plan, files)
+        assert result.task is task
         return result
 
     workers = PickledWorkers()
