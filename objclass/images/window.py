@@ -54,7 +54,7 @@ class Window:
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Pixels of the region."""
-        z, y, x = (shifted(part, whole.start) for part, whole in zip(region[1:4], self.box, strict=True))
+        z, y, x = (shifted(part, own.start) for part, own in zip(region[1:4], self.box, strict=True))
         return self.image.read((slice(self.t, self.t + 1), z, y, x, region[4]))
 
 
@@ -69,6 +69,13 @@ def within(box: Box, whole: Box) -> Box:
         slice(part.start - own.start, part.stop - own.start) for part, own in zip(box, whole, strict=True)
     )
     return z, y, x
+
+
+def is_within(box: Box, whole: Box) -> bool:
+    """Whether a box has no voxel outside of another one."""
+    return all(
+        own.start <= part.start and part.stop <= own.stop for part, own in zip(box, whole, strict=True)
+    )
 
 
 def placed(box: Box, slab: Slab) -> Box:

@@ -12,7 +12,7 @@ from objclass.compute.limits import CACHED_TILE_BYTES
 from objclass.compute.slabs import Box, Slab
 from objclass.compute.tiles import Tiles
 from objclass.core import AnyArray
-from objclass.images.window import placed, within
+from objclass.images.window import is_within, placed, within
 from objclass.pipeline.cut.files import holding
 from objclass.pipeline.cut.labels import FINAL, OWN, Ids, PartFiles, own_ids
 from objclass.segmentation.label_store import renumbering
@@ -75,10 +75,7 @@ class OwnLabels:
         """The labels of a box, read-only."""
         if self._held is None:
             return self._tiles[box]
-        if all(
-            own.start <= side.start and side.stop <= own.stop
-            for side, own in zip(box, self._where, strict=True)
-        ):
+        if is_within(box, self._where):
             return self._held[within(box, self._where)]
         found = np.zeros([side.stop - side.start for side in box], np.uint32)
         both = _common(box, self._where)

@@ -9,7 +9,7 @@ from typing import Any
 
 from objclass.compute.context import Context
 from objclass.compute.limits import CACHED_TILE_BYTES
-from objclass.compute.meter import counted, present
+from objclass.compute.meter import counted, metered, present
 from objclass.compute.workers import Workers
 from objclass.core import PIXEL_ROLE, AnyArray, FeatureTable, Lane, Objects, Predictions
 from objclass.pipeline.cut import tasks
@@ -180,7 +180,8 @@ def by_steps(work: Work) -> Generator[Step, None, None]:
     """Each time step by one task."""
     work.clock.restart()
     if work.by_cubes:
-        deque(pixels_by_cubes(work), maxlen=0)
+        with metered(None):  # a meter goes through the time steps once
+            deque(pixels_by_cubes(work), maxlen=0)
         work.clock.lap("pixels")
     every = [(t, not work.by_cubes) for t in range(work.steps)]
     with closing(work.each(tasks.run_step, every)) as results:

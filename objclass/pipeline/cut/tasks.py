@@ -15,7 +15,7 @@ from objclass.features.sets.standard import global_maximum, global_minimum
 from objclass.features.statistics.intensity import FLT_MAX, Histogram
 from objclass.features.statistics.kinds import closure
 from objclass.images.blockwise import Read, box_reader, timed
-from objclass.images.window import placed, window
+from objclass.images.window import is_within, placed, window, within
 from objclass.pipeline.cut import left_overs
 from objclass.pipeline.cut.labels import CORES, LABELS, Ids, PartFiles, final_ids
 from objclass.pipeline.cut.owner import Owner, OwnLabels
@@ -256,14 +256,8 @@ def _reader(image: Image, t: int, slabs: Sequence[Slab], margin: Sequence[int], 
     read = box_reader(window(image, t, where), 0, context)
 
     def read_box(box: Box) -> AnyArray:
-        if all(
-            own.start <= side.start and side.stop <= own.stop for side, own in zip(box, where, strict=True)
-        ):
-            z, y, x = (
-                slice(side.start - own.start, side.stop - own.start)
-                for side, own in zip(box, where, strict=True)
-            )
-            return read((z, y, x))
+        if is_within(box, where):
+            return read(within(box, where))
         return image.read((slice(t, t + 1), *box, slice(0, image.shape[4])))[0]
 
     return read_box
