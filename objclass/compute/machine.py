@@ -10,8 +10,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -134,8 +132,11 @@ def _text(path: Path) -> str:
 LITTLE = 2_000_000_000
 """Bytes: with less memory to use, what large arrays leave goes back to the system at once."""
 
-LARGE_ARRAY, M_MMAP_THRESHOLD = 1 << 22, -3
-"""Bytes from which on an array is large; glibc's number of that setting."""
+LARGE_ARRAY, KEPT_ARRAY = 1 << 22, 31 << 20
+"""Bytes from which on an array is large; and up to which glibc keeps what arrays leave, at most."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's numbers of its settings."""
 
 
 def has_process(number: int) -> bool:
@@ -149,10 +150,14 @@ def tune_allocator(memory: int | None) -> None:
     """Tell glibc's allocator what to do with the memory that arrays leave.
 
     To keep it saves the system the time to clear it again. But each thread keeps its own, which a run that may use
-    little memory cannot afford.
+    little memory cannot afford. What the environment says of it, as that of Dask's workers does, is for other programs.
     """
-    if memory is None or memory >= LITTLE:
-        np.empty(31 << 20, np.uint8)  # freed at once: from now on glibc keeps what smaller arrays leave
-    elif sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # another C library
-            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
+    if sys.platform != "linux":
+        return
+    with suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        if memory is None or memory >= LITTLE:
+            mallopt(M_MMAP_THRESHOLD, KEPT_ARRAY)
+            mallopt(M_TRIM_THRESHOLD, 2 * KEPT_ARRAY)
+        else:
+            mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)

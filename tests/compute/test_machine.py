@@ -1,6 +1,7 @@
 """What this process may use: as psutil says, and as files say that containers and schedulers leave."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +193,21 @@ def test_a_real_limit_of_addresses():
     limited = f"ulimit -v {4 * GIB // 1024}; exec {sys.executable} -c '{code}'"
     left = int(subprocess.run(["/bin/sh", "-c", limited], capture_output=True, check=True).stdout)
     assert 0 < left < 4 * GIB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc")
+def test_memory_that_arrays_leave_is_kept():
+    """Whatever the environment says: Dask starts its workers with a threshold of 64 KiB."""
+    code = (
+        "import resource, numpy as np\n"
+        "from objclass.compute.machine import tune_allocator\n"
+        "tune_allocator(None)\n"
+        "before = 0\n"
+        "for n in range(12):\n"
+        "    np.ones(20 << 20, np.uint8)\n"
+        "    before = before or resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    env = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000  # pages of 4 KiB: an array has 5120
