@@ -96,12 +96,13 @@ class Export:
             Label image of the time step (z, y, x), read by box.
         """
         context = context or Context()
-        steps, *lengths = (part.stop - part.start for part in self.region[:4])
-        if not 0 <= t - self.region[0].start < steps:
+        steps, z, y, x, _ = self.region
+        if not steps.start <= t < steps.stop:
             return
         share = getattr(writer, "share", None)
         if context.workers is None or share is None:
-            self.write_part(writer, t, labels, paint, context, full(tuple(lengths)))
+            whole = full((z.stop - z.start, y.stop - y.start, x.stop - x.start))
+            self.write_part(writer, t, labels, paint, context, whole)
             return
         there = Context(context.workers.limits, follow_links=context.follow_links)
         files = share(context.workers)

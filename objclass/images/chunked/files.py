@@ -88,13 +88,14 @@ class ChunkFiles:
         if not chunk.any():
             return
         path, packed = self.path(index), self.packed(index, chunk)
+        # before any folder: one that another process has removed must not be made again
         temporary = self._temporary(packed) if self.is_shared else None
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if temporary is not None:
             os.replace(temporary, path)
-            return
-        with open(path, "wb") as file:
-            file.write(packed)
+        else:
+            with open(path, "wb") as file:
+                file.write(packed)
 
     def _temporary(self, packed: bytes) -> str:
         temporary = os.path.join(self.folder, UNFINISHED, uuid4().hex)
