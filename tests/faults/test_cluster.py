@@ -48,6 +48,12 @@ def here(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _anew(here):
+    """Nothing is there of the test before."""
+    shutil.rmtree(here / "out", ignore_errors=True)
+
+
 def blobs(rng, shape):
     """Rough objects, some of them large."""
     coarse = rng.random([-(-n // 6) for n in shape])
@@ -107,11 +113,10 @@ def outputs(folder):
 
 
 def check(here, out, options):
-    """The outputs are those of threads; then they are removed."""
+    """The outputs are those of threads."""
     expected = outputs(here / "threads")
     names = "volume" if options is volumes else ("seg", "raw", "t.csv", "s.csv")
     assert outputs(here / out) == {name: data for name, data in expected.items() if name.startswith(names)}
-    shutil.rmtree(here / out)
 
 
 def begun(here, out, process):
@@ -177,7 +182,7 @@ def test_a_scheduler_that_is_killed(here, tmp_path, options, wait):
     assert time.monotonic() - at < 40
     done = statuses(here / "out")
     assert process.returncode == (0 if "not run" not in done else 1 if "done" in done else 3)
-    assert process.returncode == 0 or "the scheduler is gone: the connection was lost" in told
+    assert process.returncode == 0 or "the scheduler is gone: " in told
     assert run(here, options("out", "--resume")).returncode == 0
     check(here, "out", options)
 
@@ -216,7 +221,6 @@ def test_an_interruption_while_processes_are_started(here):
     assert process.returncode == 130
     assert "Traceback" not in told
     assert "semaphore" not in told
-    shutil.rmtree(here / "out", ignore_errors=True)
 
 
 def test_a_process_that_is_killed_takes_its_workers_with_it(here):
