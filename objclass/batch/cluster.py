@@ -13,8 +13,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-from objclass.batch.dask_workers import VERSION, DaskWorkers, one_line
+from objclass.batch.dask_workers import DaskWorkers, one_line
 from objclass.batch.processes import shared_out, started
+from objclass.batch.worker import VERSION
 from objclass.compute import machine
 from objclass.compute.context import Context
 from objclass.compute.limits import OVERHEAD, Limits

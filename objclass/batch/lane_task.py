@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from objclass.batch.dask_workers import Outcome
 from objclass.batch.task import LaneResult, keep, run_task
+from objclass.batch.worker import Outcome
 from objclass.compute.context import Context
 from objclass.compute.origin import in_lane
 from objclass.core import Lane

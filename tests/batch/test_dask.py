@@ -13,8 +13,9 @@ import tifffile
 
 pytest.importorskip("distributed")
 
-from objclass.batch import cluster, dask_workers, engine, processes
-from objclass.batch.dask_workers import Common, DaskWorkers, Run, packed
+from objclass.batch import cluster, engine, processes, worker
+from objclass.batch.dask_workers import DaskWorkers
+from objclass.batch.worker import Common, Run, packed
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
@@ -310,7 +311,7 @@ def test_what_cannot_leave_the_process_is_said():
 
 def test_messages_keep_their_level_and_place():
     a_run = Run("b", Limits())
-    outcome = dask_workers.perform(Common(packed(None), a_run), packed((_warn, "%")), a_run)
+    outcome = worker.perform(Common(packed(None), a_run), packed((_warn, "%")), a_run)
     (record,) = outcome.records
     assert (record.levelname, record.getMessage(), record.filename) == ("WARNING", "100 %", "test_dask.py")
     assert outcome.result == "%"
@@ -324,7 +325,7 @@ def _warn(_, item):
 
 def test_a_task_of_another_version_is_refused():
     a_run = Run("c", Limits(), version="objclass 0.0.1, Python 3.11")
-    outcome = dask_workers.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
+    outcome = worker.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
     assert re.search(r"has objclass .*, expected objclass 0.0.1, Python 3.11$", str(outcome.fault))
     assert isinstance(outcome.fault, EngineError)
 
@@ -334,7 +335,7 @@ def test_a_worker_that_does_not_see_the_disk_says_so(tmp_path):
     with pytest.raises(
         EngineError, match="none: No such file or directory on the worker .*: expected a disk"
     ):
-        dask_workers.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
+        worker.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
     with pytest.raises(OutputError, match="no such folder on the worker"):
         AttemptFiles({"out": str(tmp_path / "none")})
 
@@ -351,7 +352,7 @@ def test_two_runs_take_turns_in_a_worker(tmp_path, monkeypatch):
     found = []
 
     def work(name):
-        with dask_workers._folder.entered(str(tmp_path / name)):
+        with worker._folder.entered(str(tmp_path / name)):
             found.append((name, Path.cwd().name))
             inside.wait(0.05)
             found.append((name, Path.cwd().name))
