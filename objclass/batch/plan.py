@@ -290,7 +290,8 @@ def plan_tasks(request: Request, plan: Plan, lanes: Sequence[Lane]) -> list[Task
         If two outputs are one file, one would overwrite an input, or a folder cannot be written.
     """
     tasks = make_tasks(request, plan, lanes)
-    for _, fault in (*disagreements(tasks, plan), *collisions(tasks, other_inputs(request))):
+    found = collisions(tasks, other_inputs(request), resumed=request.batch.resume)
+    for _, fault in (*disagreements(tasks, plan), *found):
         raise fault
     return tasks
 

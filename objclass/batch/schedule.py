@@ -25,6 +25,7 @@ from objclass.compute.context import Context
 from objclass.compute.machine import tune_allocator
 from objclass.core import PixelSize, Progress
 from objclass.errors import EngineError, LaneError, ObjclassError, Stop, listed
+from objclass.export.checks import check_free
 from objclass.export.dictionary import write_dictionaries
 from objclass.export.files import OwnLaneFiles, RunFiles
 from objclass.export.naming import Task
@@ -129,6 +130,7 @@ def _resumed(request: Request, tasks: Sequence[Task], journal: Journal) -> tuple
     if not request.batch.resume:
         return {}, RunFiles(tasks)
     earlier, done = resume.find(tasks, journal, verify=request.batch.verify)
+    check_free([task for number, task in enumerate(tasks) if number not in done])
     log.info("%d of %d lanes are complete already", len(done), len(tasks))
     return done, RunFiles(tasks, earlier)
 

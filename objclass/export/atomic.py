@@ -26,13 +26,15 @@ from objclass.registry import ImageFormat
 log = logging.getLogger("objclass")
 
 
-def check_writable(path: str, kind: ImageFormat | None = None) -> None:
+def check_writable(path: str, kind: ImageFormat | None = None, *, resumed: bool = False) -> None:
     """Refuse a path that cannot be written.
 
     Parameters
     ----------
     kind
         The format to be written; None for any file.
+    resumed
+        Whether a folder may be there, of an earlier run.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def check_writable(path: str, kind: ImageFormat | None = None) -> None:
         message = f"output {path}: {fault.strerror}"
         raise OutputError(message) from None
     if kind is not None and kind.folder:
-        _check_folder(target, shared=kind.shared)
+        _check_folder(target, shared=kind.shared or resumed)
     elif target.is_dir():
         message = f"output {path} is a folder"
         raise OutputError(message)

@@ -126,8 +126,26 @@ def check_collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> None:
         raise fault
 
 
-def collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> Iterator[tuple[str, OutputError]]:
-    """Outputs that are the same file, that are an input, or that cannot be written: the file, and what is wrong."""
+def check_free(tasks: Sequence[Task]) -> None:
+    """Refuse to replace folders, with ``tasks`` that an earlier run has not completed.
+
+    Raises
+    ------
+    OutputError
+        If one is there.
+    """
+    for path, _, _, kind in _wanted(tasks):
+        if "://" not in path:
+            check_writable(path, kind)
+
+
+def collisions(
+    tasks: Sequence[Task], inputs: Sequence[str], *, resumed: bool = False
+) -> Iterator[tuple[str, OutputError]]:
+    """Outputs that are the same file, that are an input, or that cannot be written: the file, and what is wrong.
+
+    Folders of a run that is ``resumed`` may be there: `check_free` refuses those that were not completed.
+    """
     files = {*inputs, *(path for task in tasks for image in task.lane.images for path in image.files)}
     sources = {same_file_key(os.path.realpath(path)) for path in files}
     taken: dict[str, dict[str, str]] = {}
@@ -150,7 +168,7 @@ def collisions(tasks: Sequence[Task], inputs: Sequence[str]) -> Iterator[tuple[s
         there[inside] = what
         try:
             if "://" not in path:  # no path contains it once its links are followed
-                check_writable(path, kind)
+                check_writable(path, kind, resumed=resumed)
         except OutputError as fault:
             yield path, fault
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -459,3 +460,24 @@ def test_a_table_that_cannot_be_made_of_its_rows(here, measured, monkeypatch, ca
     monkeypatch.setattr("objclass.export.spool.SpooledTable.close", fail)
     assert run("--resume", lanes=[0, 1, 2, 4, 5]) == 1
     assert "a table could not be written" in capsys.readouterr().err
+
+
+def test_folders_of_complete_lanes_stay(tmp_path, monkeypatch, capsys):
+    """An OME-Zarr that is there is refused, unless an earlier run has completed its lane."""
+    monkeypatch.chdir(tmp_path)
+    for n in range(2):
+        np.save(f"seg{n}.npy", np.pad(np.ones((4, 4 + n), np.uint8), 3))
+    options = (
+        *("--headless", "--quiet", "--segmentation_image", "seg0.npy", "seg1.npy", "--features", "regionprops:area"),
+        *("--output_format", "single-scale OME-Zarr", "--output_filename_format", "out/{nickname}"),
+        *("--table_filename", "out/t.csv"),
+    )
+    assert main([*options]) == 0
+    assert main([*options]) == 2
+    assert "exists already" in capsys.readouterr().err
+    shutil.rmtree("out/seg1.zarr")
+    assert main([*options, "--resume"]) == 0
+    assert (tmp_path / "out/seg1.zarr").is_dir()
+    np.save("seg0.npy", np.pad(np.ones((4, 9), np.uint8), 3))
+    assert main([*options, "--resume"]) == 2
+    assert "seg0.zarr exists already" in capsys.readouterr().err
