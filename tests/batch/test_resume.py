@@ -468,9 +468,17 @@ def test_folders_of_complete_lanes_stay(tmp_path, monkeypatch, capsys):
     for n in range(2):
         np.save(f"seg{n}.npy", np.pad(np.ones((4, 4 + n), np.uint8), 3))
     options = (
-        *("--headless", "--quiet", "--segmentation_image", "seg0.npy", "seg1.npy", "--features", "regionprops:area"),
+        *(
+            "--headless",
+            "--quiet",
+            "--segmentation_image",
+            "seg0.npy",
+            "seg1.npy",
+            "--features",
+            "regionprops:area",
+        ),
         *("--output_format", "single-scale OME-Zarr", "--output_filename_format", "out/{nickname}"),
-        *("--table_filename", "out/t.csv"),
+        *("--table_filename", "out/{nickname}.csv"),
     )
     assert main([*options]) == 0
     assert main([*options]) == 2
