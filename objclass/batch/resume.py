@@ -26,15 +26,17 @@ def find(tasks: Sequence[Task], journal: Journal, *, verify: bool) -> tuple[Earl
     dict
         Number of a lane -> its record.
     """
-    records: dict[str, Record] = {}
+    records: dict[str, list[Record]] = defaultdict(list)
     left: dict[str, dict[str, Record]] = defaultdict(dict)  # run -> path -> its entry
     mark = "content" if verify else "fingerprint"
     for record in journal.earlier_records():
-        records.setdefault(str(record.get(mark)), record)
+        records[str(record.get(mark))].append(record)
         left[record["from_run"]] |= {entry["path"]: entry for entry in record.get("files", ())}
     done = {}
     for number, task in enumerate(tasks):
-        found = records.get(journal.fingerprint(task, content=verify))
+        candidates = records.get(journal.fingerprint(task, content=verify), [])
+        found = next((r for r in candidates if _has_tables(task, left[r["from_run"]], verify=verify)), None)
+        found = found or next(iter(candidates), None)
         if found is not None and _has_images(task, left[found["from_run"]], verify=verify):
             done[number] = found
     rows: dict[str, dict[int, Rows]] = {}
@@ -66,6 +68,11 @@ def _tables(
         for number in set(here) - rows[table].keys():
             del done[number]
     return rows
+
+
+def _has_tables(task: Task, left: Mapping[str, Record], *, verify: bool) -> bool:
+    """Whether the tables are those of the earlier run: that of a shard has others than what was merged of it."""
+    return all(_is_same(left.get(path), verify=verify) for path in task.tables)
 
 
 def _has_images(task: Task, left: Mapping[str, Record], *, verify: bool) -> bool:

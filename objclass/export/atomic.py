@@ -7,7 +7,9 @@ import platform
 import re
 import shutil
 import stat
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from hashlib import sha256
 from itertools import count
@@ -456,6 +458,10 @@ class _Replacement:
                 remove(self._aside)
 
 
+SYNCING = 8
+"""Files of a folder that are waited for at once."""
+
+
 def sync(path: str) -> None:
     """Wait until a file, or everything in a folder, is on the disk.
 
@@ -465,16 +471,23 @@ def sync(path: str) -> None:
         If it does not exist, or could not be written.
     """
     if os.path.isdir(path):
-        for folder, _, files in os.walk(path, onerror=_raise):
-            for name in files:
-                _sync_file(os.path.join(folder, name))
-            sync_folder(folder)
+        with ThreadPoolExecutor(SYNCING) as pool:
+            for folder, _, files in os.walk(path, onerror=_raise):
+                paths = [os.path.join(folder, name) for name in files]
+                # each waits for the disk, which does what several wait for in one go
+                deque(pool.map(_sync_files, (paths[k::SYNCING] for k in range(SYNCING))), maxlen=0)
+                sync_folder(folder)
     else:
         _sync_file(path)
 
 
 def _raise(fault: OSError) -> None:
     raise fault
+
+
+def _sync_files(paths: Iterable[str]) -> None:
+    for path in paths:
+        _sync_file(path)
 
 
 def _sync_file(path: str) -> None:

@@ -260,6 +260,7 @@ def test_the_whole_run_finds_all_lanes_complete(here, monkeypatch, digest):
     before = outputs()
     monkeypatch.setattr(task, "run_lane", None)
     assert run("--resume", *digest) == 0
+    assert run("--resume", "--shard", "2/2", *digest) == 0
     assert outputs() == before
 
 
