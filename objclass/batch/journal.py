@@ -67,7 +67,7 @@ class Journal:
         self._folder = journal_folder(request, share.every)
         self._name = RUN_FILE if shard is None else part_of(RUN_FILE, shard)
         self._plan, self._digest = plan, request.batch.digest
-        self._numbers = {id(task): number for number, task in enumerate(tasks, share.first)}
+        self._numbers = {task.name: number for number, task in enumerate(tasks, share.first)}
         self._waiting = dict(self._numbers)
         self._tasks = tasks
         self.fault: OSError | None = None
@@ -231,9 +231,9 @@ class Journal:
 
     def earlier(self, task: Task, record: Record) -> None:
         """Record a lane that an earlier run has completed."""
-        del self._waiting[id(task)]
+        del self._waiting[task.name]
         # many at once: the next line that is waited for is behind them
-        self._write({"lane": {**record, "number": self._numbers[id(task)]}}, wait=False)
+        self._write({"lane": {**record, "number": self._numbers[task.name]}}, wait=False)
 
     def failed(self, task: Task, fault: str) -> None:
         """Record a lane that failed."""
@@ -242,14 +242,14 @@ class Journal:
     def ended(self, partial: Mapping[str, PartialFile]) -> list[str]:
         """Record that the run has ended; return the names of the lanes that were not run."""
         names = self.waiting
-        for task in [task for task in self._tasks if id(task) in self._waiting]:
-            del self._waiting[id(task)]
+        for task in [task for task in self._tasks if task.name in self._waiting]:
+            del self._waiting[task.name]
             images = [
                 {"name": image.name, "files": [{"path": path} for path in image.files]}
                 for image in task.lane.images
             ]
             record = {
-                "number": self._numbers[id(task)],
+                "number": self._numbers[task.name],
                 "image": task.name,
                 "status": "not run",
                 "inputs": images,
@@ -266,9 +266,9 @@ class Journal:
         self._error = fault
 
     def _add(self, task: Task, status: str, **more: Any) -> None:
-        del self._waiting[id(task)]
+        del self._waiting[task.name]
         record = {
-            "number": self._numbers[id(task)],
+            "number": self._numbers[task.name],
             "image": task.name,
             "metadata": dict(task.lane.metadata),
             "status": status,
@@ -293,7 +293,7 @@ class Journal:
     @property
     def waiting(self) -> list[str]:
         """The names of the lanes that were not run so far."""
-        return [task.name for task in self._tasks if id(task) in self._waiting]
+        return [task.name for task in self._tasks if task.name in self._waiting]
 
     def discard(self) -> None:
         """Remove the journal: the run is refused."""
