@@ -45,7 +45,9 @@ def assert_equals(path, expected):
         assert np.array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("case", ["pixel2d", "pixel2d_rgb", "pixel2dt"])
+@pytest.mark.parametrize(
+    "case", ["pixel2d", *(pytest.param(case, marks=pytest.mark.slow) for case in ("pixel2d_rgb", "pixel2dt"))]
+)
 def test_all_results_of_a_pixel_project(shared, case, tmp_path):
     folder = shared / "golden" / case
     names = ["Probabilities", "Simple Segmentation", "Uncertainty", "features"]
@@ -144,6 +146,7 @@ def pair(shared, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_chain_is_as_two_runs(pair):
     """Probabilities from one project, objects from another: with and without a file between."""
     _, objects, pixels = pair

@@ -283,7 +283,7 @@ def write_chunks(shared: tuple[SharedFiles, OutputImage, Any], region: tuple[sli
 
 
 @pytest.mark.parametrize("name", SHARED)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_processes_that_share_a_folder_write_the_same_bytes(
     tmp_path_factory: Any, name: str, data: Any

@@ -249,7 +249,7 @@ def scenes(draw: st.DrawFn, ndim: int) -> tuple[AnyArray, AnyArray, tuple[float,
     return consecutive(labels), values, draw(st.sampled_from(SPACINGS[ndim]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(scenes(ndim=2))
 def test_equals_scikit_image_in_2d(
     scene: tuple[AnyArray, AnyArray, tuple[float, ...]],
