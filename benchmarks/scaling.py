@@ -17,6 +17,7 @@ import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 from math import ceil
+from operator import add
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -25,6 +26,7 @@ import images
 import numpy as np
 from turns import by_turns, middle, process, short
 
+from objclass.batch.cluster import dask_workers
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import Lane
@@ -32,8 +34,9 @@ from objclass.features.contract import choose
 from objclass.images import open_image
 from objclass.pipeline.cut import Parts, cut_lane
 from objclass.pipeline.cut.parts import THIN
-from objclass.pipeline.lane import Clock, run_lane
+from objclass.pipeline.lane import FEATURE_BYTES, OBJECT_BYTES, Clock, run_lane
 from objclass.pipeline.plan import Plan
+from objclass.settings import EngineSettings, ResourceSettings
 
 TERAVOXELS, WORKERS = 10, (16, 128)
 THICKNESSES = (256, 64, 16)
@@ -144,19 +147,20 @@ def tasks(folder, name, features):
     return whole, step, found
 
 
-def overhead_of_a_task(count=2000):
-    """Seconds for a task of Dask that does nothing, many of them one after the other."""
-    from distributed import Client, LocalCluster
+def bytes_of_a_row(step):
+    """Bytes that the run holds for each object, as it judges whether all fit into memory."""
+    return OBJECT_BYTES + FEATURE_BYTES * len(step.table.values)
 
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        client.submit(int).result()
-        start = perf_counter()
-        for future in [client.submit(int, n, pure=False) for n in range(count)]:
-            future.result()
-        return (perf_counter() - start) / count
+
+def overhead_of_a_task(count=1000):
+    """Seconds for a task of the engine that does nothing, many of them one after the other."""
+    resources = ResourceSettings(jobs=1)
+    with dask_workers(EngineSettings(engine="dask"), resources, Context.of(resources)) as (workers, _):
+        for _ in range(2):  # the first round starts the process
+            start = perf_counter()
+            assert sum(workers.ordered(add, 0, range(count))) == count * (count - 1) // 2
+            taken = perf_counter() - start
+    return taken / count
 
 
 # ---------------------------------------------------------------------------- the model
@@ -166,7 +170,7 @@ def overhead_of_a_task(count=2000):
 class Model:
     """What a volume of ``side``³ voxels takes, from what one of ``measured`` voxels took.
 
-    ``rows`` are objects of the measured volume, ``table`` the seconds to write them, ``task`` the seconds that the engine
+    ``rows`` are objects of the measured volume, ``row`` bytes of each in memory, ``table`` the seconds to write them, ``task`` the seconds that the engine
     needs for each task.
     """
 
@@ -174,6 +178,7 @@ class Model:
     voxels: int
     face: int
     rows: int
+    row: int
     table: float
     task: float
 
@@ -198,6 +203,7 @@ class Model:
             "bytes": sum(kind.size for name, kind in kinds.items() if name == "measure_part") * more
             + sum(kind.size for name, kind in kinds.items() if name != "measure_part") * area,
             "objects": round(self.rows * more),
+            "memory": self.rows * self.row * more,
         }
 
 
@@ -209,7 +215,7 @@ def model_rows(model):
         hours = work / workers / 3600
         yield (
             f"| {workers} | {found['parts']} of {found['planes']} planes | {work / 3600:.0f} h | {hours:.1f} h | {serial:.0f} s | "
-            f"{serial / work:.4%} | {found['table'] / 3600:.1f} h ({found['table'] / work:.2%}) | {found['scheduling']:.0f} s | {found['bytes'] / 1e9:.0f} GB | "
+            f"{serial / work:.4%} | {found['table'] / 3600:.1f} h ({found['table'] / work:.2%}) | {found['memory'] / 1e9:.0f} GB | {found['scheduling']:.0f} s | {found['bytes'] / 1e9:.0f} GB | "
             f"{found['bytes'] / (hours * 3600) / 1e6:.1f} MB/s |"
         )
 
@@ -257,15 +263,17 @@ def main():
         )
 
     task = overhead_of_a_task()
-    model = Model(parts, int(np.prod(shape)), shape[1] * shape[2], step.objects.count, table, task)
+    model = Model(
+        parts, int(np.prod(shape)), shape[1] * shape[2], step.objects.count, bytes_of_a_row(step), table, task
+    )
     print(
         f"\nA task of the engine: {task * 1e3:.1f} ms. {TERAVOXELS} Tvoxel, {model.of(1, TERAVOXELS * 10**12)['objects']:,} objects:\n"
     )
     print(
-        "| workers | parts | work | divided by workers | union and numbering, serial | of the work | table, written by one | scheduling, "
+        "| workers | parts | work | divided by workers | union and numbering, serial | of the work | table, written by one | its rows in memory there | scheduling, "
         "meanwhile | crosses | on average |"
     )
-    print("|---" * 10 + "|")
+    print("|---" * 11 + "|")
     for line in model_rows(model):
         print(line)
 
