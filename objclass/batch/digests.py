@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ _FOLDER_HEADERS = ("zarr.json", ".zattrs", ".zgroup", ".zarray", "attributes.jso
 def file_entry(path: str, digest: str = "header") -> dict[str, Any]:
     """Size and time of the last change of a file or folder, and a digest.
 
+    Of a folder, which as an input may have millions of chunks, the time is that of the folder itself and there is no
+    size; `output_entry` has those of all files in it.
+
     Parameters
     ----------
     digest
@@ -27,11 +31,35 @@ def file_entry(path: str, digest: str = "header") -> dict[str, Any]:
     with contextlib.suppress(OSError):
         found = Path(path)
         status = found.stat()
-        entry["modified"] = datetime.fromtimestamp(status.st_mtime, UTC).isoformat()
+        entry["modified"] = _time(status.st_mtime)
         if not found.is_dir():
             entry["size"] = status.st_size
         entry |= _DIGESTS[digest](found)
     return entry
+
+
+def output_entry(path: str, digest: str = "none") -> dict[str, Any]:
+    """A `file_entry`; of a folder with the number of its files (``files``), their size, and the latest time of a change in it."""
+    entry = file_entry(path, digest)
+    with contextlib.suppress(OSError):
+        if os.path.isdir(path):
+            entry |= _inside(path)
+    return entry
+
+
+def _inside(folder: str) -> dict[str, Any]:
+    """Number of files in a folder, their size in bytes, and the latest time of a change of a file or folder."""
+    files, size, latest = 0, 0, 0.0
+    for place, _, names in os.walk(folder):
+        statuses = [os.lstat(os.path.join(place, name)) for name in names]
+        files += len(statuses)
+        size += sum(status.st_size for status in statuses)
+        latest = max(latest, os.stat(place).st_mtime, *(status.st_mtime for status in statuses))
+    return {"files": files, "size": size, "modified": _time(latest)}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def essence(entry: Any) -> Any:

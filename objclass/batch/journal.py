@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from objclass.batch.digests import file_entry
+from objclass.batch.digests import file_entry, output_entry
 from objclass.batch.request import Request
 from objclass.batch.run_file import RUN_FILE, Record, check_others, publish, read_run
 from objclass.batch.shards import Share
@@ -210,7 +210,7 @@ class Journal:
         rounded = {name: round(taken, 4) for name, taken in seconds.items()}
         threads = {name: round(taken, 4) for name, taken in within.items()}
         has_content = self._digest == "content"
-        files = [file_entry(path, "content" if has_content else "none") for path in completed]
+        files = [output_entry(path, "content" if has_content else "none") for path in completed]
         for entry in files:
             if entry["path"] in task.tables:
                 entry["lanes"] = self.sharing(entry["path"])

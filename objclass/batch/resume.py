@@ -8,7 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from objclass.batch.digests import file_entry
+from objclass.batch.digests import file_entry, output_entry
 from objclass.batch.journal import Journal, lanes_of
 from objclass.batch.run_file import Record
 from objclass.export.files import Earlier
@@ -81,11 +81,13 @@ def _has_images(task: Task, left: Mapping[str, Record], *, verify: bool) -> bool
 
 
 def _is_same(entry: Record | None, *, verify: bool) -> bool:
-    """Whether a file is as it was recorded: by size and time of change, or by content."""
+    """Whether a file or folder is as it was recorded: by size and time of change, or by content."""
     if entry is None or not os.path.lexists(entry["path"]):
         return False
-    now = file_entry(entry["path"], "content" if verify else "none")
-    return all(entry.get(name) == now.get(name) for name in (("sha256",) if verify else ("size", "modified")))
+    if verify:
+        return bool(entry.get("sha256") == file_entry(entry["path"], "content").get("sha256"))
+    now = output_entry(entry["path"])
+    return all(entry.get(name) == now.get(name) for name in ("files", "size", "modified"))
 
 
 def _rows(table: str, lanes: Sequence[int], done: Mapping[int, Record]) -> dict[int, Rows]:

@@ -462,30 +462,69 @@ def test_a_table_that_cannot_be_made_of_its_rows(here, measured, monkeypatch, ca
     assert "a table could not be written" in capsys.readouterr().err
 
 
-def test_folders_of_complete_lanes_stay(tmp_path, monkeypatch, capsys):
-    """An OME-Zarr that is there is refused, unless an earlier run has completed its lane."""
+def folders(*more, kind="single-scale OME-Zarr", jobs=1):
+    """A run of two lanes that writes folders."""
+    return main(
+        [
+            *("--headless", "--quiet", "--segmentation_image", "seg0.npy", "seg1.npy", "--jobs", str(jobs)),
+            *("--features", "regionprops:area", "--table_filename", "out/{nickname}.csv"),
+            *("--output_format", kind, "--output_filename_format", "out/{nickname}", *more),
+        ]
+    )
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for n in range(2):
         np.save(f"seg{n}.npy", np.pad(np.ones((4, 4 + n), np.uint8), 3))
-    options = (
-        *(
-            "--headless",
-            "--quiet",
-            "--segmentation_image",
-            "seg0.npy",
-            "seg1.npy",
-            "--features",
-            "regionprops:area",
-        ),
-        *("--output_format", "single-scale OME-Zarr", "--output_filename_format", "out/{nickname}"),
-        *("--table_filename", "out/{nickname}.csv"),
-    )
-    assert main([*options]) == 0
-    assert main([*options]) == 2
+    return tmp_path
+
+
+def test_folders_of_complete_lanes_stay(two, capsys):
+    """An OME-Zarr that is there is refused, unless an earlier run has completed its lane."""
+    assert folders() == 0
+    assert folders() == 2
     assert "exists already" in capsys.readouterr().err
     shutil.rmtree("out/seg1.zarr")
-    assert main([*options, "--resume"]) == 0
-    assert (tmp_path / "out/seg1.zarr").is_dir()
+    assert folders("--resume") == 0
+    assert (two / "out/seg1.zarr").is_dir()
     np.save("seg0.npy", np.pad(np.ones((4, 9), np.uint8), 3))
-    assert main([*options, "--resume"]) == 2
+    assert folders("--resume") == 2
     assert "seg0.zarr exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [(), ("--verify", "--digest", "content")])
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"xx"), Path.unlink], ids=["other", "none"])
+def test_a_damaged_folder_is_not_complete(two, capsys, damage, options):
+    """Its files count, not only the time of the folder at the top, which such damage does not change."""
+    assert folders(*options[1:]) == 0
+    assert folders("--resume", *options) == 0
+    chunk = max((p for p in Path("out/seg1.zarr").rglob("*") if p.is_file()), key=lambda p: len(p.parts))
+    damage(chunk)
+    assert folders("--resume", *options) == 2
+    assert "seg1.zarr exists already" in capsys.readouterr().err
+    shutil.rmtree("out/seg1.zarr")
+    assert folders("--resume", *options) == 0
+    assert chunk.stat().st_size > 2
+
+
+def test_a_run_file_that_does_not_say_what_is_in_folders(two, capsys):
+    assert folders() == 0
+    record = json.loads(Path("out/objclass_run.json").read_text())
+    for lane in record["lanes"]:
+        for entry in lane["files"]:
+            if entry["path"].endswith(".zarr"):
+                del entry["files"], entry["size"]
+    Path("out/objclass_run.json").write_text(json.dumps(record))
+    assert folders("--resume") == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_damaged_n5_folder_is_written_again(two):
+    assert folders(kind="n5") == 0
+    chunk = next(p for p in Path("out/seg1.n5").rglob("0") if p.is_file())
+    whole = chunk.read_bytes()
+    chunk.unlink()
+    code = folders("--resume", kind="n5")
+    assert (code, chunk.read_bytes()) == (0, whole)
