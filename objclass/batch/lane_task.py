@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from objclass.batch.task import LaneResult, keep, run_task
-from objclass.batch.worker import Outcome
+from objclass.batch.worker import Outcome, portable
 from objclass.compute.context import Context
 from objclass.compute.origin import in_lane
 from objclass.core import Lane
@@ -45,7 +45,7 @@ class LaneReport:
     novel: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
-    fault: ObjclassError | None = None
+    fault: Exception | None = None
 
 
 def run_lane_task(common: tuple[Plan, Context], item: LaneTask) -> LaneReport:
@@ -57,7 +57,7 @@ def run_lane_task(common: tuple[Plan, Context], item: LaneTask) -> LaneReport:
         keep(result, _nothing)
     except ObjclassError as fault:
         log.debug("", exc_info=fault)  # where it was raised is not known elsewhere
-        return LaneReport(fault=fault)
+        return LaneReport(fault=portable(fault))
     return LaneReport(
         result.files.delivery,
         result.counts,

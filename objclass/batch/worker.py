@@ -196,8 +196,8 @@ def perform(common: Common, payload: bytes, run: Run) -> Outcome:
             function, item = common.unpacked(payload)
             outcome.result = function(value, item)
         except Exception as fault:
-            outcome.fault = _portable(fault)
-            log.debug("", exc_info=fault)
+            log.debug("", exc_info=fault)  # where it was raised is not known elsewhere
+            outcome.fault = portable(fault)
     return outcome
 
 
@@ -223,8 +223,9 @@ def _until_cancelled() -> Iterator[None]:
         _is_cancelled.reset(token)
 
 
-def _portable(fault: Exception) -> Exception:
-    """The error, or one that says the same and pickles."""
+def portable(fault: Exception) -> Exception:
+    """The error without what caused it, whose class may not pickle; or one that says the same, if it does not itself."""
+    fault.__cause__ = fault.__context__ = None
     try:
         pickle.loads(pickle.dumps(fault))  # noqa: S301  made here
     except Exception:  # noqa: BLE001  whatever its class does

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import re
 import threading
 from pathlib import Path
@@ -194,10 +195,23 @@ def test_pixels_that_are_computed(here, scheduler, shared):
 # ---------------------------------------------------------------------------- what is said
 
 
-def test_a_lane_that_fails_is_named_and_the_others_are_run(here, scheduler, capsys, monkeypatch):
+def with_fractions():
+    tifffile.imwrite("seg1.tif", np.full((190, 320), 0.5, np.float32))
+
+
+def with_damaged_data():
+    """The error of the library does not pickle."""
+    tifffile.imwrite("raw1.tif", tifffile.imread("raw1.tif"), compression="zlib")
+    with open("raw1.tif", "r+b") as file:
+        file.seek(-3000, 2)
+        file.write(b"\xff" * 2000)
+
+
+@pytest.mark.parametrize("damaged", [with_fractions, with_damaged_data])
+def test_a_lane_that_fails_is_named_and_the_others_are_run(here, scheduler, capsys, monkeypatch, damaged):
     """Its pixels show what is wrong; the first look does not see them."""
     monkeypatch.setattr("objclass.batch.plan.check_lane", lambda lane, plan: None)
-    tifffile.imwrite("seg1.tif", np.full((190, 320), 0.5, np.float32))
+    damaged()
     told = []
     for out, options in (("threads", ()), ("dask", by(scheduler))):
         assert run(out, "--on_error", "continue", *options) == 1
@@ -368,3 +382,22 @@ def test_two_runs_take_turns_in_a_worker(tmp_path, monkeypatch):
         thread.join()
     assert len(found) == 8
     assert all(name == folder for name, folder in found)
+
+
+class CompiledError(Exception):
+    """Does not pickle, as some errors of compiled libraries."""
+
+    def __reduce__(self):
+        raise TypeError
+
+
+def test_errors_cross_without_what_caused_them():
+    from tblib.pickling_support import install
+
+    fault = LaneError("damaged")
+    fault.__cause__ = CompiledError("inflate")
+    install(fault)  # Dask does so; from now on causes are pickled, too
+    crossed = pickle.loads(pickle.dumps(worker.portable(fault)))
+    assert (type(crossed), str(crossed)) == (LaneError, "damaged")
+    crossed = pickle.loads(pickle.dumps(worker.portable(CompiledError("inflate"))))
+    assert str(crossed).startswith("unexpected CompiledError: inflate")
