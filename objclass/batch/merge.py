@@ -154,7 +154,10 @@ def _check_whole(parts: Sequence[Part]) -> None:
     if len(there) < count:
         first = islice((number for number in range(1, count + 1) if number not in there), 5)
         missing = listed(map(str, first)) + f" and {count - len(there) - 5} more" * (count - len(there) > 5)
-        message = f"{name}: of {count} parts {missing} are missing: run these shards, and give all parts"
+        what = (
+            f"parts {missing} of {count} are" if count - len(there) > 1 else f"part {missing} of {count} is"
+        )
+        message = f"{name}: {what} missing: run what is missing, and give all parts"
         raise InputError(message)
 
 

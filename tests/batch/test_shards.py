@@ -383,9 +383,9 @@ def test_a_shard_that_is_written_now(parts, capsys):
 
 
 def test_missing_parts(parts, capsys):
-    for there, missing in ((parts[:2], "3"), (parts[1:2], "1, 3")):
+    for there, missing in ((parts[:2], "part 3 of 3 is"), (parts[1:2], "parts 1, 3 of 3 are")):
         assert main(["merge", *there, "--table_filename", "t.csv"]) == 2
-        assert f"t.csv: of 3 parts {missing} are missing" in error(capsys)
+        assert f"t.csv: {missing} missing" in error(capsys)
     assert not Path("t.csv").exists()
 
 
@@ -460,7 +460,7 @@ def test_run_files_that_are_none(parts, capsys, text):
     [
         ([], "expected the parts of a run"),
         (["{description}"], "give the parts of that"),
-        (["out/objclass_run.shard-1-of-3.json"], "objclass_run.json: of 3 parts 2, 3 are missing"),
+        (["out/objclass_run.shard-1-of-3.json"], "objclass_run.json: parts 2, 3 of 3 are missing"),
         (["well0.npy"], "well0.npy: expected a part of a run"),
         (["nothing.shard-1-of-2.csv"], "there is no such file"),
         (["{parts}", "--table_filename", "out/t.shard-1-of-3.csv"], "is the name of a part"),
