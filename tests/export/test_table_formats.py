@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 
 import h5py
 import numpy as np
@@ -609,6 +609,46 @@ def images(tmp_path_factory):
 def run(images, table, *options, names="abc"):
     inputs = ["--label_image", *(str(images / f"{name}.tif") for name in names), "--features", "regionprops:area", "regionprops:centroid"]  # fmt: skip
     return main(["--headless", "--quiet", "--table_only", *inputs, "--table_filename", str(table), *options])
+
+
+NUMBERS = [np.dtype(code).str for code in "?bBhHiIqQefd"]
+"""Types of columns of numbers."""
+
+
+def test_the_type_of_a_column_depends_on_no_grouping():
+    """The type of types of parts of a table is that of the whole table."""
+    for three in combinations_with_replacement(NUMBERS, 3):
+        whole = spool.common_type(three)
+        for alone in three:
+            rest = list(three)
+            rest.remove(alone)
+            assert spool.common_type([alone, spool.common_type(rest).str]) == whole, (alone, rest)
+    for two in combinations_with_replacement(NUMBERS, 2):
+        mixed = {np.dtype(kind).kind in "iu" for kind in two} == {True, False}
+        usual = np.result_type(*map(np.dtype, two))
+        assert spool.common_type(two) == (np.float64 if mixed and usual.kind == "f" else usual)
+    assert spool.common_type(["S2", "S7"]) == "S7"
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".parquet"])
+def test_a_table_of_parts_has_the_types_of_a_whole_one(tmp_path, suffix):
+    library(f"t{suffix}")
+    lanes = [{"number": np.arange(3, dtype=code)} for code in ("i1", "u2", "f4")]
+
+    def write(name, lanes):
+        writer = writer_for(f"t{suffix}")(str(tmp_path / f"{name}{suffix}"))
+        for lane in lanes:
+            writer.append(lane)
+        writer.close()
+        return str(tmp_path / f"{name}{suffix}")
+
+    whole = write("whole", lanes)
+    for cut in (1, 2):
+        parts = [write("a", lanes[:cut]), write("b", lanes[cut:])]
+        merged = tmp_path / f"merged{suffix}"
+        writer_for(whole).merge(parts, str(merged))
+        with open(whole, "rb") as file:
+            assert merged.read_bytes() == file.read(), cut
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate, pairwise
 from tempfile import TemporaryFile
@@ -77,7 +77,7 @@ class Spool:
             count += rows
             for found, (kind, _) in zip(kinds, columns, strict=True):
                 found.add(kind)
-        types = [np.result_type(*map(np.dtype, found)) for found in kinds]
+        types = [common_type(found) for found in kinds]
         return count, dict(zip(self._names, types, strict=True))
 
     def parts(self) -> Iterator[Columns]:
@@ -129,6 +129,18 @@ class Spool:
         while rest:
             rest = rest[self._file.readinto(rest) :]
         return data
+
+
+def common_type(kinds: Iterable[str]) -> np.dtype[Any]:
+    """The type of a column that has several types, each a text such as ``<f8``.
+
+    It is NumPy's, but at least float64 where integers meet floating-point numbers. So it does not depend on how lanes are
+    grouped: NumPy has float32 for int8, uint16 and float32, but float64 for int32, the type of the former two, and float32.
+    """
+    types = [np.dtype(kind) for kind in kinds]
+    found = np.result_type(*types)
+    has_both = found.kind == "f" and any(kind.kind in "iu" for kind in types)
+    return np.result_type(found, np.float64) if has_both else found
 
 
 def _close(file: IO[bytes]) -> None:
