@@ -78,6 +78,15 @@ def is_within(box: Box, whole: Box) -> bool:
     )
 
 
+def common(a: Box, b: Box) -> Box:
+    """The box that is in both; without voxels if there is none."""
+    starts = [max(s.start, t.start) for s, t in zip(a, b, strict=True)]
+    z, y, x = (
+        slice(start, max(start, min(s.stop, t.stop))) for start, s, t in zip(starts, a, b, strict=True)
+    )
+    return z, y, x
+
+
 def placed(box: Box, slab: Slab) -> Box:
     """The box, which counts from the first voxel of a slab, counted from that of the time step."""
     z, y, x = box

@@ -4,7 +4,7 @@ A file gets its name when it is complete, so it does no harm to write it twice.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from tempfile import mkstemp
 from typing import IO, Any
@@ -39,39 +39,38 @@ def write_labels(path: str, labels: Any, tiles: list[Box], count: int, context: 
     context
         Its threads compress.
     """
-
-    def write(file: IO[bytes]) -> None:
-        index, place = np.zeros((len(tiles) + 1, COLUMNS), np.int64), 0
-        index[-1, 0] = count
-        packed = context.ordered(lambda box: _packed(np.ascontiguousarray(labels[box])), tiles)
-        for row, (data, low, high) in zip(index, packed, strict=False):
-            row[:] = place, len(data), low, high
-            place += file.write(data)
-        file.write(index.tobytes())
-
-    written(path, write)
+    packed = context.ordered(lambda box: _packed(np.ascontiguousarray(labels[box])), tiles)
+    _write_tiles(path, packed, len(tiles), count)
 
 
 def _packed(tile: NDArray[np.uint32]) -> tuple[bytes, int, int]:
     """A compressed tile (empty if it has no ids), its lowest and its highest id."""
-    from imagecodecs import zstd_encode
-
     high = int(tile.max())
     if high == 0:
         return b"", 0, 0
     low = int((tile - np.uint32(1)).min()) + 1  # background wraps to the largest number
-    return bytes(zstd_encode(tile.data.cast("B"), level=1)), low, high  # type: ignore[arg-type]
+    return _compressed(tile), low, high
 
 
 def write_pixels(path: str, tiles: Sequence[NDArray[np.float32]]) -> None:
     """Write pixels, tile by tile, as `write_labels` does."""
+    _write_tiles(path, ((_compressed(np.ascontiguousarray(tile)), 0, 0) for tile in tiles), len(tiles))
+
+
+def _compressed(tile: AnyArray) -> bytes:
     from imagecodecs import zstd_encode
 
+    return bytes(zstd_encode(tile.data.cast("B"), level=1))  # type: ignore[arg-type]
+
+
+def _write_tiles(path: str, packed: Iterable[tuple[bytes, int, int]], tiles: int, count: int = 0) -> None:
+    """Write compressed tiles, given with their lowest and highest id, and behind them the index, which ends with ``count``."""
+
     def write(file: IO[bytes]) -> None:
-        index, place = np.zeros((len(tiles) + 1, COLUMNS), np.int64), 0
-        for row, tile in zip(index, tiles, strict=False):
-            data = zstd_encode(np.ascontiguousarray(tile).data.cast("B"), level=1)  # type: ignore[arg-type]
-            row[:LOW] = place, len(data)
+        index, place = np.zeros((tiles + 1, COLUMNS), np.int64), 0
+        index[-1, 0] = count
+        for row, (data, low, high) in zip(index, packed, strict=False):
+            row[:] = place, len(data), low, high
             place += file.write(data)
         file.write(index.tobytes())
 

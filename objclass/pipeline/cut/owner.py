@@ -12,7 +12,7 @@ from objclass.compute.limits import CACHED_TILE_BYTES
 from objclass.compute.slabs import Box, Slab
 from objclass.compute.tiles import Tiles
 from objclass.core import AnyArray
-from objclass.images.window import is_within, placed, within
+from objclass.images.window import common, is_within, placed, within
 from objclass.pipeline.cut.files import holding
 from objclass.pipeline.cut.labels import FINAL, OWN, Ids, PartFiles, own_ids
 from objclass.segmentation.label_store import renumbering
@@ -78,9 +78,8 @@ class OwnLabels:
         if is_within(box, self._where):
             return self._held[within(box, self._where)]
         found = np.zeros([side.stop - side.start for side in box], np.uint32)
-        both = _common(box, self._where)
-        if both is not None:
-            found[within(both, box)] = self._held[within(both, self._where)]
+        both = common(box, self._where)
+        found[within(both, box)] = self._held[within(both, self._where)]
         return found
 
     def _table(self, number: int) -> Ids:
@@ -94,7 +93,7 @@ class OwnLabels:
         return table
 
     def _slabs_of(self, number: int, context: Context) -> Iterator[Slab]:
-        """Slabs of a part in which the objects are, as its tiles tell."""
+        """Slabs of a part that have all of its objects, by the ids in its tiles."""
         part, (planes, rows) = self._files.parts.slabs[number], self._files.parts.tile
         down, along = self._files.parts.grid(part)
         ids = np.flatnonzero(self._tables[number])
@@ -120,10 +119,10 @@ class OwnLabels:
         renumber = renumbering.choose(held.size * context.limits.images)
 
         def fill(tile: Box) -> None:
-            both = _common(tile, self._where)
-            if both is None:
-                return
+            both = common(tile, self._where)
             place = held[within(both, self._where)]
+            if not place.size:
+                return
             if renumber and both == tile and place.flags.c_contiguous:
                 self._files.fill(place, tile)
                 renumber(place.reshape(-1), self._tables[self._files.parts.holder(tile)], place.size)
@@ -150,9 +149,3 @@ def _runs(held: AnyArray) -> list[slice]:
     """Stretches of True in a row of flags (n,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], held.astype(np.int8), [0]])))
     return [slice(a, b) for a, b in edges.reshape(-1, 2).tolist()]
-
-
-def _common(a: Box, b: Box) -> Box | None:
-    """The box that is in both; None if there is none."""
-    z, y, x = (slice(max(s.start, t.start), min(s.stop, t.stop)) for s, t in zip(a, b, strict=True))
-    return (z, y, x) if z.start < z.stop and y.start < y.stop and x.start < x.stop else None

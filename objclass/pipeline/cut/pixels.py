@@ -17,7 +17,7 @@ from objclass.compute.slabs import Box
 from objclass.compute.tiles import TILE_VOXELS
 from objclass.compute.workers import Workers
 from objclass.core import Image, Lane
-from objclass.images.window import within
+from objclass.images.window import common, within
 from objclass.pipeline.cut.files import read_index, read_tile, write_pixels
 from objclass.pipeline.inputs import mask_of
 from objclass.pipeline.plan import Plan
@@ -123,12 +123,6 @@ class FilePixels:
         pixels = np.empty([*(part.stop - part.start for part in tile), self.shape[4]], np.float32)
         read_tile(path, row, pixels)
         return pixels
-
-
-def common(a: Box, b: Box) -> Box:
-    """The box that is in both."""
-    z, y, x = (slice(max(s.start, t.start), min(s.stop, t.stop)) for s, t in zip(a, b, strict=True))
-    return z, y, x
 
 
 @dataclass(frozen=True, eq=False)
