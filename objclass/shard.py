@@ -48,7 +48,7 @@ def parse_shard(text: str) -> Shard:
 
 @dataclass(frozen=True)
 class Scheduler:
-    """How a scheduler tells a job its place in an array.
+    """The variables in which a scheduler sets the place of a job in an array.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ SCHEDULERS = (
     Scheduler("Grid Engine", "SGE_TASK_ID", "SGE_TASK_LAST", "SGE_TASK_FIRST", "SGE_TASK_STEPSIZE"),
     Scheduler("LSF", "LSB_JOBINDEX", "LSB_JOBINDEX_END", step="LSB_JOBINDEX_STEP"),
 )
-"""Schedulers that tell a job how many there are; PBS does not."""
+"""Schedulers that set the number of jobs for each job; PBS does not."""
 
 
 def shard_of_array(variables: Mapping[str, str]) -> Shard:
@@ -83,8 +83,8 @@ def shard_of_array(variables: Mapping[str, str]) -> Shard:
     Raises
     ------
     ArgumentTypeError
-        If the variables are not there, or the numbers are others: an array of some jobs, such as those that failed, does
-        not tell how many there were.
+        If the variables are not there, or the numbers are others: those of an array of some jobs, such as those that
+        failed, do not show how many there were.
 
     Examples
     --------

@@ -124,7 +124,7 @@ class Remote:
             raise ImageError(message)
 
     def version(self, key: str, described: bytes) -> dict[str, str]:
-        """What tells one version of an image from another.
+        """What identifies the version of an image.
 
         That is a digest of the files that describe it, and what the server says of the one named ``key``: its
         ``etag`` and when it was ``modified``.
@@ -366,6 +366,6 @@ def _may_pass(fault: Exception, status: int | None) -> bool:
 def _said(fault: Exception) -> str:
     """What went wrong, without URLs."""
     if isinstance(fault, TimeoutError):
-        return "the server does not answer in time"
+        return "the server does not respond in time"
     message = getattr(fault, "message", None)
     return message if isinstance(message, str) and message else reason(fault)

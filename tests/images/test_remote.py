@@ -253,7 +253,7 @@ def test_a_silent_server_does_not_hold_the_run_for_ever(server: Server, monkeypa
     server.faults["v3.zarr/zarr.json"].extend(["silent"] * 9)
     with pytest.raises(
         ImageError,
-        match=r"v3.zarr/zarr.json: cannot be fetched: the server does not answer in time \(2 attempts",
+        match=r"v3.zarr/zarr.json: cannot be fetched: the server does not respond in time \(2 attempts",
     ):
         open_image(f"{server.url}/v3.zarr")
 

@@ -20,7 +20,7 @@ NAMES = {"matplotlib": "matplotlib-base", "openexr": "openexr-python"}
 """Names of conda-forge that are not those of Python, in lower case."""
 
 ABSENT = {"bio"}
-"""Extras whose packages conda-forge lacks."""
+"""Extras whose packages were not all found on conda-forge."""
 
 
 @pytest.fixture(scope="module")
