@@ -85,7 +85,7 @@ def _local(context: Context) -> Iterator[tuple[DaskWorkers, Limits]]:
     with ExitStack() as stack:
         processes = stack.enter_context(started(count))
         client = stack.enter_context(Client(processes.cluster, timeout=REACHED, set_as_default=False))  # type: ignore[no-untyped-call]
-        processes.start(client)
+        processes.start(client, context.stop)
         workers = DaskWorkers(client, each, context, processes.restart, count)
         yield workers, replace(each, jobs=context.limits.jobs)
 

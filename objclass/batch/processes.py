@@ -2,15 +2,19 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
-from tempfile import TemporaryDirectory
-from time import sleep
+from multiprocessing import resource_tracker
+from pathlib import Path
+from tempfile import gettempdir
+from time import monotonic, sleep
 from typing import Any
 
 from objclass.compute.limits import OVERHEAD, Limits
-from objclass.errors import UsageError
+from objclass.errors import EngineError, Stop, UsageError
+from objclass.export.atomic import Workspace
 from objclass.settings import MINIMUM_MEMORY
 
 log = logging.getLogger("objclass")
@@ -18,12 +22,18 @@ log = logging.getLogger("objclass")
 STARTS = 5
 """How often processes that end while they are started are started again."""
 
+STARTED = 300.0
+"""Seconds in which the first of them is started, even on a busy machine."""
+
 ENDED = 10
 """Seconds in which processes end that were killed."""
 
 CONFIGURATION = {
     "distributed.admin.large-graph-warning-threshold": "1 TiB",
     "distributed.deploy.lost-worker-timeout": "1 day",  # a process takes its time to start on a busy machine
+    # the server of web pages cannot be left out, and is neither encrypted nor protected: it has no pages
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 
 
@@ -50,24 +60,31 @@ class Processes:
             processes=True,
             host="127.0.0.1",
             security=find_spec("cryptography") is not None,
-            dashboard_address=":0",
+            dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False},
             memory_limit=0,
             local_directory=folder,
             silence_logs=logging.CRITICAL + 1,
         )
+        self.cluster.sync(_without_interrupts)  # type: ignore[no-untyped-call]
 
-    def start(self, client: Any) -> None:
+    def start(self, client: Any, stop: Stop) -> None:
         """Start them, and wait for the first.
 
         Raises
         ------
         UsageError
             If they end at once.
+        EngineError
+            If none is ready in time.
         """
-        failures = 0
+        failures, end = 0, monotonic() + STARTED
         self.restart()
         while not client.nthreads():
+            stop.check()
+            if monotonic() > end:
+                message = f"--engine dask: no worker process was ready after {STARTED:.0f} s: is the machine too busy?"
+                raise EngineError(message)
             nannies = self.cluster.workers.values()
             if nannies and all(nanny.status.name == "failed" for nanny in nannies):
                 failures += 1
@@ -101,14 +118,22 @@ class Processes:
             self.cluster.close(ENDED)
 
 
+async def _without_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the main thread; those that this thread starts inherit that."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # which would allow it again, were it started later
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
 @contextmanager
 def started(count: int) -> Iterator[Processes]:
     """So many processes, without a word of theirs on the terminal."""
     import dask
 
-    with TemporaryDirectory(prefix="objclass-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+    with ExitStack() as stack:
+        folder = stack.enter_context(closing(Workspace(Path(gettempdir())))).path
         stack.enter_context(_without_warnings())
-        stack.enter_context(dask.config.set(CONFIGURATION))
+        stack.enter_context(dask.config.set({**CONFIGURATION, "temporary-directory": folder}))
         found = Processes(count, folder)
         stack.callback(found.close)
         yield found

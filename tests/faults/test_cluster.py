@@ -1,5 +1,6 @@
 """Clusters that lose workers or their scheduler, runs that are interrupted: the outputs are equal, or can be completed."""
 
+import http.client
 import json
 import os
 import random
@@ -7,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +91,10 @@ def volumes(out, *more):
     ]
 
 
-def start(folder, options):
+def start(folder, options, **more):
     return subprocess.Popen(
         [sys.executable, "-m", "objclass", "--headless", *options],
-        cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True,
+        cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, **more,
     )  # fmt: skip
 
 
@@ -213,6 +216,38 @@ def test_a_run_that_is_interrupted(here, options, number, code, wait):
     check(here, "out", options)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such groups of processes")
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.2, 0.3])
+def test_ctrl_c_reaches_all_processes(here, wait):
+    """As a terminal sends it: all end, with a line of one of them."""
+    process = start(here, volumes("out", *LOCAL), start_new_session=True)
+    begun(here, "out", process)
+    time.sleep(wait)
+    others = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert not psutil.wait_procs(others, timeout=3)[1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals cannot be blocked there")
+def test_processes_that_replace_others_leave_ctrl_c_to_the_run_as_well():
+    context = Context.of(ResourceSettings(jobs=1))
+    with dask_workers(EngineSettings(engine="dask"), ResourceSettings(), context) as (workers, _):
+        ((first, is_blocked),) = workers.ordered(interrupts, None, [1])
+        assert is_blocked
+        os.kill(first, signal.SIGKILL)
+        ((second, is_blocked),) = workers.ordered(interrupts, None, [1])
+    assert second != first
+    assert is_blocked
+
+
+def interrupts(_, item):
+    """The number of this process, and whether it leaves them to others."""
+    return os.getpid(), signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_an_interruption_while_processes_are_started(here):
     process = start(here, lanes("out", *LOCAL))
     time.sleep(2)
@@ -223,7 +258,9 @@ def test_an_interruption_while_processes_are_started(here):
     assert "semaphore" not in told
 
 
-def test_a_process_that_is_killed_takes_its_workers_with_it(here):
+def test_a_process_that_is_killed_takes_its_workers_with_it(here, tmp_path, monkeypatch):
+    """Their folder is removed by the next run."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = start(here, lanes("out", *LOCAL))
     begun(here, "out", process)
     workers = psutil.Process(process.pid).children(recursive=True)
@@ -231,8 +268,53 @@ def test_a_process_that_is_killed_takes_its_workers_with_it(here):
     process.communicate()
     _, left = psutil.wait_procs(workers, timeout=20)
     assert not left
-    assert run(here, lanes("out", "--resume")).returncode == 0
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    assert run(here, lanes("out", "--resume", *LOCAL)).returncode == 0
     check(here, "out", lanes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_processes_are_reached_from_this_machine_only(tmp_path, monkeypatch):
+    """All that listens is on the loopback, and nothing has pages; their files are in one folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = listening()
+    with dask_workers(
+        EngineSettings(engine="dask"), ResourceSettings(), Context.of(ResourceSettings(jobs=2))
+    ) as (workers, _):
+        assert list(workers.ordered(double, 2, [1, 2])) == [2, 4]
+        found = listening() - before
+        assert len(found) >= 8  # two each: scheduler, nannies, workers
+        assert {host for host, _ in found} == {"127.0.0.1"}
+        for host, port in found:
+            for page in (
+                "json/identity.json",
+                "info/main/workers.html",
+                "metrics",
+                "health",
+                "statics/css/base.css",
+            ):
+                assert not is_page(f"http://{host}:{port}/{page}")
+        assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    assert not list(tmp_path.iterdir())
+
+
+def listening():
+    """Addresses where this process and those that it has started take connections."""
+    this = psutil.Process()
+    return {
+        tuple(connection.laddr)
+        for process in (this, *this.children(recursive=True))
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def is_page(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return page.status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def test_a_task_that_ends_its_process_again_and_again():
