@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from objclass.batch.dask_workers import DaskWorkers, one_line
 from objclass.batch.processes import shared_out, started
-from objclass.batch.worker import VERSION
+from objclass.batch.worker import differences, versions
 from objclass.compute import machine
 from objclass.compute.context import Context
 from objclass.compute.limits import OVERHEAD, Limits
-from objclass.errors import UsageError, listed
+from objclass.errors import Stop, UsageError, listed
 from objclass.settings import MINIMUM_MEMORY, EngineSettings, ResourceSettings
 
 log = logging.getLogger("objclass")
@@ -97,17 +97,17 @@ def _existing(
     """The workers of a scheduler that is running."""
     from distributed import Client
 
-    address = settings.scheduler or _address(str(settings.scheduler_file))
+    address = settings.scheduler or _address(str(settings.scheduler_file), context.stop)
     try:
         client = Client(address, timeout=REACHED, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError, RuntimeError, ImportError) as fault:
         message = f"--engine dask: no scheduler responds at {address} ({one_line(fault)}): is it running, and reached from here?"
         raise UsageError(message) from None
     with client:
-        yield DaskWorkers(client, _limits(client, address, resources), context), context.limits
+        yield DaskWorkers(client, _limits(client, address, resources, context.stop), context), context.limits
 
 
-def _address(path: str) -> str:
+def _address(path: str, stop: Stop) -> str:
     """The address in a scheduler file, which may still have to be written.
 
     Raises
@@ -119,6 +119,7 @@ def _address(path: str) -> str:
     if not Path(path).exists():
         log.info("waiting for %s, at most %.0f s", path, PATIENCE)
     while not Path(path).exists() and monotonic() < end:
+        stop.check()
         sleep(0.2)
     try:
         return str(json.loads(Path(path).read_text(encoding="utf-8"))["address"])
@@ -130,20 +131,20 @@ def _address(path: str) -> str:
     raise UsageError(message)
 
 
-def _limits(client: Any, address: str, resources: ResourceSettings) -> Limits:
+def _limits(client: Any, address: str, resources: ResourceSettings, stop: Stop) -> Limits:
     """Memory and threads of each task, once there is a worker.
 
     Raises
     ------
     UsageError
-        If there is no worker, or the scheduler or a worker is of another version.
+        If there is no worker, one does not respond, or the scheduler or a worker is of another version.
     """
     end = monotonic() + PATIENCE
-    if not _asked(address, client.nthreads):
+    if not _asked(address, client.sync, client.scheduler.ncores):
         log.info("%s has no workers: waiting for one, at most %.0f s", address, PATIENCE)
-    _check({"the scheduler": _asked(address, partial(client.run_on_scheduler, scheduler_facts))})
-    ask = partial(_facts_of_workers, client, resources.max_memory)
-    while not (found := _asked(address, ask)):
+    _check({"the scheduler": _asked(address, client.sync, client.run_on_scheduler, scheduler_facts)})
+    while not (found := _asked(address, _facts_of_workers, client, resources.max_memory)):
+        stop.check()
         if monotonic() > end:
             message = f"--engine dask: the scheduler {address} has no workers after {PATIENCE:.0f} s: start some, or have more patience with the queue"
             raise UsageError(message)
@@ -152,18 +153,21 @@ def _limits(client: Any, address: str, resources: ResourceSettings) -> Limits:
     return Limits(min(facts.memory for facts in found.values()), resources.block_shape)
 
 
-def _asked(address: str, ask: Callable[[], Any]) -> Any:
-    """What processes of a cluster say.
+def _asked(address: str, ask: Callable[..., Any], *given: Any) -> Any:
+    """What processes of a cluster say: ``ask(*given, callback_timeout=…)``.
 
     Raises
     ------
     UsageError
-        If one cannot load objclass.
+        If one does not respond in time, or cannot load objclass.
     """
     try:
-        return ask()
+        return ask(*given, callback_timeout=PATIENCE)
+    except TimeoutError:
+        message = f"--engine dask: the scheduler {address} or one of its workers does not respond for {PATIENCE:.0f} s: restart it"
+        raise UsageError(message) from None
     except Exception as fault:  # noqa: BLE001  of any module that is missing there
-        message = f"--engine dask: the scheduler {address} or one of its workers cannot load {VERSION} ({one_line(fault)}): expected the same environment"
+        message = f"--engine dask: the scheduler {address} or one of its workers cannot load {versions()[0]} ({one_line(fault)}): expected the same environment"
         raise UsageError(message) from None
 
 
@@ -172,46 +176,48 @@ class Facts(NamedTuple):
 
     Parameters
     ----------
-    version
-        Its versions.
+    versions
+        As of `versions`.
     memory
         Bytes that each of its tasks may use.
     is_without
         Whether it does not see the working folder of the run.
     """
 
-    version: str
+    versions: tuple[str, ...]
     memory: int = 0
     is_without: bool = False
 
 
-def _facts_of_workers(client: Any, given: int | None) -> dict[str, Facts]:
+def _facts_of_workers(client: Any, given: int | None, callback_timeout: float) -> dict[str, Facts]:
     """What the workers say of themselves; without those that are just being started, or killed."""
-    told = client.run(worker_facts, given=given, folder=os.getcwd(), on_error="return")
-    for fault in told.values():
+    ask = partial(client.run, worker_facts, given=given, folder=os.getcwd(), on_error="return")
+    found = client.sync(ask, callback_timeout=callback_timeout)
+    for fault in found.values():
         if isinstance(fault, Exception) and not isinstance(fault, OSError):
             raise fault
-    return {name: facts for name, facts in told.items() if not isinstance(facts, Exception)}
+    return {name: facts for name, facts in found.items() if not isinstance(facts, Exception)}
 
 
 def scheduler_facts() -> Facts:
     """What a scheduler says."""
-    return Facts(VERSION)
+    return Facts(versions())
 
 
 def worker_facts(dask_worker: Any, given: int | None, folder: str) -> Facts:
     """What a worker says; its tasks share the memory that is ``given``, else half of what it may use."""
     memory = given or (dask_worker.memory_manager.memory_limit or machine.free_memory()) // 2
     each = max(memory, MINIMUM_MEMORY) - OVERHEAD
-    return Facts(VERSION, each // dask_worker.state.nthreads, not os.path.isdir(folder))
+    return Facts(versions(), each // dask_worker.state.nthreads, not os.path.isdir(folder))
 
 
 def _check(facts: Mapping[str, Facts]) -> None:
     """Refuse processes that cannot take part."""
-    others = [f"{found.version} at {name}" for name, found in facts.items() if found.version != VERSION]
-    if others:
-        message = f"--engine dask: {VERSION} here; {listed(others)}: expected the same"
-        raise UsageError(message)
+    for name, found in facts.items():
+        if found.versions != versions():
+            there, here = differences(found.versions, versions())
+            message = f"--engine dask: {there} at {name}, {here} here: expected the same versions"
+            raise UsageError(message)
     without = [name for name, found in facts.items() if found.is_without]
     if without:
         message = f"--engine dask: {os.getcwd()} is not there for {listed(without)}: expected a disk that all workers see"

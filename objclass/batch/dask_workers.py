@@ -23,7 +23,7 @@ log = logging.getLogger("objclass")
 AHEAD = 2
 """Tasks under way for each that is done at once: a worker has its next one when it asks for it."""
 
-DEATHS = 10
+DEATHS = 12
 """How often workers may die at a task before it is given up: those of a cluster are killed for many reasons."""
 
 COMMONS = 4
@@ -34,6 +34,9 @@ TICK = 2.0
 
 SILENCE = 20.0
 """Seconds in which a scheduler responds."""
+
+RESTARTED = 15.0
+"""Seconds in which workers that ended at once are usually replaced: a run does not mention it."""
 
 WITHOUT_WORKERS = 300.0
 """Seconds for which a run waits where all workers are gone: some may be restarted."""
@@ -68,6 +71,8 @@ class DaskWorkers:
         self._run = Run(uuid.uuid4().hex, limits, context.follow_links, os.getcwd(), log.getEffectiveLevel())
         self._restart, self._expected = restart, expected
         self._commons: deque[tuple[Any, Any]] = deque(maxlen=COMMONS)
+        self._alone: float | None = None
+        self._has_warned = False
         self._count = self._counted()
 
     @property
@@ -140,13 +145,12 @@ class DaskWorkers:
         """Wait for a task, which is begun anew where the cluster gives it up too soon."""
         from distributed.scheduler import KilledWorker
 
-        alone: float | None = None
         while task.outcome is None:
             self._stop.check()
             try:
                 task.outcome = task.future.result(timeout=TICK)
             except TimeoutError:
-                alone = self._watched(alone)
+                self._watch()
             except KilledWorker as fault:
                 task.deaths += fault.allowed_failures + 1
                 if task.deaths >= DEATHS:
@@ -162,20 +166,28 @@ class DaskWorkers:
             raise task.outcome.fault
         return task.outcome
 
-    def _watched(self, alone: float | None) -> float | None:
-        """Look after the workers; return since when there are none, if so."""
+    def _watch(self) -> None:
+        """Look after the workers.
+
+        Raises
+        ------
+        EngineError
+            If there have been none for too long.
+        """
         self._count = self._counted()
         if self._restart is not None and self._count < self._expected:
             self._restart()
         if self._count:
-            return None
-        if alone is None:
+            self._alone, self._has_warned = None, False
+            return
+        self._alone = monotonic() if self._alone is None else self._alone
+        seconds = monotonic() - self._alone
+        if seconds > RESTARTED and not self._has_warned:
             log.warning("all workers are gone: waiting for others")
-            return monotonic()
-        if monotonic() - alone > WITHOUT_WORKERS:
+            self._has_warned = True
+        if seconds > WITHOUT_WORKERS:
             message = f"the workers are gone, and there were no others for {WITHOUT_WORKERS:.0f} s"
             raise EngineError(message)
-        return alone
 
     def _counted(self) -> int:
         """Number of threads of all workers.

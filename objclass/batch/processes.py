@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from objclass.compute.limits import OVERHEAD, Limits
-from objclass.errors import EngineError, Stop, UsageError
+from objclass.errors import Stop, UsageError
 from objclass.export.atomic import Workspace
 from objclass.settings import MINIMUM_MEMORY
 
@@ -74,9 +74,7 @@ class Processes:
         Raises
         ------
         UsageError
-            If they end at once.
-        EngineError
-            If none is ready in time.
+            If they end at once, or none is ready in time.
         """
         failures, end = 0, monotonic() + STARTED
         self.restart()
@@ -84,7 +82,7 @@ class Processes:
             stop.check()
             if monotonic() > end:
                 message = f"--engine dask: no worker process was ready after {STARTED:.0f} s: is the machine too busy?"
-                raise EngineError(message)
+                raise UsageError(message)
             nannies = self.cluster.workers.values()
             if nannies and all(nanny.status.name == "failed" for nanny in nannies):
                 failures += 1

@@ -8,12 +8,13 @@ import logging
 import os
 import pickle
 import platform
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from logging.handlers import QueueHandler
 from queue import Queue
 from signal import SIGTERM
@@ -28,8 +29,31 @@ from objclass.version import __version__
 
 log = logging.getLogger("objclass")
 
-VERSION = f"objclass {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}"
-"""What is the same in all processes of a run."""
+LIBRARIES = ("numpy", "scipy", "numba", "imagecodecs", "tifffile", "pillow", "h5py", "zarr", "polars")
+"""Their versions decide the bytes of outputs."""
+
+WAIT = 0.5
+"""Seconds between two checks of a waiting task whether it is still needed."""
+
+
+@cache
+def versions() -> tuple[str, ...]:
+    """What is the same in all processes of a run: names with versions, in a fixed order."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return (
+        f"objclass {__version__}",
+        f"Python {python}",
+        *(f"{name} {metadata.version(name)}" for name in LIBRARIES),
+    )
+
+
+def differences(found: Sequence[str], expected: Sequence[str]) -> tuple[str, str]:
+    """What of two `versions` is not the same, of each."""
+    ours, theirs = set(expected), set(found)
+    return (
+        ", ".join(name for name in found if name not in ours),
+        ", ".join(name for name in expected if name not in theirs),
+    )
 
 
 class _Pickler(pickle.Pickler):
@@ -83,7 +107,7 @@ class Run:
         The working folder of the coordinator, where relative paths start.
     level
         Of the messages that count.
-    version
+    versions
         Of the coordinator.
     """
 
@@ -92,7 +116,7 @@ class Run:
     follow_links: bool = False
     folder: str = "."
     level: int = logging.INFO
-    version: str = VERSION
+    versions: tuple[str, ...] = field(default_factory=versions)
 
     def check(self) -> None:
         """Refuse the work of another version.
@@ -102,8 +126,9 @@ class Run:
         EngineError
             If this process is of another version.
         """
-        if self.version != VERSION:
-            message = f"a worker on {platform.node()} has {VERSION}, expected {self.version}"
+        if self.versions != versions():
+            found, expected = differences(versions(), self.versions)
+            message = f"a worker on {platform.node()} has {found}, expected {expected}"
             raise EngineError(message)
 
     def context(self) -> Context:
@@ -190,7 +215,11 @@ class Outcome:
 def perform(common: Common, payload: bytes, run: Run) -> Outcome:
     """Do a task, a function and its item of `packed`: what a worker does."""
     outcome = Outcome()
-    with _recorded(outcome.records, run.level), _until_cancelled(), _folder.entered(run.folder):
+    with (
+        _recorder.recorded(outcome.records, run.level),
+        _until_cancelled(),
+        _folder.entered(run.folder, run.context().stop),
+    ):
         try:
             value = common.value
             function, item = common.unpacked(payload)
@@ -234,10 +263,34 @@ def portable(fault: Exception) -> Exception:
 
 
 class _Recorder(QueueHandler):
-    """Keeps the messages of the present task; their arguments become text."""
+    """Keeps the messages of the present task; their arguments become text.
+
+    The log of the process is as it was when no task is left.
+    """
 
     def __init__(self) -> None:
         super().__init__(Queue())  # which is not used
+        self._tasks, self._before, self._counting = 0, log.level, threading.Lock()
+
+    @contextmanager
+    def recorded(self, records: list[logging.LogRecord], level: int) -> Iterator[None]:
+        """Keep messages that are sent within, in this thread and those that work for it."""
+        with self._counting:
+            if not self._tasks:
+                self._before = log.level
+                log.addHandler(self)
+            log.setLevel(min(level, log.level or level))
+            self._tasks += 1
+        token = _task.set((records, level))
+        try:
+            yield
+        finally:
+            _task.reset(token)
+            with self._counting:
+                self._tasks -= 1
+                if not self._tasks:
+                    log.removeHandler(self)
+                    log.setLevel(self._before)
 
     def enqueue(self, record: logging.LogRecord) -> None:
         found = _task.get()
@@ -251,20 +304,8 @@ _task: ContextVar[tuple[list[logging.LogRecord], int] | None] = ContextVar("task
 _recorder = _Recorder()
 
 
-@contextmanager
-def _recorded(records: list[logging.LogRecord], level: int) -> Iterator[None]:
-    """Keep messages that are sent within, in this thread and those that work for it."""
-    log.addHandler(_recorder)  # once for a process
-    log.setLevel(min(level, log.level or level))
-    token = _task.set((records, level))
-    try:
-        yield
-    finally:
-        _task.reset(token)
-
-
 class _WorkingFolder:
-    """The working folder of this process, for one run at a time.
+    """The working folder of this process, for one run at a time; without tasks, that of the process itself.
 
     A worker of several threads may have tasks of several runs, whose relative paths start at different folders.
     """
@@ -272,9 +313,10 @@ class _WorkingFolder:
     def __init__(self) -> None:
         self._free = threading.Condition()
         self._path, self._tasks = "", 0
+        self._own: str | None = None
 
     @contextmanager
-    def entered(self, path: str) -> Iterator[None]:
+    def entered(self, path: str, stop: Stop) -> Iterator[None]:
         """Work in a folder; wait for the tasks in another one.
 
         Raises
@@ -283,20 +325,34 @@ class _WorkingFolder:
             If this machine does not see it.
         """
         with self._free:
-            self._free.wait_for(lambda: not self._tasks or self._path == path)
-            try:
-                os.chdir(path)
-            except OSError as fault:
-                message = f"{path}: {fault.strerror} on the worker {platform.node()}: expected a disk that all workers share"
-                raise EngineError(message) from None
-            self._path = path
+            while not self._free.wait_for(lambda: not self._tasks or self._path == path, WAIT):
+                stop.check()
+            if not self._tasks:
+                self._go(path)
             self._tasks += 1
         try:
             yield
         finally:
             with self._free:
                 self._tasks -= 1
+                if not self._tasks:
+                    self._go_back()
                 self._free.notify_all()
+
+    def _go(self, path: str) -> None:
+        self._own = None
+        with suppress(OSError):  # it may have been removed
+            self._own = os.getcwd()
+        try:
+            os.chdir(path)
+        except OSError as fault:
+            message = f"{path}: {fault.strerror} on the worker {platform.node()}: expected a disk that all workers share"
+            raise EngineError(message) from None
+        self._path = path
+
+    def _go_back(self) -> None:
+        with suppress(OSError):
+            os.chdir(self._own or os.sep)
 
 
 _folder = _WorkingFolder()

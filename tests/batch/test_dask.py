@@ -1,11 +1,14 @@
 """Lanes run by the workers of a cluster of Dask: the bytes and messages of a run by threads."""
 
+import asyncio
 import json
 import logging
 import pickle
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,13 +17,13 @@ import tifffile
 
 pytest.importorskip("distributed")
 
-from objclass.batch import cluster, engine, processes, worker
+from objclass.batch import cluster, dask_workers, engine, processes, worker
 from objclass.batch.dask_workers import DaskWorkers
 from objclass.batch.worker import Common, Run, packed
 from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
-from objclass.errors import EngineError, LaneError, OutputError, UsageError
+from objclass.errors import EngineError, LaneError, OutputError, Stop, TerminatedError, UsageError
 from objclass.export.attempt import AttemptFiles
 from objclass.pipeline.cut import parts
 from tests.clusters import a_cluster
@@ -291,9 +294,23 @@ def address_in(file):
 
 
 def test_workers_of_another_version(here, scheduler, capsys, monkeypatch):
-    monkeypatch.setattr(cluster, "VERSION", "objclass 9.9, Python 3.99")
+    others = *worker.versions()[:-1], "polars 0.1"
+    monkeypatch.setattr(cluster, "versions", lambda: others)
     told = refused(capsys, "--scheduler_file", scheduler)
-    assert re.search(r"objclass 9.9, Python 3.99 here; objclass .* at the scheduler: expected the same", told)
+    assert re.search(
+        r"dask: polars [\d.]+ at the scheduler, polars 0.1 here: expected the same versions$", told
+    )
+
+
+def test_workers_that_do_not_respond(here, scheduler, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(cluster, "_facts_of_workers", _asleep)
+    told = refused(capsys, "--scheduler", address_in(scheduler))
+    assert "or one of its workers does not respond for 0 s: restart it" in told
+
+
+def _asleep(client, _, callback_timeout):
+    return client.sync(client.run, asyncio.sleep, 3, callback_timeout=callback_timeout)
 
 
 # ---------------------------------------------------------------------------- parts
@@ -318,6 +335,19 @@ def test_processes_have_their_share_of_the_memory():
     assert processes.shared_out(Limits(None, None, 4)) == (4, Limits())
 
 
+def test_processes_that_are_never_ready(monkeypatch):
+    monkeypatch.setattr(processes, "STARTED", 0.1)
+    monkeypatch.setattr(processes.Processes, "restart", lambda self: None)
+    found = object.__new__(processes.Processes)
+    found.cluster = SimpleNamespace(workers={})
+    client, stop = SimpleNamespace(nthreads=dict), Stop()
+    with pytest.raises(UsageError, match="no worker process was ready after 0 s"):
+        found.start(client, stop)
+    stop.ask()
+    with pytest.raises(TerminatedError):
+        found.start(client, stop)
+
+
 def test_what_cannot_leave_the_process_is_said():
     with pytest.raises(LaneError, match="cannot be sent to a worker"):
         packed(threading.Lock())
@@ -338,9 +368,9 @@ def _warn(_, item):
 
 
 def test_a_task_of_another_version_is_refused():
-    a_run = Run("c", Limits(), version="objclass 0.0.1, Python 3.11")
+    a_run = Run("c", Limits(), versions=("objclass 0.0.1", *worker.versions()[1:]))
     outcome = worker.perform(Common(packed(None), a_run), packed((_warn, 1)), a_run)
-    assert re.search(r"has objclass .*, expected objclass 0.0.1, Python 3.11$", str(outcome.fault))
+    assert re.search(r"has objclass [\d.]+, expected objclass 0.0.1$", str(outcome.fault))
     assert isinstance(outcome.fault, EngineError)
 
 
@@ -355,7 +385,7 @@ def test_a_worker_that_does_not_see_the_disk_says_so(tmp_path):
 
 
 def test_workers_that_do_not_see_the_working_folder_are_refused():
-    facts = cluster.Facts(cluster.VERSION, 1, is_without=True)
+    facts = cluster.Facts(cluster.versions(), 1, is_without=True)
     with pytest.raises(UsageError, match="is not there for tcp://a: expected a disk that all workers see"):
         cluster._check({"tcp://a": facts})
 
@@ -366,7 +396,7 @@ def test_two_runs_take_turns_in_a_worker(tmp_path, monkeypatch):
     found = []
 
     def work(name):
-        with worker._folder.entered(str(tmp_path / name)):
+        with worker._folder.entered(str(tmp_path / name), Stop()):
             found.append((name, Path.cwd().name))
             inside.wait(0.05)
             found.append((name, Path.cwd().name))
@@ -382,6 +412,53 @@ def test_two_runs_take_turns_in_a_worker(tmp_path, monkeypatch):
         thread.join()
     assert len(found) == 8
     assert all(name == folder for name, folder in found)
+    assert Path.cwd() == tmp_path
+
+
+def test_a_task_that_waits_for_another_folder_can_be_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "WAIT", 0.01)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    stop = Stop()
+    stop.ask()
+    with worker._folder.entered(str(tmp_path / "a"), Stop()), ThreadPoolExecutor() as pool:
+        waiting = pool.submit(worker._folder.entered(str(tmp_path), stop).__enter__)
+        assert isinstance(waiting.exception(timeout=10), TerminatedError)
+
+
+def test_a_worker_is_as_before_after_its_tasks(tmp_path, monkeypatch):
+    """The folder of the run may have been removed, the log is that of others."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    log = logging.getLogger("objclass")
+    before = log.level, list(log.handlers)
+    a_run = Run("e", Limits(), folder=str(tmp_path / "run"), level=logging.DEBUG)
+    outcome = worker.perform(Common(packed(None), a_run), packed((_removed, str(tmp_path / "run"))), a_run)
+    assert outcome.fault is None
+    assert Path.cwd() == tmp_path
+    assert (log.level, log.handlers) == before
+
+
+def _removed(_, folder):
+    Path(folder).rmdir()
+
+
+def test_workers_that_are_restarted_at_once_are_no_news(monkeypatch, caplog):
+    """The run says it only if they stay away, once."""
+    at = [0.0]
+    monkeypatch.setattr(dask_workers, "monotonic", lambda: at[0])
+    workers = object.__new__(DaskWorkers)
+    workers._restart, workers._expected, workers._alone, workers._has_warned = None, 1, None, False
+    monkeypatch.setattr(workers, "_counted", lambda: 0)
+    for at[0] in (0.0, 2.0, dask_workers.RESTARTED - 1):
+        workers._watch()
+    assert not caplog.records
+    for at[0] in (dask_workers.RESTARTED + 1, dask_workers.RESTARTED + 3):
+        workers._watch()
+    assert len(caplog.records) == 1
+    at[0] = dask_workers.WITHOUT_WORKERS + 1
+    with pytest.raises(EngineError, match="there were no others for 300 s"):
+        workers._watch()
 
 
 class CompiledError(Exception):
