@@ -15,6 +15,7 @@ from objclass.core import PIXEL_ROLE, Lane
 from objclass.errors import LaneError
 from objclass.features.contract import feature_set
 from objclass.images import from_array, open_image
+from objclass.images.window import common, within
 from objclass.pipeline.cut import Parts, cut_lane, parts_of, prepared
 from objclass.pipeline.cut.run import Work
 from objclass.pipeline.cut.tasks import Stage
@@ -46,6 +47,18 @@ def plan_of(lane, sets=(), **threshold):
 
 def whole_of(labels):
     return np.asarray(labels[tuple(slice(0, n) for n in labels.shape)])
+
+
+def box_of(z, y=(0, 4), x=(0, 5)):
+    return slice(*z), slice(*y), slice(*x)
+
+
+def test_the_box_in_common():
+    assert common(box_of((0, 4)), box_of((2, 9), (1, 3))) == box_of((2, 4), (1, 3))
+    voxels = np.ones((4, 4, 5))
+    for a, b in [((0, 4), (6, 10)), ((6, 10), (0, 4)), ((0, 4), (4, 8))]:
+        both = common(box_of(a), box_of(b))
+        assert voxels[within(both, box_of(a))].shape == voxels[within(both, box_of(b))].shape == (0, 4, 5)
 
 
 def assert_equal(found, expected):
