@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -98,6 +99,7 @@ def _existing(
     from distributed import Client
 
     address = settings.scheduler or _address(str(settings.scheduler_file), context.stop)
+    _check_address(address)
     try:
         client = Client(address, timeout=REACHED, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError, RuntimeError, ImportError) as fault:
@@ -105,6 +107,24 @@ def _existing(
         raise UsageError(message) from None
     with client:
         yield DaskWorkers(client, _limits(client, address, resources, context.stop), context), context.limits
+
+
+def _check_address(address: str) -> None:
+    """Refuse what cannot be the address of a scheduler, before it is waited for.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    from distributed.comm.registry import backends
+
+    scheme, _, place = address.rpartition("://")
+    if (scheme or "tcp") not in backends or not re.fullmatch(r"\S+:\d+", place):
+        message = (
+            f"--engine dask: {address} is no address of a scheduler: expected one such as tcp://host:8786"
+        )
+        raise UsageError(message)
 
 
 def _address(path: str, stop: Stop) -> str:

@@ -273,7 +273,8 @@ def test_schedulers_that_are_not_there(here, capsys, monkeypatch):
     assert "no scheduler responds at tcp://127.0.0.1:9 " in refused(
         capsys, "--scheduler", "tcp://127.0.0.1:9"
     )
-    assert "no scheduler responds at nonsense" in refused(capsys, "--scheduler", "nonsense://a")
+    for wrong in ("nonsense", "nonsense://a:1", "http://127.0.0.1:8786", "tcp://127.0.0.1"):
+        assert f"{wrong} is no address of a scheduler" in refused(capsys, "--scheduler", wrong)
     assert "none.json: No such file" in refused(capsys, "--scheduler_file", "none.json")
     Path("empty.json").write_text("{}")
     assert "empty.json: is no scheduler file" in refused(capsys, "--scheduler_file", "empty.json")

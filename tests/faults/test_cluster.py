@@ -160,8 +160,10 @@ def test_workers_that_are_killed(here, options, seed):
                 child.kill()
                 killed += 1
     _, told = process.communicate(timeout=200)
-    assert process.returncode == 0, told
     assert killed
+    if process.returncode:  # a task has ended too many processes
+        assert "has ended its worker process" in told
+        assert start(here, options("out", "--resume")).wait(timeout=200) == 0
     check(here, "out", options)
 
 
