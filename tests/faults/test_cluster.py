@@ -154,16 +154,17 @@ def test_workers_that_are_killed(here, options, seed):
     begun(here, "out", process)
     killed, until = 0, time.monotonic() + 6
     while process.poll() is None and time.monotonic() < until:
-        time.sleep(rng.uniform(0.05, 1.0))
+        time.sleep(rng.uniform(0.05, 1.0) if killed else 0.05)
         for child in psutil.Process(process.pid).children() if process.poll() is None else ():
-            if is_worker(child) and rng.random() < 0.5:
+            if is_worker(child) and (not killed or rng.random() < 0.5):
                 child.kill()
                 killed += 1
     _, told = process.communicate(timeout=200)
     assert killed
     if process.returncode:  # a task has ended too many processes
         assert "has ended its worker process" in told
-        assert start(here, options("out", "--resume")).wait(timeout=200) == 0
+        resumed = run(here, options("out", "--resume"))
+        assert resumed.returncode == 0, resumed.stderr
     check(here, "out", options)
 
 
