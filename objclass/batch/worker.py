@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata
 from logging.handlers import QueueHandler
 from queue import Queue
 from signal import SIGTERM
@@ -39,6 +38,8 @@ WAIT = 0.5
 @cache
 def versions() -> tuple[str, ...]:
     """What is the same in all processes of a run: names with versions, in a fixed order."""
+    from importlib import metadata
+
     python = ".".join(platform.python_version_tuple()[:2])
     return (
         f"objclass {__version__}",

@@ -27,8 +27,8 @@ _STORE = re.compile(r".*?\.(?:zarr|n5)(?=$|/)(?!.*\.(?:zarr|n5)(?:$|/))", re.IGN
 
 
 def is_url(path: str) -> bool:
-    """Whether it is a URL of any scheme, not a path."""
-    return _SCHEME.match(path) is not None
+    """Whether it is a URL of any scheme; a path is none, nor the address of a file on this machine (``file:``)."""
+    return scheme(path) not in ("", "file")
 
 
 def scheme(url: str) -> str:
