@@ -124,7 +124,13 @@ def test_any_number_of_shards(here, count):
     assert found == {name: data for name, data in whole.items() if not name.endswith(".npy")}
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        s if s in (".csv", ".parquet", ".xlsx", ".h5") else pytest.param(s, marks=pytest.mark.slow)
+        for s in SUFFIXES
+    ],
+)
 def test_every_format(here, suffix):
     """With more shards than lanes, lanes without objects, and types that differ from lane to lane."""
     pytest.importorskip(

@@ -282,7 +282,9 @@ def write_chunks(shared: tuple[SharedFiles, OutputImage, Any], region: tuple[sli
     writer.close()
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize(
+    "name", [*SHARED[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in SHARED[1:])]
+)
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_processes_that_share_a_folder_write_the_same_bytes(

@@ -513,6 +513,7 @@ def test_workers_of_a_cluster_fetch_for_themselves(server: Server, tmp_path: Pat
     assert run(server.url, tmp_path / "web", "--engine", "dask", "--jobs", "2") == local
 
 
+@pytest.mark.slow
 def test_resume_notices_that_an_image_was_replaced(server: Server, tmp_path: Path) -> None:
     save(SAMPLES, server.folder)
     run(server.url, tmp_path)

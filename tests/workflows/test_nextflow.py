@@ -55,6 +55,7 @@ def emitted(process, folder, prefix):
     return found
 
 
+@pytest.mark.slow
 def test_tasks_of_some_images_each_equal_one_run(process, lanes, environment, plain):
     """With their tables joined as collectFile does: the first with its header, the others without."""
     tasks = {}
