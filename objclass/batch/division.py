@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from objclass.batch.engine import is_cut, share_out
+from objclass.batch.distributed import is_cut
+from objclass.batch.engine import share_out
 from objclass.batch.estimate import needed_memory
 from objclass.batch.processes import shared_out
 from objclass.compute.context import Context

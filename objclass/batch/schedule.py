@@ -12,14 +12,14 @@ from functools import partial
 from time import perf_counter
 
 from objclass.batch import resume
-from objclass.batch.engine import Engine, Numbered, Results, engine_for
+from objclass.batch.engine import Engine, engine_for
 from objclass.batch.journal import Journal
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.projects import compared, pixel_chain, trained
 from objclass.batch.request import Request
 from objclass.batch.run_file import Record
 from objclass.batch.shards import Share, make_empty, remove_incomplete, share_of
-from objclass.batch.task import LaneResult, keep
+from objclass.batch.task import LaneResult, Numbered, Results, keep
 from objclass.batch.totals import Totals
 from objclass.compute.context import Context
 from objclass.compute.machine import tune_allocator

@@ -1,7 +1,7 @@
 """One lane of a run: from its images to its files."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +12,7 @@ from objclass.compute.meter import Meter, metered
 from objclass.compute.origin import in_lane
 from objclass.core import Lane
 from objclass.errors import EngineError, LaneError, ObjclassError, Stop
-from objclass.export.files import LaneFiles
+from objclass.export.files import LaneFiles, OwnLaneFiles
 from objclass.export.naming import Task
 from objclass.export.sink import Contribution, Sink
 from objclass.export.sinks import sinks_of
@@ -64,6 +64,13 @@ class LaneResult(Generic[Files]):
         for sink in self.sinks:
             sink.abort()
         self.files.abort()
+
+
+Numbered = tuple[int, Task]
+"""A lane with its number among all of the run, from 0."""
+
+Results = Generator[LaneResult[OwnLaneFiles], None, None]
+"""Lanes that were run, in their order."""
 
 
 def run_task(

@@ -17,7 +17,7 @@ import tifffile
 
 pytest.importorskip("distributed")
 
-from objclass.batch import cluster, dask_workers, engine, processes, worker
+from objclass.batch import cluster, dask_workers, distributed, processes, worker
 from objclass.batch.dask_workers import DaskWorkers
 from objclass.batch.worker import Common, Run, packed
 from objclass.cli import main
@@ -141,7 +141,7 @@ def test_a_sequence_of_a_volume(here, scheduler):
     "name", [pytest.param("compressed hdf5", marks=pytest.mark.slow), "multi-scale OME-Zarr"]
 )
 def test_a_volume_that_is_cut_among_workers(here, scheduler, monkeypatch, name):
-    monkeypatch.setattr(engine, "SMALLEST", 0)
+    monkeypatch.setattr(distributed, "SMALLEST", 0)
     monkeypatch.setattr(parts, "SMALLEST", 20_000)
     tasks = []
     ordered = DaskWorkers.ordered

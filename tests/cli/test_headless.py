@@ -545,7 +545,13 @@ def test_a_small_run_imports_what_it_needs_and_no_more(here, samples):
         "typing_extensions",
     }
     assert not imported & unneeded
-    for name in ("importlib.metadata", "numpy.ma", "objclass.training"):
+    for name in (
+        "importlib.metadata",
+        "numpy.ma",
+        "objclass.training",
+        "objclass.pipeline.cut",
+        "objclass.batch.worker",
+    ):
         assert f" {name}\n" not in done.stderr
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from objclass.batch.engine import DistributedEngine
+from objclass.batch.distributed import DistributedEngine
 from objclass.batch.plan import make_plan, plan_tasks
 from objclass.batch.request import Request
 from objclass.batch.task import keep, run_task
