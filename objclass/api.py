@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from objclass import images as image_files
 from objclass.compute import machine
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FeatureTable, Image, Lane, PixelSize
@@ -19,8 +18,7 @@ from objclass.export.arrays import SOURCES, PaintedArray
 from objclass.export.columns import Rows, filled, ilastik_columns, layout_of
 from objclass.features.contract import choose, feature_rows, feature_set
 from objclass.images.lazy import LazyImage
-from objclass.images.source import axes_by_shape
-from objclass.pipeline.inputs import with_training_axes
+from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.lane import collect, run_lane
 from objclass.pipeline.pairing import OBJECT_ROLES, Inputs
 from objclass.pipeline.plan import FROM_FILE, FromFile, Plan, check_lane, plan_for
@@ -133,7 +131,7 @@ def open_image(
     ObjclassError
         If there is no such image, or its axes do not fit.
     """
-    found = _image(image, axes, "image", "raw_data", stack_along=stack_along)
+    found = given_image(image, axes, "image", "raw_data", stack_along=stack_along)
     if pixel_size is not None:
         found = replace(found, pixel_size=_pixel_size(pixel_size, found, "pixel_size"))
     return LazyImage(found)
@@ -201,8 +199,10 @@ def predict_pixels(
         chain = project.pixels
         assert chain is not None
         trained = None if ignore_training_axes else project
-        image = _image(raw, axes, "raw", "raw_data", trained, context)
-        inside = _image(mask, None, "mask", "segmentation_image", None, context) if mask is not None else None
+        image = given_image(raw, axes, "raw", "raw_data", trained, context)
+        inside = (
+            given_image(mask, None, "mask", "segmentation_image", None, context) if mask is not None else None
+        )
         if inside is not None and inside.shape[:4] != image.shape[:4]:
             message = f"mask of shape {inside.stored.shape}: expected that of raw, {image.stored.shape}, without channels"
             raise UsageError(message)
@@ -297,8 +297,10 @@ def train_pixels(
     with _context(n_jobs, max_memory, progress) as context:
         lanes, painted = [], []
         for number, (raw, paint) in enumerate(zip(raws, labels, strict=True)):
-            lanes.append(open_lane(_image(raw, axes, f"raws[{number}]", "raw_data", None, context), number))
-            marks = _image(paint, None, f"labels[{number}]", "label_image", None, context)
+            lanes.append(
+                open_lane(given_image(raw, axes, f"raws[{number}]", "raw_data", None, context), number)
+            )
+            marks = given_image(paint, None, f"labels[{number}]", "label_image", None, context)
             painted.append(marks if marks.files else replace(marks, name=f"of raws[{number}]"))
         return trained_on(lesson, lanes, painted, context)
 
@@ -422,8 +424,8 @@ def predict(
     given_as = project.role.removesuffix("_image") if segmentation is not None else project.role
     with _context(n_jobs, max_memory, progress) as context:
         project = _completed(project, context, novelty=novelty)
-        objects = _image(given[project.role], axes, given_as, project.role, trained, context)
-        raw_image = _raw(raw, raw_axes, "raw", objects, trained, context)
+        objects = given_image(given[project.role], axes, given_as, project.role, trained, context)
+        raw_image = given_raw(raw, raw_axes, "raw", objects, trained, context)
         lane = Lane(raw_image, objects, project.role, name or "", "")
         plan = plan_for(project, [lane])
         check_lane(lane, plan)
@@ -452,7 +454,7 @@ def _predict_from_raw(
         project = _completed(project, context, novelty=novelty)
         assert project.pixels is not None
         trained = None if ignore_training_axes else project
-        image = _image(raw, raw_axes, "raw", "raw_data", trained, context)
+        image = given_image(raw, raw_axes, "raw", "raw_data", trained, context)
         maps = kept(project.pixels.probabilities(image, context), context)
         lane = Lane(image, maps, project.role, name or "", "")
         plan = plan_for(project, [lane])
@@ -532,10 +534,10 @@ def measure(
     0      7   6.0         1.5         2.0
     """
     with _context(n_jobs, max_memory, progress) as context:
-        objects = _image(labels, axes, "labels", "label_image", context=context)
+        objects = given_image(labels, axes, "labels", "label_image", context=context)
         raw = None
         if intensity is not None:
-            raw = _raw(intensity, intensity_axes, "intensity", objects, context=context)
+            raw = given_raw(intensity, intensity_axes, "intensity", objects, context=context)
         lane = Lane(raw, objects, "label_image", "", "")
         chosen = tuple(choose(_full_names(features, is_raw=raw is not None), objects.ndim, lane.channels))
         size = _spacing(spacing, objects)
@@ -660,56 +662,6 @@ def evaluate(
             balanced=learner.class_weight == "balanced",
         )
         return evaluate_table(learner, table, classes, groups, settings, context)
-
-
-def _image(
-    given: Any,
-    axes: str | None,
-    name: str,
-    role: str,
-    project: Project | PixelProject | None = None,
-    context: Context | None = None,
-    *,
-    stack_along: str = "z",
-) -> Image:
-    """The image of a role, with its axes: those given, else those of the training lane, else its own."""
-    channels = role not in ("label_image", "segmentation_image")
-    if isinstance(given, LazyImage) and axes is None:
-        image = given.image
-    elif isinstance(given, str | os.PathLike):
-        image = image_files.open_image(
-            os.fspath(given), axes=axes, axes_from="axes=", stack_along=stack_along, context=context
-        )
-    else:
-        image = image_files.from_array(given, axes, name, channels=channels)
-    if image.axes_from == "shape":
-        image = replace(image, axes=axes_by_shape(image.stored.shape, channels=channels))
-    return image if axes or project is None else with_training_axes(image, role, project)
-
-
-def _raw(
-    given: Any,
-    axes: str | None,
-    name: str,
-    objects: Image,
-    project: Project | None = None,
-    context: Context | None = None,
-) -> Image:
-    """Raw data; where they do not say their axes, they are those of the objects, then channels."""
-    image = _image(given, axes, name, "raw_data", context=context)
-    if image.axes_from == "shape":
-        image = replace(image, axes=_axes_like(image, objects))
-    return image if axes or project is None else with_training_axes(image, "raw_data", project)
-
-
-def _axes_like(image: Image, objects: Image) -> str:
-    """The axes of the objects (and channels) where the shape fits them, else those of the image."""
-    of_objects = list(zip(objects.axes, objects.stored.shape, strict=True))
-    without = [(axis, length) for axis, length in of_objects if axis != "c"]
-    letters, lengths = "".join(axis for axis, _ in without), tuple(length for _, length in without)
-    if image.stored.shape == lengths:
-        return letters
-    return f"{letters}c" if image.stored.shape[:-1] == lengths else image.axes
 
 
 def _pixel_size(given: PixelSize | float | Sequence[float], image: Image, name: str) -> PixelSize:
