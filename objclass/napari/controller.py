@@ -1,0 +1,164 @@
+"""What all widgets share: the session, its work in the background, and the signals that tell of changes."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from objclass.errors import ObjclassError
+from objclass.evaluation.frames import EvaluationResult
+from objclass.session.classification import Classification
+from objclass.session.images import FoundObjects
+from objclass.session.live import Live
+from objclass.session.session import Session
+from objclass.session.state import Finding
+
+
+class Controller(QObject):
+    """The session of a widget. Widgets change it by `change`, and follow its signals; they hold no state of their own.
+
+    Attributes
+    ----------
+    images_changed
+        Images were added or removed, or another session was opened.
+    settings_changed
+        Features or thresholds were changed.
+    classes_changed
+        Classes were added, renamed, recoloured or removed.
+    labels_changed
+        Labels were given or taken away (also by undo, by other classes and other objects).
+    objects_found
+        The objects of an image are new: its key.
+    measured
+        The features of an image are new: its key.
+    classified
+        All objects have new classes.
+    judged
+        How good the classifier is: an `EvaluationResult`, or None while it is not known.
+    current_changed
+        The class that a click gives is another one (its number).
+    selection_changed
+        Other objects are selected: key of the image, and a tuple of their numbers.
+    status_changed
+        A sentence for the user, and whether it says that something is wrong.
+    progressed
+        Name of an image, and its completed fraction.
+    """
+
+    images_changed = Signal()
+    settings_changed = Signal()
+    classes_changed = Signal()
+    labels_changed = Signal()
+    objects_found = Signal(int)
+    measured = Signal(int)
+    classified = Signal()
+    judged = Signal(object)
+    current_changed = Signal(int)
+    selection_changed = Signal(int, object)
+    status_changed = Signal(str, bool)
+    progressed = Signal(str, float)
+
+    _posted = Signal(object)
+
+    def __init__(self, session: Session | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._posted.connect(lambda function: function())
+        self.live: Live | None = None
+        self.selection: tuple[int, tuple[int, ...]] = (-1, ())
+        self.current = 1
+        self.open(session or Session())
+
+    def open(self, session: Session) -> None:
+        """Work with another session."""
+        if self.live is not None:
+            self.live.close(0)
+        self.session = session
+        self.live = Live(
+            session,
+            self._posted.emit,
+            found=self._found,
+            ended=self._ended,
+            progress=self.progressed.emit,
+        )
+        self._tell_all()
+        self.request()
+
+    def change(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the session that changes it; tell of what has changed, and have it worked on.
+
+        An error of ours is shown as the status; then None is returned.
+        """
+        before = self.session.state
+        try:
+            result = method(*args, **kwargs)
+        except ObjclassError as fault:
+            self.status_changed.emit(str(fault), True)
+            return None
+        after = self.session.state
+        if after is before:
+            return result
+        if after.images != before.images:
+            self.images_changed.emit()
+        if after.settings != before.settings:
+            self.settings_changed.emit()
+        if after.labelling.classes != before.labelling.classes:
+            self.classes_changed.emit()
+            self.set_current(self.current)
+        if after.labelling is not before.labelling:
+            self.labels_changed.emit()
+        self.tell_status()
+        self.request()
+        return result
+
+    def set_current(self, number: int) -> None:
+        """Choose the class that a click gives; out of range: the nearest one."""
+        number = max(1, min(number, len(self.session.classes)))
+        if number != self.current:
+            self.current = number
+            self.current_changed.emit(number)
+
+    def select(self, key: int, numbers: tuple[int, ...]) -> None:
+        """Select objects of an image, for all widgets."""
+        if (key, numbers) != self.selection:
+            self.selection = (key, numbers)
+            self.selection_changed.emit(key, numbers)
+
+    def tell_status(self) -> None:
+        """Say what stands in the way, or that all is well."""
+        obstacle = self.session.state.obstacle
+        self.status_changed.emit(obstacle or "", False)
+
+    def close(self) -> None:
+        """Stop the work; the window is closed."""
+        if self.live is not None:
+            self.live.close()
+
+    def request(self) -> None:
+        """Have the session worked on."""
+        if self.live is not None:
+            self.live.request()
+
+    def _tell_all(self) -> None:
+        self.images_changed.emit()
+        self.settings_changed.emit()
+        self.classes_changed.emit()
+        self.labels_changed.emit()
+        self.judged.emit(None)
+        self.tell_status()
+
+    def _found(self, finding: Finding | EvaluationResult) -> None:
+        if isinstance(finding, EvaluationResult):
+            self.judged.emit(finding)
+        elif isinstance(finding, Classification):
+            self.classified.emit()
+        elif isinstance(finding, FoundObjects):
+            self.objects_found.emit(finding.image.key)
+            self.labels_changed.emit()
+        else:
+            self.measured.emit(finding.found.image.key)
+
+    def _ended(self, fault: Exception | None) -> None:
+        if fault is None:
+            self.tell_status()
+        else:
+            self.status_changed.emit(str(fault), True)

@@ -1,0 +1,197 @@
+"""Labels of objects -> forest -> the classes of all objects."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objclass.compute.context import Context
+from objclass.core import Image, IntArray, Predictions, concatenate
+from objclass.features.contract import Feature
+from objclass.forest import fit
+from objclass.images import dataset_name
+from objclass.images.paths import split_stack
+from objclass.images.urls import is_url
+from objclass.project.model import Project, TrainingInput, sorted_keys
+from objclass.project.training_table import TrainingTable
+from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
+from objclass.session.labelling import Labelling, Mark
+from objclass.training.learn import training_table
+from objclass.training.new_project import new_project
+from objclass.training.novelty_of import novelty_of
+from objclass.training.provenance import training_facts
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of the objects of an image.
+
+    Parameters
+    ----------
+    classes
+        Number of a labelled object -> its class, from 1.
+    marks
+        Number of a labelled object -> its marks: several where labelled objects have merged.
+    lost
+        Labels whose object is not there any more: less than half of it lies in an object, or it has merged with one of
+        another class.
+    """
+
+    classes: Mapping[int, int] = field(default_factory=dict)
+    marks: Mapping[int, Sequence[Mark]] = field(default_factory=dict)
+    lost: Sequence[Mark] = ()
+
+
+def labels_of(found: FoundObjects | None, key: int, labelling: Labelling) -> Labels:
+    """The labels of the objects of an image."""
+    given = [mark for mark in labelling.marks if mark.image == key]
+    if found is None:
+        return Labels()
+    marks: dict[int, list[Mark]] = {}
+    for mark in given:
+        marks.setdefault(found.number_of(mark), []).append(mark)
+    lost = marks.pop(0, [])
+    classes = {}
+    for number in sorted(marks):
+        several = {mark.number for mark in marks[number]}
+        if len(several) == 1:
+            classes[number] = several.pop()
+        else:
+            lost += marks[number]
+    return Labels(classes, marks, lost)
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """The classes of all objects, as a forest predicts them that was trained on labels.
+
+    Parameters
+    ----------
+    project
+        The project with its forest; its training images have absolute paths, or are inside of it.
+    labelling
+        The labels.
+    predictions
+        Key of an image -> predictions of its objects, in the order of their numbers.
+    measured
+        Key of an image -> its objects.
+    """
+
+    project: Project
+    labelling: Labelling
+    predictions: Mapping[int, Predictions]
+    measured: Mapping[int, MeasuredObjects]
+
+
+def classified(
+    objects: Sequence[MeasuredObjects],
+    labelling: Labelling,
+    features: Sequence[Feature],
+    margin: tuple[int, ...],
+    forest: tuple[int, int],
+    context: Context,
+) -> Classification:
+    """Train on the labels, and classify all objects.
+
+    Parameters
+    ----------
+    objects
+        Those of all images, measured.
+    labelling
+        Labels of two classes at least.
+    features
+        Those to learn from.
+    margin
+        Their neighbourhood.
+    forest
+        Number of trees, random state.
+    """
+    project = replace(
+        project_of(objects, labelling, features, margin), facts=training_facts(*forest, None, 0.0)
+    )
+    table = labelled_table(project, objects, labelling)
+    grown, accuracy = fit(table.rows, table.classes, len(project.classes), *forest, context=context)
+    project = replace(
+        project,
+        forest=grown,
+        training=table,
+        facts=training_facts(*forest, None, accuracy),
+        novelty=novelty_of(table, grown),
+    )
+    keys = [one.found.image.key for one in objects]
+    predictions = [project.classify(one.table, context) for one in objects]
+    return Classification(
+        project,
+        labelling,
+        dict(zip(keys, predictions, strict=True)),
+        dict(zip(keys, objects, strict=True)),
+    )
+
+
+def project_of(
+    objects: Sequence[MeasuredObjects],
+    labelling: Labelling,
+    features: Sequence[Feature],
+    margin: tuple[int, ...],
+) -> Project:
+    """The project of images, labels and features, without a forest."""
+    first = objects[0].found
+    names = tuple(one.name for one in labelling.classes)
+    return replace(
+        new_project(first.image.lane.role, names, sorted_keys(features), margin),
+        threshold=first.threshold,
+        colors=tuple(one.color for one in labelling.classes),
+        labels={n: _label_arrays(one.found, labelling) for n, one in enumerate(objects)},
+        lanes=tuple(training_inputs(one.found.image) for one in objects),
+    )
+
+
+def _label_arrays(found: FoundObjects, labelling: Labelling) -> dict[int, NDArray[Any]]:
+    """Time step -> class of each object by id, 0 for none; as long as its largest labelled id needs, two at least."""
+    classes = labels_of(found, found.image.key, labelling).classes
+    steps: dict[int, dict[int, int]] = {t: {} for t in range(len(found.numbers))}
+    for number, given in classes.items():
+        t, label = found.place(number)
+        steps[t][label] = given
+    arrays = {}
+    for t, labels in steps.items():
+        arrays[t] = np.zeros(max([1, *labels]) + 1)
+        arrays[t][list(labels)] = list(labels.values())
+    return arrays
+
+
+def labelled_table(
+    project: Project, objects: Sequence[MeasuredObjects], labelling: Labelling
+) -> TrainingTable:
+    """The labelled objects of all images, as the forest sees them."""
+    tables, classes, lanes = [], [], []
+    for place, one in enumerate(objects):
+        labels = labels_of(one.found, one.found.image.key, labelling).classes
+        numbers: IntArray = np.array(sorted(labels), int)
+        if len(numbers):
+            tables.append(one.table.rows(numbers - 1))
+            classes += [labels[number] for number in numbers.tolist()]
+            lanes += [place] * len(numbers)
+    return training_table(project, concatenate(tables), np.array(classes, int), np.array(lanes, int))
+
+
+def training_inputs(image: SessionImage) -> dict[str, TrainingInput]:
+    """The images of a lane as a project names them: files by absolute paths, arrays by their place inside of it."""
+    lane = image.lane
+    given = {"raw_data": lane.raw, lane.role: lane.objects}
+    names = Counter(role for role, one in given.items() if one is not None)
+    return {role: _training_input(one, f"{role}_{image.key}") for role in names if (one := given[role])}
+
+
+def _training_input(image: Image, name: str) -> TrainingInput:
+    shape = image.stored.shape
+    if not image.files:
+        inside = f"Input Data/local_data/{name}"
+        return TrainingInput(inside, image.axes, shape, image.name or name, inside)
+    pieces = split_stack(image.name)
+    path = os.pathsep.join(piece if is_url(piece) else os.path.abspath(piece) for piece in pieces)
+    return TrainingInput(path, image.axes, shape, dataset_name(path)[0])

@@ -1,0 +1,212 @@
+"""The images of a session, their objects, and what was measured of these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects as boxes_of
+
+from objclass.compute.context import Context
+from objclass.core import AnyArray, FeatureTable, FloatArray, IntArray, Lane, Objects, concatenate
+from objclass.errors import LaneError
+from objclass.features.contract import Feature
+from objclass.pipeline.lane import measure_step, threshold_for
+from objclass.pipeline.plan import Plan, check_lane
+from objclass.segmentation.find import find_objects
+from objclass.session.labelling import Mark
+from objclass.settings import ProjectThreshold
+
+SHARE = 4
+"""The label image of an image may take this part of the memory of the session."""
+
+
+@dataclass(frozen=True, eq=False)
+class SessionImage:
+    """An image of a session: its raw data, and the image that defines the objects.
+
+    Parameters
+    ----------
+    key
+        A number that no other image of the session has.
+    lane
+        The images.
+    """
+
+    key: int
+    lane: Lane
+
+    @property
+    def axes(self) -> str:
+        """Axes of the image that defines the objects, without channels: those of label images that are shown."""
+        return self.lane.objects.axes.replace("c", "")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Lengths of t, z, y, x."""
+        t, z, y, x, _ = self.lane.objects.shape
+        return t, z, y, x
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObjects:
+    """The objects of an image, as a threshold separates them.
+
+    They are numbered through all time steps, from 1 to `count`, in the order of time steps and ids: the object of a
+    number is the row ``number - 1`` of tables.
+
+    Parameters
+    ----------
+    image
+        The image.
+    threshold
+        How its prediction map was thresholded; without a meaning for other images.
+    numbers
+        The number of the object of each voxel, axes t, z, y, x, uint32; 0 is background.
+    starts
+        Number of objects before each time step, and of all: length time steps + 1.
+    originals
+        Of each time step: the ids that a label image has given; None for other images.
+    """
+
+    image: SessionImage
+    threshold: ProjectThreshold
+    numbers: NDArray[np.uint32]
+    starts: IntArray
+    originals: tuple[AnyArray | None, ...]
+    _places: dict[Mark, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def count(self) -> int:
+        """Number of objects."""
+        return int(self.starts[-1])
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, slice, slice, slice]]:
+        """Where each object lies: slices along t, z, y, x."""
+        found = []
+        for t in range(len(self.numbers)):
+            found += [(slice(t, t + 1), *box) for box in boxes_of(self.step(t).view(np.int32))]
+        return found
+
+    def step(self, t: int) -> NDArray[np.uint32]:
+        """The label image of a time step, axes z, y, x, with ids from 1."""
+        start = np.uint32(self.starts[t])
+        labels = self.numbers[t]
+        return np.where(labels > 0, labels - start, np.uint32(0)) if start else labels
+
+    def objects(self, t: int) -> Objects:
+        """The objects of a time step."""
+        return Objects(self.step(t), int(self.starts[t + 1] - self.starts[t]), self.originals[t])
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Time step and id of an object."""
+        t = int(np.searchsorted(self.starts, number)) - 1
+        return t, number - int(self.starts[t])
+
+    def mark(self, number: int, class_number: int) -> Mark:
+        """The label of an object."""
+        box = self.boxes[number - 1]
+        mark = Mark(self.image.key, box, self.numbers[box] == number, class_number)
+        self._places[mark] = number
+        return mark
+
+    def number_of(self, mark: Mark) -> int:
+        """The object in which more than half of the voxels of a labelled object lie; 0: there is none."""
+        if mark not in self._places:
+            inside = self.numbers[mark.box][mark.mask]
+            numbers, counts = np.unique(inside[inside > 0], return_counts=True)
+            most = int(counts.argmax()) if len(counts) else 0
+            is_half = len(counts) > 0 and 2 * int(counts[most]) > inside.size
+            self._places[mark] = int(numbers[most]) if is_half else 0
+        return self._places[mark]
+
+
+def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Context) -> FoundObjects:
+    """Find the objects of an image.
+
+    Raises
+    ------
+    LaneError
+        If its label image does not fit into memory, or its values cannot be labels.
+    """
+    lane, memory = image.lane, context.limits.memory
+    size = int(np.prod(image.shape)) * 4
+    if memory is not None and size > memory // SHARE:
+        message = (
+            f"{lane.objects.name} {lane.objects.stored.shape}: its label image takes {size / 1e9:.2g} GB of memory, "
+            f"{memory // SHARE / 1e9:.2g} GB are left for it: label the objects of a part of it, then run the project "
+            "on all of it"
+        )
+        raise LaneError(message)
+    settings = threshold_for(lane, Plan((), (), threshold))
+    numbers = np.zeros(image.shape, np.uint32)
+    starts, originals = [0], []
+    whole = tuple(slice(0, n) for n in image.shape[1:])
+    for t in range(image.shape[0]):
+        context.stop.check()
+        found = find_objects(lane, t, settings, context)
+        labels = np.asarray(found.labels[whole])
+        np.add(labels, np.uint32(starts[-1]), out=numbers[t], where=labels > 0)
+        starts.append(starts[-1] + found.count)
+        originals.append(found.original)
+    return FoundObjects(image, threshold, numbers, np.array(starts, np.int64), tuple(originals))
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredObjects:
+    """The objects of an image with all features that were measured so far.
+
+    Parameters
+    ----------
+    found
+        The objects.
+    table
+        A row for each, in the order of their numbers.
+    margin
+        Neighbourhood of the features that look around objects.
+    """
+
+    found: FoundObjects
+    table: FeatureTable
+    margin: tuple[int, ...] = ()
+
+    def lacks(self, features: Sequence[Feature], margin: tuple[int, ...]) -> list[Feature]:
+        """The features that are not measured yet."""
+        return [
+            feature
+            for feature in features
+            if feature.key not in self.table.values or (feature.scope != "object" and margin != self.margin)
+        ]
+
+
+def measured(
+    found: FoundObjects,
+    features: Sequence[Feature],
+    margin: tuple[int, ...],
+    before: MeasuredObjects | None,
+    context: Context,
+) -> MeasuredObjects:
+    """Measure objects; features that are known are kept.
+
+    Raises
+    ------
+    ObjclassError
+        If the features are not defined for the image.
+    """
+    known = before if before is not None and before.found is found else None
+    missing = known.lacks(features, margin) if known is not None else list(features)
+    if known is not None and not missing:
+        return known
+    plan = Plan(tuple(missing), tuple(missing), found.threshold, margin)
+    lane = found.image.lane
+    check_lane(lane, plan)
+    tables = []
+    for t in range(len(found.numbers)):
+        context.stop.check()
+        tables.append(measure_step(lane, plan, t, found.objects(t), context))
+        context.progress(lane.nickname, (t + 1) / len(found.numbers))
+    new = concatenate(tables)
+    values: dict[object, FloatArray] = {**(known.table.values if known is not None else {}), **new.values}
+    return MeasuredObjects(found, FeatureTable(new.timestep, new.label, values, new.given), margin)

@@ -1,0 +1,128 @@
+"""Live update: a session is worked on in the background, while its owner (a window) goes on changing it."""
+
+from collections.abc import Callable
+from contextlib import closing
+from threading import Thread
+
+from objclass.errors import Stop, TerminatedError
+from objclass.evaluation.frames import EvaluationResult
+from objclass.session.session import Session
+from objclass.session.state import Finding, State
+
+Post = Callable[[Callable[[], None]], None]
+"""Has a function called later in the thread of the owner; may be called from any thread."""
+
+
+class Live:
+    """Keeps what is known of a session up to date.
+
+    All methods are called in the thread of the owner, and so are the functions that are given; only the work is done in
+    another thread. A change while work is under way has the work done again when it has ended; work on objects that are
+    not wanted any more is stopped.
+
+    Parameters
+    ----------
+    session
+        The session.
+    post
+        Hands a function to the thread of the owner.
+    found
+        Called with each finding that the session has accepted, and with its evaluation.
+    ended
+        Called when nothing is left to be done, with the error that has stopped the work, or None.
+    progress
+        Called with the name of an image and its completed fraction.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        post: Post,
+        *,
+        found: Callable[[Finding | EvaluationResult], None],
+        ended: Callable[[Exception | None], None],
+        progress: Callable[[str, float], None],
+    ) -> None:
+        self.session, self.evaluates = session, True
+        self._post, self._found, self._ended, self._progress = post, found, ended, progress
+        self._stop = Stop()
+        self._thread: Thread | None = None
+        self._state: State | None = None
+        self._is_waiting = self._is_judging = self._is_closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether work is under way."""
+        return self._thread is not None
+
+    def request(self) -> None:
+        """Have the present state worked on."""
+        if self._is_closed:
+            return
+        if self._thread is None:
+            self._begin()
+            return
+        self._is_waiting = True
+        if self._is_judging or not _are_same_objects(self._state, self.session.state):
+            self._stop.ask()
+
+    def close(self, patience: float = 5.0) -> None:
+        """Stop the work; wait at most ``patience`` seconds for its end."""
+        self._is_closed = True
+        self._stop.ask()
+        if self._thread is not None:
+            self._thread.join(patience)
+
+    def _begin(self) -> None:
+        self._stop, self._state = Stop(), self.session.state
+        self._is_waiting = self._is_judging = False
+        self._thread = Thread(target=self._run, args=(self._stop, self.session.state), daemon=True)
+        self._thread.start()
+
+    def _run(self, stop: Stop, state: State) -> None:
+        """Work; in the other thread."""
+        fault: Exception | None = None
+
+        def report(name: str, part: float) -> None:
+            self._post(lambda: self._progress(name, part))
+
+        try:
+            worked = Session.of(state, self.session.resources)
+            with closing(worked.work(stop=stop, progress=report)) as findings:
+                for finding in findings:
+                    stop.check()
+                    worked.accept(finding)
+                    self._post(lambda finding=finding: self._take(finding))  # type: ignore[misc]
+            if self.evaluates and worked.state.obstacle is None:
+                self._post(self._begin_judging)
+                result = worked.evaluate(stop)
+                self._post(lambda: self._take(result))
+        except TerminatedError:
+            pass
+        except Exception as error:  # noqa: BLE001  # the window shows it
+            fault = error
+        self._post(lambda: self._end(fault))
+
+    def _begin_judging(self) -> None:
+        self._is_judging = True
+        if self._is_waiting:
+            self._stop.ask()
+
+    def _take(self, finding: Finding | EvaluationResult) -> None:
+        if self._is_closed:
+            return
+        if isinstance(finding, EvaluationResult) or self.session.accept(finding):
+            self._found(finding)
+
+    def _end(self, fault: Exception | None) -> None:
+        self._thread = None
+        if self._is_closed:
+            return
+        if self._is_waiting:
+            self._begin()
+        else:
+            self._ended(fault)
+
+
+def _are_same_objects(a: State | None, b: State) -> bool:
+    return a is not None and a.images == b.images and a.settings == b.settings

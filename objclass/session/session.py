@@ -1,0 +1,272 @@
+"""A labelling session: the state, and the ways to change it."""
+
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from typing import Any
+
+from objclass.compute.context import Context
+from objclass.core import Lane, Predictions, Progress
+from objclass.door import door
+from objclass.errors import ImageError, Stop, UsageError
+from objclass.evaluation.frames import EvaluationResult
+from objclass.evaluation.settings import EvaluationSettings
+from objclass.pipeline.given import given_image, given_raw
+from objclass.pipeline.pairing import OBJECT_ROLES
+from objclass.project.model import Color
+from objclass.session.classification import Classification, Labels
+from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
+from objclass.session.labelling import LabelClass, Labelling
+from objclass.session.state import Finding, SessionSettings, State, work
+from objclass.settings import ProjectThreshold, ResourceSettings
+from objclass.training.judge import evaluate_project, grown_like
+
+
+class Session:
+    """Label objects of images, and see all others classified.
+
+    Its methods change the state at once and compute nothing long. What follows from a change is computed by
+    `update`, or, for programs with windows, by `work` in another thread and `accept` in that of the window.
+
+    Parameters
+    ----------
+    settings
+        How objects are found, measured and classified.
+    resources
+        Threads and memory; by default those of the machine.
+    """
+
+    def __init__(
+        self, settings: SessionSettings | None = None, resources: ResourceSettings | None = None
+    ) -> None:
+        self.state = State(settings or SessionSettings())
+        self.resources = resources or ResourceSettings()
+
+    @classmethod
+    def of(cls, state: State, resources: ResourceSettings) -> "Session":
+        """A session with a state, which may be that of another one."""
+        session = cls(resources=resources)
+        session.state = state
+        return session
+
+    # ------------------------------------------------------------------ images
+
+    @door(input_axes="axes= or raw_axes=", raw_data="raw=", segmentation_image="segmentation=")
+    def add_image(
+        self,
+        raw: Any,
+        segmentation: Any = None,
+        *,
+        prediction_maps: Any = None,
+        label_image: Any = None,
+        raw_axes: str | None = None,
+        axes: str | None = None,
+        name: str = "",
+    ) -> int:
+        """Add an image; return its key.
+
+        Parameters
+        ----------
+        raw
+            Raw data: an array, an image of `open_image`, or a path.
+        segmentation, prediction_maps, label_image
+            The image that defines the objects: one of them, given in the same ways.
+        raw_axes, axes
+            Axes of raw data and of the second image, such as ``"zyxc"``; by default those that they have.
+        name
+            Name of the image, for windows and messages.
+
+        Raises
+        ------
+        ObjclassError
+            If an image cannot be used, or images do not fit each other.
+        """
+        given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
+        roles = [role for role, image in given.items() if image is not None]
+        if len(roles) != 1:
+            message = f"{' and '.join(roles) or 'no objects'}: expected one of segmentation=, prediction_maps=, label_image="
+            raise UsageError(message)
+        context = self._context()
+        objects = given_image(given[roles[0]], axes, roles[0], roles[0], context=context)
+        lane = Lane(given_raw(raw, raw_axes, "raw", objects, context=context), objects, roles[0], name, "")
+        return self._add(lane)
+
+    def _add(self, lane: Lane) -> int:
+        for image in self.state.images[:1]:
+            _check_like(lane, image.lane)
+        key = max((image.key for image in self.state.images), default=-1) + 1
+        self.state = replace(self.state, images=(*self.state.images, SessionImage(key, lane)))
+        return key
+
+    def remove_image(self, key: int) -> None:
+        """Remove an image with its labels; this cannot be undone."""
+        kept = tuple(image for image in self.state.images if image.key != key)
+        found = {k: one for k, one in self.state.found.items() if k != key}
+        measured = {k: one for k, one in self.state.measured.items() if k != key}
+        history = replace(self.state.history, now=self.state.labelling.without_image(key))
+        self.state = replace(self.state, images=kept, found=found, measured=measured, history=history)
+
+    # ---------------------------------------------------------------- settings
+
+    def set_threshold(self, threshold: ProjectThreshold) -> None:
+        """Threshold prediction maps in another way; labels stay with objects that keep more than half of their voxels."""
+        if threshold == self.state.settings.threshold:
+            return
+        settings = replace(self.state.settings, threshold=threshold)
+        self.state = replace(self.state, settings=settings, found={}, measured={})
+
+    def set_features(self, features: Iterable[str], margin: int | None = None) -> None:
+        """Learn from other features; those that were measured are kept."""
+        settings = self.state.settings
+        wanted = replace(
+            settings, features=tuple(features), margin=settings.margin if margin is None else margin
+        )
+        self.state = replace(self.state, settings=wanted)
+
+    # ----------------------------------------------------------------- classes
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The classes 1, 2 …"""
+        return self.state.labelling.classes
+
+    def add_class(self, name: str = "", color: Color | None = None) -> int:
+        """Add a class; return its number."""
+        self._change(self.state.labelling.with_class(name, color))
+        return len(self.classes)
+
+    def rename_class(self, number: int, name: str) -> None:
+        """Rename a class."""
+        self._change(self.state.labelling.renamed(number, name))
+
+    def recolor_class(self, number: int, color: Color) -> None:
+        """Give a class another colour."""
+        self._change(self.state.labelling.recolored(number, color))
+
+    def remove_class(self, number: int) -> None:
+        """Remove a class with its labels."""
+        self._change(self.state.labelling.without_class(number))
+
+    # ------------------------------------------------------------------ labels
+
+    def label(self, key: int, objects: Iterable[int], number: int, *, continued: bool = False) -> None:
+        """Give objects of an image a class.
+
+        Parameters
+        ----------
+        key
+            The image.
+        objects
+            Numbers of the objects: the values of their voxels in `FoundObjects.numbers`.
+        number
+            The class, from 1; 0 takes their labels away.
+        continued
+            Whether `undo` takes it back together with the change before.
+        """
+        labels, found = self.state.labels(key), self.state.found[key]
+        wanted = [one for one in dict.fromkeys(objects) if 1 <= one <= found.count]
+        changed = [
+            one
+            for one in wanted
+            if labels.classes.get(one, 0) != number or len(labels.marks.get(one, ())) > 1
+        ]
+        if not changed:
+            return
+        replaced = [mark for one in changed for mark in labels.marks.get(one, ())]
+        new = [found.mark(one, number) for one in changed] if number else []
+        self._change(self.state.labelling.with_marks(new, replaced), continued=continued)
+
+    def labels(self, key: int) -> Labels:
+        """The labels of the objects of an image."""
+        return self.state.labels(key)
+
+    def undo(self) -> None:
+        """Take the last change of labels or classes back."""
+        self.state = replace(self.state, history=self.state.history.undone())
+
+    def redo(self) -> None:
+        """Make the change again that was taken back last."""
+        self.state = replace(self.state, history=self.state.history.redone())
+
+    def _change(self, labelling: Labelling, *, continued: bool = False) -> None:
+        self.state = replace(self.state, history=self.state.history.changed(labelling, continued=continued))
+
+    # -------------------------------------------------------------------- work
+
+    def update(self) -> None:
+        """Find, measure and classify all objects as far as that is not done."""
+        for finding in self.work():
+            self.accept(finding)
+
+    def work(
+        self, *, stop: Stop | None = None, progress: Progress | None = None, first: Iterable[int] = ()
+    ) -> Generator[Finding, None, None]:
+        """Find out what the present state does not know yet; another thread may do it. `accept` takes what it finds.
+
+        Parameters
+        ----------
+        stop
+            Asks the work to end.
+        progress
+            Called with the name of an image and its completed fraction.
+        first
+            Keys of images that come first.
+        """
+        return work(self.state, self._context(stop, progress), tuple(first))
+
+    def accept(self, finding: Finding) -> bool:
+        """Take what was found; return False if it belongs to a state that is past."""
+        state = self.state
+        if isinstance(finding, Classification):
+            self.state = replace(state, classification=finding)
+            return True
+        found = finding.found if isinstance(finding, MeasuredObjects) else finding
+        is_there = found.image in state.images
+        is_current = is_there and found.threshold == state.settings.threshold
+        if not is_current:
+            return False
+        if isinstance(finding, FoundObjects):
+            self.state = replace(state, found={**state.found, found.image.key: found})
+            return True
+        if state.found.get(found.image.key) is not found:
+            return False
+        self.state = replace(state, measured={**state.measured, found.image.key: finding})
+        return True
+
+    def predictions(self, key: int) -> Predictions | None:
+        """Predictions of the objects of an image, in the order of their numbers; None if there are none yet."""
+        last = self.state.classification
+        measured = self.state.measured.get(key)
+        if last is None or measured is None or key not in last.predictions:
+            return None
+        return last.predictions[key] if last.measured[key].found is measured.found else None
+
+    def evaluate(self, stop: Stop | None = None) -> EvaluationResult:
+        """Say how good the present classifier is: by cross-validation, as the command line does.
+
+        Raises
+        ------
+        InputError
+            If there are too few labels.
+        """
+        last = self.state.classification
+        if last is None:
+            raise UsageError(self.state.obstacle or "The objects are not classified yet.")
+        settings = grown_like(last.project, EvaluationSettings())
+        return EvaluationResult(evaluate_project(last.project, settings, self._context(stop)))
+
+    def _context(self, stop: Stop | None = None, progress: Progress | None = None) -> Context:
+        return Context.of(self.resources, stop=stop, progress=progress)
+
+
+def _check_like(lane: Lane, first: Lane) -> None:
+    """Refuse an image that a project could not hold together with the first one."""
+    own, expected = ((one.role, one.objects.ndim, one.channels) for one in (lane, first))
+    if own != expected:
+        described = [
+            f"{role.replace('_', ' ')} in {ndim}D with {channels} channels of raw data"
+            for role, ndim, channels in (own, expected)
+        ]
+        message = (
+            f"{lane.objects.name}: {described[0]}: expected the like of the other images: {described[1]}"
+        )
+        raise ImageError(message)

@@ -1,0 +1,160 @@
+"""The state of a session, and the work that follows from it. A state never changes, so that other threads may work on it."""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from objclass.compute.context import Context
+from objclass.features.contract import Feature, choose, feature_set
+from objclass.pipeline.lane import CENTER
+from objclass.project.model import Project
+from objclass.session.classification import Classification, Labels, classified, labels_of
+from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage, measured, objects_of
+from objclass.session.labelling import History, Labelling
+from objclass.settings import ProjectThreshold
+
+Finding = FoundObjects | MeasuredObjects | Classification
+"""What work finds, in this order."""
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How objects are found, measured and classified.
+
+    Parameters
+    ----------
+    features
+        Feature sets, or features as ``set:feature``.
+    margin
+        Width of the neighbourhood in pixels, along each axis.
+    trees, seed
+        Number of trees and random state.
+    threshold
+        How prediction maps are thresholded.
+    """
+
+    features: tuple[str, ...] = ("Standard Object Features",)
+    margin: int = 30
+    trees: int = 100
+    seed: int = 0
+    threshold: ProjectThreshold = field(default_factory=ProjectThreshold)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that a session knows.
+
+    Parameters
+    ----------
+    settings
+        How objects are found, measured and classified.
+    images
+        The images; all have the same role, dimensions and channels.
+    history
+        The labels, with earlier ones.
+    found, measured
+        The objects of images and their features, by the key of the image, as far as they are known for the settings.
+    classification
+        The last one; it may be of earlier labels.
+    base
+        The project that was opened.
+    """
+
+    settings: SessionSettings = field(default_factory=SessionSettings)
+    images: tuple[SessionImage, ...] = ()
+    history: History = field(default_factory=History)
+    found: Mapping[int, FoundObjects] = field(default_factory=dict)
+    measured: Mapping[int, MeasuredObjects] = field(default_factory=dict)
+    classification: Classification | None = None
+    base: Project | None = None
+
+    @property
+    def labelling(self) -> Labelling:
+        """The labels."""
+        return self.history.now
+
+    def labels(self, key: int) -> Labels:
+        """The labels of the objects of an image, as far as these are found."""
+        return labels_of(self.found.get(key), key, self.labelling)
+
+    @property
+    def features(self) -> list[Feature]:
+        """The features to learn from.
+
+        Raises
+        ------
+        UsageError
+            If one is unknown, or is not defined for the images.
+        """
+        first = self.images[0].lane
+        return list(choose(self.settings.features, first.objects.ndim, first.channels, training=True))
+
+    @property
+    def margin(self) -> tuple[int, ...]:
+        """The neighbourhood along x, y(, z); empty if no feature needs one."""
+        around = any(feature.scope != "object" for feature in self.features)
+        return (self.settings.margin,) * self.images[0].lane.objects.ndim if around else ()
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why objects cannot be classified: a sentence that says what to do; None if they can be."""
+        if not self.images:
+            return "No images: choose raw data and objects, or open a project."
+        if not self.labelling.classes:
+            return "No classes: add two at least."
+        if len(self.found) == len(self.images) and not any(found.count for found in self.found.values()):
+            return "No objects: change the thresholds, or choose another image."
+        counts = self.label_counts
+        used = [one.name for one, count in zip(self.labelling.classes, counts, strict=True) if count]
+        if not used:
+            return "No labels yet: click on objects of each class."
+        if len(used) == 1:
+            return f"All labels are of the class {used[0]}: label objects of another class, too."
+        return None
+
+    @property
+    def label_counts(self) -> list[int]:
+        """Number of labelled objects of each class."""
+        given = [number for image in self.images for number in self.labels(image.key).classes.values()]
+        return [given.count(k) for k in range(1, len(self.labelling.classes) + 1)]
+
+
+def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator[Finding, None, None]:
+    """Find out what a state does not know yet: objects, then their features, then their classes.
+
+    Parameters
+    ----------
+    first
+        Keys of images that come first.
+
+    Raises
+    ------
+    ObjclassError
+        If objects of an image cannot be found or measured.
+    """
+    found, known = dict(state.found), dict(state.measured)
+    order = sorted(state.images, key=lambda image: image.key not in first)
+    for image in order:
+        if image.key not in found:
+            found[image.key] = objects_of(image, state.settings.threshold, context)
+            yield found[image.key]
+        before = known.get(image.key)
+        after = measured(found[image.key], _with_center(state.features), state.margin, before, context)
+        if after is not before:
+            known[image.key] = after
+            yield after
+    latest = State(state.settings, state.images, state.history, found, known, base=state.base)
+    if latest.obstacle is None:
+        yield classified(
+            [known[image.key] for image in state.images],
+            latest.labelling,
+            latest.features,
+            latest.margin,
+            (state.settings.trees, state.settings.seed),
+            context,
+        )
+
+
+def _with_center(features: Sequence[Feature]) -> list[Feature]:
+    """The features, and the place of the object, which says what lies together."""
+    own = (feature_set(CENTER[0]) or {}).values()
+    return [*features, *(feature for feature in own if feature.key == CENTER)]
