@@ -21,6 +21,8 @@ class Controller(QObject):
     ----------
     images_changed
         Images were added or removed, or another session was opened.
+    image_changed
+        Another image is shown: its key, -1 if there is none.
     settings_changed
         Features or thresholds were changed.
     classes_changed
@@ -46,6 +48,7 @@ class Controller(QObject):
     """
 
     images_changed = Signal()
+    image_changed = Signal(int)
     settings_changed = Signal()
     classes_changed = Signal()
     labels_changed = Signal()
@@ -66,6 +69,7 @@ class Controller(QObject):
         self.live: Live | None = None
         self.selection: tuple[int, tuple[int, ...]] = (-1, ())
         self.current = 1
+        self.current_image = -1
         self.open(session or Session())
 
     def open(self, session: Session) -> None:
@@ -99,6 +103,7 @@ class Controller(QObject):
             return result
         if after.images != before.images:
             self.images_changed.emit()
+            self.show_image(self.current_image)
         if after.settings != before.settings:
             self.settings_changed.emit()
         if after.labelling.classes != before.labelling.classes:
@@ -116,6 +121,14 @@ class Controller(QObject):
         if number != self.current:
             self.current = number
             self.current_changed.emit(number)
+
+    def show_image(self, key: int) -> None:
+        """Choose the image that is shown; if there is no such image: the first one."""
+        keys = [image.key for image in self.session.state.images]
+        chosen = key if key in keys else next(iter(keys), -1)
+        if chosen != self.current_image:
+            self.current_image = chosen
+            self.image_changed.emit(chosen)
 
     def select(self, key: int, numbers: tuple[int, ...]) -> None:
         """Select objects of an image, for all widgets."""
@@ -140,6 +153,7 @@ class Controller(QObject):
 
     def _tell_all(self) -> None:
         self.images_changed.emit()
+        self.show_image(self.current_image)
         self.settings_changed.emit()
         self.classes_changed.emit()
         self.labels_changed.emit()
