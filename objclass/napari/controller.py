@@ -6,9 +6,9 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from objclass.errors import ObjclassError
-from objclass.evaluation.frames import EvaluationResult
 from objclass.session.classification import Classification
 from objclass.session.images import FoundObjects
+from objclass.session.judgement import Judgement
 from objclass.session.live import Live
 from objclass.session.session import Session
 from objclass.session.state import Finding
@@ -160,9 +160,9 @@ class Controller(QObject):
         self.judged.emit(None)
         self.tell_status()
 
-    def _found(self, finding: Finding | EvaluationResult) -> None:
-        if isinstance(finding, EvaluationResult):
-            self.judged.emit(finding)
+    def _found(self, finding: Finding) -> None:
+        if isinstance(finding, Judgement):
+            self.judged.emit(finding.result)
         elif isinstance(finding, Classification):
             self.classified.emit()
         elif isinstance(finding, FoundObjects):

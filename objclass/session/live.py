@@ -5,7 +5,7 @@ from contextlib import closing
 from threading import Thread
 
 from objclass.errors import Stop, TerminatedError
-from objclass.evaluation.frames import EvaluationResult
+from objclass.session.judgement import Judgement
 from objclass.session.session import Session
 from objclass.session.state import Finding, State
 
@@ -27,7 +27,7 @@ class Live:
     post
         Hands a function to the thread of the owner.
     found
-        Called with each finding that the session has accepted, and with its evaluation.
+        Called with each finding that the session has accepted.
     ended
         Called when nothing is left to be done, with the error that has stopped the work, or None.
     progress
@@ -39,7 +39,7 @@ class Live:
         session: Session,
         post: Post,
         *,
-        found: Callable[[Finding | EvaluationResult], None],
+        found: Callable[[Finding], None],
         ended: Callable[[Exception | None], None],
         progress: Callable[[str, float], None],
     ) -> None:
@@ -93,10 +93,11 @@ class Live:
                     stop.check()
                     worked.accept(finding)
                     self._post(lambda finding=finding: self._take(finding))  # type: ignore[misc]
-            if self.evaluates and worked.state.obstacle is None:
+            classification = worked.state.classification
+            if self.evaluates and classification is not None and worked.state.obstacle is None:
                 self._post(self._begin_judging)
-                result = worked.evaluate(stop)
-                self._post(lambda: self._take(result))
+                judgement = Judgement(classification, worked.evaluate(stop))
+                self._post(lambda: self._take(judgement))
         except TerminatedError:
             pass
         except Exception as error:  # noqa: BLE001  # the window shows it
@@ -108,10 +109,10 @@ class Live:
         if self._is_waiting:
             self._stop.ask()
 
-    def _take(self, finding: Finding | EvaluationResult) -> None:
+    def _take(self, finding: Finding) -> None:
         if self._is_closed:
             return
-        if isinstance(finding, EvaluationResult) or self.session.accept(finding):
+        if self.session.accept(finding):
             self._found(finding)
 
     def _end(self, fault: Exception | None) -> None:

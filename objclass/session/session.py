@@ -15,6 +15,7 @@ from objclass.pipeline.pairing import OBJECT_ROLES
 from objclass.project.model import Color
 from objclass.session.classification import Classification, Labels
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
+from objclass.session.judgement import Judgement
 from objclass.session.labelling import LabelClass, Labelling
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
@@ -218,6 +219,9 @@ class Session:
         state = self.state
         if isinstance(finding, Classification):
             self.state = replace(state, classification=finding)
+            return True
+        if isinstance(finding, Judgement):
+            self.state = replace(state, judgement=finding)
             return True
         found = finding.found if isinstance(finding, MeasuredObjects) else finding
         is_there = found.image in state.images

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from objclass.compute.context import Context
 from objclass.features.contract import Feature, choose, feature_set
 from objclass.pipeline.lane import CENTER
-from objclass.project.model import Project
+from objclass.project.model import Project, sorted_keys
 from objclass.session.classification import Classification, Labels, classified, labels_of
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage, measured, objects_of
+from objclass.session.judgement import Judgement
 from objclass.session.labelling import History, Labelling
 from objclass.settings import ProjectThreshold
 
-Finding = FoundObjects | MeasuredObjects | Classification
+Finding = FoundObjects | MeasuredObjects | Classification | Judgement
 """What work finds, in this order."""
 
 
@@ -55,6 +56,8 @@ class State:
         The objects of images and their features, by the key of the image, as far as they are known for the settings.
     classification
         The last one; it may be of earlier labels.
+    judgement
+        The last one; it may be of an earlier classification.
     base
         The project that was opened.
     """
@@ -65,6 +68,7 @@ class State:
     found: Mapping[int, FoundObjects] = field(default_factory=dict)
     measured: Mapping[int, MeasuredObjects] = field(default_factory=dict)
     classification: Classification | None = None
+    judgement: Judgement | None = None
     base: Project | None = None
 
     @property
@@ -93,6 +97,18 @@ class State:
         """The neighbourhood along x, y(, z); empty if no feature needs one."""
         around = any(feature.scope != "object" for feature in self.features)
         return (self.settings.margin,) * self.images[0].lane.objects.ndim if around else ()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the judgement is of the present labels, objects and features."""
+        if self.judgement is None or self.judgement.classification is not self.classification:
+            return False
+        last = self.judgement.classification
+        return (
+            last.labelling is self.labelling
+            and dict(last.measured) == dict(self.measured)
+            and last.project.selected == sorted_keys(self.features)
+        )
 
     @property
     def obstacle(self) -> str | None:
