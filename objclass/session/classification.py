@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,50 +19,11 @@ from objclass.images.urls import is_url
 from objclass.project.model import Project, TrainingInput, sorted_keys
 from objclass.project.training_table import TrainingTable
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
-from objclass.session.labelling import Labelling, Mark
+from objclass.session.labelling import Labelling
 from objclass.training.learn import training_table
 from objclass.training.new_project import new_project
 from objclass.training.novelty_of import novelty_of
 from objclass.training.provenance import training_facts
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The labels of the objects of an image.
-
-    Parameters
-    ----------
-    classes
-        Number of a labelled object -> its class, from 1.
-    marks
-        Number of a labelled object -> its marks: several where labelled objects have merged.
-    lost
-        Labels whose object is not there any more: less than half of it lies in an object, or it has merged with one of
-        another class.
-    """
-
-    classes: Mapping[int, int] = field(default_factory=dict)
-    marks: Mapping[int, Sequence[Mark]] = field(default_factory=dict)
-    lost: Sequence[Mark] = ()
-
-
-def labels_of(found: FoundObjects | None, key: int, labelling: Labelling) -> Labels:
-    """The labels of the objects of an image."""
-    given = [mark for mark in labelling.marks if mark.image == key]
-    if found is None:
-        return Labels()
-    marks: dict[int, list[Mark]] = {}
-    for mark in given:
-        marks.setdefault(found.number_of(mark), []).append(mark)
-    lost = marks.pop(0, [])
-    classes = {}
-    for number in sorted(marks):
-        several = {mark.number for mark in marks[number]}
-        if len(several) == 1:
-            classes[number] = several.pop()
-        else:
-            lost += marks[number]
-    return Labels(classes, marks, lost)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +40,15 @@ class Classification:
         Key of an image -> predictions of its objects, in the order of their numbers.
     measured
         Key of an image -> its objects.
+    made_of
+        All that it depends on.
     """
 
     project: Project
     labelling: Labelling
     predictions: Mapping[int, Predictions]
     measured: Mapping[int, MeasuredObjects]
+    made_of: tuple[Any, ...]
 
 
 def classified(
@@ -93,9 +57,10 @@ def classified(
     features: Sequence[Feature],
     margin: tuple[int, ...],
     forest: tuple[int, int],
+    before: Classification | None,
     context: Context,
 ) -> Classification:
-    """Train on the labels, and classify all objects.
+    """Train on the labels, and classify all objects, unless that has been done before.
 
     Parameters
     ----------
@@ -109,10 +74,13 @@ def classified(
         Their neighbourhood.
     forest
         Number of trees, random state.
+    before
+        The last classification.
     """
-    project = replace(
-        project_of(objects, labelling, features, margin), facts=training_facts(*forest, None, 0.0)
-    )
+    made_of = (tuple(objects), labelling, sorted_keys(features), margin, forest)
+    if before is not None and before.made_of == made_of:
+        return before
+    project = project_of(objects, labelling, features, margin)
     table = labelled_table(project, objects, labelling)
     grown, accuracy = fit(table.rows, table.classes, len(project.classes), *forest, context=context)
     project = replace(
@@ -129,6 +97,7 @@ def classified(
         labelling,
         dict(zip(keys, predictions, strict=True)),
         dict(zip(keys, objects, strict=True)),
+        made_of,
     )
 
 
@@ -152,7 +121,7 @@ def project_of(
 
 def _label_arrays(found: FoundObjects, labelling: Labelling) -> dict[int, NDArray[Any]]:
     """Time step -> class of each object by id, 0 for none; as long as its largest labelled id needs, two at least."""
-    classes = labels_of(found, found.image.key, labelling).classes
+    classes = found.labels(labelling).classes
     steps: dict[int, dict[int, int]] = {t: {} for t in range(len(found.numbers))}
     for number, given in classes.items():
         t, label = found.place(number)
@@ -170,7 +139,7 @@ def labelled_table(
     """The labelled objects of all images, as the forest sees them."""
     tables, classes, lanes = [], [], []
     for place, one in enumerate(objects):
-        labels = labels_of(one.found, one.found.image.key, labelling).classes
+        labels = one.found.labels(labelling).classes
         numbers: IntArray = np.array(sorted(labels), int)
         if len(numbers):
             tables.append(one.table.rows(numbers - 1))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,17 @@ from objclass.core import AnyArray, FeatureTable, FloatArray, IntArray, Lane, Ob
 from objclass.errors import LaneError
 from objclass.features.contract import Feature
 from objclass.pipeline.lane import measure_step, threshold_for
-from objclass.pipeline.plan import Plan, check_lane
+from objclass.pipeline.plan import Plan, check_features, check_lane
+from objclass.project.model import find
 from objclass.segmentation.find import find_objects
-from objclass.session.labelling import Mark
+from objclass.session.labelling import Footprint, Labelling, Labels, Mark
 from objclass.settings import ProjectThreshold
 
 SHARE = 4
 """The label image of an image may take this part of the memory of the session."""
+
+Box = tuple[slice, slice, slice, slice]
+"""Slices along t, z, y, x."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,11 @@ class SessionImage:
 
     key: int
     lane: Lane
+
+    @property
+    def name(self) -> str:
+        """Name of the image, for windows and messages."""
+        return self.lane.nickname or self.lane.objects.name
 
     @property
     def axes(self) -> str:
@@ -68,6 +77,8 @@ class FoundObjects:
         Number of objects before each time step, and of all: length time steps + 1.
     originals
         Of each time step: the ids that a label image has given; None for other images.
+    boxes
+        Where each object lies: slices along t, z, y, x.
     """
 
     image: SessionImage
@@ -75,20 +86,14 @@ class FoundObjects:
     numbers: NDArray[np.uint32]
     starts: IntArray
     originals: tuple[AnyArray | None, ...]
-    _places: dict[Mark, int] = field(default_factory=dict, repr=False)
+    boxes: tuple[Box, ...]
+    _places: dict[Footprint, int] = field(default_factory=dict, init=False, repr=False)
+    _last: tuple[tuple[Mark, ...], Labels] = field(default=((), Labels()), init=False, repr=False)
 
     @property
     def count(self) -> int:
         """Number of objects."""
         return int(self.starts[-1])
-
-    @cached_property
-    def boxes(self) -> list[tuple[slice, slice, slice, slice]]:
-        """Where each object lies: slices along t, z, y, x."""
-        found = []
-        for t in range(len(self.numbers)):
-            found += [(slice(t, t + 1), *box) for box in boxes_of(self.step(t).view(np.int32))]
-        return found
 
     def step(self, t: int) -> NDArray[np.uint32]:
         """The label image of a time step, axes z, y, x, with ids from 1."""
@@ -108,19 +113,54 @@ class FoundObjects:
     def mark(self, number: int, class_number: int) -> Mark:
         """The label of an object."""
         box = self.boxes[number - 1]
-        mark = Mark(self.image.key, box, self.numbers[box] == number, class_number)
-        self._places[mark] = number
-        return mark
+        footprint = Footprint(self.image.key, box, self.numbers[box] == number)
+        self._places[footprint] = number
+        return Mark(footprint, class_number)
 
-    def number_of(self, mark: Mark) -> int:
-        """The object in which more than half of the voxels of a labelled object lie; 0: there is none."""
-        if mark not in self._places:
-            inside = self.numbers[mark.box][mark.mask]
+    def number_of(self, footprint: Footprint) -> int:
+        """The object that holds more than half of the voxels of a labelled object; 0: there is none."""
+        if footprint not in self._places:
+            inside = self.numbers[footprint.box][footprint.mask]
             numbers, counts = np.unique(inside[inside > 0], return_counts=True)
             most = int(counts.argmax()) if len(counts) else 0
             is_half = len(counts) > 0 and 2 * int(counts[most]) > inside.size
-            self._places[mark] = int(numbers[most]) if is_half else 0
-        return self._places[mark]
+            self._places[footprint] = int(numbers[most]) if is_half else 0
+        return self._places[footprint]
+
+    def labels(self, labelling: Labelling) -> Labels:
+        """The labels of the objects."""
+        marks = labelling.by_image.get(self.image.key, ())
+        last = self._last
+        if marks != last[0]:  # footprints are compared by identity: quick
+            last = marks, self._labels_of(marks)
+            object.__setattr__(self, "_last", last)
+        return last[1]
+
+    def _labels_of(self, given: Sequence[Mark]) -> Labels:
+        marks: dict[int, list[Mark]] = {}
+        for mark in given:
+            marks.setdefault(self.number_of(mark.footprint), []).append(mark)
+        lost = marks.pop(0, [])
+        classes = {}
+        for number in sorted(marks):
+            several = {mark.number for mark in marks[number]}
+            if len(several) == 1:
+                classes[number] = several.pop()
+            else:
+                lost += marks[number]
+        return Labels(classes, marks, lost)
+
+    def voxel(self, number: int) -> tuple[int, int, int, int]:
+        """t, z, y, x of a voxel of an object near its centre."""
+        t, z, y, x = self.boxes[number - 1]
+        mask = self.numbers[t, z, y, x][0] == number
+        sizes = mask.sum(axis=(1, 2))
+        center = np.average(np.arange(len(sizes)), weights=sizes)
+        planes = np.flatnonzero(sizes)
+        plane = int(planes[np.abs(planes - center).argmin()])
+        rows, columns = np.nonzero(mask[plane])
+        nearest = int(np.hypot(rows - rows.mean(), columns - columns.mean()).argmin())
+        return t.start, z.start + plane, y.start + int(rows[nearest]), x.start + int(columns[nearest])
 
 
 def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Context) -> FoundObjects:
@@ -128,8 +168,8 @@ def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Contex
 
     Raises
     ------
-    LaneError
-        If its label image does not fit into memory, or its values cannot be labels.
+    ObjclassError
+        If its label image does not fit into memory, its values cannot be labels, or it lacks the channel.
     """
     lane, memory = image.lane, context.limits.memory
     size = int(np.prod(image.shape)) * 4
@@ -140,9 +180,11 @@ def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Contex
             "on all of it"
         )
         raise LaneError(message)
-    settings = threshold_for(lane, Plan((), (), threshold))
+    plan = Plan((), (), threshold)
+    check_lane(lane, plan)
+    settings = threshold_for(lane, plan)
     numbers = np.zeros(image.shape, np.uint32)
-    starts, originals = [0], []
+    starts, originals, boxes = [0], [], []
     whole = tuple(slice(0, n) for n in image.shape[1:])
     for t in range(image.shape[0]):
         context.stop.check()
@@ -151,7 +193,10 @@ def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Contex
         np.add(labels, np.uint32(starts[-1]), out=numbers[t], where=labels > 0)
         starts.append(starts[-1] + found.count)
         originals.append(found.original)
-    return FoundObjects(image, threshold, numbers, np.array(starts, np.int64), tuple(originals))
+        boxes += [(slice(t, t + 1), *box) for box in boxes_of(labels.view(np.int32))]
+    return FoundObjects(
+        image, threshold, numbers, np.array(starts, np.int64), tuple(originals), tuple(boxes)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +210,7 @@ class MeasuredObjects:
     table
         A row for each, in the order of their numbers.
     margin
-        Neighbourhood of the features that look around objects.
+        Neighbourhood of the features that look around objects; empty as long as there are none.
     """
 
     found: FoundObjects
@@ -177,8 +222,19 @@ class MeasuredObjects:
         return [
             feature
             for feature in features
-            if feature.key not in self.table.values or (feature.scope != "object" and margin != self.margin)
+            if feature.key not in self.table.values or (_looks_around(feature) and margin != self.margin)
         ]
+
+    def still_valid(self, margin: tuple[int, ...]) -> dict[Any, FloatArray]:
+        """The values that a margin does not change."""
+        values = self.table.values
+        if margin in ((), self.margin):
+            return dict(values)
+        return {key: column for key, column in values.items() if not _looks_around(find(*key))}
+
+
+def _looks_around(feature: Feature | None) -> bool:
+    return feature is not None and feature.scope != "object"
 
 
 def measured(
@@ -201,12 +257,13 @@ def measured(
         return known
     plan = Plan(tuple(missing), tuple(missing), found.threshold, margin)
     lane = found.image.lane
-    check_lane(lane, plan)
+    check_features(lane, plan)
     tables = []
     for t in range(len(found.numbers)):
         context.stop.check()
         tables.append(measure_step(lane, plan, t, found.objects(t), context))
         context.progress(lane.nickname, (t + 1) / len(found.numbers))
     new = concatenate(tables)
-    values: dict[object, FloatArray] = {**(known.table.values if known is not None else {}), **new.values}
-    return MeasuredObjects(found, FeatureTable(new.timestep, new.label, values, new.given), margin)
+    kept = known.still_valid(margin) if known is not None else {}
+    table = FeatureTable(new.timestep, new.label, {**kept, **new.values}, new.given)
+    return MeasuredObjects(found, table, margin or (known.margin if known is not None else ()))

@@ -1,13 +1,19 @@
 """The labels of a session: its classes, and the objects that were given one. A change makes a new noun, so that it can be undone."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.errors import UsageError
 from objclass.project.model import COLORS, MAXIMUM_CLASSES, Color
+from objclass.training.labels.classes import name_fault
+
+MAXIMUM_UNDO = 500
+"""Maximum number of changes that can be undone."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,8 @@ class LabelClass:
 
 
 @dataclass(frozen=True, eq=False)
-class Mark:
-    """The label of an object, with the voxels that the object had when it was given.
+class Footprint:
+    """The voxels of an object, by which it is found again among the objects of other thresholds.
 
     Parameters
     ----------
@@ -30,14 +36,45 @@ class Mark:
         Where the object lies: slices along t, z, y, x; a single time step.
     mask
         Its voxels in the box, bool.
-    number
-        The class, from 1.
     """
 
     image: int
     box: tuple[slice, slice, slice, slice]
     mask: NDArray[np.bool_]
+
+
+class Mark(NamedTuple):
+    """The label of an object.
+
+    Parameters
+    ----------
+    footprint
+        The voxels that the object had when it was labelled.
+    number
+        The class, from 1.
+    """
+
+    footprint: Footprint
     number: int
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of the objects of an image.
+
+    Parameters
+    ----------
+    classes
+        Number of a labelled object -> its class, from 1.
+    marks
+        Number of an object -> its marks: several where labelled objects have merged.
+    lost
+        Labels without an object: no object holds more than half of it, or it has merged with one of another class.
+    """
+
+    classes: Mapping[int, int] = field(default_factory=dict)
+    marks: Mapping[int, Sequence[Mark]] = field(default_factory=dict)
+    lost: Sequence[Mark] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +83,14 @@ class Labelling:
 
     classes: tuple[LabelClass, ...] = ()
     marks: tuple[Mark, ...] = ()
+
+    @cached_property
+    def by_image(self) -> Mapping[int, tuple[Mark, ...]]:
+        """Key of an image -> its labels; images without labels are absent."""
+        found: dict[int, list[Mark]] = {}
+        for mark in self.marks:
+            found.setdefault(mark.footprint.image, []).append(mark)
+        return {image: tuple(marks) for image, marks in found.items()}
 
     def with_marks(self, new: Iterable[Mark], replaced: Collection[Mark] = ()) -> "Labelling":
         """With further marks, and without those that they replace."""
@@ -77,18 +122,20 @@ class Labelling:
         Raises
         ------
         UsageError
-            If another class has the name.
+            If there is no such class, or another one has the name, or it is none.
         """
-        return self._with(number, replace(self.classes[number - 1], name=self._checked(name, number)))
+        known = self.check_class(number)
+        return self._with(number, replace(known, name=self._checked(name, number)))
 
     def recolored(self, number: int, color: Color) -> "Labelling":
         """With another colour of a class."""
-        return self._with(number, replace(self.classes[number - 1], color=color))
+        return self._with(number, replace(self.check_class(number), color=color))
 
     def without_class(self, number: int) -> "Labelling":
         """Without a class and its labels; the classes after it move up."""
+        self.check_class(number)
         kept = tuple(
-            mark if mark.number < number else replace(mark, number=mark.number - 1)
+            mark if mark.number < number else mark._replace(number=mark.number - 1)
             for mark in self.marks
             if mark.number != number
         )
@@ -96,19 +143,34 @@ class Labelling:
 
     def without_image(self, image: int) -> "Labelling":
         """Without the labels of an image."""
-        return replace(self, marks=tuple(mark for mark in self.marks if mark.image != image))
+        if image not in self.by_image:
+            return self
+        return replace(self, marks=tuple(mark for mark in self.marks if mark.footprint.image != image))
+
+    def check_class(self, number: int) -> LabelClass:
+        """The class of a number.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        if not 1 <= number <= len(self.classes):
+            message = f"class {number}: expected one of the classes 1 to {len(self.classes)}"
+            raise UsageError(message if self.classes else "No classes: add two at least.")
+        return self.classes[number - 1]
 
     def _with(self, number: int, one: LabelClass) -> "Labelling":
         return replace(self, classes=(*self.classes[: number - 1], one, *self.classes[number:]))
 
     def _checked(self, name: str, number: int = 0) -> str:
-        """The name, if no other class has it."""
-        stripped = " ".join(name.split())
-        if not stripped:
-            message = "the name of a class is empty: expected some letters"
+        """The name, if it can be that of the class."""
+        stripped = name.strip()
+        if fault := name_fault(stripped):
+            message = fault if stripped else "the name of a class is empty: expected some letters"
             raise UsageError(message)
         if any(one.name == stripped for k, one in enumerate(self.classes, 1) if k != number):
-            message = f"there is a class {stripped} already"
+            message = f"there is a class {stripped} already: expected another name"
             raise UsageError(message)
         return stripped
 
@@ -125,7 +187,14 @@ class History:
         """After a change; ``continued``: it is undone together with the change before."""
         if new is self.now:
             return self
-        return History(new, self.past if continued and self.past else (*self.past, self.now))
+        return History(new, self.past if continued and self.past else (*self.past, self.now)[-MAXIMUM_UNDO:])
+
+    def without_image(self, image: int) -> "History":
+        """Without the labels of an image, now and before; changes that concerned no other image are left out."""
+        past, now, future = self.past, self.now.without_image(image), self.future
+        before = _distinct([*(one.without_image(image) for one in past), now])
+        after = _distinct([now, *(one.without_image(image) for one in future)])
+        return History(now, tuple(before[:-1]), tuple(after[1:]))
 
     def undone(self) -> "History":
         """Before the last change; the same if there is none."""
@@ -138,3 +207,8 @@ class History:
         if not self.future:
             return self
         return History(self.future[0], (*self.past, self.now), self.future[1:])
+
+
+def _distinct(labellings: Sequence[Labelling]) -> list[Labelling]:
+    """Without those that equal the one before."""
+    return [one for k, one in enumerate(labellings) if k == 0 or one != labellings[k - 1]]

@@ -1,16 +1,21 @@
 """The state of a session, and the work that follows from it. A state never changes, so that other threads may work on it."""
 
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from objclass.compute.context import Context
+from objclass.core import Predictions
+from objclass.errors import LaneError, ObjclassError
 from objclass.features.contract import Feature, choose, feature_set
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project, sorted_keys
-from objclass.session.classification import Classification, Labels, classified, labels_of
+from objclass.session.classification import Classification, classified
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage, measured, objects_of
 from objclass.session.judgement import Judgement
-from objclass.session.labelling import History, Labelling
+from objclass.session.labelling import History, Labelling, Labels
 from objclass.settings import ProjectThreshold
 
 Finding = FoundObjects | MeasuredObjects | Classification | Judgement
@@ -60,6 +65,8 @@ class State:
         The last one; it may be of an earlier classification.
     base
         The project that was opened.
+    added
+        Number of images that were ever added: the key of the next one, so that no key is used again.
     """
 
     settings: SessionSettings = field(default_factory=SessionSettings)
@@ -70,6 +77,7 @@ class State:
     classification: Classification | None = None
     judgement: Judgement | None = None
     base: Project | None = None
+    added: int = 0
 
     @property
     def labelling(self) -> Labelling:
@@ -78,9 +86,17 @@ class State:
 
     def labels(self, key: int) -> Labels:
         """The labels of the objects of an image, as far as these are found."""
-        return labels_of(self.found.get(key), key, self.labelling)
+        found = self.found.get(key)
+        return found.labels(self.labelling) if found is not None else Labels()
 
-    @property
+    def predictions(self, key: int) -> Predictions | None:
+        """Predictions of the objects of an image, in the order of their numbers; None if there are none yet."""
+        last, found = self.classification, self.found.get(key)
+        if last is None or found is None or key not in last.measured or last.measured[key].found is not found:
+            return None
+        return last.predictions[key]
+
+    @cached_property
     def features(self) -> list[Feature]:
         """The features to learn from.
 
@@ -110,17 +126,18 @@ class State:
             and last.project.selected == sorted_keys(self.features)
         )
 
-    @property
+    @cached_property
     def obstacle(self) -> str | None:
         """Why objects cannot be classified: a sentence that says what to do; None if they can be."""
         if not self.images:
             return "No images: choose raw data and objects, or open a project."
+        if not self.settings.features:
+            return "No features: choose some."
         if not self.labelling.classes:
             return "No classes: add two at least."
         if len(self.found) == len(self.images) and not any(found.count for found in self.found.values()):
             return "No objects: change the thresholds, or choose another image."
-        counts = self.label_counts
-        used = [one.name for one, count in zip(self.labelling.classes, counts, strict=True) if count]
+        used = [one.name for one, n in zip(self.labelling.classes, self.label_counts, strict=True) if n]
         if not used:
             return "No labels yet: click on objects of each class."
         if len(used) == 1:
@@ -128,10 +145,27 @@ class State:
         return None
 
     @property
+    def status(self) -> str:
+        """A text for the user: what is in the way, and how many labels are lost; empty if all is well."""
+        lost = {0: "", 1: "1 label is lost: no object holds more than half of what was labelled."}
+        several = f"{self.lost} labels are lost: no objects hold more than half of what was labelled."
+        return " ".join(filter(None, [self.obstacle, lost.get(self.lost, several)]))
+
+    @cached_property
+    def lost(self) -> int:
+        """Number of labels without an object, as far as objects are found."""
+        return sum(len(self.labels(image.key).lost) for image in self.images)
+
+    @cached_property
     def label_counts(self) -> list[int]:
-        """Number of labelled objects of each class."""
-        given = [number for image in self.images for number in self.labels(image.key).classes.values()]
-        return [given.count(k) for k in range(1, len(self.labelling.classes) + 1)]
+        """Number of labelled objects of each class; of images whose objects are not found yet all labels count."""
+        counts: Counter[int] = Counter()
+        for image in self.images:
+            if image.key in self.found:
+                counts.update(self.labels(image.key).classes.values())
+            else:
+                counts.update(mark.number for mark in self.labelling.by_image.get(image.key, ()))
+        return [counts[k] for k in range(1, len(self.labelling.classes) + 1)]
 
 
 def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator[Finding, None, None]:
@@ -148,26 +182,45 @@ def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator
         If objects of an image cannot be found or measured.
     """
     found, known = dict(state.found), dict(state.measured)
-    order = sorted(state.images, key=lambda image: image.key not in first)
-    for image in order:
+    for image in sorted(state.images, key=lambda image: image.key not in first):
         if image.key not in found:
-            found[image.key] = objects_of(image, state.settings.threshold, context)
+            with _faults_of(image):
+                found[image.key] = objects_of(image, state.settings.threshold, context)
+                found[image.key].labels(state.labelling)  # finds the labelled objects, which takes long for many
             yield found[image.key]
         before = known.get(image.key)
-        after = measured(found[image.key], _with_center(state.features), state.margin, before, context)
+        with _faults_of(image):
+            after = measured(found[image.key], _with_center(state.features), state.margin, before, context)
         if after is not before:
             known[image.key] = after
             yield after
-    latest = State(state.settings, state.images, state.history, found, known, base=state.base)
+    latest = replace(state, found=found, measured=known)
     if latest.obstacle is None:
-        yield classified(
+        last = classified(
             [known[image.key] for image in state.images],
             latest.labelling,
             latest.features,
             latest.margin,
             (state.settings.trees, state.settings.seed),
+            state.classification,
             context,
         )
+        if last is not state.classification:
+            yield last
+
+
+@contextmanager
+def _faults_of(image: SessionImage) -> Generator[None, None, None]:
+    """Name the image in errors."""
+    try:
+        yield
+    except ObjclassError as fault:
+        if image.name not in str(fault):
+            fault.args = (f"{image.name}: {fault}",)
+        raise
+    except (OSError, MemoryError) as fault:
+        message = f"{image.name}: {str(fault) or type(fault).__name__}"
+        raise LaneError(message) from fault
 
 
 def _with_center(features: Sequence[Feature]) -> list[Feature]:
