@@ -383,14 +383,25 @@ def fit(
     UsageError
         If there are no trees, or the random state has not 32 bits.
     """
+    check_growth(trees, seed)
+    seeds = tree_seeds(seed, trees)
+    forest = grow(rows, labels, classes, seeds, balanced=balanced, context=context)
+    return forest, out_of_bag_accuracy(forest, seeds, rows, labels, balanced=balanced)
+
+
+def check_growth(trees: int, seed: int) -> None:
+    """Check number of trees and random state.
+
+    Raises
+    ------
+    UsageError
+        If there are no trees, or the random state has not 32 bits.
+    """
     if trees < 1 or not 0 <= seed < 2**32:
         message = (
             f"--trees {trees}, --seed {seed}: expected a tree at least, and a seed from 0 to {2**32 - 1}"
         )
         raise UsageError(message)
-    seeds = tree_seeds(seed, trees)
-    forest = grow(rows, labels, classes, seeds, balanced=balanced, context=context)
-    return forest, out_of_bag_accuracy(forest, seeds, rows, labels, balanced=balanced)
 
 
 def grow(

@@ -34,7 +34,7 @@ class Controller(QObject):
     measured
         The features of an image are new: its key.
     classified
-        All objects have new classes.
+        All objects have new classes, or none any more.
     judged
         How good the classifier is: an `EvaluationResult`, or None while it is not known.
     current_changed
@@ -111,6 +111,8 @@ class Controller(QObject):
             self.set_current(self.current)
         if after.labelling is not before.labelling:
             self.labels_changed.emit()
+        if after.classification is not before.classification:
+            self.classified.emit()
         self.tell_status()
         self.request()
         return result
@@ -137,9 +139,8 @@ class Controller(QObject):
             self.selection_changed.emit(key, numbers)
 
     def tell_status(self) -> None:
-        """Say what stands in the way, or that all is well."""
-        obstacle = self.session.state.obstacle
-        self.status_changed.emit(obstacle or "", False)
+        """Say what stands in the way and which labels are lost, or that all is well."""
+        self.status_changed.emit(self.session.state.status, False)
 
     def close(self) -> None:
         """Stop the work; the window is closed."""

@@ -24,6 +24,7 @@ from objclass.training.learn import training_table
 from objclass.training.new_project import new_project
 from objclass.training.novelty_of import novelty_of
 from objclass.training.provenance import training_facts
+from objclass.training.suggest_objects import POOL, most_uncertain, unlike_each_other
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,3 +165,40 @@ def _training_input(image: Image, name: str) -> TrainingInput:
     pieces = split_stack(image.name)
     path = os.pathsep.join(piece if is_url(piece) else os.path.abspath(piece) for piece in pieces)
     return TrainingInput(path, image.axes, shape, dataset_name(path)[0])
+
+
+def uncertain_objects(
+    last: Classification | None, found: Mapping[int, FoundObjects], labelling: Labelling, count: int
+) -> list[tuple[int, int]]:
+    """The objects to label next, by the key of their image and their number.
+
+    Parameters
+    ----------
+    last
+        The last classification.
+    found
+        Key of an image -> its present objects.
+    labelling
+        The present labels: objects that have one are left out.
+    count
+        Maximum number of objects.
+    """
+    if last is None:
+        return []
+    size, objects, uncertainty, rows = POOL * count, [], [], []
+    for key, one in last.measured.items():
+        if found.get(key) is not one.found:
+            continue
+        own = last.predictions[key].uncertainty
+        wanted = np.ones(len(own), bool)
+        wanted[[number - 1 for number in one.found.labels(labelling).classes]] = False
+        chosen = most_uncertain(own, wanted, size)
+        objects += [(key, k + 1) for k in chosen.tolist()]
+        uncertainty.append(own[chosen])
+        rows.append(last.project.matrix(one.table.rows(chosen)))
+    if not objects:
+        return []
+    own = np.concatenate(uncertainty)
+    pool = most_uncertain(own, np.ones(len(own), bool), size)
+    places = unlike_each_other(np.concatenate(rows)[pool], own[pool], last.project.novelty, count)
+    return [objects[pool[place]] for place in places]

@@ -194,9 +194,7 @@ def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Contex
         starts.append(starts[-1] + found.count)
         originals.append(found.original)
         boxes += [(slice(t, t + 1), *box) for box in boxes_of(labels.view(np.int32))]
-    return FoundObjects(
-        image, threshold, numbers, np.array(starts, np.int64), tuple(originals), tuple(boxes)
-    )
+    return FoundObjects(image, threshold, numbers, np.array(starts, np.int64), tuple(originals), tuple(boxes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,10 @@ from objclass.evaluation.settings import EvaluationSettings
 from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.pairing import OBJECT_ROLES
 from objclass.project.model import Color
-from objclass.session.classification import Classification, Labels
+from objclass.session.classification import Classification, uncertain_objects
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
 from objclass.session.judgement import Judgement
-from objclass.session.labelling import LabelClass, Labelling
+from objclass.session.labelling import LabelClass, Labelling, Labels
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
 from objclass.training.judge import evaluate_project, grown_like
@@ -94,34 +94,62 @@ class Session:
     def _add(self, lane: Lane) -> int:
         for image in self.state.images[:1]:
             _check_like(lane, image.lane)
-        key = max((image.key for image in self.state.images), default=-1) + 1
-        self.state = replace(self.state, images=(*self.state.images, SessionImage(key, lane)))
-        return key
+        state = self.state
+        image = SessionImage(state.added, lane)
+        self._become(images=(*state.images, image), added=state.added + 1)
+        return image.key
 
     def remove_image(self, key: int) -> None:
         """Remove an image with its labels; this cannot be undone."""
-        kept = tuple(image for image in self.state.images if image.key != key)
-        found = {k: one for k, one in self.state.found.items() if k != key}
-        measured = {k: one for k, one in self.state.measured.items() if k != key}
-        history = replace(self.state.history, now=self.state.labelling.without_image(key))
-        self.state = replace(self.state, images=kept, found=found, measured=measured, history=history)
+        state = self.state
+        self._become(
+            images=tuple(image for image in state.images if image.key != key),
+            found={k: one for k, one in state.found.items() if k != key},
+            measured={k: one for k, one in state.measured.items() if k != key},
+            history=state.history.without_image(key),
+        )
 
     # ---------------------------------------------------------------- settings
 
     def set_threshold(self, threshold: ProjectThreshold) -> None:
         """Threshold prediction maps in another way; labels stay with objects that keep more than half of their voxels."""
-        if threshold == self.state.settings.threshold:
-            return
         settings = replace(self.state.settings, threshold=threshold)
-        self.state = replace(self.state, settings=settings, found={}, measured={})
+        if settings == self.state.settings:
+            return
+        known = self.state.is_thresholded
+        self._become(
+            settings=settings,
+            found={} if known else self.state.found,
+            measured={} if known else self.state.measured,
+        )
 
     def set_features(self, features: Iterable[str], margin: int | None = None) -> None:
-        """Learn from other features; those that were measured are kept."""
-        settings = self.state.settings
+        """Learn from other features; those that were measured are kept.
+
+        Parameters
+        ----------
+        features
+            Feature sets, or features as ``set:feature``.
+        margin
+            Width of the neighbourhood in pixels; by default as before.
+
+        Raises
+        ------
+        UsageError
+            If a feature is unknown, or not defined for the images.
+        """
+        given = self.state.settings.margin if margin is None else margin
         wanted = replace(
-            settings, features=tuple(features), margin=settings.margin if margin is None else margin
+            self.state, settings=replace(self.state.settings, features=tuple(features), margin=given)
         )
-        self.state = replace(self.state, settings=wanted)
+        if wanted.images and (fault := wanted.feature_fault):
+            raise UsageError(fault)
+        self._become(settings=wanted.settings)
+
+    @door()
+    def set_forest(self, trees: int, seed: int) -> None:
+        """Grow another number of trees, or with another random state."""
+        self._become(settings=replace(self.state.settings, trees=trees, seed=seed))
 
     # ----------------------------------------------------------------- classes
 
@@ -163,12 +191,18 @@ class Session:
         continued
             Whether `undo` takes it back together with the change before.
         """
-        labels, found = self.state.labels(key), self.state.found[key]
+        found = self.state.found.get(key)
+        if found is None:
+            message = "The objects are not found yet: label them when they are shown."
+            raise UsageError(message)
+        if number:
+            self.state.labelling.check_class(number)
+        labels = self.state.labels(key)
         wanted = [one for one in dict.fromkeys(objects) if 1 <= one <= found.count]
         changed = [
             one
             for one in wanted
-            if labels.classes.get(one, 0) != number or len(labels.marks.get(one, ())) > 1
+            if labels.classes.get(one, 0) != number or (number == 0 and one in labels.marks)
         ]
         if not changed:
             return
@@ -180,19 +214,36 @@ class Session:
         """The labels of the objects of an image."""
         return self.state.labels(key)
 
+    @property
+    def lost(self) -> int:
+        """Number of labels without an object at the present thresholds; they are kept, and come back with it."""
+        return self.state.lost
+
     def undo(self) -> None:
         """Take the last change of labels or classes back."""
-        self.state = replace(self.state, history=self.state.history.undone())
+        self._become(history=self.state.history.undone())
 
     def redo(self) -> None:
         """Make the change again that was taken back last."""
-        self.state = replace(self.state, history=self.state.history.redone())
+        self._become(history=self.state.history.redone())
 
     def _change(self, labelling: Labelling, *, continued: bool = False) -> None:
-        self.state = replace(self.state, history=self.state.history.changed(labelling, continued=continued))
+        self._become(history=self.state.history.changed(labelling, continued=continued))
+
+    def _become(self, **changes: Any) -> None:
+        """Change the state; forget a classification that does not fit it."""
+        before = self.state
+        if all(getattr(before, name) is value for name, value in changes.items()):
+            return
+        state = replace(before, **changes)
+        same_classes = len(state.labelling.classes) == len(before.labelling.classes)
+        if state.obstacle is not None or not same_classes:
+            state = replace(state, classification=None, judgement=None)
+        self.state = state
 
     # -------------------------------------------------------------------- work
 
+    @door()
     def update(self) -> None:
         """Find, measure and classify all objects as far as that is not done."""
         for finding in self.work():
@@ -218,31 +269,41 @@ class Session:
         """Take what was found; return False if it belongs to a state that is past."""
         state = self.state
         if isinstance(finding, Classification):
-            self.state = replace(state, classification=finding)
-            return True
+            is_current = finding.labelling.classes == state.labelling.classes and state.obstacle is None
+            if is_current:
+                self._become(classification=finding)
+            return is_current
         if isinstance(finding, Judgement):
-            self.state = replace(state, judgement=finding)
-            return True
+            if state.classification is not None:
+                self._become(judgement=finding)
+            return state.classification is not None
         found = finding.found if isinstance(finding, MeasuredObjects) else finding
-        is_there = found.image in state.images
-        is_current = is_there and found.threshold == state.settings.threshold
-        if not is_current:
+        key = found.image.key
+        if found.image not in state.images or not state.fits(found):
             return False
         if isinstance(finding, FoundObjects):
-            self.state = replace(state, found={**state.found, found.image.key: found})
-            return True
-        if state.found.get(found.image.key) is not found:
+            self._become(found={**state.found, key: found})
+        elif state.found.get(key) is found:
+            self._become(measured={**state.measured, key: finding})
+        else:
             return False
-        self.state = replace(state, measured={**state.measured, found.image.key: finding})
         return True
 
     def predictions(self, key: int) -> Predictions | None:
         """Predictions of the objects of an image, in the order of their numbers; None if there are none yet."""
-        last = self.state.classification
-        measured = self.state.measured.get(key)
-        if last is None or measured is None or key not in last.predictions:
-            return None
-        return last.predictions[key] if last.measured[key].found is measured.found else None
+        return self.state.predictions(key)
+
+    def uncertain(self, count: int) -> list[tuple[int, int]]:
+        """The objects to label next, the most useful one first: keys of their images and their numbers.
+
+        They have no labels; of the most uncertain ones, they are unlike each other.
+
+        Parameters
+        ----------
+        count
+            Maximum number of objects; there are none as long as objects are not classified.
+        """
+        return uncertain_objects(self.state.classification, self.state.found, self.state.labelling, count)
 
     def evaluate(self, stop: Stop | None = None) -> EvaluationResult:
         """Say how good the present classifier is: by cross-validation, as the command line does.

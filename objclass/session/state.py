@@ -8,8 +8,9 @@ from functools import cached_property
 
 from objclass.compute.context import Context
 from objclass.core import Predictions
-from objclass.errors import LaneError, ObjclassError
+from objclass.errors import LaneError, ObjclassError, UsageError
 from objclass.features.contract import Feature, choose, feature_set
+from objclass.forest import check_growth
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project, sorted_keys
 from objclass.session.classification import Classification, classified
@@ -43,6 +44,12 @@ class SessionSettings:
     trees: int = 100
     seed: int = 0
     threshold: ProjectThreshold = field(default_factory=ProjectThreshold)
+
+    def __post_init__(self) -> None:
+        if self.margin < 1:
+            message = f"margin {self.margin}: expected at least 1 pixel"
+            raise UsageError(message)
+        check_growth(self.trees, self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +91,15 @@ class State:
         """The labels."""
         return self.history.now
 
+    @property
+    def is_thresholded(self) -> bool:
+        """Whether thresholds say what the objects are."""
+        return any(image.lane.role == "prediction_maps" for image in self.images)
+
+    def fits(self, found: FoundObjects) -> bool:
+        """Whether objects are those of the present thresholds."""
+        return not self.is_thresholded or found.threshold == self.settings.threshold
+
     def labels(self, key: int) -> Labels:
         """The labels of the objects of an image, as far as these are found."""
         found = self.found.get(key)
@@ -95,6 +111,14 @@ class State:
         if last is None or found is None or key not in last.measured or last.measured[key].found is not found:
             return None
         return last.predictions[key]
+
+    @property
+    def feature_fault(self) -> str | None:
+        """Why the features cannot be measured, as a sentence; None if they can be. There are images."""
+        try:
+            return None if self.features else "No features: choose some."
+        except UsageError as fault:
+            return str(fault)
 
     @cached_property
     def features(self) -> list[Feature]:
@@ -131,8 +155,8 @@ class State:
         """Why objects cannot be classified: a sentence that says what to do; None if they can be."""
         if not self.images:
             return "No images: choose raw data and objects, or open a project."
-        if not self.settings.features:
-            return "No features: choose some."
+        if fault := self.feature_fault:
+            return fault
         if not self.labelling.classes:
             return "No classes: add two at least."
         if len(self.found) == len(self.images) and not any(found.count for found in self.found.values()):
@@ -147,9 +171,14 @@ class State:
     @property
     def status(self) -> str:
         """A text for the user: what is in the way, and how many labels are lost; empty if all is well."""
-        lost = {0: "", 1: "1 label is lost: no object holds more than half of what was labelled."}
-        several = f"{self.lost} labels are lost: no objects hold more than half of what was labelled."
-        return " ".join(filter(None, [self.obstacle, lost.get(self.lost, several)]))
+        return " ".join(filter(None, [self.obstacle, self._loss]))
+
+    @property
+    def _loss(self) -> str:
+        if not self.lost:
+            return ""
+        labels = "1 label is" if self.lost == 1 else f"{self.lost} labels are"
+        return f"{labels} lost at these thresholds: objects have vanished, split, or merged with those of another class."
 
     @cached_property
     def lost(self) -> int:
@@ -186,7 +215,9 @@ def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator
         if image.key not in found:
             with _faults_of(image):
                 found[image.key] = objects_of(image, state.settings.threshold, context)
-                found[image.key].labels(state.labelling)  # finds the labelled objects, which takes long for many
+                found[image.key].labels(
+                    state.labelling
+                )  # finds the labelled objects, which takes long for many
             yield found[image.key]
         before = known.get(image.key)
         with _faults_of(image):

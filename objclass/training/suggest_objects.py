@@ -14,6 +14,7 @@ from objclass.errors import ProjectError, UsageError
 from objclass.export.atomic import Pending, check_output
 from objclass.export.tables.text import CsvWriter
 from objclass.features.geometry import columns_xyz
+from objclass.novelty import NoveltyModel
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.lane import CENTER, Step, run_lane
 from objclass.pipeline.plan import plan_for
@@ -87,7 +88,7 @@ def suggestions(
             worst = float(pool[-1].uncertainty) if len(pool) == size else -np.inf
             pool += _most_uncertain(project, number, step, given, size, worst)
             pool = sorted(pool, key=lambda one: -one.uncertainty)[:size]  # stable
-    return _unlike_each_other(pool, project, count)
+    return _spread(pool, project, count)
 
 
 def suggestions_of(project: Project, count: int, context: Context) -> tuple[list[Suggestion], list[Lane]]:
@@ -118,8 +119,7 @@ def _most_uncertain(
     known = np.zeros(step.objects.count, bool)
     given = np.flatnonzero(labels)
     known[given[given <= step.objects.count] - 1] = True
-    unknown = np.flatnonzero(~known & (uncertainty > worst))
-    chosen = unknown[np.argsort(-uncertainty[unknown], kind="stable")[:count]]
+    chosen = most_uncertain(uncertainty, ~known & (uncertainty > worst), count)
     rows = project.matrix(step.table.rows(chosen))
     return [
         Suggestion(
@@ -133,6 +133,12 @@ def _most_uncertain(
         )
         for k, row in zip(chosen.tolist(), rows, strict=True)
     ]
+
+
+def most_uncertain(uncertainty: NDArray[np.float32], wanted: NDArray[np.bool_], count: int) -> IntArray:
+    """Places of the most uncertain of the wanted objects (n,), at most ``count``; of equal ones the first."""
+    places = np.flatnonzero(wanted)
+    return places[np.argsort(-uncertainty[places], kind="stable")[:count]]
 
 
 def _place(step: Step, k: int) -> tuple[int, int, int]:
@@ -152,19 +158,38 @@ def _place(step: Step, k: int) -> tuple[int, int, int]:
     raise AssertionError(message)
 
 
-def _unlike_each_other(pool: Sequence[Suggestion], project: Project, count: int) -> list[Suggestion]:
+def _spread(pool: Sequence[Suggestion], project: Project, count: int) -> list[Suggestion]:
     """Of the pool, those that are uncertain and unlike each other."""
     if not pool:
         return []
-    model, rows = project.novelty, np.stack([one.row for one in pool])
-    if model is None:
+    if project.novelty is None:
         log.warning(
             "--suggest: %s: features of its labelled objects are not known, or all alike: the suggested objects are the most "
             "uncertain ones, whether they are like each other or not",
             project.path,
         )
+    rows, uncertainty = np.stack([one.row for one in pool]), np.array([one.uncertainty for one in pool])
+    return [pool[k] for k in unlike_each_other(rows, uncertainty, project.novelty, count)]
+
+
+def unlike_each_other(
+    rows: NDArray[np.float32], uncertainty: NDArray[np.float32], model: NoveltyModel | None, count: int
+) -> list[int]:
+    """Places of uncertain objects that are unlike each other, the first one first.
+
+    Parameters
+    ----------
+    rows
+        Features of the objects as the forest gets them (n, columns), the most uncertain object first.
+    uncertainty
+        Of each object (n,).
+    model
+        Says how much each feature counts; None: the first objects are chosen.
+    count
+        Maximum number of objects.
+    """
     scaled = rows[:, model.columns] * model.factor if model is not None else np.zeros((len(rows), 1))
-    return [pool[k] for k in spread_out(scaled, np.array([one.uncertainty for one in pool]), count)]
+    return spread_out(scaled, uncertainty, count)
 
 
 def spread_out(scaled: FloatArray, uncertainty: NDArray[np.float32], count: int) -> list[int]:
