@@ -54,9 +54,9 @@ def save_project(
         if isinstance(project, PixelProject):
             write_pixel_project(pending.add(path), _moved(project, path), project.path or None)
         elif base is None:
-            write_project(pending.add(path), _moved(project, path))
+            write_project(pending.add(path), _moved(project, path), project.path or None)
         else:
-            extend_project(base, pending.add(path), project)
+            extend_project(base, pending.add(path), _moved(project, path))
         pending.commit()
         if isinstance(project, Project):
             _say_whether_ilastik_opens(path, project)

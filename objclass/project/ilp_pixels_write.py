@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 
 from objclass.compute.hdf5_file import Hdf5File
-from objclass.core import Image, from_canonical
+from objclass.core import from_canonical
 from objclass.images.attributes import axistags
-from objclass.images.chunked.grid import chunk_shape
 from objclass.pixels.classifier import PixelClassifier
 from objclass.pixels.features import PixelFeatures
+from objclass.project.ilp_images import write_images
 from objclass.project.ilp_write import VERSION, storage, write_export, write_forests, write_info, write_names
 from objclass.project.model import ROLE_NAMES, TrainingInput
 from objclass.project.pixel_model import PixelProject, PixelStage, Strokes
@@ -41,9 +41,7 @@ def write_pixel_project(path: str, project: PixelProject, base: str | None = Non
         if "SOURCE_DATE_EPOCH" in os.environ:
             file["time"] = os.environ["SOURCE_DATE_EPOCH"].encode()
         _write_inputs(file.create_group("Input Data"), project)
-        _copy_images(file, project, base)
-        for name, image in project.images.items():
-            _write_image(file, name, image)
+        write_images(file, project.lanes, project.images, base)
         _write_features(storage(file, "FeatureSelections"), stage.features)
         _write_stage(storage(file, "PixelClassification"), project, stage)
         write_export(storage(file, "Prediction Export"), project.export.over(EXPORT_DEFAULTS))
@@ -58,29 +56,6 @@ def _write_inputs(group: h5py.Group, project: PixelProject) -> None:
             info = group.create_group(f"infos/lane{number:04d}/{ROLE_NAMES[role]}")
             if role in lane:
                 write_info(info, lane[role])
-
-
-def _copy_images(file: h5py.File, project: PixelProject, base: str | None) -> None:
-    """Images that are stored in the project that was the base of this one."""
-    named = {given.inside for lane in project.lanes for given in lane.values() if given.inside}
-    inside = sorted(named - set(project.images))
-    if base is None or not inside:
-        return
-    with h5py.File(base, "r") as source:
-        for name in inside:
-            source.copy(name, file, name=name)
-
-
-def _write_image(file: h5py.File, name: str, image: Image) -> None:
-    """An image as ilastik stores it in a project, chunk by chunk."""
-    stored = image.stored
-    dtype = np.dtype(np.uint8) if stored.dtype == bool else stored.dtype
-    chunks = chunk_shape(image.axes, stored.shape, dtype)
-    options = {"chunks": chunks, "compression": "gzip", "compression_opts": 1}
-    dataset = file.create_dataset(name, stored.shape, dtype, **options)
-    dataset.attrs["axistags"] = axistags(image.axes, image.pixel_size)
-    for region in dataset.iter_chunks():
-        dataset[region] = stored.read(region)
 
 
 def _write_features(group: h5py.Group, features: PixelFeatures) -> None:

@@ -2,8 +2,7 @@
 
 import logging
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import h5py
@@ -16,8 +15,10 @@ from objclass.features.contract import Key
 from objclass.forest import Forest, encode
 from objclass.images.attributes import axistags
 from objclass.images.paths import relative
-from objclass.project.ilp_own import write_own
-from objclass.project.ilp_values import THRESHOLD_METHODS, stored_number, stored_text
+from objclass.project.ilp_images import write_images
+from objclass.project.ilp_own import GROUP, write_own
+from objclass.project.ilp_read import read_features, read_threshold
+from objclass.project.ilp_values import THRESHOLD_METHODS, opened, stored_number, stored_text
 from objclass.project.model import MAXIMUM_SIZE, ROLE_NAMES, Project, TableSettings, TrainingInput
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
 
@@ -26,28 +27,55 @@ log = logging.getLogger("objclass")
 VERSION = "1.4.2"
 """Version of ilastik that our projects name as their writer: ilastik opens only versions that it knows."""
 
+LIBRARY = ("earliest", "v110")
+"""Versions of HDF5 that read our files, from and to."""
+
+LEARNED = (
+    "LabelNames",
+    "LabelColors",
+    "PmapColors",
+    "MaxNumObj",
+    "LabelInputs",
+    "ClassifierForests",
+    "CachedProbabilities",
+)
+SELECTED = ("SelectedFeatures", "ExportSettings")
+"""Parts of ``ObjectClassification`` that are of classes and labels, and those that are of features."""
+
 FOREST_CLASS = (
     b"clazyflow.classifiers.parallelVigraRfLazyflowClassifier\nParallelVigraRfLazyflowClassifier\np0\n."
 )
 """The pickle that names vigra's forest; ilastik expects exactly this text, and objclass never runs it."""
 
 
-def write_project(path: str, project: Project) -> None:
+def write_project(path: str, project: Project, base: str | None = None) -> None:
     """Write a project that ilastik opens, predicts with and retrains.
 
     The same project gives the same bytes. The root ``time`` is `SOURCE_DATE_EPOCH`, or left out.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    project
+        Paths of its lanes are relative to the place where the file will be in the end.
+    base
+        The project from which images are copied that are stored in it, unless ``project`` brings them.
     """
-    with Hdf5File(path, libver=("earliest", "v110"), track_order=False) as file:
+    with Hdf5File(path, libver=LIBRARY, track_order=False) as file:
         file["ilastikVersion"] = (project.version or VERSION).encode()
         file["workflowName"] = project.workflow.encode()
         if "SOURCE_DATE_EPOCH" in os.environ:
             file["time"] = os.environ["SOURCE_DATE_EPOCH"].encode()
         _write_inputs(file.create_group("Input Data"), project)
+        write_images(file, project.lanes, project.images, base)
         if project.role == "prediction_maps":
             _write_threshold(storage(file, "ThresholdTwoLevels"), project.threshold)
-        extraction = storage(file, "ObjectExtraction")
-        _write_features(extraction.create_group("Features"), project.computed, project.margin)
-        _write_classification(storage(file, "ObjectClassification"), project)
+        _write_extraction(file, project)
+        group = storage(file, "ObjectClassification")
+        _write_classes(group, project)
+        _write_selection(group, project)
+        _write_labels(group, project)
         write_export(storage(file, "Object Information Export"), project.export.over(EXPORT_DEFAULTS))
         write_own(file, project)
 
@@ -55,8 +83,9 @@ def write_project(path: str, project: Project) -> None:
 def extend_project(source: str, target: str, project: Project) -> None:
     """Write a copy of a project with other classes, labels, forest, training table and facts, and with more lanes.
 
-    Everything else stays as it is: images stored in the project, settings of the window and of exports,
-    stored features.
+    Where features or thresholds are others, they are written, too, and what ilastik has stored of objects is left out.
+    Everything else stays as it is: images stored in the project, the classification of pixels, settings of the window
+    and of exports, stored features.
 
     Parameters
     ----------
@@ -70,23 +99,55 @@ def extend_project(source: str, target: str, project: Project) -> None:
     ProjectError
         If the project is too old.
     """
-    shutil.copyfile(source, target)
-    with Hdf5File(target, "r+", libver=("earliest", "v110")) as file:
-        if "Role Names" not in file["Input Data"]:
+    with opened(source) as old, Hdf5File(target, libver=LIBRARY, track_order=False) as file:
+        if "Role Names" not in old["Input Data"]:
             message = f"{source} is of an ilastik before 1.0: save it in a present one to add labels to it"
             raise ProjectError(message)
+        has_others = _are_others(old, project)
+        has_other_threshold = "ThresholdTwoLevels" in old and project.threshold != read_threshold(
+            old["ThresholdTwoLevels"], project.role
+        )
+        left_out = {*LEARNED, *(SELECTED if has_others else ())}
+        groups = {f"ObjectClassification/{name}" for name in left_out} | {GROUP}
+        groups |= {"ObjectExtraction"} if has_others or has_other_threshold else set()
+        groups |= {"ThresholdTwoLevels"} if has_other_threshold else set()
+        _copy(old, file, groups | set(project.images))
         _move_inputs(file["Input Data/infos"], Path(source), Path(project.path))
-        stored = len(file["Input Data/infos"])
-        _write_lanes(file["Input Data"], project, stored)
-        if "ThresholdTwoLevels/MaxSize" in file:
+        _write_lanes(file["Input Data"], project, len(file["Input Data/infos"]))
+        write_images(file, project.lanes, project.images, None)
+        if has_other_threshold:
+            _write_threshold(storage(file, "ThresholdTwoLevels"), project.threshold)
+        elif "ThresholdTwoLevels/MaxSize" in file:
             _cut_maximum_size(file["ThresholdTwoLevels"], project.path)
+        if "ObjectExtraction" not in file:
+            _write_extraction(file, project)
         group = file["ObjectClassification"]
-        for name in ("LabelInputs", "ClassifierForests", "CachedProbabilities", "MaxNumObj"):
-            if name in group:
-                del group[name]
         _write_classes(group, project)
+        if has_others:
+            _write_selection(group, project)
         _write_labels(group, project)
         write_own(file, project)
+
+
+def _are_others(old: h5py.File, project: Project) -> bool:
+    """Whether the features of a project are others than those of a file."""
+    return read_features(old["ObjectClassification/SelectedFeatures"])[0] != project.selected or (
+        read_features(old["ObjectExtraction/Features"])[1] != project.margin
+    )
+
+
+def _copy(source: h5py.Group, target: h5py.Group, left_out: Collection[str], inside: str = "") -> None:
+    """Copy a group but for what is left out, so that nothing in the new file takes room for nothing."""
+    for name, value in source.attrs.items():
+        target.attrs[name] = value
+    for name in source:
+        path = f"{inside}{name}"
+        if path in left_out:
+            continue
+        if any(one.startswith(f"{path}/") for one in left_out):
+            _copy(source[name], target.create_group(name), left_out, f"{path}/")
+        else:
+            source.copy(name, target, name=name)
 
 
 def _move_inputs(infos: h5py.Group, source: Path, target: Path) -> None:
@@ -196,12 +257,10 @@ def _write_features(group: h5py.Group, keys: tuple[Key, ...], margin: tuple[int,
 
 
 def write_names(group: h5py.Group, classes: Sequence[str], colors: Sequence[tuple[int, int, int]]) -> None:
-    """Write names and colours of the classes, in place of those in the file."""
+    """Write names and colours of the classes."""
     names = np.array([name.encode() for name in classes], dtype=h5py.string_dtype())
     rows = np.array(colors, np.int64).reshape(-1, 3)
     for name, values in (("LabelNames", names), ("LabelColors", rows), ("PmapColors", rows)):
-        if name in group:
-            del group[name]
         group[name] = values
         group[name].attrs["isEmpty"] = np.bool_(False)
 
@@ -211,10 +270,14 @@ def _write_classes(group: h5py.Group, project: Project) -> None:
     group["MaxNumObj"] = len(project.classes) - 1
 
 
-def _write_classification(group: h5py.Group, project: Project) -> None:
-    _write_classes(group, project)
+def _write_extraction(file: h5py.File, project: Project) -> None:
+    extraction = storage(file, "ObjectExtraction")
+    _write_features(extraction.create_group("Features"), project.computed, project.margin)
+
+
+def _write_selection(group: h5py.Group, project: Project) -> None:
+    """Write the features that the forest uses, and the table that shows them."""
     _write_features(group.create_group("SelectedFeatures"), project.selected, project.margin)
-    _write_labels(group, project)
     if project.table is not None:
         group["ExportSettings"] = np.void(_table_pickle(project.table))
         group["ExportSettings"].attrs["version"] = 1

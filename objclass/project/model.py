@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import FeatureTable, Predictions
+from objclass.core import FeatureTable, Image, Predictions
 from objclass.door import door
 from objclass.errors import ProjectError, UsageError, listed
 from objclass.features.contract import Feature, Key, feature_set
@@ -139,6 +139,9 @@ class Project:
         ``seed``, ``class_weight``, ``inputs`` (digests of the images that were labelled), ``evaluation``.
     novelty
         What objects are compared with, to see how unlike those of the training they are; None: they are not.
+    images
+        Name of a dataset inside of the project -> the image to be stored there. Those that ``path`` holds already
+        are not among them.
     """
 
     path: str
@@ -160,6 +163,7 @@ class Project:
     training: TrainingTable | None = field(default=None, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     novelty: NoveltyModel | None = field(default=None, repr=False)
+    images: Mapping[str, Image] = field(default_factory=dict, repr=False)
 
     @door()
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -168,7 +172,8 @@ class Project:
         Parameters
         ----------
         path
-            With the suffix ``.ilp``. Paths of training images are kept as they are, relative to it.
+            With the suffix ``.ilp``. Paths of training images are kept as they are, relative to it; images inside of the
+            project are stored there, too.
         overwrite
             Whether an existing file may be replaced.
 

@@ -7,24 +7,23 @@ differ as well. Here scikit-learn trains the forest, with a seed.
 import dataclasses
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, Lane, concatenate
-from objclass.errors import InputError, ProjectError
+from objclass.errors import ImageError, ProjectError
 from objclass.forest import fit
 from objclass.images import dataset_name, open_image
-from objclass.images.paths import check_here, joined_to
-from objclass.pipeline.inputs import with_training_axes
+from objclass.images.paths import check_here
+from objclass.pipeline.inputs import computed, with_training_axes
 from objclass.pipeline.lane import CENTER, measure_step
 from objclass.pipeline.plan import check_features, plan_for
-from objclass.pixels.chain import kept
 from objclass.project.model import Project
 from objclass.project.training_table import TrainingTable
 from objclass.segmentation.find import find_objects
+from objclass.training.pixel_lanes import stored_path
 
 log = logging.getLogger("objclass")
 
@@ -176,32 +175,47 @@ def _measured(
 
 
 def open_training_lane(project: Project, number: int, context: Context) -> Lane:
-    """A training lane of the project; paths are relative to the project.
+    """A training lane of the project, to train on its labels.
 
     Raises
     ------
     ProjectError
         If the project does not name an image of it, or the image cannot be opened.
     """
+    try:
+        return stored_lane(project, number, context)
+    except ImageError as fault:
+        message = (
+            f"{project.path}{' has no trained classifier, and' if project.forest is None else ':'} to train "
+            f"on its labels, stored features or the training images are needed: {fault}"
+        )
+        raise ProjectError(message) from None
+
+
+def stored_lane(project: Project, number: int, context: Context) -> Lane:
+    """A training lane of the project; paths are relative to the project.
+
+    Raises
+    ------
+    ProjectError
+        If the project does not name an image of it.
+    ImageError
+        If an image cannot be opened.
+    """
     given = project.lanes[number] if number < len(project.lanes) else {}
-    folder = Path(project.path).resolve().parent
-    found = {}
-    for role in ("raw_data", *(() if project.pixels is not None else (project.role,))):
+    own = dataclasses.replace(project, lanes=(given,))
+    needed = ("raw_data", *(() if project.pixels is not None else (project.role,)))
+    for role in needed:
         if role not in given:
             message = f"{project.path} does not name the {role.replace('_', ' ')} of lane {number}"
             raise ProjectError(message)
-        path = joined_to(str(folder), given[role].path)
-        try:
-            check_here(path)
-            image = open_image(path, context=context)
-            found[role] = with_training_axes(image, role, project)
-        except InputError as fault:
-            message = (
-                f"{project.path}{' has no trained classifier, and' if project.forest is None else ':'} to train "
-                f"on its labels, stored features or the training images are needed: {fault}"
-            )
-            raise ProjectError(message) from None
-    nickname, directory = dataset_name(given["raw_data"].path)
+    found = {}
+    for role in (*needed, *(("atlas",) if "atlas" in given else ())):
+        path = stored_path(project, given[role])
+        check_here(path)
+        found[role] = with_training_axes(open_image(path, context=context), role, own)
+    nickname, directory = dataset_name(stored_path(project, given["raw_data"]))
+    raw, atlas = found["raw_data"], found.get("atlas")
     if project.pixels is not None:
-        found[project.role] = kept(project.pixels.probabilities(found["raw_data"], context), context)
-    return Lane(found["raw_data"], found[project.role], project.role, nickname, directory)
+        found[project.role] = computed(project.pixels, raw, atlas, None, project, context)
+    return Lane(raw, found[project.role], project.role, nickname, directory, atlas)
