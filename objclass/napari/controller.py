@@ -1,11 +1,13 @@
 """What all widgets share: the session, its work in the background, and the signals that tell of changes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
 from objclass.errors import ObjclassError
+from objclass.napari.task import Task
 from objclass.session.classification import Classification
 from objclass.session.images import FoundObjects
 from objclass.session.judgement import Judgement
@@ -45,6 +47,8 @@ class Controller(QObject):
         A sentence for the user, and whether it says that something is wrong.
     progressed
         Name of an image, and its completed fraction.
+    busy_changed
+        Work has begun or ended (`is_busy`).
     """
 
     images_changed = Signal()
@@ -60,12 +64,18 @@ class Controller(QObject):
     selection_changed = Signal(int, object)
     status_changed = Signal(str, bool)
     progressed = Signal(str, float)
+    busy_changed = Signal()
 
     _posted = Signal(object)
 
     def __init__(self, session: Session | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._posted.connect(lambda function: function())
+        self.task = Task(self)
+        self.task.began.connect(self.busy_changed)
+        self.task.ended.connect(self.busy_changed)
+        self.task.failed.connect(lambda fault: self.status_changed.emit(fault, True))
+        self.task.progressed.connect(self.progressed)
         self.live: Live | None = None
         self.selection: tuple[int, tuple[int, ...]] = (-1, ())
         self.current = 1
@@ -79,7 +89,7 @@ class Controller(QObject):
         self.session = session
         self.live = Live(
             session,
-            self._posted.emit,
+            self._post,
             found=self._found,
             ended=self._ended,
             progress=self.progressed.emit,
@@ -142,8 +152,14 @@ class Controller(QObject):
         """Say what stands in the way and which labels are lost, or that all is well."""
         self.status_changed.emit(self.session.state.status, False)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether work is under way."""
+        return self.task.is_busy or (self.live is not None and self.live.is_busy)
+
     def close(self) -> None:
         """Stop the work; the window is closed."""
+        self.task.close()
         if self.live is not None:
             self.live.close()
 
@@ -151,6 +167,11 @@ class Controller(QObject):
         """Have the session worked on."""
         if self.live is not None:
             self.live.request()
+            self.busy_changed.emit()
+
+    def _post(self, function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the window is gone
+            self._posted.emit(function)
 
     def _tell_all(self) -> None:
         self.images_changed.emit()
@@ -173,6 +194,7 @@ class Controller(QObject):
             self.measured.emit(finding.found.image.key)
 
     def _ended(self, fault: Exception | None) -> None:
+        self.busy_changed.emit()
         if fault is None:
             self.tell_status()
         else:

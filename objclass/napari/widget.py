@@ -2,10 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from objclass.napari.classes import ClassesPanel
 from objclass.napari.controller import Controller
+from objclass.napari.images import ImagesPanel
+from objclass.napari.section import SPACING, Section
+from objclass.napari.status import Status
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -17,11 +22,35 @@ class ObjectClassification(QWidget):
     def __init__(self, napari_viewer: "Viewer") -> None:
         super().__init__()
         self.viewer, self.controller = napari_viewer, Controller(parent=self)
-        self.status = QLabel(wordWrap=True)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.status)
-        self.controller.status_changed.connect(lambda text, _: self.status.setText(text))
+        self.status = Status(self.controller)
+        self.images = ImagesPanel(napari_viewer, self.controller)
+        self.classes = ClassesPanel(self.controller)
+        self.sections = [Section("Images", self.images), Section("Classes", self.classes)]
+        self._lay_out()
+        self.destroyed.connect(self.controller.close)
         self.controller.tell_status()
+
+    def _lay_out(self) -> None:
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(0, 0, SPACING, 0)
+        for section in self.sections:
+            layout.addWidget(section)
+        layout.addStretch(1)
+        area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inner)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(SPACING, SPACING, SPACING, SPACING)
+        whole.addWidget(area, 1)
+        whole.addWidget(self.status)
+        self.setMinimumWidth(300)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop the work when napari has taken the widget out of its window; it is not closed then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.controller.close()
+        return super().event(event)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802  # Qt's name
         """Stop the work."""

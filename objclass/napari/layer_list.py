@@ -1,0 +1,65 @@
+"""A list of layers and files in which some can be checked."""
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
+
+from objclass.session.sources import Source
+
+ROW, ROWS = 20, 4
+"""Pixels from row to row; rows that are seen at a time."""
+
+
+class LayerList(QListWidget):
+    """Sources of which one or several can be checked.
+
+    Attributes
+    ----------
+    changed
+        Others are checked.
+    """
+
+    changed = Signal()
+
+    def __init__(self, tip: str) -> None:
+        super().__init__(toolTip=tip)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.itemChanged.connect(lambda _: self.changed.emit())
+        self._sources: dict[object, Source] = {}
+
+    @property
+    def checked(self) -> list[Source]:
+        """The checked sources, in the order of the list."""
+        return [self._sources[key] for key in self._checked_keys()]
+
+    def fill(self, sources: Mapping[object, Source]) -> None:
+        """Show other sources; those that were checked and are there still stay so."""
+        before = set(self._checked_keys())
+        self._sources = dict(sources)
+        with QSignalBlocker(self):
+            self.clear()
+            for key, source in sources.items():
+                item = QListWidgetItem(source.name, self)
+                item.setData(Qt.ItemDataRole.UserRole, key)
+                item.setSizeHint(QSize(0, ROW))
+                item.setToolTip(f"{source.name} {source.shape} {source.array.dtype}")
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+                item.setCheckState(Qt.CheckState.Checked if key in before else Qt.CheckState.Unchecked)
+        self.setFixedHeight(ROW * max(1, min(ROWS, len(sources))) + 6)
+        self.changed.emit()
+
+    def check(self, key: object) -> None:
+        """Check a source."""
+        for item in self._items():
+            if item.data(Qt.ItemDataRole.UserRole) == key:
+                item.setCheckState(Qt.CheckState.Checked)
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [item for k in range(self.count()) if (item := self.item(k)) is not None]
+
+    def _checked_keys(self) -> list[object]:
+        checked = [item for item in self._items() if item.checkState() == Qt.CheckState.Checked]
+        return [item.data(Qt.ItemDataRole.UserRole) for item in checked]

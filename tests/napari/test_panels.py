@@ -1,0 +1,158 @@
+"""The panels of the widget, driven by clicks and keys."""
+
+import numpy as np
+import pytest
+
+from tests.napari.events import process, wait_until
+
+
+@pytest.fixture
+def widget(module_viewer):
+    """The widget in a viewer with raw data and a segmentation, which come from files."""
+    viewer = module_viewer
+    viewer.layers.clear()
+    viewer.open("sample_data/cells.tif")
+    viewer.open("sample_data/cells_segmentation.tif", layer_type="labels")
+    _, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+    process()
+    yield widget
+    viewer.window.remove_dock_widget("all")
+    widget.deleteLater()
+    process()
+
+
+def push(button):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    assert button.isEnabled()
+    assert button.isVisible()
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    process()
+
+
+def use_images(widget):
+    push(widget.images.add)
+    wait_until(lambda: not widget.controller.is_busy)
+    return widget.controller.session
+
+
+def named(shown):
+    return [shown.item(k).text() for k in range(shown.count())]
+
+
+def test_layers_that_are_files_are_used_as_such(widget):
+    assert named(widget.images.raw) == ["cells"]
+    assert widget.images.role.currentData() == "segmentation_image"
+    session = use_images(widget)
+    lane = session.state.images[0].lane
+    assert (lane.raw.files, lane.objects.files) == (
+        ("sample_data/cells.tif",),
+        ("sample_data/cells_segmentation.tif",),
+    )
+    assert named(widget.images.images) == ["cells"]
+    assert "No classes" in widget.status.text()
+    push(widget.images.remove)
+    assert not session.state.images
+    assert "No images" in widget.status.text()
+
+
+def test_lists_follow_the_layers(widget, module_viewer):
+    layer = module_viewer.add_image(np.zeros((3, 40, 50)), name="more")
+    process()
+    assert named(widget.images.objects) == ["cells", "cells_segmentation", "more"]
+    layer.name = "others"
+    process()
+    assert named(widget.images.raw) == ["cells", "others"]
+    assert [one.name for one in widget.images.objects.checked] == ["cells_segmentation"]
+    module_viewer.layers.remove(layer)
+    process()
+    assert named(widget.images.raw) == ["cells"]
+
+
+def test_layers_are_channels_and_others_are_refused_in_a_sentence(widget, module_viewer):
+    module_viewer.add_image(np.ones((320, 320), "uint8"), name="second")
+    process()
+    widget.images.raw.check(id(module_viewer.layers["second"]))
+    session = use_images(widget)
+    assert session.state.images[0].lane.channels == 2
+    module_viewer.add_image(np.ones((320, 310), "uint8"), name="third")
+    process()
+    widget.images.raw.check(id(module_viewer.layers["third"]))
+    push(widget.images.add)
+    assert "expected layers of one shape" in widget.status.text()
+    assert len(session.state.images) == 1
+
+
+def test_raw_data_of_another_shape_are_said(widget, module_viewer):
+    module_viewer.layers.remove("cells")
+    module_viewer.add_image(np.ones((320, 310), "uint8"), name="narrow")
+    process()
+    widget.images.raw.check(id(module_viewer.layers["narrow"]))
+    session = use_images(widget)
+    assert "differ along x" in widget.status.text()
+    assert not session.state.images
+
+
+def test_classes(widget):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QColorDialog, QLineEdit
+
+    session, panel, controller = use_images(widget), widget.classes, widget.controller
+    push(panel.add)
+    push(panel.add)
+    assert controller.current == 2
+    place = panel.classes.visualItemRect(panel.classes.topLevelItem(0)).center()
+    QTest.mouseClick(panel.classes.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert controller.current == 1
+    QTest.mouseDClick(panel.classes.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    process()
+    editor = panel.classes.findChild(QLineEdit)
+    editor.selectAll()
+    QTest.keyClicks(editor, "round")
+    QTest.keyClick(editor, Qt.Key.Key_Return)
+    process()
+    assert [one.name for one in session.classes] == ["round", "Class 2"]
+    controller.change(session.label, 0, [1, 2, 3], 1)
+    assert panel.classes.topLevelItem(0).text(2) == "3"
+    push(panel.color)
+    dialog = panel.findChild(QColorDialog)
+    dialog.setCurrentColor("#102030")
+    dialog.accept()
+    assert session.classes[0].color == (16, 32, 48)
+    push(panel.remove)
+    assert [one.name for one in session.classes] == ["Class 2"]
+    push(panel.undo)
+    assert session.state.label_counts == [3, 0]
+    push(panel.redo)
+    assert session.state.label_counts == [0]
+
+
+def test_a_name_that_is_taken_is_said(widget):
+    panel, session = widget.classes, widget.controller.session
+    push(panel.add)
+    push(panel.add)
+    panel.classes.topLevelItem(0).setText(1, "Class 2")
+    assert "there is a class Class 2 already" in widget.status.text()
+    assert [one.name for one in session.classes] == ["Class 1", "Class 2"]
+    assert panel.classes.topLevelItem(0).text(1) == "Class 1"
+
+
+def test_the_work_ends_with_the_dock(widget, module_viewer):
+    push(widget.images.add)
+    module_viewer.window.remove_dock_widget(widget)
+    assert widget.controller.live._is_closed
+    assert not widget.controller.task.is_busy or widget.controller.task._stop.is_asked
+
+
+def test_the_work_ends_with_the_window(display):
+    from tests.napari.events import opened
+
+    with opened() as viewer:
+        viewer.open("sample_data/cells.tif")
+        _, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+        live = widget.controller.live
+        viewer.close()
+        process()
+        assert live._is_closed
