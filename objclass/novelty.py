@@ -40,6 +40,9 @@ ROWS = 256
 
 Floats = NDArray[np.float64]
 
+Space = tuple[IntArray, FloatArray]
+"""Columns and factors, as `NoveltyModel` has them: where distances between objects mean something."""
+
 
 @dataclass(frozen=True)
 class NoveltyModel:
@@ -65,6 +68,11 @@ class NoveltyModel:
     references: NDArray[np.float32]
     threshold: float
     images: int = 1
+
+    @property
+    def space(self) -> Space:
+        """Columns and factors."""
+        return self.columns, self.factor
 
     def score(self, rows: NDArray[np.float32], context: Context | None = None) -> NDArray[np.float32]:
         """The novelty of objects (n,), float32: 0 is like one of the references, above 1 it is novel.
@@ -105,7 +113,7 @@ def model_of(
     splits
         Number of splits of the forest by each column (columns,).
     """
-    space = _space(rows, splits)
+    space = space_of(rows, splits)
     if space is None:
         return None
     columns, factor = space
@@ -124,7 +132,7 @@ def novelty_within(
     rows, classes, groups, splits
         As for `model_of`.
     """
-    space = _space(rows, splits)
+    space = space_of(rows, splits)
     if space is None:
         return np.zeros(len(rows))
     columns, factor = space
@@ -132,8 +140,8 @@ def novelty_within(
     return np.where(np.isfinite(apart), np.sqrt(apart) / _threshold(apart), 0.0)
 
 
-def _space(rows: NDArray[np.float32], splits: IntArray) -> tuple[IntArray, FloatArray] | None:
-    """The columns that count, and their factors, as `NoveltyModel` has them; None if there are none."""
+def space_of(rows: NDArray[np.float32], splits: IntArray) -> Space | None:
+    """The space of training objects (`model_of`); None if they do not differ in any feature that the forest splits by."""
     spread = np.array([_deviation(column) for column in rows.T.astype(np.float64)])
     used = np.flatnonzero((splits > 0) & (spread > 0))
     if len(used) == 0:

@@ -65,6 +65,7 @@ def judged_by(
     look: Callable[[Forest, Fit], Seen],
 ) -> Iterator[tuple[Fit, Seen]]:
     """Train each forest, on the threads of the run, and look at what it says of the rows that are held out."""
+    alone = Context(stop=context.stop)  # a thread has forests of its own, and ends between two of their trees
 
     def work(fit: Fit) -> tuple[Fit, Seen]:
         forest = grow(
@@ -73,6 +74,7 @@ def judged_by(
             len(table.names),
             tree_seeds(fit.seed, settings.trees),
             balanced=settings.balanced,
+            context=alone,
         )
         return fit, look(forest, fit)
 
@@ -102,7 +104,7 @@ def out_of_fold_chosen(
     def work(fit: Fit) -> tuple[Fit, NDArray[np.float32]]:
         part = table.with_columns(choose(table.take(fit.trained)))
         alone = dataclasses.replace(fit, repeat=0)
-        return fit, out_of_fold(part, [alone], settings, Context())[0, fit.held_out]
+        return fit, out_of_fold(part, [alone], settings, Context(stop=context.stop))[0, fit.held_out]
 
     for fit, probabilities in context.ordered(work, list(fits)):
         found[fit.repeat, fit.held_out] = probabilities

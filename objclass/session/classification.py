@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from objclass.forest import fit
 from objclass.images import dataset_name
 from objclass.images.paths import split_stack
 from objclass.images.urls import is_url
+from objclass.novelty import Space, space_of
 from objclass.project.model import Project, TrainingInput, sorted_keys
 from objclass.project.training_table import TrainingTable
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
 from objclass.session.labelling import Labelling
+from objclass.training.judge import with_own_novelty
 from objclass.training.learn import training_table
 from objclass.training.new_project import new_project
-from objclass.training.novelty_of import novelty_of
 from objclass.training.provenance import training_facts
 from objclass.training.suggest_objects import POOL, most_uncertain, unlike_each_other
 
@@ -33,23 +35,36 @@ class Classification:
 
     Parameters
     ----------
-    project
+    trained
         The project with its forest; its training images have absolute paths, or are inside of it.
     labelling
         The labels.
     predictions
-        Key of an image -> predictions of its objects, in the order of their numbers.
+        Key of an image -> predictions of its objects, in the order of their numbers; without their novelty.
     measured
         Key of an image -> its objects.
     made_of
         All that it depends on.
     """
 
-    project: Project
+    trained: Project
     labelling: Labelling
     predictions: Mapping[int, Predictions]
     measured: Mapping[int, MeasuredObjects]
     made_of: tuple[Any, ...]
+
+    @cached_property
+    def project(self) -> Project:
+        """The project, to be saved or to be run: with its model of novelty, too, which a click does not wait for."""
+        return with_own_novelty(self.trained, Context())
+
+    @cached_property
+    def space(self) -> Space | None:
+        """The space of its model of novelty."""
+        table, forest = self.trained.training, self.trained.forest
+        assert table is not None
+        assert forest is not None
+        return space_of(table.rows, forest.splits)
 
 
 def classified(
@@ -84,13 +99,8 @@ def classified(
     project = project_of(objects, labelling, features, margin)
     table = labelled_table(project, objects, labelling)
     grown, accuracy = fit(table.rows, table.classes, len(project.classes), *forest, context=context)
-    project = replace(
-        project,
-        forest=grown,
-        training=table,
-        facts=training_facts(*forest, None, accuracy),
-        novelty=novelty_of(table, grown),
-    )
+    facts = training_facts(*forest, None, accuracy)
+    project = replace(project, forest=grown, training=table, facts=facts)
     keys = [one.found.image.key for one in objects]
     predictions = [project.classify(one.table, context) for one in objects]
     return Classification(
@@ -195,10 +205,10 @@ def uncertain_objects(
         chosen = most_uncertain(own, wanted, size)
         objects += [(key, k + 1) for k in chosen.tolist()]
         uncertainty.append(own[chosen])
-        rows.append(last.project.matrix(one.table.rows(chosen)))
+        rows.append(last.trained.matrix(one.table.rows(chosen)))
     if not objects:
         return []
     own = np.concatenate(uncertainty)
     pool = most_uncertain(own, np.ones(len(own), bool), size)
-    places = unlike_each_other(np.concatenate(rows)[pool], own[pool], last.project.novelty, count)
+    places = unlike_each_other(np.concatenate(rows)[pool], own[pool], last.space, count)
     return [objects[pool[place]] for place in places]

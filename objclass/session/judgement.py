@@ -44,7 +44,7 @@ class Judgement:
 
     def _keys(self) -> list[int]:
         """The key of each image of the evaluation, which has sorted them by name."""
-        training = self.classification.project.training
+        training = self.classification.trained.training
         assert training is not None
         keys = list(self.classification.measured)
         return [keys[k] for k in sorted(range(len(keys)), key=training.images.__getitem__)]

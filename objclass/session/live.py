@@ -8,6 +8,7 @@ from objclass.errors import Stop, TerminatedError
 from objclass.session.judgement import Judgement
 from objclass.session.session import Session
 from objclass.session.state import Finding, State
+from objclass.session.warming import warm_up
 
 Post = Callable[[Callable[[], None]], None]
 """Has a function called later in the thread of the owner; may be called from any thread."""
@@ -98,6 +99,8 @@ class Live:
                 self._post(self._begin_judging)
                 judgement = Judgement(classification, worked.evaluate(stop))
                 self._post(lambda: self._take(judgement))
+            elif classification is None:
+                warm_up(stop)
         except TerminatedError:
             pass
         except Exception as error:  # noqa: BLE001  # the window shows it

@@ -316,8 +316,8 @@ class Session:
         last = self.state.classification
         if last is None:
             raise UsageError(self.state.obstacle or "The objects are not classified yet.")
-        settings = grown_like(last.project, EvaluationSettings())
-        return EvaluationResult(evaluate_project(last.project, settings, self._context(stop)))
+        settings = grown_like(last.trained, EvaluationSettings())
+        return EvaluationResult(evaluate_project(last.trained, settings, self._context(stop)))
 
     def _context(self, stop: Stop | None = None, progress: Progress | None = None) -> Context:
         return Context.of(self.resources, stop=stop, progress=progress)

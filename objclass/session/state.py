@@ -23,6 +23,10 @@ Finding = FoundObjects | MeasuredObjects | Classification | Judgement
 """What work finds, in this order."""
 
 
+CLICKS = 1000
+"""So often are objects classified in a session, about: compiled code repays for all of them together."""
+
+
 @dataclass(frozen=True)
 class SessionSettings:
     """How objects are found, measured and classified.
@@ -147,7 +151,7 @@ class State:
         return (
             last.labelling is self.labelling
             and dict(last.measured) == dict(self.measured)
-            and last.project.selected == sorted_keys(self.features)
+            and last.trained.selected == sorted_keys(self.features)
         )
 
     @cached_property
@@ -234,7 +238,7 @@ def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator
             latest.margin,
             (state.settings.trees, state.settings.seed),
             state.classification,
-            context,
+            context.within(replace(context.limits, images=CLICKS * len(known))),
         )
         if last is not state.classification:
             yield last

@@ -14,7 +14,7 @@ from objclass.errors import ProjectError, UsageError
 from objclass.export.atomic import Pending, check_output
 from objclass.export.tables.text import CsvWriter
 from objclass.features.geometry import columns_xyz
-from objclass.novelty import NoveltyModel
+from objclass.novelty import Space
 from objclass.pipeline.inputs import distinct_names
 from objclass.pipeline.lane import CENTER, Step, run_lane
 from objclass.pipeline.plan import plan_for
@@ -169,11 +169,12 @@ def _spread(pool: Sequence[Suggestion], project: Project, count: int) -> list[Su
             project.path,
         )
     rows, uncertainty = np.stack([one.row for one in pool]), np.array([one.uncertainty for one in pool])
-    return [pool[k] for k in unlike_each_other(rows, uncertainty, project.novelty, count)]
+    space = project.novelty.space if project.novelty is not None else None
+    return [pool[k] for k in unlike_each_other(rows, uncertainty, space, count)]
 
 
 def unlike_each_other(
-    rows: NDArray[np.float32], uncertainty: NDArray[np.float32], model: NoveltyModel | None, count: int
+    rows: NDArray[np.float32], uncertainty: NDArray[np.float32], space: Space | None, count: int
 ) -> list[int]:
     """Places of uncertain objects that are unlike each other, the first one first.
 
@@ -183,12 +184,12 @@ def unlike_each_other(
         Features of the objects as the forest gets them (n, columns), the most uncertain object first.
     uncertainty
         Of each object (n,).
-    model
-        Says how much each feature counts; None: the first objects are chosen.
+    space
+        How much each feature counts; None: the first objects are chosen.
     count
         Maximum number of objects.
     """
-    scaled = rows[:, model.columns] * model.factor if model is not None else np.zeros((len(rows), 1))
+    scaled = rows[:, space[0]] * space[1] if space is not None else np.zeros((len(rows), 1))
     return spread_out(scaled, uncertainty, count)
 
 

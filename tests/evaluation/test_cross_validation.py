@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from objclass import forest
 from objclass.compute.context import Context
-from objclass.errors import InputError, UsageError
+from objclass.errors import InputError, Stop, TerminatedError, UsageError
 from objclass.evaluation.cross_validation import OF_CHOSEN, Choice, evaluate
 from objclass.evaluation.groups import groups_of
 from objclass.evaluation.held_out import drawn_folds, fits_of, mean, out_of_fold, predicted
@@ -17,7 +18,7 @@ from objclass.evaluation.result import Score
 from objclass.evaluation.scores import Scores, accuracy, confusions, f1s, matthews, precisions, recalls
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.evaluation.summary import summary_lines
-from objclass.forest import grow, tree_seeds
+from objclass.forest import drawn, grow, tree_seeds
 from objclass.settings import ResourceSettings
 from tests.evaluation.made import NAMES, draw, made, table_of
 
@@ -42,6 +43,21 @@ def test_an_evaluation_does_not_depend_on_threads_nor_on_the_order_of_rows(full)
     other = evaluate(mixed, settings, Context.of(ResourceSettings(jobs=3)))
     assert repr(other) == repr(full)
     assert np.array_equal(other.objects.probabilities, full.objects.probabilities)
+
+
+def test_an_evaluation_that_is_stopped_ends_within_a_few_trees(monkeypatch):
+    stop, grown = Stop(), []
+
+    def counted(*given, **settings):
+        grown.append(given)
+        if len(grown) == 5:
+            stop.ask()
+        return drawn(*given, **settings)
+
+    monkeypatch.setattr(forest, "drawn", counted)
+    with pytest.raises(TerminatedError):
+        evaluate(made(3), EvaluationSettings(trees=100), Context(stop=stop))
+    assert len(grown) == 5
 
 
 def test_seeds_draw_other_folds_and_forests(full):
