@@ -69,9 +69,9 @@ def run_layers(path: str, resources: ResourceSettings | None = None) -> Layers:
     run, context = read_run(Path(file)), Context.of(resources or ResourceSettings())
     try:
         return _layers(run, file, context)
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
-        if isinstance(fault, ObjclassError):
-            raise
+    except ObjclassError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as fault:
         message = f"{file}: the run file is damaged: {fault}"
         raise InputError(message) from None
 
@@ -164,30 +164,34 @@ class LaneResults:
         raw = self._raw()
         opened = ((path, self._tried(path)) for path in self._images())
         images = {_kind(path, image): image for path, image in opened if image is not None}
-        known = [image for image in (*images.values(), raw) if image is not None]
+        known = [image for image in (raw, *images.values()) if image is not None]
         if not known:
             return []
-        place = Place.of(known[0], self._size())
+        if len({image.shape[:4] for image in known}) > 1:
+            self.remarks.append(
+                f"{self.name}: the results are of a part of the raw data; both are shown from 0 on"
+            )
+        size, table = self._size(), self._table()
         layers: list[Layer] = []
         if raw is not None:
-            layers += image_layers(raw, self.name, place, self.about | {"role": "raw_data"})
-        table = self._table()
+            layers += image_layers(raw, self.name, Place.of(raw, size), self.about | {"role": "raw_data"})
         for kind in sorted(images, key=lambda kind: (kind == PREDICTIONS, kind == IDENTITIES)):
             image = images[kind]
             more: dict[str, Any] = {"visible": PREDICTIONS not in images} if kind == IDENTITIES else {}
             if kind == IDENTITIES and table is not None:
                 image, more["features"] = numbered(image, table)
-            about = self.about | {"role": kind}
+            about, place = self.about | {"role": kind}, Place.of(image, size)
             layers += _result_layers(image, kind, f"{self.name} {kind}", place, about, self.classes, **more)
         if table is not None and IDENTITIES not in images:
-            layers += self._points(table, place)
+            layers += self._points(table, Place.of(known[0], size))
         return layers
 
     def _images(self) -> Iterator[str]:
         """The result images: paths; the files of a sequence are one."""
         sequences: dict[str, list[str]] = {}
+        tables = {entry["path"] for entry in self.lane["files"] if "lanes" in entry}
         for path in map(str, self.lane["outputs"]):
-            is_image = image_format(Path(path).suffix.lower()) is not None
+            is_image = image_format(Path(path).suffix.lower()) is not None and path not in tables
             if is_image and not any(name in Path(path).name for name in PICTURES):
                 kind = next((name for name in RESULTS if name in Path(path).name), path)
                 sequences.setdefault(kind, []).append(self._place(path))

@@ -113,6 +113,18 @@ def test_ids_of_a_time_series_are_numbered_through(tmp_path, monkeypatch):
     assert np.array_equal(data[1, 10], objects[1, 10])
 
 
+def test_results_of_a_part(results, tmp_path):
+    assert main(["--headless", "--quiet", "--project", f"{SAMPLES}/spots3d.ilp", "--raw_data", f"{SAMPLES}/spots3d.tif",
+                 "--label_image", f"{SAMPLES}/spots3d_label_image.tif", "--cutout_subregion", "[(0,0,0,4,0),(1,96,96,5,1)]",
+                 "--output_filename_format", f"{tmp_path}/{{nickname}}_{{result_type}}", "--table_filename", f"{tmp_path}/t.h5"]) == 0  # fmt: skip
+    found = run_layers(str(tmp_path))
+    assert {name: np.asarray(data).shape for name, (data, _, _) in by_name(found).items()} == {
+        "spots3d": (20, 96, 96),
+        "spots3d Object Predictions": (96, 96),
+    }
+    assert [remark for remark in found.remarks if "part of the raw data" in remark] == list(found.remarks)
+
+
 def test_one_result_image(results):
     ((data, options, kind),) = result_layer(str(results / "few" / "cells_Object Predictions.h5")).layers
     assert (kind, data.shape, options["colormap"][1]) == ("labels", (320, 320), "#e6194b")
@@ -126,6 +138,7 @@ def test_what_is_no_run(tmp_path):
         "{}",
         '{"lanes": [{"status": "done", "image": "a"}]}',
         '{"lanes": [7]}',
+        '{"lanes": [{"status": "done", "image": "a", "number": 0, "inputs": []}], "classes": []}',
         '{"lanes": [], "classes": []}',
     ):
         path.write_text(text)
