@@ -29,29 +29,59 @@ from objclass.training.provenance import training_facts
 from objclass.training.suggest_objects import POOL, most_uncertain, unlike_each_other
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What a classification follows from.
+
+    Parameters
+    ----------
+    objects
+        The objects of all images, measured.
+    labelling
+        Labels of two classes at least.
+    features
+        Those to learn from.
+    margin
+        Their neighbourhood along x, y(, z); empty if no feature needs one.
+    trees, seed
+        Number of trees and random state.
+    """
+
+    objects: tuple[MeasuredObjects, ...]
+    labelling: Labelling
+    features: tuple[Feature, ...]
+    margin: tuple[int, ...]
+    trees: int
+    seed: int
+
+
 @dataclass(frozen=True, eq=False)
 class Classification:
     """The classes of all objects, as a forest predicts them that was trained on labels.
 
     Parameters
     ----------
+    basis
+        What it follows from.
     trained
         The project with its forest; its training images have absolute paths, or are inside of it.
-    labelling
-        The labels.
     predictions
         Key of an image -> predictions of its objects, in the order of their numbers; without their novelty.
-    measured
-        Key of an image -> its objects.
-    made_of
-        All that it depends on.
     """
 
+    basis: Basis
     trained: Project
-    labelling: Labelling
     predictions: Mapping[int, Predictions]
-    measured: Mapping[int, MeasuredObjects]
-    made_of: tuple[Any, ...]
+
+    @property
+    def labelling(self) -> Labelling:
+        """The labels."""
+        return self.basis.labelling
+
+    @cached_property
+    def measured(self) -> Mapping[int, MeasuredObjects]:
+        """Key of an image -> its objects."""
+        return {one.found.image.key: one for one in self.basis.objects}
 
     @cached_property
     def project(self) -> Project:
@@ -67,49 +97,16 @@ class Classification:
         return space_of(table.rows, forest.splits)
 
 
-def classified(
-    objects: Sequence[MeasuredObjects],
-    labelling: Labelling,
-    features: Sequence[Feature],
-    margin: tuple[int, ...],
-    forest: tuple[int, int],
-    before: Classification | None,
-    context: Context,
-) -> Classification:
-    """Train on the labels, and classify all objects, unless that has been done before.
-
-    Parameters
-    ----------
-    objects
-        Those of all images, measured.
-    labelling
-        Labels of two classes at least.
-    features
-        Those to learn from.
-    margin
-        Their neighbourhood.
-    forest
-        Number of trees, random state.
-    before
-        The last classification.
-    """
-    made_of = (tuple(objects), labelling, sorted_keys(features), margin, forest)
-    if before is not None and before.made_of == made_of:
-        return before
-    project = project_of(objects, labelling, features, margin)
-    table = labelled_table(project, objects, labelling)
-    grown, accuracy = fit(table.rows, table.classes, len(project.classes), *forest, context=context)
-    facts = training_facts(*forest, None, accuracy)
-    project = replace(project, forest=grown, training=table, facts=facts)
-    keys = [one.found.image.key for one in objects]
-    predictions = [project.classify(one.table, context) for one in objects]
-    return Classification(
-        project,
-        labelling,
-        dict(zip(keys, predictions, strict=True)),
-        dict(zip(keys, objects, strict=True)),
-        made_of,
-    )
+def classified(basis: Basis, context: Context) -> Classification:
+    """Train on the labels, and classify all objects."""
+    project = project_of(basis.objects, basis.labelling, basis.features, basis.margin)
+    table = labelled_table(project, basis.objects, basis.labelling)
+    classes, trees, seed = len(project.classes), basis.trees, basis.seed
+    forest, accuracy = fit(table.rows, table.classes, classes, trees, seed, context=context)
+    facts = training_facts(trees, seed, None, accuracy)
+    project = replace(project, forest=forest, training=table, facts=facts)
+    predictions = {one.found.image.key: project.classify(one.table, context) for one in basis.objects}
+    return Classification(basis, project, predictions)
 
 
 def project_of(

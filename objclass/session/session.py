@@ -7,19 +7,17 @@ from typing import Any
 from objclass.compute.context import Context
 from objclass.core import Lane, Predictions, Progress
 from objclass.door import door
-from objclass.errors import ImageError, Stop, UsageError
+from objclass.errors import ImageError, InputError, Stop, UsageError
 from objclass.evaluation.frames import EvaluationResult
-from objclass.evaluation.settings import EvaluationSettings
 from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.pairing import OBJECT_ROLES
 from objclass.project.model import Color
 from objclass.session.classification import Classification, uncertain_objects
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
-from objclass.session.judgement import Judgement
+from objclass.session.judgement import Judgement, judged
 from objclass.session.labelling import LabelClass, Labelling, Labels
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
-from objclass.training.judge import evaluate_project, grown_like
 
 
 class Session:
@@ -310,14 +308,26 @@ class Session:
 
         Raises
         ------
-        InputError
-            If there are too few labels.
+        UsageError, InputError
+            If the objects are not classified yet, or there are too few labels.
+        """
+        judgement = self.judge(stop)
+        if judgement.result is None:
+            raise InputError(judgement.refusal)
+        return judgement.result
+
+    def judge(self, stop: Stop | None = None) -> Judgement:
+        """Find out how good the present classifier is, or why that cannot be said. `accept` takes it.
+
+        Raises
+        ------
+        UsageError
+            If the objects are not classified yet.
         """
         last = self.state.classification
         if last is None:
             raise UsageError(self.state.obstacle or "The objects are not classified yet.")
-        settings = grown_like(last.trained, EvaluationSettings())
-        return EvaluationResult(evaluate_project(last.trained, settings, self._context(stop)))
+        return judged(last, self._context(stop))
 
     def _context(self, stop: Stop | None = None, progress: Progress | None = None) -> Context:
         return Context.of(self.resources, stop=stop, progress=progress)
