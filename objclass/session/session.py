@@ -82,7 +82,10 @@ class Session:
         given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
         roles = [role for role, image in given.items() if image is not None]
         if len(roles) != 1:
-            message = f"{' and '.join(roles) or 'no objects'}: expected one of segmentation=, prediction_maps=, label_image="
+            message = (
+                f"{' and '.join(f'--{role}' for role in roles) or 'no objects'}: expected one image that defines the objects, "
+                "segmentation=, prediction_maps= or label_image="
+            )
             raise UsageError(message)
         context = self._context()
         objects = given_image(given[roles[0]], axes, roles[0], roles[0], context=context)
@@ -99,6 +102,7 @@ class Session:
 
     def remove_image(self, key: int) -> None:
         """Remove an image with its labels; this cannot be undone."""
+        self.state.check_image(key)
         state = self.state
         self._become(
             images=tuple(image for image in state.images if image.key != key),
@@ -189,6 +193,7 @@ class Session:
         continued
             Whether `undo` takes it back together with the change before.
         """
+        self.state.check_image(key)
         found = self.state.found.get(key)
         if found is None:
             message = "The objects are not found yet: label them when they are shown."

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from objclass.compute.context import Context
 from objclass.core import Predictions
-from objclass.errors import LaneError, ObjclassError, UsageError
+from objclass.errors import LaneError, ObjclassError, UsageError, listed
 from objclass.features.contract import Feature, choose, feature_set
 from objclass.forest import check_growth
 from objclass.pipeline.lane import CENTER
@@ -103,6 +103,19 @@ class State:
     def fits(self, found: FoundObjects) -> bool:
         """Whether objects are those of the present thresholds."""
         return not self.is_thresholded or found.threshold == self.settings.threshold
+
+    def check_image(self, key: int) -> None:
+        """Refuse a key of no image.
+
+        Raises
+        ------
+        UsageError
+            If there is no such image.
+        """
+        keys = [image.key for image in self.images]
+        if key not in keys:
+            message = f"image {key}: expected the key of an image, of {listed(map(str, keys))}"
+            raise UsageError(message)
 
     def labels(self, key: int) -> Labels:
         """The labels of the objects of an image, as far as these are found."""
