@@ -49,7 +49,7 @@ class TableColumn:
         """Its values (n,)."""
         return self.compute()
 
-    def text(self, row: int) -> str:
+    def text(self, row: int | np.integer[Any]) -> str:
         """A value as it is shown; ``""`` where it is not known."""
         value = self.cells[row]
         if self.classes:
