@@ -16,7 +16,9 @@ def swatch(color: tuple[int, int, int], size: int = 12) -> QIcon:
     """An icon in the colour of a class."""
     picture = QPixmap(size, size)
     picture.fill(QColor(*color))
-    return QIcon(picture)
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # Qt would tint it
+    return icon
 
 
 def give_class(controller: Controller, number: int) -> None:

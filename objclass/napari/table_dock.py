@@ -12,8 +12,9 @@ from qtpy.QtCore import (
     QItemSelectionModel,
     QModelIndex,
     Qt,
+    Signal,
 )
-from qtpy.QtGui import QColor, QKeySequence, QShortcut
+from qtpy.QtGui import QIcon, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -22,12 +23,14 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QPushButton,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableView,
     QVBoxLayout,
 )
 
 from objclass.napari.controller import Controller
-from objclass.napari.give_class import ClassButton, ClassKeys
+from objclass.napari.give_class import ClassButton, ClassKeys, swatch
 from objclass.napari.lazy import LazyWidget
 from objclass.session.table import UNCERTAINTY, ObjectTable, TableColumn, object_table
 
@@ -36,6 +39,9 @@ MINIMUM_WIDTH, MAXIMUM_WIDTH, MARGIN = 60, 170, 24
 
 MAXIMUM_RANGES = 300
 """Ranges of selected rows that Qt draws without delay; the rows after them are not highlighted."""
+
+NUMBERS = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+TEXTS = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 Rows = NDArray[np.intp]
 
@@ -49,22 +55,22 @@ class ObjectModel(QAbstractTableModel):
         The table.
     rows
         The rows of the table that are shown, in their order.
-    colors
-        Colours of the classes.
+    swatches
+        Icons in the colours of the classes.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.table, self.rows = ObjectTable(), np.zeros(0, np.intp)
-        self.colors: list[QColor] = []
+        self.swatches: list[QIcon] = []
 
-    def show(self, table: ObjectTable, rows: Rows, colors: list[QColor]) -> None:
+    def show(self, table: ObjectTable, rows: Rows, swatches: list[QIcon]) -> None:
         """Show rows of a table; where there are as many as before, the view stays as it is."""
         names = [[column.name for column in one.columns] for one in (self.table, table)]
         is_same = names[0] == names[1] and len(rows) == len(self.rows) and table.key == self.table.key
         if not is_same:
             self.beginResetModel()
-        self.table, self.rows, self.colors = table, rows, colors
+        self.table, self.rows, self.swatches = table, rows, swatches
         if not is_same:
             self.endResetModel()
         elif len(rows):
@@ -79,16 +85,10 @@ class ObjectModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self.table.columns)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """A cell: its text, its alignment, and the colour of a class."""
-        column = self.table.columns[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return column.text(self.rows[index.row()])
-        if role == Qt.ItemDataRole.TextAlignmentRole and not column.classes:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        if role == Qt.ItemDataRole.DecorationRole and column.classes:
-            number = int(column.cells[self.rows[index.row()]])
-            return self.colors[number - 1] if number else None
-        return None
+        """The text of a cell, for screen readers; `CellDelegate` draws it."""
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        return self.table.columns[index.column()].text(self.rows[index.row()])
 
     def headerData(  # noqa: N802  # Qt's name
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
@@ -108,6 +108,68 @@ def described(column: TableColumn) -> str:
     return f"{column.name}{unit}: {column.definition}" if column.definition else f"{column.name}{unit}"
 
 
+class CellDelegate(QStyledItemDelegate):
+    """Draws the cells of an `ObjectModel`. Qt would ask for nine roles of each cell, which takes five times as long."""
+
+    def initStyleOption(  # noqa: N802  # Qt's name
+        self, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
+        """Hand text, alignment and icon to the style."""
+        model: ObjectModel = index.model()
+        column, row = model.table.columns[index.column()], model.rows[index.row()]
+        option.text = column.text(row)
+        option.features = QStyleOptionViewItem.ViewItemFeature.HasDisplay
+        option.displayAlignment = NUMBERS if not column.classes else TEXTS
+        if column.classes and option.text:
+            option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
+            option.icon = model.swatches[column.cells[row] - 1]
+
+
+class ObjectView(QTableView):
+    """Rows of objects, all of the same height, so that a million are laid out at once.
+
+    Attributes
+    ----------
+    copied
+        The user has pressed the keys that copy.
+    """
+
+    copied = Signal()
+
+    def __init__(self, model: ObjectModel) -> None:
+        super().__init__(wordWrap=False, showGrid=False)
+        self.setModel(model)
+        self.setItemDelegate(CellDelegate(self))
+        self.horizontalHeader().setSelectionModel(
+            QItemSelectionModel(model, self)
+        )  # it would look at all rows
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        rows, titles = self.verticalHeader(), self.horizontalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
+        titles.setSectionsClickable(True)
+        titles.setHighlightSections(False)
+        titles.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        titles.setSortIndicatorShown(True)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802  # Qt's name
+        """Copy rows rather than the current cell."""
+        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+            self.copied.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def fit_columns(self) -> None:
+        """Widths by titles; to look at cells would take long."""
+        header, model = self.horizontalHeader(), self.model()
+        for section in range(model.columnCount()):
+            title = model.headerData(section, Qt.Orientation.Horizontal)
+            wanted = header.fontMetrics().horizontalAdvance(title) + MARGIN
+            header.resizeSection(section, min(max(wanted, MINIMUM_WIDTH), MAXIMUM_WIDTH))
+
+
 class TableDock(LazyWidget):
     """The objects of the image that is shown: sort and choose them, see them in the viewer, give several a class."""
 
@@ -124,10 +186,11 @@ class TableDock(LazyWidget):
         self.controller, self.model = controller, ObjectModel()
         self._is_following = False
         self.choice = QComboBox(toolTip="Rows that are shown")
+        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.uncertain = QPushButton("Most uncertain first")
         self.copy = QPushButton("Copy", toolTip="Copy the selected rows as text, for spreadsheets (Ctrl+C)")
         self.count = QLabel()
-        self.view = self._made_view()
+        self.view = ObjectView(self.model)
         self._lay_out()
         controller.selection_changed.connect(self._follow)
         self.choice.activated.connect(self.invalidate)
@@ -135,23 +198,8 @@ class TableDock(LazyWidget):
         self.copy.clicked.connect(self.copy_rows)
         self.view.horizontalHeader().sortIndicatorChanged.connect(self.invalidate)
         self.view.selectionModel().selectionChanged.connect(self._select)
-        QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy_rows, Qt.ShortcutContext.WidgetShortcut)
+        self.view.copied.connect(self.copy_rows)
         ClassKeys(controller, self.view)
-
-    def _made_view(self) -> QTableView:
-        view = QTableView(alternatingRowColors=False, wordWrap=False, showGrid=False)
-        view.setModel(self.model)
-        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        view.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        view.verticalHeader().hide()
-        view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + 6)
-        header = view.horizontalHeader()
-        header.setSectionsClickable(True)
-        header.setHighlightSections(False)
-        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        header.setSortIndicatorShown(True)
-        return view
 
     def _lay_out(self) -> None:
         layout, row = QVBoxLayout(self), QHBoxLayout()
@@ -171,10 +219,11 @@ class TableDock(LazyWidget):
         places = [bar.value() for bar in bars]
         titles = [column.name for column in self.model.table.columns]
         with self._following():
-            self.model.show(table, self._chosen_rows(table), self._colors())
+            swatches = [swatch(one.color) for one in self.controller.session.classes]
+            self.model.show(table, self._chosen_rows(table), swatches)
             self._highlight()
         if titles != [column.name for column in table.columns]:
-            self._fit_columns()
+            self.view.fit_columns()
         for bar, place in zip(bars, places, strict=True):
             bar.setValue(place)
         self._count()
@@ -199,16 +248,6 @@ class TableDock(LazyWidget):
         rows = table.columns[section].order(descending=descending) if is_sorted else np.arange(table.count)
         choice = self.choice.currentText()
         return rows[table.choices[choice]()[rows]] if self.choice.currentIndex() > 0 else rows
-
-    def _colors(self) -> list[QColor]:
-        return [QColor(*one.color) for one in self.controller.session.classes]
-
-    def _fit_columns(self) -> None:
-        """Widths by titles; cells would take long."""
-        header = self.view.horizontalHeader()
-        for section, column in enumerate(self.model.table.columns):
-            wanted = header.fontMetrics().horizontalAdvance(column.name) + MARGIN
-            header.resizeSection(section, min(max(wanted, MINIMUM_WIDTH), MAXIMUM_WIDTH))
 
     def _count(self) -> None:
         shown, count = len(self.model.rows), self.model.table.count

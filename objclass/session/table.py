@@ -145,13 +145,10 @@ def object_table(state: State, key: int) -> ObjectTable:
         return ObjectTable()
     one = state.measured.get(key)
     measured = one if one is not None and one.found is found else None
-    last = state.classification
-    is_classified = last is not None and key in last.measured and last.measured[key].found is found
-    predictions = last.predictions[key] if last is not None and is_classified else None
     names = tuple(each.name for each in state.labelling.classes)
     columns = (
         *_own_columns(found),
-        *_class_columns(names, found.count, predictions),
+        *_class_columns(names, found.count, state.predictions(key)),
         TableColumn(
             USER_LABEL,
             lambda: _user_labels(found.count, state.labels(key).classes),

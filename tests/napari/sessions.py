@@ -1,0 +1,40 @@
+"""A small session for tests of widgets."""
+
+import numpy as np
+
+from objclass.session import Session
+from objclass.session.state import SessionSettings
+from tests.napari.events import wait_until
+
+FEATURES = ("Standard Object Features:Mean", "Standard Object Features:Count")
+
+
+def grid(rows=8, columns=8, seed=0):
+    """Raw data and label image of squares: brighter to the right, larger to the bottom."""
+    ids, raw = np.zeros((10 * rows, 10 * columns), np.uint16), np.zeros((10 * rows, 10 * columns), np.uint8)
+    noise = np.random.default_rng(seed).integers(0, 10, (rows, columns))
+    for y, x in np.ndindex(rows, columns):
+        box = np.s_[10 * y : 10 * y + 3 + 5 * y // rows, 10 * x : 10 * x + 6]
+        ids[box] = columns * y + x + 1
+        raw[box] = 20 + 200 * x // columns + noise[y, x]
+    return raw, ids
+
+
+def labelled_session(images=1):
+    """Images of 64 objects each, some of which are labelled dark or bright."""
+    session = Session(SessionSettings(FEATURES, trees=10))
+    session.add_class("dark")
+    session.add_class("bright")
+    for number in range(images):
+        raw, ids = grid(seed=number)
+        session.add_image(raw, label_image=ids, name=f"image {images - number}")
+    session.update()
+    for image in session.state.images:
+        session.label(image.key, [1, 2, 9, 33], 1)
+        session.label(image.key, [7, 8, 16, 64], 2)
+    return session
+
+
+def wait_for_work(controller):
+    """Have the work in the background done."""
+    wait_until(lambda: not controller.live.is_busy, 60)
