@@ -62,7 +62,7 @@ def run_lane(
     if lane.role == PIXEL_ROLE:
         for t in range(lane.objects.shape[0]):
             meter.begin(t + PIXELS_PART)
-            _compute_pixels(lane, t)
+            compute_pixels(lane, t)
             clock.lap("pixels")
             yield without_objects(lane, t)
         return
@@ -78,7 +78,7 @@ def run_lane(
         pixels = PIXELS_PART if lane.is_computed else 0.0
         if lane.is_computed:
             meter.begin(t + pixels)
-            _compute_pixels(lane, t)
+            compute_pixels(lane, t)
             clock.lap("pixels")
         meter.begin(t + pixels + (1 - pixels) * SEGMENT_PART)
         objects = find_objects(lane, t, threshold, context)
@@ -136,7 +136,7 @@ def _why(lane: Lane, threshold: ThresholdSettings) -> str:
     )
 
 
-def _compute_pixels(lane: Lane, t: int) -> None:
+def compute_pixels(lane: Lane, t: int) -> None:
     """Compute the probabilities of a time step, which are kept, by all threads.
 
     Whoever asks first for a pixel computes the time step. If a thread of the pool did, within work on slabs, the

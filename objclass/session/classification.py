@@ -1,7 +1,5 @@
 """Labels of objects -> forest -> the classes of all objects."""
 
-import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,48 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
-from objclass.core import Image, IntArray, Predictions, concatenate
+from objclass.core import IntArray, Predictions, concatenate
 from objclass.features.contract import Feature
 from objclass.forest import fit
-from objclass.images import dataset_name
-from objclass.images.paths import split_stack
-from objclass.images.urls import is_url
 from objclass.novelty import Space, space_of
-from objclass.project.model import Project, TrainingInput, sorted_keys
+from objclass.project.model import Project, sorted_keys
 from objclass.project.training_table import TrainingTable
-from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
+from objclass.session.images import FoundObjects, MeasuredObjects
 from objclass.session.labelling import Labelling
 from objclass.training.judge import with_own_novelty
 from objclass.training.learn import training_table
 from objclass.training.new_project import new_project
-from objclass.training.provenance import training_facts
+from objclass.training.provenance import kept_choice_facts, training_facts
 from objclass.training.suggest_objects import POOL, most_uncertain, unlike_each_other
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What a classification follows from.
-
-    Parameters
-    ----------
-    objects
-        The objects of all images, measured.
-    labelling
-        Labels of two classes at least.
-    features
-        Those to learn from.
-    margin
-        Their neighbourhood along x, y(, z); empty if no feature needs one.
-    trees, seed
-        Number of trees and random state.
-    """
-
-    objects: tuple[MeasuredObjects, ...]
-    labelling: Labelling
-    features: tuple[Feature, ...]
-    margin: tuple[int, ...]
-    trees: int
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,27 +30,23 @@ class Classification:
 
     Parameters
     ----------
-    basis
-        What it follows from.
     trained
         The project with its forest; its training images have absolute paths, or are inside of it.
+    labelling
+        The labels.
     predictions
         Key of an image -> predictions of its objects, in the order of their numbers; without their novelty.
+    measured
+        Key of an image -> its objects.
+    made_of
+        All that it depends on.
     """
 
-    basis: Basis
     trained: Project
+    labelling: Labelling
     predictions: Mapping[int, Predictions]
-
-    @property
-    def labelling(self) -> Labelling:
-        """The labels."""
-        return self.basis.labelling
-
-    @cached_property
-    def measured(self) -> Mapping[int, MeasuredObjects]:
-        """Key of an image -> its objects."""
-        return {one.found.image.key: one for one in self.basis.objects}
+    measured: Mapping[int, MeasuredObjects]
+    made_of: tuple[Any, ...]
 
     @cached_property
     def project(self) -> Project:
@@ -90,23 +55,91 @@ class Classification:
 
     @cached_property
     def space(self) -> Space | None:
-        """The space of its model of novelty."""
+        """The space of its model of novelty; None without labels."""
         table, forest = self.trained.training, self.trained.forest
-        assert table is not None
         assert forest is not None
-        return space_of(table.rows, forest.splits)
+        return space_of(table.rows, forest.splits) if table is not None else None
 
 
-def classified(basis: Basis, context: Context) -> Classification:
-    """Train on the labels, and classify all objects."""
-    project = project_of(basis.objects, basis.labelling, basis.features, basis.margin)
-    table = labelled_table(project, basis.objects, basis.labelling)
-    classes, trees, seed = len(project.classes), basis.trees, basis.seed
-    forest, accuracy = fit(table.rows, table.classes, classes, trees, seed, context=context)
-    facts = training_facts(trees, seed, None, accuracy)
-    project = replace(project, forest=forest, training=table, facts=facts)
-    predictions = {one.found.image.key: project.classify(one.table, context) for one in basis.objects}
-    return Classification(basis, project, predictions)
+def classified(
+    objects: Sequence[MeasuredObjects],
+    labelling: Labelling,
+    features: Sequence[Feature],
+    margin: tuple[int, ...],
+    forest: tuple[int, int, str | None],
+    before: Classification | None,
+    context: Context,
+    base: Project | None = None,
+    *,
+    is_as_stored: bool = False,
+) -> Classification:
+    """Train on the labels, and classify all objects, unless that has been done before.
+
+    Parameters
+    ----------
+    objects
+        Those of all images, measured.
+    labelling
+        Labels of two classes at least.
+    features
+        Those to learn from.
+    margin
+        Their neighbourhood.
+    forest
+        Number of trees, random state, weight of the classes.
+    before
+        The last classification.
+    base
+        The project that was opened.
+    is_as_stored
+        Whether labels and settings are those of that project: then its own forest classifies.
+    """
+    made_of = (tuple(objects), labelling, sorted_keys(features), margin, forest, is_as_stored)
+    if before is not None and before.made_of == made_of:
+        return before
+    project = project_of(objects, labelling, features, margin, base)
+    if is_as_stored and base is not None:
+        project = _with_own_forest(project, objects, labelling, base)
+    else:
+        project = _trained(project, labelled_table(project, objects, labelling), forest, context)
+    keys = [one.found.image.key for one in objects]
+    predictions = [project.classify(one.table, context) for one in objects]
+    return Classification(
+        project,
+        labelling,
+        dict(zip(keys, predictions, strict=True)),
+        dict(zip(keys, objects, strict=True)),
+        made_of,
+    )
+
+
+def _trained(
+    project: Project, table: TrainingTable, forest: tuple[int, int, str | None], context: Context
+) -> Project:
+    """The project with a forest that has learned from a table."""
+    trees, seed, weight = forest
+    grown, accuracy = fit(
+        table.rows,
+        table.classes,
+        len(project.classes),
+        trees,
+        seed,
+        balanced=weight == "balanced",
+        context=context,
+    )
+    facts = {**project.facts, **training_facts(trees, seed, weight, accuracy)}
+    return replace(project, forest=grown, training=table, facts=facts)
+
+
+def _with_own_forest(
+    project: Project, objects: Sequence[MeasuredObjects], labelling: Labelling, base: Project
+) -> Project:
+    """The project with the forest that it was opened with."""
+    given = objects[0].found.image.lane
+    base.check_columns(given.objects.ndim, given.channels, objects[0].found.image.name)
+    has_labels = any(one.found.labels(labelling).classes for one in objects)
+    table = labelled_table(project, objects, labelling) if has_labels else None
+    return replace(project, forest=base.forest, training=table, facts=base.facts, novelty=base.novelty)
 
 
 def project_of(
@@ -114,17 +147,30 @@ def project_of(
     labelling: Labelling,
     features: Sequence[Feature],
     margin: tuple[int, ...],
+    base: Project | None = None,
 ) -> Project:
-    """The project of images, labels and features, without a forest."""
+    """The project of images, labels and features, without a forest; the rest of it is that of a base."""
     first = objects[0].found
     names = tuple(one.name for one in labelling.classes)
+    new = new_project(first.image.lane.role, names, sorted_keys(features), margin)
     return replace(
-        new_project(first.image.lane.role, names, sorted_keys(features), margin),
+        new if base is None else _based(base, new),
+        classes=names,
         threshold=first.threshold,
         colors=tuple(one.color for one in labelling.classes),
         labels={n: _label_arrays(one.found, labelling) for n, one in enumerate(objects)},
-        lanes=tuple(training_inputs(one.found.image) for one in objects),
+        lanes=tuple(one.found.image.inputs for one in objects),
+        images={name: one for each in objects for name, one in each.found.image.inside.items()},
     )
+
+
+def _based(base: Project, new: Project) -> Project:
+    """A project without forest and facts, with the features of a new one where they are others."""
+    kept = replace(base, path="", forest=None, training=None, novelty=None, facts={})
+    if (base.selected, base.margin) == (new.selected, new.margin or base.margin):
+        return replace(kept, facts=kept_choice_facts(base.facts))
+    table = replace(base.table, features=new.table.features) if base.table and new.table else new.table
+    return replace(kept, computed=new.computed, selected=new.selected, margin=new.margin, table=table)
 
 
 def _label_arrays(found: FoundObjects, labelling: Labelling) -> dict[int, NDArray[Any]]:
@@ -154,24 +200,6 @@ def labelled_table(
             classes += [labels[number] for number in numbers.tolist()]
             lanes += [place] * len(numbers)
     return training_table(project, concatenate(tables), np.array(classes, int), np.array(lanes, int))
-
-
-def training_inputs(image: SessionImage) -> dict[str, TrainingInput]:
-    """The images of a lane as a project names them: files by absolute paths, arrays by their place inside of it."""
-    lane = image.lane
-    given = {"raw_data": lane.raw, lane.role: lane.objects}
-    names = Counter(role for role, one in given.items() if one is not None)
-    return {role: _training_input(one, f"{role}_{image.key}") for role in names if (one := given[role])}
-
-
-def _training_input(image: Image, name: str) -> TrainingInput:
-    shape = image.stored.shape
-    if not image.files:
-        inside = f"Input Data/local_data/{name}"
-        return TrainingInput(inside, image.axes, shape, image.name or name, inside)
-    pieces = split_stack(image.name)
-    path = os.pathsep.join(piece if is_url(piece) else os.path.abspath(piece) for piece in pieces)
-    return TrainingInput(path, image.axes, shape, dataset_name(path)[0])
 
 
 def uncertain_objects(

@@ -1,6 +1,6 @@
 """The images of a session, their objects, and what was measured of these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects as boxes_of
 
 from objclass.compute.context import Context
-from objclass.core import AnyArray, FeatureTable, FloatArray, IntArray, Lane, Objects, concatenate
+from objclass.core import AnyArray, FeatureTable, FloatArray, Image, IntArray, Lane, Objects, concatenate
 from objclass.errors import LaneError
 from objclass.features.contract import Feature
-from objclass.pipeline.lane import measure_step, threshold_for
+from objclass.pipeline.lane import compute_pixels, measure_step, threshold_for
 from objclass.pipeline.plan import Plan, check_features, check_lane
-from objclass.project.model import find
+from objclass.project.model import TrainingInput, find
 from objclass.segmentation.find import find_objects
-from objclass.session.labelling import Footprint, Labelling, Labels, Mark
+from objclass.session.labelling import Footprint, Labelling, Labels, Mark, StoredObject
 from objclass.settings import ProjectThreshold
 
 SHARE = 4
@@ -36,15 +36,31 @@ class SessionImage:
         A number that no other image of the session has.
     lane
         The images.
+    inputs
+        Role -> what a project says of an image: files by their absolute paths, others by a place inside of it.
     """
 
     key: int
     lane: Lane
+    inputs: Mapping[str, TrainingInput] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Name of the image, for windows and messages."""
         return self.lane.nickname or self.lane.objects.name
+
+    @property
+    def by_role(self) -> dict[str, Image]:
+        """The images that are not computed, by their roles."""
+        lane = self.lane
+        objects = None if lane.is_computed else lane.objects
+        given = {"raw_data": lane.raw, lane.role: objects, "atlas": lane.atlas}
+        return {role: image for role, image in given.items() if image is not None}
+
+    @property
+    def inside(self) -> dict[str, Image]:
+        """Name of a dataset inside of a project -> the image that is stored there."""
+        return {given.inside: self.by_role[role] for role, given in self.inputs.items() if given.inside}
 
     @property
     def axes(self) -> str:
@@ -88,6 +104,7 @@ class FoundObjects:
     originals: tuple[AnyArray | None, ...]
     boxes: tuple[Box, ...]
     _places: dict[Footprint, int] = field(default_factory=dict, init=False, repr=False)
+    _stored: dict[StoredObject, Footprint] = field(default_factory=dict, init=False, repr=False)
     _last: tuple[tuple[Mark, ...], Labels] = field(default=((), Labels()), init=False, repr=False)
 
     @property
@@ -112,13 +129,35 @@ class FoundObjects:
 
     def mark(self, number: int, class_number: int) -> Mark:
         """The label of an object."""
+        return Mark(self.footprint(number), class_number)
+
+    def footprint(self, number: int) -> Footprint:
+        """The voxels of an object."""
         box = self.boxes[number - 1]
         footprint = Footprint(self.image.key, box, self.numbers[box] == number)
         self._places[footprint] = number
-        return Mark(footprint, class_number)
+        return footprint
 
-    def number_of(self, footprint: Footprint) -> int:
+    def located(self, labelling: Labelling) -> dict[StoredObject, Footprint]:
+        """Where labelled objects of a project are; nowhere, if there is no such object."""
+        marks = labelling.by_image.get(self.image.key, ())
+        stored = [mark.footprint for mark in marks if isinstance(mark.footprint, StoredObject)]
+        for one in stored:
+            if one not in self._stored:
+                self._stored[one] = self._place_of(one)
+        return {one: self._stored[one] for one in stored}
+
+    def _place_of(self, stored: StoredObject) -> Footprint:
+        t, label = stored.timestep, stored.label
+        if t < len(self.numbers) and 1 <= label <= self.starts[t + 1] - self.starts[t]:
+            return self.footprint(int(self.starts[t]) + label)
+        nowhere = slice(0, 0)
+        return Footprint(self.image.key, (nowhere,) * 4, np.zeros((0,) * 4, bool))
+
+    def number_of(self, footprint: Footprint | StoredObject) -> int:
         """The object that holds more than half of the voxels of a labelled object; 0: there is none."""
+        if isinstance(footprint, StoredObject):
+            return 0
         if footprint not in self._places:
             inside = self.numbers[footprint.box][footprint.mask]
             numbers, counts = np.unique(inside[inside > 0], return_counts=True)
@@ -141,11 +180,13 @@ class FoundObjects:
         for mark in given:
             marks.setdefault(self.number_of(mark.footprint), []).append(mark)
         lost = marks.pop(0, [])
-        classes = {number: several[0].number for number, several in marks.items()}
-        for number, several in marks.items():
-            if len(several) > 1 and len({mark.number for mark in several}) > 1:
-                del classes[number]
-                lost += several
+        classes = {}
+        for number in sorted(marks):
+            several = {mark.number for mark in marks[number]}
+            if len(several) == 1:
+                classes[number] = several.pop()
+            else:
+                lost += marks[number]
         return Labels(classes, marks, lost)
 
     def voxel(self, number: int) -> tuple[int, int, int, int]:
@@ -186,6 +227,8 @@ def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Contex
     whole = tuple(slice(0, n) for n in image.shape[1:])
     for t in range(image.shape[0]):
         context.stop.check()
+        if lane.is_computed:
+            compute_pixels(lane, t)
         found = find_objects(lane, t, settings, context)
         labels = np.asarray(found.labels[whole])
         np.add(labels, np.uint32(starts[-1]), out=numbers[t], where=labels > 0)

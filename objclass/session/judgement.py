@@ -4,13 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objclass.compute.context import Context
 from objclass.core import IntArray
-from objclass.errors import InputError
 from objclass.evaluation.frames import EvaluationResult
-from objclass.evaluation.settings import EvaluationSettings
 from objclass.session.classification import Classification
-from objclass.training.judge import evaluate_project, grown_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +18,11 @@ class Judgement:
     classification
         The classification.
     result
-        Its evaluation: by cross-validation, as on the command line; None if there are too few labels.
-    refusal
-        Why there is none, as a sentence.
+        Its evaluation: by cross-validation, as on the command line.
     """
 
     classification: Classification
-    result: EvaluationResult | None
-    refusal: str = ""
+    result: EvaluationResult
 
     def objects(self, true: int, predicted: int) -> dict[int, IntArray]:
         """The labelled objects of a cell of the confusion matrix: key of an image -> their numbers, ascending.
@@ -39,8 +32,6 @@ class Judgement:
         true, predicted
             Classes, from 1; what is predicted is what forests say that were not trained on the object.
         """
-        if self.result is None:
-            return {}
         objects = self.result.evaluation.objects
         is_in_cell = (objects.given == true) & (objects.predicted == predicted)
         cells = {}
@@ -57,12 +48,3 @@ class Judgement:
         assert training is not None
         keys = list(self.classification.measured)
         return [keys[k] for k in sorted(range(len(keys)), key=training.images.__getitem__)]
-
-
-def judged(last: Classification, context: Context) -> Judgement:
-    """Judge a classification by cross-validation, as the command line does with its project."""
-    settings = grown_like(last.trained, EvaluationSettings())
-    try:
-        return Judgement(last, EvaluationResult(evaluate_project(last.trained, settings, context)))
-    except InputError as fault:
-        return Judgement(last, None, str(fault))

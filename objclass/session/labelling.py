@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,23 @@ class Footprint:
     mask: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of a project, until the objects of its image are found.
+
+    Parameters
+    ----------
+    image
+        Key of the image.
+    timestep, label
+        Its time step and id.
+    """
+
+    image: int
+    timestep: int
+    label: int
+
+
 class Mark(NamedTuple):
     """The label of an object.
 
@@ -54,7 +71,7 @@ class Mark(NamedTuple):
         The class, from 1.
     """
 
-    footprint: Footprint
+    footprint: Footprint | StoredObject
     number: int
 
 
@@ -91,6 +108,14 @@ class Labelling:
         for mark in self.marks:
             found.setdefault(mark.footprint.image, []).append(mark)
         return {image: tuple(marks) for image, marks in found.items()}
+
+    def located(self, found: Mapping[StoredObject, Footprint]) -> "Labelling":
+        """With the footprints of objects of a project that are found now."""
+        if not any(mark.footprint in found for mark in self.marks):
+            return self
+        places: Mapping[Any, Footprint] = found
+        marks = (mark._replace(footprint=places.get(mark.footprint, mark.footprint)) for mark in self.marks)
+        return replace(self, marks=tuple(marks))
 
     def with_marks(self, new: Iterable[Mark], replaced: Collection[Mark] = ()) -> "Labelling":
         """With further marks, and without those that they replace."""
@@ -195,6 +220,11 @@ class History:
         before = _distinct([*(one.without_image(image) for one in past), now])
         after = _distinct([now, *(one.without_image(image) for one in future)])
         return History(now, tuple(before[:-1]), tuple(after[1:]))
+
+    def located(self, found: Mapping[StoredObject, Footprint]) -> "History":
+        """With the footprints of objects of a project that are found now, in all labellings."""
+        past, future = (tuple(one.located(found) for one in several) for several in (self.past, self.future))
+        return History(self.now.located(found), past, future)
 
     def undone(self) -> "History":
         """Before the last change; the same if there is none."""

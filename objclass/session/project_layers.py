@@ -22,7 +22,7 @@ from objclass.project.pixel_model import PixelProject, Strokes
 from objclass.segmentation.find import find_objects
 from objclass.session.layers import Classes, Layer, Layers, Place, image_layers, labels_layer
 from objclass.settings import ResourceSettings
-from objclass.training.pixel_lanes import stored_path
+from objclass.training.stored_images import stored_path
 
 MAXIMUM_LANES = 5
 """Images of a project or of a run that are shown; the first one is visible."""

@@ -1,5 +1,6 @@
 """A labelling session: the state, and the ways to change it."""
 
+import os
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import Any
@@ -7,17 +8,20 @@ from typing import Any
 from objclass.compute.context import Context
 from objclass.core import Lane, Predictions, Progress
 from objclass.door import door
-from objclass.errors import ImageError, InputError, Stop, UsageError
+from objclass.errors import ImageError, Stop, UsageError
 from objclass.evaluation.frames import EvaluationResult
+from objclass.evaluation.settings import EvaluationSettings
 from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.pairing import OBJECT_ROLES
 from objclass.project.model import Color
 from objclass.session.classification import Classification, uncertain_objects
-from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage
-from objclass.session.judgement import Judgement, judged
+from objclass.session.images import FoundObjects, MeasuredObjects
+from objclass.session.judgement import Judgement
 from objclass.session.labelling import LabelClass, Labelling, Labels
+from objclass.session.projects import SavedProject, check_target, new_image, open_state, save_state
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
+from objclass.training.judge import evaluate_project, grown_like
 
 
 class Session:
@@ -39,6 +43,7 @@ class Session:
     ) -> None:
         self.state = State(settings or SessionSettings())
         self.resources = resources or ResourceSettings()
+        self._saved: SavedProject | None = None
 
     @classmethod
     def of(cls, state: State, resources: ResourceSettings) -> "Session":
@@ -46,6 +51,100 @@ class Session:
         session = cls(resources=resources)
         session.state = state
         return session
+
+    # ----------------------------------------------------------------- project
+
+    @classmethod
+    @door(allow_misses="allow_misses=True")
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        resources: ResourceSettings | None = None,
+        *,
+        allow_misses: bool = False,
+    ) -> "Session":
+        """Open a project that classifies objects, of ilastik or of ours, with its images, labels and settings.
+
+        Headers of images are read, no pixels. As long as labels and settings are not changed, the forest of the project
+        classifies; then it is trained again.
+
+        Parameters
+        ----------
+        path
+            An ``.ilp`` file.
+        resources
+            Threads and memory; by default those of the machine.
+        allow_misses
+            Whether images that cannot be opened are left out, and their labels with them (a warning names them).
+
+        Raises
+        ------
+        ObjclassError
+            If the project cannot be opened, or one of its images; the message says what to do.
+        """
+        session = cls(resources=resources)
+        session.state = open_state(os.fspath(path), session._context(), allow_misses=allow_misses)
+        session._saved = SavedProject(os.path.abspath(path), session.state)
+        return session
+
+    @property
+    def path(self) -> str | None:
+        """The file that was opened or saved last; None if there is none."""
+        return self._saved.path if self._saved is not None else None
+
+    @property
+    def is_modified(self) -> bool:
+        """Whether images, labels, classes or settings were changed since the project was opened or saved."""
+        if self._saved is not None:
+            return not self._saved.holds(self.state)
+        return bool(self.state.images or self.classes)
+
+    @door()
+    def save(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        stop: Stop | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write a project that objclass runs without a window, and that ilastik opens.
+
+        All that is not known yet is computed first. Another thread may call it, while this one changes the session: what
+        is changed in the meantime is not saved.
+
+        Files are named relative to the project, arrays are stored inside of it. Of a project that was opened, all other
+        content is kept.
+
+        Parameters
+        ----------
+        path
+            With the suffix ``.ilp``; by default the file that was opened or saved last, which is replaced.
+        overwrite
+            Whether an existing file may be replaced.
+        stop
+            Asks the work to end.
+        progress
+            Called with the name of an image and its completed fraction.
+
+        Raises
+        ------
+        UsageError
+            If there are no images or classes, or no path is known.
+        ObjclassError
+            If objects cannot be measured, or the file cannot be written.
+        """
+        if path is None and self.path is None:
+            message = "The project has no file yet: choose a name that ends in .ilp."
+            raise UsageError(message)
+        target = os.path.abspath(path if path is not None else str(self.path))
+        check_target(target, overwrite=overwrite or path is None)
+        worked = Session.of(self.state, self.resources)
+        before = worked.state
+        for finding in worked.work(stop=stop, progress=progress):
+            worked.accept(finding)
+        save_state(worked.state, target, self._saved, self._context(stop), overwrite=True)
+        self._saved = SavedProject(target, before)
 
     # ------------------------------------------------------------------ images
 
@@ -82,10 +181,7 @@ class Session:
         given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
         roles = [role for role, image in given.items() if image is not None]
         if len(roles) != 1:
-            message = (
-                f"{' and '.join(f'--{role}' for role in roles) or 'no objects'}: expected one image that defines the objects, "
-                "segmentation=, prediction_maps= or label_image="
-            )
+            message = f"{' and '.join(roles) or 'no objects'}: expected one of segmentation=, prediction_maps=, label_image="
             raise UsageError(message)
         context = self._context()
         objects = given_image(given[roles[0]], axes, roles[0], roles[0], context=context)
@@ -96,13 +192,12 @@ class Session:
         for image in self.state.images[:1]:
             _check_like(lane, image.lane)
         state = self.state
-        image = SessionImage(state.added, lane)
+        image = new_image(state, lane)
         self._become(images=(*state.images, image), added=state.added + 1)
         return image.key
 
     def remove_image(self, key: int) -> None:
         """Remove an image with its labels; this cannot be undone."""
-        self.state.check_image(key)
         state = self.state
         self._become(
             images=tuple(image for image in state.images if image.key != key),
@@ -193,7 +288,6 @@ class Session:
         continued
             Whether `undo` takes it back together with the change before.
         """
-        self.state.check_image(key)
         found = self.state.found.get(key)
         if found is None:
             message = "The objects are not found yet: label them when they are shown."
@@ -270,6 +364,13 @@ class Session:
 
     def accept(self, finding: Finding) -> bool:
         """Take what was found; return False if it belongs to a state that is past."""
+        saved = None if self.is_modified else self._saved
+        is_taken = self._take(finding)
+        if saved is not None:
+            self._saved = replace(saved, state=self.state)
+        return is_taken
+
+    def _take(self, finding: Finding) -> bool:
         state = self.state
         if isinstance(finding, Classification):
             is_current = finding.labelling.classes == state.labelling.classes and state.obstacle is None
@@ -282,7 +383,12 @@ class Session:
             return state.classification is not None
         found = finding.found if isinstance(finding, MeasuredObjects) else finding
         key = found.image.key
-        if found.image not in state.images or not state.fits(found):
+        if found.image not in state.images:
+            return False
+        if isinstance(finding, FoundObjects):
+            located = state.located(found)
+            self._become(history=located.history, opened=located.opened)
+        if not state.fits(found):
             return False
         if isinstance(finding, FoundObjects):
             self._become(found={**state.found, key: found})
@@ -313,26 +419,14 @@ class Session:
 
         Raises
         ------
-        UsageError, InputError
-            If the objects are not classified yet, or there are too few labels.
-        """
-        judgement = self.judge(stop)
-        if judgement.result is None:
-            raise InputError(judgement.refusal)
-        return judgement.result
-
-    def judge(self, stop: Stop | None = None) -> Judgement:
-        """Find out how good the present classifier is, or why that cannot be said. `accept` takes it.
-
-        Raises
-        ------
-        UsageError
-            If the objects are not classified yet.
+        InputError
+            If there are too few labels.
         """
         last = self.state.classification
-        if last is None:
+        if last is None or last.trained.training is None:
             raise UsageError(self.state.obstacle or "The objects are not classified yet.")
-        return judged(last, self._context(stop))
+        settings = grown_like(last.trained, EvaluationSettings())
+        return EvaluationResult(evaluate_project(last.trained, settings, self._context(stop)))
 
     def _context(self, stop: Stop | None = None, progress: Progress | None = None) -> Context:
         return Context.of(self.resources, stop=stop, progress=progress)

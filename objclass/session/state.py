@@ -8,15 +8,15 @@ from functools import cached_property
 
 from objclass.compute.context import Context
 from objclass.core import Predictions
-from objclass.errors import LaneError, ObjclassError, UsageError, listed
+from objclass.errors import LaneError, ObjclassError, UsageError
 from objclass.features.contract import Feature, choose, feature_set
 from objclass.forest import check_growth
 from objclass.pipeline.lane import CENTER
-from objclass.project.model import Project
-from objclass.session.classification import Basis, Classification, classified
+from objclass.project.model import Project, sorted_keys
+from objclass.session.classification import Classification, classified
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage, measured, objects_of
 from objclass.session.judgement import Judgement
-from objclass.session.labelling import History, Labelling, Labels
+from objclass.session.labelling import History, Labelling, Labels, StoredObject
 from objclass.settings import ProjectThreshold
 
 Finding = FoundObjects | MeasuredObjects | Classification | Judgement
@@ -41,6 +41,8 @@ class SessionSettings:
         Number of trees and random state.
     threshold
         How prediction maps are thresholded.
+    class_weight
+        ``"balanced"``: objects of rare classes count more; None: each object counts the same.
     """
 
     features: tuple[str, ...] = ("Standard Object Features",)
@@ -48,12 +50,32 @@ class SessionSettings:
     trees: int = 100
     seed: int = 0
     threshold: ProjectThreshold = field(default_factory=ProjectThreshold)
+    class_weight: str | None = None
 
     def __post_init__(self) -> None:
         if self.margin < 1:
             message = f"margin {self.margin}: expected at least 1 pixel"
             raise UsageError(message)
         check_growth(self.trees, self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A project that was opened: as long as labels and settings are as it has them, its own forest classifies.
+
+    Parameters
+    ----------
+    project
+        The project.
+    labelling
+        Its labels.
+    settings
+        Its settings.
+    """
+
+    project: Project
+    labelling: Labelling
+    settings: SessionSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +96,8 @@ class State:
         The last one; it may be of earlier labels.
     judgement
         The last one; it may be of an earlier classification.
-    base
-        The project that was opened.
+    opened
+        The project that was opened, if one was.
     added
         Number of images that were ever added: the key of the next one, so that no key is used again.
     """
@@ -87,7 +109,7 @@ class State:
     measured: Mapping[int, MeasuredObjects] = field(default_factory=dict)
     classification: Classification | None = None
     judgement: Judgement | None = None
-    base: Project | None = None
+    opened: Opened | None = None
     added: int = 0
 
     @property
@@ -104,18 +126,32 @@ class State:
         """Whether objects are those of the present thresholds."""
         return not self.is_thresholded or found.threshold == self.settings.threshold
 
-    def check_image(self, key: int) -> None:
-        """Refuse a key of no image.
+    @cached_property
+    def is_as_opened(self) -> bool:
+        """Whether labels and settings are those of the project that was opened, and it has a forest."""
+        opened = self.opened
+        return (
+            opened is not None
+            and opened.project.forest is not None
+            and self.settings == opened.settings
+            and self.labelling.marks == opened.labelling.marks
+            and len(self.labelling.classes) == len(opened.labelling.classes)
+        )
 
-        Raises
-        ------
-        UsageError
-            If there is no such image.
-        """
-        keys = [image.key for image in self.images]
-        if key not in keys:
-            message = f"image {key}: expected the key of an image, of {listed(map(str, keys))}"
-            raise UsageError(message)
+    def awaits(self, key: int) -> ProjectThreshold | None:
+        """The thresholds of the objects to which labels of an image were given, if these are not found yet."""
+        marks = self.opened.labelling.by_image.get(key, ()) if self.opened is not None else ()
+        is_open = any(isinstance(mark.footprint, StoredObject) for mark in marks)
+        return self.opened.settings.threshold if self.opened is not None and is_open else None
+
+    def located(self, found: FoundObjects) -> "State":
+        """With the labels of the project at the objects of an image, if these are those that were labelled."""
+        awaited = self.awaits(found.image.key)
+        if self.opened is None or awaited is None or (self.is_thresholded and found.threshold != awaited):
+            return self
+        places = found.located(self.opened.labelling)
+        opened = replace(self.opened, labelling=self.opened.labelling.located(places))
+        return replace(self, history=self.history.located(places), opened=opened)
 
     def labels(self, key: int) -> Labels:
         """The labels of the objects of an image, as far as these are found."""
@@ -153,28 +189,22 @@ class State:
     def margin(self) -> tuple[int, ...]:
         """The neighbourhood along x, y(, z); empty if no feature needs one."""
         around = any(feature.scope != "object" for feature in self.features)
+        opened = self.opened
+        if around and opened is not None and self.settings.margin == opened.settings.margin:
+            return opened.project.margin or (self.settings.margin,) * self.images[0].lane.objects.ndim
         return (self.settings.margin,) * self.images[0].lane.objects.ndim if around else ()
 
     @property
-    def basis(self) -> Basis | None:
-        """What the present classification follows from; None as long as objects are not measured."""
-        objects = [self.measured.get(image.key) for image in self.images]
-        known = tuple(one for one in objects if one and not one.lacks(self.features, self.margin))
-        if len(known) < len(objects) or not objects:
-            return None
-        settings = self.settings
-        return Basis(known, self.labelling, tuple(self.features), self.margin, settings.trees, settings.seed)
-
-    @property
-    def is_classified(self) -> bool:
-        """Whether the classification is of the present labels, objects and settings."""
-        return self.classification is not None and self.classification.basis == self.basis
-
-    @property
     def is_judged(self) -> bool:
-        """Whether the judgement is of the present labels, objects and settings."""
-        last = self.judgement
-        return last is not None and last.classification is self.classification and self.is_classified
+        """Whether the judgement is of the present labels, objects and features."""
+        if self.judgement is None or self.judgement.classification is not self.classification:
+            return False
+        last = self.judgement.classification
+        return (
+            last.labelling == self.labelling
+            and dict(last.measured) == dict(self.measured)
+            and last.trained.selected == sorted_keys(self.features)
+        )
 
     @cached_property
     def obstacle(self) -> str | None:
@@ -187,12 +217,19 @@ class State:
             return "No classes: add two at least."
         if len(self.found) == len(self.images) and not any(found.count for found in self.found.values()):
             return "No objects: change the thresholds, or choose another image."
+        if self.is_as_opened:
+            return None
         used = [one.name for one, n in zip(self.labelling.classes, self.label_counts, strict=True) if n]
         if not used:
             return "No labels yet: click on objects of each class."
         if len(used) == 1:
             return f"All labels are of the class {used[0]}: label objects of another class, too."
         return None
+
+    @property
+    def is_judgeable(self) -> bool:
+        """Whether there are labels of two classes at least, to judge a classifier by."""
+        return sum(count > 0 for count in self.label_counts) > 1
 
     @property
     def status(self) -> str:
@@ -238,12 +275,18 @@ def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator
     """
     found, known = dict(state.found), dict(state.measured)
     for image in sorted(state.images, key=lambda image: image.key not in first):
+        awaited = state.awaits(image.key)
+        if awaited is not None and state.is_thresholded and awaited != state.settings.threshold:
+            with _faults_of(image):
+                labelled = objects_of(image, awaited, context)
+                state = state.located(labelled)
+            yield labelled
         if image.key not in found:
             with _faults_of(image):
                 found[image.key] = objects_of(image, state.settings.threshold, context)
-                found[image.key].labels(
-                    state.labelling
-                )  # finds the labelled objects, which takes long for many
+                state = state.located(found[image.key])
+                # finds the labelled objects, which takes long for many
+                found[image.key].labels(state.labelling)
             yield found[image.key]
         before = known.get(image.key)
         with _faults_of(image):
@@ -252,10 +295,20 @@ def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator
             known[image.key] = after
             yield after
     latest = replace(state, found=found, measured=known)
-    if latest.obstacle is None and not latest.is_classified:
-        assert latest.basis is not None
-        clicks = replace(context.limits, images=CLICKS * len(known))
-        yield classified(latest.basis, context.within(clicks))
+    if latest.obstacle is None:
+        last = classified(
+            [known[image.key] for image in state.images],
+            latest.labelling,
+            latest.features,
+            latest.margin,
+            (state.settings.trees, state.settings.seed, state.settings.class_weight),
+            state.classification,
+            context.within(replace(context.limits, images=CLICKS * len(known))),
+            state.opened.project if state.opened is not None else None,
+            is_as_stored=latest.is_as_opened,
+        )
+        if last is not state.classification:
+            yield last
 
 
 @contextmanager

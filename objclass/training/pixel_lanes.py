@@ -4,18 +4,18 @@ import dataclasses
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
 from pathlib import Path
 
 from objclass import images
 from objclass.compute.context import Context
 from objclass.core import Image
 from objclass.errors import InputError, ProjectError, UsageError
-from objclass.images.paths import check_here, joined_to, public, relative, split_stack
+from objclass.images.paths import check_here, public, relative, split_stack
 from objclass.images.urls import is_url
 from objclass.pipeline.pairing import Inputs
-from objclass.project.model import Project, TrainingInput
+from objclass.project.model import TrainingInput
 from objclass.project.pixel_model import PixelProject, Strokes
+from objclass.training.stored_images import input_of, inside_name, stored_path
 from objclass.training.strokes import renumbered
 
 Key = tuple[str, ...]
@@ -141,26 +141,12 @@ def open_lane(image: Image, number: int) -> PixelLane:
     number
         Of the lane, from 0.
     """
-    shape = image.stored.shape
-    if not image.files:
-        name = inside_name(f"image{number}", ())
-        return PixelLane(TrainingInput(name, image.axes, shape, f"image{number}", name), image)
-    path = os.pathsep.join(
-        piece if is_url(piece) else os.path.abspath(piece) for piece in split_stack(image.name)
-    )
-    return PixelLane(TrainingInput(path, image.axes, shape, images.dataset_name(path)[0]), image)
+    return PixelLane(input_of(image, f"image{number}"), image)
 
 
 def image_key(path: str) -> Key:
     """What tells images apart."""
     return tuple(public(piece) if is_url(piece) else os.path.realpath(piece) for piece in split_stack(path))
-
-
-def stored_path(project: Project | PixelProject, given: TrainingInput) -> str:
-    """Where an image of a project is, seen from here."""
-    if given.inside:
-        return f"{project.path}/{given.inside.strip('/')}"
-    return joined_to(str(Path(project.path).resolve().parent), given.path)
 
 
 def stored_image(project: PixelProject, number: int, context: Context) -> Image:
@@ -192,12 +178,6 @@ def images_inside(project: PixelProject | None) -> set[str]:
     if project is None:
         return set()
     return {given.inside.strip("/") for lane in project.lanes for given in lane.values() if given.inside}
-
-
-def inside_name(wish: str, taken: Collection[str]) -> str:
-    """The name of a dataset for an image inside of a project, with a number where the wish is taken."""
-    first = f"Input Data/local_data/{wish}"
-    return next(name for name in chain([first], (f"{first}_{k}" for k in count(2))) if name not in taken)
 
 
 def _named_anew(given: TrainingInput, taken: Collection[str]) -> TrainingInput:

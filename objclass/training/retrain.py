@@ -23,7 +23,7 @@ from objclass.pipeline.plan import check_features, plan_for
 from objclass.project.model import Project
 from objclass.project.training_table import TrainingTable
 from objclass.segmentation.find import find_objects
-from objclass.training.pixel_lanes import stored_path
+from objclass.training.stored_images import stored_path
 
 log = logging.getLogger("objclass")
 

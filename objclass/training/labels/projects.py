@@ -16,7 +16,8 @@ from objclass.settings import ProjectThreshold
 from objclass.training.labels.annotation import Annotation, Reading
 from objclass.training.labels.classes import checked_name
 from objclass.training.labels.given import GivenLanes
-from objclass.training.pixel_lanes import Key, image_key, stored_path
+from objclass.training.pixel_lanes import Key, image_key
+from objclass.training.stored_images import stored_path
 
 log = logging.getLogger("objclass")
 

@@ -1,0 +1,319 @@
+"""Projects of sessions: opened as a state, and saved from one."""
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from objclass.compute.context import Context
+from objclass.core import Lane
+from objclass.errors import InputError, OutputError, ProjectError, UsageError, listed
+from objclass.evaluation.writing import as_json
+from objclass.export.atomic import check_writable
+from objclass.export.projects import save_project
+from objclass.features.contract import choose
+from objclass.images import dataset_name
+from objclass.images.paths import joined_to
+from objclass.project.model import Project, class_colors
+from objclass.project.open import check_workflow, open_project
+from objclass.project.pixel_model import PIXEL_WORKFLOWS
+from objclass.registry import PROJECT_WRITERS
+from objclass.session.classification import project_of
+from objclass.session.images import SessionImage
+from objclass.session.labelling import History, LabelClass, Labelling, Mark, StoredObject
+from objclass.session.state import Opened, SessionSettings, State
+from objclass.settings import CLASS_WEIGHTS
+from objclass.training.adding import with_groups
+from objclass.training.provenance import input_facts
+from objclass.training.retrain import SEED, TREES, stored_lane
+from objclass.training.stored_images import input_of
+
+log = logging.getLogger("objclass")
+
+
+@dataclass(frozen=True, eq=False)
+class SavedProject:
+    """The file of a session.
+
+    Parameters
+    ----------
+    path
+        Its absolute path.
+    state
+        What it holds.
+    """
+
+    path: str
+    state: State
+
+    def holds(self, state: State) -> bool:
+        """Whether nothing was changed since."""
+        return (
+            state.images == self.state.images
+            and state.settings == self.state.settings
+            and state.labelling == self.state.labelling
+        )
+
+
+# ---------------------------------------------------------------------------- opening
+
+
+def open_state(path: str, context: Context, *, allow_misses: bool = False) -> State:
+    """Open a project with its images, labels and settings; pixels are not read.
+
+    Parameters
+    ----------
+    path
+        The project.
+    context
+        Memory and threads.
+    allow_misses
+        Whether images that cannot be opened are left out, and their labels with them.
+
+    Raises
+    ------
+    ProjectError
+        If it classifies no objects, or images cannot be opened; the message says what to do.
+    """
+    if check_workflow(path) in PIXEL_WORKFLOWS:
+        message = (
+            f"{path} classifies pixels, and has no objects to label: run it, and add its Probabilities as "
+            "prediction maps, with the raw data"
+        )
+        raise ProjectError(message)
+    project = open_project(path)
+    if project.classifies_pixels and project.pixels is None:
+        message = (
+            f"{path} has no trained pixel classifier: open it in ilastik, turn on Live Update and save it"
+        )
+        raise ProjectError(message)
+    project.features()  # refuses those that objclass does not have
+    _check_labels(project)
+    lanes = _lanes(project, context, allow_misses=allow_misses)
+    if len(lanes) < len(project.lanes):
+        project = _without_others(project, list(lanes))
+    images = tuple(
+        _image(key, lane, project, taken=[one.nickname for one in list(lanes.values())[:key]])
+        for key, lane in enumerate(lanes.values())
+    )
+    settings = settings_of(project, images)
+    labelling = Labelling(_classes(project), tuple(_marks(project)))
+    opened = Opened(project, labelling, settings)
+    return State(settings, images, History(labelling), opened=opened, added=len(images))
+
+
+def _check_labels(project: Project) -> None:
+    given = [np.asarray(classes) for steps in project.labels.values() for classes in steps.values()]
+    values = np.concatenate([np.zeros(1), *given])
+    wrong = values[~np.isin(values, np.arange(len(project.classes) + 1))]
+    if len(wrong):
+        message = f"{project.path}: labels of class {wrong[0]:g}: there are {len(project.classes)} classes"
+        raise ProjectError(message)
+
+
+def _lanes(project: Project, context: Context, *, allow_misses: bool) -> dict[int, Lane]:
+    """The lanes of a project that can be opened, by their numbers."""
+    lanes, faults = {}, {}
+    numbers = range(max(len(project.lanes), 1 + max(project.labels, default=-1)))
+    for number in numbers:
+        try:
+            lanes[number] = stored_lane(project, number, context)
+        except InputError as fault:
+            faults[number] = str(fault)
+    if not faults:
+        return lanes
+    lost = sum(int(np.count_nonzero(c)) for n in faults for c in project.labels.get(n, {}).values())
+    what = f"{len(faults)} of {len(numbers)} images cannot be opened: {listed(faults.values(), 3)}"
+    if not allow_misses or not lanes:
+        message = (
+            f"{project.path}: {what}: put them where the project expects them, or open it without them "
+            f"(--allow_misses: their {lost} labels are left out)"
+        )
+        raise ProjectError(message)
+    log.warning("%s: %s: they are left out, with %d labels", project.path, what, lost)
+    return lanes
+
+
+def _without_others(project: Project, kept: list[int]) -> Project:
+    """The project with some of its lanes."""
+    return replace(
+        project,
+        lanes=tuple(project.lanes[number] for number in kept),
+        labels={k: project.labels[number] for k, number in enumerate(kept) if number in project.labels},
+        training=None,
+        facts={name: fact for name, fact in project.facts.items() if name != "inputs"},
+    )
+
+
+def new_image(state: State, lane: Lane) -> SessionImage:
+    """An image that is added to a state, with a name of its own, and a place in the project."""
+    first = lane.raw if lane.raw is not None else lane.objects
+    name = lane.nickname or (dataset_name(first.name)[0] if first.files else "image")
+    name = distinct(name, [image.lane.nickname for image in state.images])
+    image = SessionImage(state.added, replace(lane, nickname=name))
+    taken = {one.inside for other in state.images for one in other.inputs.values()}
+    stem = re.sub(r"[^\w-]+", "_", name)
+    inputs = {role: input_of(one, f"{stem}_{role}", taken) for role, one in image.by_role.items()}
+    return replace(image, inputs=inputs)
+
+
+def _image(key: int, lane: Lane, project: Project, taken: list[str]) -> SessionImage:
+    folder = os.path.dirname(os.path.abspath(project.path))
+    inputs = {
+        role: one if one.inside else replace(one, path=joined_to(folder, one.path))
+        for role, one in project.lanes[key].items()
+    }
+    return SessionImage(key, replace(lane, nickname=distinct(lane.nickname, taken)), inputs)
+
+
+def distinct(name: str, taken: list[str]) -> str:
+    """A name that no other image has."""
+    return next(
+        wish for k in range(1, len(taken) + 2) if (wish := name if k == 1 else f"{name}_{k}") not in taken
+    )
+
+
+def settings_of(project: Project, images: tuple[SessionImage, ...]) -> SessionSettings:
+    """The settings of a project, as a session has them."""
+    facts, weight = project.facts, project.facts.get("class_weight")
+    seed = facts.get("seed")
+    return SessionSettings(
+        features=_names(project, images),
+        margin=max(project.margin[0], 1) if project.margin else SessionSettings().margin,
+        trees=project.forest.trees if project.forest is not None else TREES,
+        seed=seed if isinstance(seed, int) and 0 <= seed < 2**32 else SEED,
+        threshold=project.threshold,
+        class_weight=weight if weight in CLASS_WEIGHTS else None,
+    )
+
+
+def _names(project: Project, images: tuple[SessionImage, ...]) -> tuple[str, ...]:
+    """The features of a project: a set by its name, where all of it is selected that would be for its images."""
+    sets: dict[str, list[str]] = {}
+    for set_name, name in project.selected:
+        sets.setdefault(set_name, []).append(name)
+    found: list[str] = []
+    for set_name, names in sets.items():
+        lane = images[0].lane if images else None
+        whole = _whole(set_name, lane) if lane is not None else None
+        found += [set_name] if whole == set(names) else [f"{set_name}:{name}" for name in names]
+    return tuple(found)
+
+
+def _whole(set_name: str, lane: Lane) -> set[str]:
+    """Names of the features of a set that training chooses for an image."""
+    try:
+        chosen = choose([set_name], lane.objects.ndim, lane.channels, training=True)
+    except UsageError:  # not defined for it
+        return set()
+    return {feature.name for feature in chosen}
+
+
+def _classes(project: Project) -> tuple[LabelClass, ...]:
+    colors = class_colors(project.colors, len(project.classes))
+    return tuple(LabelClass(name, color) for name, color in zip(project.classes, colors, strict=True))
+
+
+def _marks(project: Project) -> list[Mark]:
+    """The labels of a project; its lanes are the images of the session."""
+    return [
+        Mark(StoredObject(lane, t, label), int(classes[label]))
+        for lane, steps in sorted(project.labels.items())
+        for t, classes in sorted(steps.items())
+        for label in np.flatnonzero(classes).tolist()
+    ]
+
+
+# ---------------------------------------------------------------------------- saving
+
+
+def check_target(path: str, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before any work.
+
+    Raises
+    ------
+    UsageError, OutputError
+        If it cannot.
+    """
+    if Path(path).suffix.lower() not in PROJECT_WRITERS:
+        message = f"project {path}: expected a name that ends in {' or '.join(PROJECT_WRITERS)}"
+        raise UsageError(message)
+    if os.path.lexists(path) and not overwrite:
+        message = f"project {path} exists already: --overwrite replaces it"
+        raise OutputError(message)
+    check_writable(path)
+
+
+def save_state(
+    state: State, path: str, saved: SavedProject | None, context: Context, *, overwrite: bool
+) -> None:
+    """Write the project of a state that knows all that follows from it.
+
+    Parameters
+    ----------
+    state
+        The state; without labels of two classes, its project has no forest.
+    path
+        The file to write.
+    saved
+        The file that the session has: of a project that was opened, other content is kept.
+    context
+        Memory and threads.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    UsageError
+        If there are no images, classes or features.
+    OutputError, ProjectError
+        If the file cannot be written.
+    """
+    if not state.images or not state.labelling.classes or state.feature_fault:
+        message = state.obstacle or "nothing to save"
+        raise UsageError(message)
+    base = saved.path if saved is not None and _is_extended(state, saved) else None
+    if base is None and state.opened is not None and state.opened.project.classifies_pixels:
+        message = f"{state.opened.project.path} classifies pixels, and its images cannot be removed here: remove them in ilastik"
+        raise ProjectError(message)
+    project = _project(state, context)
+    if base is not None:  # holds the images of files that are projects
+        kept = {name: image for name, image in project.images.items() if not image.files}
+        project = replace(project, images=kept)
+    if state.lost:
+        log.warning("%s: saved without %d labels, which have no object at these thresholds", path, state.lost)
+    save_project(path, project, overwrite=overwrite, base=base)
+
+
+def _is_extended(state: State, saved: SavedProject) -> bool:
+    """Whether the file is of a project that was opened, and its images are the first ones still."""
+    before = saved.state.images
+    return state.opened is not None and os.path.exists(saved.path) and state.images[: len(before)] == before
+
+
+def _project(state: State, context: Context) -> Project:
+    """The project to be written."""
+    measured = [state.measured[image.key] for image in state.images]
+    last, base = state.classification, state.opened.project if state.opened is not None else None
+    if last is None:
+        return project_of(measured, state.labelling, state.features, state.margin, base)
+    if state.is_as_opened and base is not None:
+        training = base.training
+        if training is not None:
+            training = replace(training, names=last.trained.classes)
+        return replace(last.trained, training=training, novelty=base.novelty)
+    project, facts = last.project, dict(base.facts) if base is not None else {}
+    keeps_numbers = base is not None and [image.key for image in state.images] == list(range(len(measured)))
+    lanes = {number: image.lane for number, image in enumerate(state.images)}
+    known = facts.get("inputs") if keeps_numbers else None
+    further: Mapping[str, object] = {"inputs": input_facts(lanes, project.labels, known, context)}
+    if state.is_judged and state.judgement is not None:
+        further = {**further, "evaluation": as_json(state.judgement.result.evaluation)}
+    training = project.training
+    if keeps_numbers and base is not None and training is not None:
+        training = with_groups(training, base.training, ())
+    return replace(project, training=training, facts={**project.facts, **further})

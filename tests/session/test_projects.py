@@ -1,0 +1,183 @@
+"""Projects of sessions: saved, run without a window, opened again."""
+
+import h5py
+import numpy as np
+import pytest
+
+import objclass
+from objclass.errors import OutputError, ProjectError, UsageError
+from objclass.session import Session
+from objclass.session.state import SessionSettings
+from objclass.settings import ProjectThreshold, ResourceSettings
+
+FEATURES = tuple(f"Standard Object Features:{name}" for name in ("Count", "Mean", "Variance"))
+
+
+def squares(shape=(60, 80), seed=0):
+    """Raw data, and a label image of squares of 6 pixels, dark and bright ones by turns."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(shape, np.uint8)
+    raw = rng.integers(0, 60, shape).astype(np.uint8)
+    y, x = np.mgrid[2 : shape[-2] - 6 : 10, 2 : shape[-1] - 6 : 10].reshape(2, -1)
+    for k, corner in enumerate(zip(y.tolist(), x.tolist(), strict=True), 1):
+        box = (..., slice(corner[0], corner[0] + 6), slice(corner[1], corner[1] + 6))
+        labels[box] = k
+        raw[box] += np.uint8(100 * (k % 2))
+    return raw, labels
+
+
+def labelled(*images, settings=None, **roles):
+    """A session with two classes and labels of the first image."""
+    session = Session(settings or SessionSettings(FEATURES, trees=10), ResourceSettings(jobs=1))
+    for raw, objects in images:
+        session.add_image(raw, **{roles.get("role", "label_image"): objects}, **roles.get("axes", {}))
+    session.add_class("dark")
+    session.add_class("bright", (1, 2, 3))
+    session.update()
+    key = session.state.images[0].key
+    count = session.state.found[key].count
+    session.label(key, [n for n in (1, 3, 5, 7, 9) if n <= count], 2)
+    session.label(key, [n for n in (2, 4, 6, 8) if n <= count], 1)
+    session.update()
+    return session
+
+
+def written(tmp_path):
+    raw, labels = squares()
+    for name, array in (("raw", raw), ("labels", labels)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["data"] = array
+    return str(tmp_path / "raw.h5/data"), str(tmp_path / "labels.h5/data")
+
+
+def equal(session, other):
+    """Whether two sessions have equal labels and predictions."""
+    assert session.classes == other.classes
+    for one, same in zip(session.state.images, other.state.images, strict=True):
+        assert session.labels(one.key).classes == other.labels(same.key).classes
+        a, b = session.predictions(one.key), other.predictions(same.key)
+        assert (a.probabilities == b.probabilities).all()
+    return True
+
+
+def test_a_saved_project_is_opened_again(tmp_path):
+    session = labelled(written(tmp_path))
+    assert session.is_modified
+    session.save(tmp_path / "p.ilp")
+    assert not session.is_modified
+    assert session.path == str(tmp_path / "p.ilp")
+    again = Session.open(tmp_path / "p.ilp")
+    assert again.state.settings.features == FEATURES
+    assert not again.is_modified
+    again.update()
+    assert not again.is_modified
+    assert again.state.is_as_opened
+    assert equal(session, again)
+    first = (tmp_path / "p.ilp").read_bytes()
+    session.save()
+    assert (tmp_path / "p.ilp").read_bytes() == first
+
+
+def test_arrays_are_stored_inside_of_the_project(tmp_path):
+    session = labelled(squares(), squares(seed=1))
+    assert [image.name for image in session.state.images] == ["image", "image_2"]
+    session.save(tmp_path / "p.ilp")
+    raw, labels = squares(seed=1)
+    with h5py.File(tmp_path / "p.ilp") as file:
+        assert (file["Input Data/local_data/image_2_raw_data"][()] == raw).all()
+        assert (file["Input Data/local_data/image_2_label_image"][()] == labels).all()
+    again = Session.open(tmp_path / "p.ilp")
+    again.update()
+    assert equal(session, again)
+    again.save(tmp_path / "q.ilp")
+    (tmp_path / "p.ilp").unlink()
+    third = Session.open(tmp_path / "q.ilp")
+    third.update()
+    assert equal(session, third)
+
+
+def test_the_stored_forest_classifies_until_labels_change(tmp_path):
+    labelled(written(tmp_path)).save(tmp_path / "p.ilp")
+    session = Session.open(tmp_path / "p.ilp")
+    stored = objclass.open_project(tmp_path / "p.ilp")
+    session.update()
+    assert session.state.classification.trained.forest == session.state.opened.project.forest
+    session.rename_class(1, "another name")
+    session.update()
+    assert session.state.is_as_opened
+    session.label(0, [12], 1)
+    session.update()
+    assert not session.state.is_as_opened
+    assert len(session.state.classification.trained.training) == len(stored.training) + 1
+    session.undo()
+    session.update()
+    assert session.state.is_as_opened
+    assert session.is_modified  # the name
+
+
+def test_other_thresholds_keep_the_labels_of_a_project(tmp_path):
+    raw, labels = squares()
+    maps = np.where(labels, 0.9, 0.1).astype(np.float32)[..., None]
+    session = labelled((raw, maps), role="prediction_maps")
+    session.save(tmp_path / "p.ilp")
+    given = session.labels(0).classes
+    again = Session.open(tmp_path / "p.ilp")
+    again.set_threshold(ProjectThreshold(threshold=0.6, min_size=3))
+    again.update()
+    assert again.labels(0).classes == given
+    again.undo()
+    again.save()
+    third = Session.open(tmp_path / "p.ilp")
+    third.update()
+    assert third.state.settings.threshold.threshold == 0.6
+    assert third.labels(0).classes == given
+
+
+def test_images_that_are_missing_are_named(tmp_path):
+    session = labelled(written(tmp_path), squares(seed=1))
+    session.label(1, [1, 2, 3], 1)
+    session.update()
+    session.save(tmp_path / "p.ilp")
+    (tmp_path / "raw.h5").unlink()
+    with pytest.raises(
+        ProjectError, match=r"1 of 2 images cannot be opened: no such file: .*raw.h5.*their 9 labels"
+    ) as fault:
+        Session.open(tmp_path / "p.ilp")
+    assert "allow_misses=True" in str(fault.value)
+    again = Session.open(tmp_path / "p.ilp", allow_misses=True)
+    again.update()
+    assert again.labels(0).classes == {1: 1, 2: 1, 3: 1}
+    assert (again.predictions(0).probabilities == session.predictions(1).probabilities).all()
+
+
+def test_labels_of_objects_that_are_not_there_are_lost_not_forgotten(tmp_path):
+    session = labelled(written(tmp_path))
+    session.save(tmp_path / "p.ilp")
+    with h5py.File(tmp_path / "p.ilp", "r+") as file:
+        del file["ObjectClassification/LabelInputs/0000/0"]
+        file["ObjectClassification/LabelInputs/0000/0"] = np.eye(1, 500, 400).ravel()
+    again = Session.open(tmp_path / "p.ilp")
+    again.update()
+    assert again.lost == 1
+
+
+def test_unfinished_work_can_be_saved(tmp_path):
+    session = Session(SessionSettings(FEATURES), ResourceSettings(jobs=1))
+    with pytest.raises(UsageError, match="No images"):
+        session.save(tmp_path / "p.ilp")
+    raw, labels = squares()
+    session.add_image(raw, label_image=labels)
+    session.add_class("only")
+    session.update()
+    session.label(0, [1, 2], 1)
+    with pytest.raises(UsageError, match="no file yet"):
+        session.save()
+    with pytest.raises(UsageError, match=r"ends in \.ilp"):
+        session.save(tmp_path / "p.txt")
+    session.save(tmp_path / "p.ilp")
+    with pytest.raises(OutputError, match="overwrite=True replaces it|exists already"):
+        session.save(tmp_path / "p.ilp")
+    again = Session.open(tmp_path / "p.ilp")
+    again.update()
+    assert again.labels(0).classes == {1: 1, 2: 1}
+    assert again.state.obstacle.startswith("All labels are of the class only")
