@@ -41,6 +41,8 @@ class Controller(QObject):
         How good the classifier is: an `EvaluationResult`, or None while it is not known.
     current_changed
         The class that a click gives is another one (its number).
+    labelling_changed
+        Whether clicks give labels.
     selection_changed
         Other objects are selected: key of the image, and a tuple of their numbers.
     status_changed
@@ -61,6 +63,7 @@ class Controller(QObject):
     classified = Signal()
     judged = Signal(object)
     current_changed = Signal(int)
+    labelling_changed = Signal(bool)
     selection_changed = Signal(int, object)
     status_changed = Signal(str, bool)
     progressed = Signal(str, float)
@@ -80,6 +83,7 @@ class Controller(QObject):
         self.selection: tuple[int, tuple[int, ...]] = (-1, ())
         self.current = 1
         self.current_image = -1
+        self.is_labelling = True
         self.open(session or Session())
 
     def open(self, session: Session) -> None:
@@ -133,6 +137,12 @@ class Controller(QObject):
         if number != self.current:
             self.current = number
             self.current_changed.emit(number)
+
+    def set_labelling(self, is_labelling: bool) -> None:  # noqa: FBT001  # a slot of buttons
+        """Choose whether clicks give labels; else they select objects."""
+        if is_labelling != self.is_labelling:
+            self.is_labelling = is_labelling
+            self.labelling_changed.emit(is_labelling)
 
     def show_image(self, key: int) -> None:
         """Choose the image that is shown; if there is no such image: the first one."""

@@ -6,6 +6,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from objclass.napari.canvas import Canvas
 from objclass.napari.classes import ClassesPanel
 from objclass.napari.controller import Controller
 from objclass.napari.images import ImagesPanel
@@ -22,6 +23,7 @@ class ObjectClassification(QWidget):
     def __init__(self, napari_viewer: "Viewer") -> None:
         super().__init__()
         self.viewer, self.controller = napari_viewer, Controller(parent=self)
+        self.canvas = Canvas(napari_viewer, self.controller, self)
         self.status = Status(self.controller)
         self.images = ImagesPanel(napari_viewer, self.controller)
         self.classes = ClassesPanel(self.controller)

@@ -13,6 +13,7 @@ def opened():
 
     viewer = napari.Viewer(show_welcome_screen=False)
     try:
+        viewer.window.resize(1400, 900)
         wait_until(lambda: viewer.window._qt_window.isVisible() and canvas(viewer).width() > 100)
         yield viewer
     finally:
@@ -115,8 +116,10 @@ def press(viewer, key, modifiers="", widget=None):
     from qtpy.QtTest import QTest
 
     target = widget or canvas(viewer)
-    viewer.window._qt_window.activateWindow()
+    if not target.isActiveWindow():
+        target.activateWindow()
+        wait_until(target.isActiveWindow)
     target.setFocus()
-    process()
+    wait_until(target.hasFocus)
     QTest.keyClick(target, getattr(Qt.Key, f"Key_{key}"), _modifiers(modifiers))
     process()
