@@ -30,7 +30,7 @@ def process():
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=60.0):
     """Have Qt work until a condition holds; return its value."""
     end = time.monotonic() + seconds
     while not (value := condition()):
