@@ -11,6 +11,9 @@ from objclass.images.channel import channel_of
 from objclass.images.lazy import LazyImage
 from objclass.project.model import Color, class_colors
 
+SOURCE = "objclass_source"
+"""Entry in the metadata of layers: the project or run that they come from, number and role of the image."""
+
 Layer = tuple[Any, dict[str, Any], str]
 """Pixels (or points), options and type of a layer."""
 
@@ -58,7 +61,7 @@ class Place:
 
     def options(self, name: str, about: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The options of a layer: its name, place, and what it belongs to."""
-        found = {"name": name, "axis_labels": tuple(self.axes), "metadata": {"objclass": dict(about)}, **more}
+        found = {"name": name, "axis_labels": tuple(self.axes), "metadata": {SOURCE: dict(about)}, **more}
         if self.size is not None:
             unit = self.size.unit or "pixel"
             found["scale"] = tuple(getattr(self.size, axis, 1.0) for axis in self.axes)

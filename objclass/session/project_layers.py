@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -11,18 +11,17 @@ import numpy as np
 from objclass.compute.context import Context
 from objclass.core import AXES, AnyArray, Image, Lane
 from objclass.errors import ObjclassError, ProjectError
-from objclass.images import dataset_name, open_image
-from objclass.images.paths import check_here
+from objclass.images import dataset_name
 from objclass.pipeline.lane import threshold_for
 from objclass.pipeline.plan import Plan
-from objclass.pixels.chain import kept
-from objclass.project.model import Project, TrainingInput
+from objclass.project.model import Project
 from objclass.project.open import open_any
 from objclass.project.pixel_model import PixelProject, Strokes
 from objclass.segmentation.find import find_objects
 from objclass.session.layers import Classes, Layer, Layers, Place, image_layers, labels_layer
 from objclass.settings import ResourceSettings
-from objclass.training.stored_images import stored_path
+from objclass.training.pixel_lanes import stored_image
+from objclass.training.retrain import stored_lane
 
 MAXIMUM_LANES = 5
 """Images of a project or of a run that are shown; the first one is visible."""
@@ -58,7 +57,8 @@ def project_layers(path: str, resources: ResourceSettings | None = None) -> Laye
         except ObjclassError as fault:
             remarks.append(f"{os.path.basename(path)}, image {number + 1}: {fault}")
     if not layers:
-        raise ProjectError(remarks[0])
+        message = f"{remarks[0]}: put the images where the project expects them"
+        raise ProjectError(message)
     if len(project.lanes) > MAXIMUM_LANES:
         remarks.append(
             f"{os.path.basename(path)}: the first {MAXIMUM_LANES} of its {len(project.lanes)} images are shown"
@@ -68,51 +68,17 @@ def project_layers(path: str, resources: ResourceSettings | None = None) -> Laye
 
 def _lane_layers(project: Project | PixelProject, number: int, context: Context) -> Sequence[Layer]:
     about = {"project": os.path.abspath(project.path), "lane": number}
-    raw = _opened(project, number, "raw_data", context)
-    given = project.lanes[number]["raw_data"]
-    name = given.nickname or dataset_name(given.path)[0]
     shown: dict[str, Any] = {"visible": number == 0}
     if isinstance(project, PixelProject):
-        place = Place.of(raw)
+        raw = stored_image(project, number, context)
+        name, place = dataset_name(raw.name)[0], Place.of(raw)
         images = image_layers(raw, name, place, about | {"role": "raw_data"}, **shown)
         return [*images, *_strokes_layers(project, number, raw, place, name, about, shown)]
-    objects = _objects_image(project, number, raw, context)
-    lane = Lane(raw, objects, project.role, name, "")
-    place = Place.of(objects, lane.pixel_size)
-    images = image_layers(raw, name, place, about | {"role": "raw_data"}, **shown)
+    lane = stored_lane(project, number, context)
+    assert lane.raw is not None
+    place = Place.of(lane.objects, lane.pixel_size)
+    images = image_layers(lane.raw, lane.nickname, place, about | {"role": "raw_data"}, **shown)
     return [*images, *_objects_layers(project, number, lane, place, about, shown, context)]
-
-
-def _opened(project: Project | PixelProject, number: int, role: str, context: Context) -> Image:
-    """A training image, with the axes that the project says.
-
-    Raises
-    ------
-    ProjectError
-        If the project does not name it.
-    ImageError
-        If it cannot be opened.
-    """
-    given = project.lanes[number].get(role)
-    if given is None:
-        message = f"the project does not name its {role.replace('_', ' ')}"
-        raise ProjectError(message)
-    path = stored_path(project, given)
-    check_here(path)
-    return _with_axes(open_image(path, context=context), given, project.path)
-
-
-def _with_axes(image: Image, given: TrainingInput, path: str) -> Image:
-    if given.axes == image.axes or len(given.axes) != len(image.axes):
-        return image
-    return replace(image, axes=given.axes, axes_from=path, pixel_size=None)
-
-
-def _objects_image(project: Project, number: int, raw: Image, context: Context) -> Image:
-    """The image that defines the objects of a lane; where pixels are classified, their probabilities."""
-    if project.pixels is not None:
-        return kept(project.pixels.probabilities(raw, context), context)
-    return _opened(project, number, project.role, context)
 
 
 def _objects_layers(

@@ -29,7 +29,7 @@ def test_object_classification():
     raw, options, _ = layers["cells_train"]
     assert raw.shape == (320, 320)
     assert options["axis_labels"] == ("y", "x")
-    assert options["metadata"]["objclass"]["project"] == str(SAMPLES / "cells.ilp")
+    assert options["metadata"]["objclass_source"]["project"] == str(SAMPLES / "cells.ilp")
     objects, labels = (np.asarray(layers[f"cells_train {kind}"][0]) for kind in ("objects", "labels"))
     names = objclass.open_project(SAMPLES / "cells.ilp").classes
     assert objects.max() == 60
