@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from objclass.compute.context import Context
-from objclass.core import Lane
+from objclass.core import Image, Lane
 from objclass.errors import InputError, OutputError, ProjectError, UsageError, listed
 from objclass.evaluation.writing import as_json
 from objclass.export.atomic import check_writable
 from objclass.export.projects import save_project
 from objclass.features.contract import choose
-from objclass.images import dataset_name
+from objclass.images import dataset_name, open_image
 from objclass.images.paths import joined_to
 from objclass.project.model import Project, class_colors
 from objclass.project.open import check_workflow, open_project
@@ -157,8 +157,15 @@ def new_image(state: State, lane: Lane) -> SessionImage:
     image = SessionImage(state.added, replace(lane, nickname=name))
     taken = {one.inside for other in state.images for one in other.inputs.values()}
     stem = re.sub(r"[^\w-]+", "_", name)
-    inputs = {role: input_of(one, f"{stem}_{role}", taken) for role, one in image.by_role.items()}
+    inputs = {role: input_of(_named(one), f"{stem}_{role}", taken) for role, one in image.by_role.items()}
     return replace(image, inputs=inputs)
+
+
+def _named(image: Image) -> Image:
+    """The image, without its files where their names do not say how they are stacked."""
+    if len(image.files) < 2 or open_image(image.name).stored.shape == image.stored.shape:
+        return image
+    return replace(image, files=())
 
 
 def _image(key: int, lane: Lane, project: Project, taken: list[str]) -> SessionImage:
@@ -281,9 +288,10 @@ def save_state(
         message = f"{state.opened.project.path} classifies pixels, and its images cannot be removed here: remove them in ilastik"
         raise ProjectError(message)
     project = _project(state, context)
-    if base is not None:  # holds the images of files that are projects
-        kept = {name: image for name, image in project.images.items() if not image.files}
-        project = replace(project, images=kept)
+    if base is not None and saved is not None:
+        known = {name for image in saved.state.images for name in image.inside}
+        new = {name: image for name, image in project.images.items() if name not in known}
+        project = replace(project, images=new)
     if state.lost:
         log.warning("%s: saved without %d labels, which have no object at these thresholds", path, state.lost)
     save_project(path, project, overwrite=overwrite, base=base)

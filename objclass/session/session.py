@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import Any
 
+from objclass.batch.request import Request
 from objclass.compute.context import Context
 from objclass.core import Lane, Predictions, Progress
 from objclass.door import door
@@ -15,6 +16,8 @@ from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.pairing import OBJECT_ROLES
 from objclass.project.model import Color
 from objclass.session.classification import Classification, uncertain_objects
+from objclass.session.command import command_of
+from objclass.session.export import Outputs, export, request_of
 from objclass.session.images import FoundObjects, MeasuredObjects
 from objclass.session.judgement import Judgement
 from objclass.session.labelling import LabelClass, Labelling, Labels
@@ -145,6 +148,49 @@ class Session:
             worked.accept(finding)
         save_state(worked.state, target, self._saved, self._context(stop), overwrite=True)
         self._saved = SavedProject(target, before)
+
+    # ----------------------------------------------------------------- results
+
+    @door()
+    def export(self, outputs: Outputs, *, stop: Stop | None = None, progress: Progress | None = None) -> None:
+        """Write results as the command line writes them: its run of the saved project. Existing files are replaced.
+
+        Another thread may call it.
+
+        Parameters
+        ----------
+        outputs
+            What to write.
+        stop
+            Asks the run to end.
+        progress
+            Called with the name of an image and its completed fraction.
+
+        Raises
+        ------
+        UsageError
+            If the project is not saved as it is.
+        ObjclassError
+            If results cannot be written.
+        """
+        export(self._request(outputs), stop, progress)
+
+    @door()
+    def command(self, outputs: Outputs) -> str:
+        """The command line that writes the same results without a window, to be pasted into a shell.
+
+        Raises
+        ------
+        UsageError
+            If the project is not saved as it is, or images have axes that no command line gives.
+        """
+        return command_of(self._request(outputs))
+
+    def _request(self, outputs: Outputs) -> Request:
+        if self._saved is None or self.is_modified:
+            message = "The project has changes that are not saved: save it first."
+            raise UsageError(message)
+        return request_of(self._saved, outputs, self.resources, self._context())
 
     # ------------------------------------------------------------------ images
 
