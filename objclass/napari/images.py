@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QListWidget, QPu
 from objclass import LazyImage
 from objclass.errors import ObjclassError
 from objclass.napari.controller import Controller
-from objclass.napari.layer_list import LayerList
+from objclass.napari.layer_list import LayerList, fit_rows
 from objclass.napari.section import SPACING, column, row
 from objclass.session.sources import Source, image_of, joined, likely_axes
 
@@ -34,7 +34,8 @@ class ImagesPanel(QWidget):
         self._files: dict[object, Source] = {}
         self.raw = LayerList("Raw data; several layers are channels, in this order")
         self.objects = LayerList(
-            "Labels, a segmentation, or prediction maps, whose channels may be several layers"
+            "Labels, a segmentation, or prediction maps, whose channels may be several layers",
+            is_channel=lambda one: one.role == "prediction_maps",
         )
         self.role = QComboBox()
         for place, (role, (name, meaning)) in enumerate(ROLES.items()):
@@ -100,11 +101,12 @@ class ImagesPanel(QWidget):
 
     def _list_layers(self) -> None:
         """Offer all layers that can be images."""
-        found = dict(self._files)
+        found: dict[object, Source] = {}
         for layer in self.viewer.layers:
             layer.events.name.connect(self._list_layers_later)  # connected once, however often
             if isinstance(layer, Image | Labels) and layer.metadata.get("objclass") is None:
                 found[id(layer)] = source_of(layer)
+        found |= self._files
         first = self.raw.count() == 0
         self.raw.fill({key: one for key, one in found.items() if not one.is_labels})
         self.objects.fill(found)
@@ -196,7 +198,7 @@ class ImagesPanel(QWidget):
             if self.controller.current_image in keys:
                 self.images.setCurrentRow(keys.index(self.controller.current_image))
         self.images.setVisible(bool(images))
-        self.images.setFixedHeight(self.images.sizeHintForRow(0) * max(1, min(4, len(images))) + 6)
+        fit_rows(self.images)
         self.remove.setVisible(bool(images))
         self.add.setText("Add image" if images else "Use these images")
 

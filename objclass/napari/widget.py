@@ -9,9 +9,11 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from objclass.napari.canvas import Canvas
 from objclass.napari.classes import ClassesPanel
 from objclass.napari.controller import Controller
+from objclass.napari.features import FeaturesPanel
 from objclass.napari.images import ImagesPanel
 from objclass.napari.section import SPACING, Section
 from objclass.napari.status import Status
+from objclass.napari.thresholds import ThresholdsPanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -27,16 +29,28 @@ class ObjectClassification(QWidget):
         self.status = Status(self.controller)
         self.images = ImagesPanel(napari_viewer, self.controller)
         self.classes = ClassesPanel(self.controller)
-        self.sections = [Section("Images", self.images), Section("Classes", self.classes)]
+        self.thresholds = ThresholdsPanel(self.controller)
+        self.features = FeaturesPanel(self.controller)
+        self.sections = {
+            title: Section(title, panel, is_open=title != "Features")
+            for title, panel in (
+                ("Images", self.images),
+                ("Thresholds", self.thresholds),
+                ("Features", self.features),
+                ("Classes", self.classes),
+            )
+        }
         self._lay_out()
         self.destroyed.connect(self.controller.close)
+        self.controller.images_changed.connect(self._show_sections)
+        self._show_sections()
         self.controller.tell_status()
 
     def _lay_out(self) -> None:
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(0, 0, SPACING, 0)
-        for section in self.sections:
+        for section in self.sections.values():
             layout.addWidget(section)
         layout.addStretch(1)
         area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
@@ -47,6 +61,10 @@ class ObjectClassification(QWidget):
         whole.addWidget(area, 1)
         whole.addWidget(self.status)
         self.setMinimumWidth(300)
+
+    def _show_sections(self) -> None:
+        """Offer thresholds where there are prediction maps."""
+        self.sections["Thresholds"].setVisible(self.controller.session.state.is_thresholded)
 
     def event(self, event: QEvent) -> bool:
         """Stop the work when napari has taken the widget out of its window; it is not closed then."""

@@ -17,7 +17,7 @@ from objclass.session.classification import Classification, classified
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage, measured, objects_of
 from objclass.session.judgement import Judgement
 from objclass.session.labelling import History, Labelling, Labels, StoredObject
-from objclass.settings import ProjectThreshold
+from objclass.settings import METHODS, ProjectThreshold
 
 Finding = FoundObjects | MeasuredObjects | Classification | Judgement
 """What work finds, in this order."""
@@ -121,6 +121,11 @@ class State:
     def is_thresholded(self) -> bool:
         """Whether thresholds say what the objects are."""
         return any(image.lane.role == "prediction_maps" for image in self.images)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of thresholding to choose from: those of new projects, and the present one."""
+        return tuple(dict.fromkeys((*METHODS, self.settings.threshold.method)))
 
     def fits(self, found: FoundObjects) -> bool:
         """Whether objects are those of the present thresholds."""

@@ -156,3 +156,71 @@ def test_the_work_ends_with_the_window(display):
         viewer.close()
         process()
         assert live._is_closed
+
+
+def test_thresholds_follow_at_once_and_say_what_is_lost(widget):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    panel, controller = widget.thresholds, widget.controller
+    assert not widget.sections["Thresholds"].isVisible()
+    widget.images.add_files(["sample_data/cells_probabilities.h5"])
+    widget.images.objects.check("sample_data/cells_probabilities.h5")
+    assert (widget.images.role.currentData(), widget.images.axes.currentText()) == ("prediction_maps", "yxc")
+    session = use_images(widget)
+    assert widget.sections["Thresholds"].isVisible()
+    assert "60 objects in cells" in panel.count.text()
+    push(widget.classes.add)
+    controller.change(session.label, 0, [1, 2, 3], 1)
+    panel.threshold.box.selectAll()
+    QTest.keyClicks(panel.threshold.box, "0.999")
+    QTest.keyClick(panel.threshold.box, Qt.Key.Key_Return)
+    wait_until(lambda: session.state.settings.threshold.threshold == 0.999 and not controller.is_busy)
+    assert "3 labels" in panel.count.text()
+    assert "3 labels are lost" in widget.status.text()
+    QTest.keyClick(panel.minimum, Qt.Key.Key_PageUp)
+    wait_until(lambda: session.state.settings.threshold.min_size == 11)
+    QTest.keyClick(panel.maximum, Qt.Key.Key_Up)
+    wait_until(lambda: "--min_size 11 is above --max_size 1" in widget.status.text())
+    wait_until(lambda: panel.maximum.value() == 0)
+    wait_until(lambda: not controller.is_busy)
+    center = panel.threshold.slider.rect().center()
+    QTest.mouseMove(panel.threshold.slider, center)
+    QTest.mouseClick(panel.threshold.slider, Qt.MouseButton.LeftButton, pos=center)
+    wait_until(lambda: 0.3 < session.state.settings.threshold.threshold < 0.999)
+    assert panel.core_threshold.isHidden()
+    panel.method.setCurrentText("hysteresis")
+    assert not panel.core_threshold.isHidden()
+    wait_until(lambda: session.state.settings.threshold.method == "hysteresis")
+
+
+def test_features(widget):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    panel = widget.features
+    widget.sections["Features"].open()
+    assert not panel.tree.isVisible()
+    session = use_images(widget)
+    names = [branch.text(0) for branch in panel._branches()]
+    assert "texture (not in ilastik)" in names
+    assert "3D Convex Hull Features" not in names
+    assert not panel.measure.isEnabled()
+    branch = panel._branches()[names.index("2D Skeleton Features")]
+    panel.tree.setCurrentItem(branch)
+    QTest.keyClick(panel.tree, Qt.Key.Key_Space)
+    QTest.keyClick(panel.tree, Qt.Key.Key_Right)
+    QTest.keyClick(panel.tree, Qt.Key.Key_Down)
+    assert "loop" in panel.tree.currentItem().toolTip(0)
+    QTest.keyClick(panel.tree, Qt.Key.Key_Space)
+    push(panel.measure)
+    given = session.state.settings.features
+    assert given[-1] == "Standard Object Features"
+    assert "2D Skeleton Features:Hole Count" in given
+    assert "2D Skeleton Features:Branch Count" not in given
+    assert not panel.measure.isEnabled()
+    push(panel.best)
+    push(panel.measure)
+    assert "texture" in session.state.settings.features
+    wait_until(lambda: not widget.controller.is_busy)
+    assert any(key[0] == "texture" for key in session.state.measured[0].table.values)
