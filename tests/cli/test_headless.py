@@ -516,7 +516,8 @@ def test_predicting_imports_no_heavy_library(here, samples):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     for name in (
-        "sklearn", "pandas", "skimage", "numba", "matplotlib", "polars", "objclass.training",
+        "sklearn", "pandas", "skimage", "numba", "matplotlib", "polars", "objclass.training", "objclass.session",
+        "napari", "qtpy",
     ):  # fmt: skip
         assert f" {name}\n" not in done.stderr
 
