@@ -127,6 +127,8 @@ class Controller(QObject):
             self.labels_changed.emit()
         if after.classification is not before.classification:
             self.classified.emit()
+        if after.judgement is not before.judgement:
+            self.judged.emit(None)
         self.tell_status()
         self.request()
         return result

@@ -1,7 +1,7 @@
 """Labels of objects -> forest -> the classes of all objects."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from objclass.core import IntArray, Predictions, concatenate
 from objclass.features.contract import Feature
 from objclass.forest import fit
 from objclass.novelty import Space, space_of
+from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project, sorted_keys
 from objclass.project.training_table import TrainingTable
 from objclass.session.images import FoundObjects, MeasuredObjects
@@ -24,29 +25,68 @@ from objclass.training.provenance import kept_choice_facts, training_facts
 from objclass.training.suggest_objects import POOL, most_uncertain, unlike_each_other
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What a classification follows from.
+
+    Parameters
+    ----------
+    objects
+        The objects of all images, measured.
+    labelling
+        Labels of two classes at least, unless the project that was opened classifies.
+    features
+        Those to learn from.
+    margin
+        Their neighbourhood along x, y(, z); empty if no feature needs one.
+    trees, seed
+        Number of trees and random state.
+    class_weight
+        Weight of the classes, as in `SessionSettings`.
+    base
+        The project that was opened.
+    is_as_opened
+        Whether labels and settings are those of that project: then its own forest classifies.
+    """
+
+    objects: tuple[MeasuredObjects, ...]
+    labelling: Labelling
+    features: tuple[Feature, ...]
+    margin: tuple[int, ...]
+    trees: int
+    seed: int
+    class_weight: str | None = None
+    base: Project | None = field(default=None, compare=False)
+    is_as_opened: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Classification:
     """The classes of all objects, as a forest predicts them that was trained on labels.
 
     Parameters
     ----------
+    basis
+        What it follows from.
     trained
         The project with its forest; its training images have absolute paths, or are inside of it.
-    labelling
-        The labels.
     predictions
         Key of an image -> predictions of its objects, in the order of their numbers; without their novelty.
-    measured
-        Key of an image -> its objects.
-    made_of
-        All that it depends on.
     """
 
+    basis: Basis
     trained: Project
-    labelling: Labelling
     predictions: Mapping[int, Predictions]
-    measured: Mapping[int, MeasuredObjects]
-    made_of: tuple[Any, ...]
+
+    @property
+    def labelling(self) -> Labelling:
+        """The labels."""
+        return self.basis.labelling
+
+    @cached_property
+    def measured(self) -> Mapping[int, MeasuredObjects]:
+        """Key of an image -> its objects."""
+        return {one.found.image.key: one for one in self.basis.objects}
 
     @cached_property
     def project(self) -> Project:
@@ -61,84 +101,39 @@ class Classification:
         return space_of(table.rows, forest.splits) if table is not None else None
 
 
-def classified(
-    objects: Sequence[MeasuredObjects],
-    labelling: Labelling,
-    features: Sequence[Feature],
-    margin: tuple[int, ...],
-    forest: tuple[int, int, str | None],
-    before: Classification | None,
-    context: Context,
-    base: Project | None = None,
-    *,
-    is_as_stored: bool = False,
-) -> Classification:
-    """Train on the labels, and classify all objects, unless that has been done before.
-
-    Parameters
-    ----------
-    objects
-        Those of all images, measured.
-    labelling
-        Labels of two classes at least.
-    features
-        Those to learn from.
-    margin
-        Their neighbourhood.
-    forest
-        Number of trees, random state, weight of the classes.
-    before
-        The last classification.
-    base
-        The project that was opened.
-    is_as_stored
-        Whether labels and settings are those of that project: then its own forest classifies.
-    """
-    made_of = (tuple(objects), labelling, sorted_keys(features), margin, forest, is_as_stored)
-    if before is not None and before.made_of == made_of:
-        return before
-    project = project_of(objects, labelling, features, margin, base)
-    if is_as_stored and base is not None:
-        project = _with_own_forest(project, objects, labelling, base)
+def classified(basis: Basis, context: Context) -> Classification:
+    """Classify all objects: by a forest that learns from the labels, or by that of the project that was opened."""
+    project = project_of(basis.objects, basis.labelling, basis.features, basis.margin, basis.base)
+    if basis.is_as_opened and basis.base is not None:
+        project = _with_own_forest(project, basis, basis.base)
     else:
-        project = _trained(project, labelled_table(project, objects, labelling), forest, context)
-    keys = [one.found.image.key for one in objects]
-    predictions = [project.classify(one.table, context) for one in objects]
-    return Classification(
-        project,
-        labelling,
-        dict(zip(keys, predictions, strict=True)),
-        dict(zip(keys, objects, strict=True)),
-        made_of,
-    )
+        project = _trained(project, basis, context)
+    predictions = {one.found.image.key: project.classify(one.table, context) for one in basis.objects}
+    return Classification(basis, project, predictions)
 
 
-def _trained(
-    project: Project, table: TrainingTable, forest: tuple[int, int, str | None], context: Context
-) -> Project:
-    """The project with a forest that has learned from a table."""
-    trees, seed, weight = forest
-    grown, accuracy = fit(
+def _trained(project: Project, basis: Basis, context: Context) -> Project:
+    """The project with a forest that has learned from the labels."""
+    table = labelled_table(project, basis.objects, basis.labelling)
+    forest, accuracy = fit(
         table.rows,
         table.classes,
         len(project.classes),
-        trees,
-        seed,
-        balanced=weight == "balanced",
+        basis.trees,
+        basis.seed,
+        balanced=basis.class_weight == "balanced",
         context=context,
     )
-    facts = {**project.facts, **training_facts(trees, seed, weight, accuracy)}
-    return replace(project, forest=grown, training=table, facts=facts)
+    facts = training_facts(basis.trees, basis.seed, basis.class_weight, accuracy)
+    return replace(project, forest=forest, training=table, facts={**project.facts, **facts})
 
 
-def _with_own_forest(
-    project: Project, objects: Sequence[MeasuredObjects], labelling: Labelling, base: Project
-) -> Project:
+def _with_own_forest(project: Project, basis: Basis, base: Project) -> Project:
     """The project with the forest that it was opened with."""
-    given = objects[0].found.image.lane
-    base.check_columns(given.objects.ndim, given.channels, objects[0].found.image.name)
-    has_labels = any(one.found.labels(labelling).classes for one in objects)
-    table = labelled_table(project, objects, labelling) if has_labels else None
+    first = basis.objects[0].found.image
+    base.check_columns(first.lane.objects.ndim, first.lane.channels, first.name)
+    has_labels = any(one.found.labels(basis.labelling).classes for one in basis.objects)
+    table = labelled_table(project, basis.objects, basis.labelling) if has_labels else None
     return replace(project, forest=base.forest, training=table, facts=base.facts, novelty=base.novelty)
 
 
@@ -196,7 +191,11 @@ def labelled_table(
         labels = one.found.labels(labelling).classes
         numbers: IntArray = np.array(sorted(labels), int)
         if len(numbers):
-            tables.append(one.table.rows(numbers - 1))
+            table = one.table.rows(numbers - 1)
+            values = {
+                key: table.values[key] for key in (*project.selected, CENTER)
+            }  # others may be known, too
+            tables.append(replace(table, values=values))
             classes += [labels[number] for number in numbers.tolist()]
             lanes += [place] * len(numbers)
     return training_table(project, concatenate(tables), np.array(classes, int), np.array(lanes, int))

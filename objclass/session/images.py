@@ -180,14 +180,12 @@ class FoundObjects:
         for mark in given:
             marks.setdefault(self.number_of(mark.footprint), []).append(mark)
         lost = marks.pop(0, [])
-        classes = {}
-        for number in sorted(marks):
-            several = {mark.number for mark in marks[number]}
-            if len(several) == 1:
-                classes[number] = several.pop()
-            else:
-                lost += marks[number]
-        return Labels(classes, marks, lost)
+        classes = {number: several[0].number for number, several in marks.items()}
+        for number, several in marks.items():
+            if len(several) > 1 and len({mark.number for mark in several}) > 1:
+                del classes[number]
+                lost += several
+        return Labels(classes, marks, tuple(lost))
 
     def voxel(self, number: int) -> tuple[int, int, int, int]:
         """t, z, y, x of a voxel of an object near its centre."""

@@ -4,9 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from objclass.compute.context import Context
 from objclass.core import IntArray
+from objclass.errors import InputError
 from objclass.evaluation.frames import EvaluationResult
+from objclass.evaluation.settings import EvaluationSettings
 from objclass.session.classification import Classification
+from objclass.training.judge import evaluate_project, grown_like
+
+REPEATS = 5
+"""How many times folds are drawn, as in ``objclass evaluate``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +25,14 @@ class Judgement:
     classification
         The classification.
     result
-        Its evaluation: by cross-validation, as on the command line.
+        Its evaluation: by cross-validation, as on the command line; None if there are too few labels.
+    refusal
+        Why there is none, as a sentence.
     """
 
     classification: Classification
-    result: EvaluationResult
+    result: EvaluationResult | None
+    refusal: str = ""
 
     def objects(self, true: int, predicted: int) -> dict[int, IntArray]:
         """The labelled objects of a cell of the confusion matrix: key of an image -> their numbers, ascending.
@@ -32,6 +42,8 @@ class Judgement:
         true, predicted
             Classes, from 1; what is predicted is what forests say that were not trained on the object.
         """
+        if self.result is None:
+            return {}
         objects = self.result.evaluation.objects
         is_in_cell = (objects.given == true) & (objects.predicted == predicted)
         cells = {}
@@ -48,3 +60,16 @@ class Judgement:
         assert training is not None
         keys = list(self.classification.measured)
         return [keys[k] for k in sorted(range(len(keys)), key=training.images.__getitem__)]
+
+
+def judged(last: Classification, context: Context) -> Judgement:
+    """Judge a classification by cross-validation, as the command line does with its project."""
+    if last.trained.training is None:
+        return Judgement(
+            last, None, "There are no labels to judge the classifier by: click on objects of each class."
+        )
+    settings = grown_like(last.trained, EvaluationSettings(repeats=REPEATS))
+    try:
+        return Judgement(last, EvaluationResult(evaluate_project(last.trained, settings, context)))
+    except InputError as fault:
+        return Judgement(last, None, str(fault))

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from contextlib import closing
 from threading import Thread
+from typing import Any
 
 from objclass.errors import Stop, TerminatedError
-from objclass.session.judgement import Judgement
 from objclass.session.session import Session
 from objclass.session.state import Finding, State
 from objclass.session.warming import warm_up
@@ -77,35 +77,46 @@ class Live:
     def _begin(self) -> None:
         self._stop, self._state = Stop(), self.session.state
         self._is_waiting = self._is_judging = False
-        self._thread = Thread(target=self._run, args=(self._stop, self.session.state), daemon=True)
+        self._thread = Thread(target=self._run, args=(self._stop, self._state), daemon=True)
         self._thread.start()
 
     def _run(self, stop: Stop, state: State) -> None:
         """Work; in the other thread."""
         fault: Exception | None = None
-
-        def report(name: str, part: float) -> None:
-            self._post(lambda: self._progress(name, part))
-
         try:
-            worked = Session.of(state, self.session.resources)
-            with closing(worked.work(stop=stop, progress=report)) as findings:
-                for finding in findings:
-                    stop.check()
-                    worked.accept(finding)
-                    self._post(lambda finding=finding: self._take(finding))  # type: ignore[misc]
-            classification = worked.state.classification
-            if self.evaluates and classification is not None and worked.state.is_judgeable:
-                self._post(self._begin_judging)
-                judgement = Judgement(classification, worked.evaluate(stop))
-                self._post(lambda: self._take(judgement))
-            elif classification is None:
-                warm_up(stop)
+            self._work(Session.of(state, self.session.resources), stop)
         except TerminatedError:
             pass
         except Exception as error:  # noqa: BLE001  # the window shows it
             fault = error
-        self._post(lambda: self._end(fault))
+        self._tell(self._end, fault)
+
+    def _work(self, session: Session, stop: Stop) -> None:
+        """Work on a session that no other thread has."""
+
+        def report(name: str, part: float) -> None:
+            self._tell(self._progress, name, part)
+
+        with closing(session.work(stop=stop, progress=report)) as findings:
+            for finding in findings:
+                session.accept(finding)
+                self._tell(self._take, finding)
+                stop.check()
+        if self.evaluates and session.state.is_classified and not session.state.is_judged:
+            self._tell(self._begin_judging)
+            self._tell(self._take, session.judge(stop))
+        if session.state.classification is None:
+            warm_up(stop)  # while the user looks at the objects
+
+    def _tell(self, function: Callable[..., None], *args: Any) -> None:
+        """Call a function in the thread of the owner, unless it has gone."""
+
+        def call() -> None:
+            if not self._is_closed:
+                function(*args)
+
+        if not self._is_closed:
+            self._post(call)
 
     def _begin_judging(self) -> None:
         self._is_judging = True
@@ -113,15 +124,11 @@ class Live:
             self._stop.ask()
 
     def _take(self, finding: Finding) -> None:
-        if self._is_closed:
-            return
         if self.session.accept(finding):
             self._found(finding)
 
     def _end(self, fault: Exception | None) -> None:
         self._thread = None
-        if self._is_closed:
-            return
         if self._is_waiting:
             self._begin()
         else:

@@ -319,8 +319,9 @@ def _project(state: State, context: Context) -> Project:
     lanes = {number: image.lane for number, image in enumerate(state.images)}
     known = facts.get("inputs") if keeps_numbers else None
     further: Mapping[str, object] = {"inputs": input_facts(lanes, project.labels, known, context)}
-    if state.is_judged and state.judgement is not None:
-        further = {**further, "evaluation": as_json(state.judgement.result.evaluation)}
+    result = state.judgement.result if state.is_judged and state.judgement is not None else None
+    if result is not None:
+        further = {**further, "evaluation": as_json(result.evaluation)}
     training = project.training
     if keeps_numbers and base is not None and training is not None:
         training = with_groups(training, base.training, ())

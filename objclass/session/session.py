@@ -9,9 +9,8 @@ from objclass.batch.request import Request
 from objclass.compute.context import Context
 from objclass.core import Lane, Predictions, Progress
 from objclass.door import door
-from objclass.errors import ImageError, Stop, UsageError
+from objclass.errors import ImageError, InputError, Stop, UsageError
 from objclass.evaluation.frames import EvaluationResult
-from objclass.evaluation.settings import EvaluationSettings
 from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.pairing import OBJECT_ROLES
 from objclass.project.model import Color
@@ -19,12 +18,11 @@ from objclass.session.classification import Classification, uncertain_objects
 from objclass.session.command import command_of
 from objclass.session.export import Outputs, export, request_of
 from objclass.session.images import FoundObjects, MeasuredObjects
-from objclass.session.judgement import Judgement
+from objclass.session.judgement import Judgement, judged
 from objclass.session.labelling import LabelClass, Labelling, Labels
 from objclass.session.projects import SavedProject, check_target, new_image, open_state, save_state
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
-from objclass.training.judge import evaluate_project, grown_like
 
 
 class Session:
@@ -227,7 +225,10 @@ class Session:
         given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
         roles = [role for role, image in given.items() if image is not None]
         if len(roles) != 1:
-            message = f"{' and '.join(roles) or 'no objects'}: expected one of segmentation=, prediction_maps=, label_image="
+            message = (
+                f"{' and '.join(f'--{role}' for role in roles) or 'no objects'}: expected one image that defines the objects, "
+                "segmentation=, prediction_maps= or label_image="
+            )
             raise UsageError(message)
         context = self._context()
         objects = given_image(given[roles[0]], axes, roles[0], roles[0], context=context)
@@ -244,6 +245,7 @@ class Session:
 
     def remove_image(self, key: int) -> None:
         """Remove an image with its labels; this cannot be undone."""
+        self.state.check_image(key)
         state = self.state
         self._become(
             images=tuple(image for image in state.images if image.key != key),
@@ -334,6 +336,7 @@ class Session:
         continued
             Whether `undo` takes it back together with the change before.
         """
+        self.state.check_image(key)
         found = self.state.found.get(key)
         if found is None:
             message = "The objects are not found yet: label them when they are shown."
@@ -465,14 +468,26 @@ class Session:
 
         Raises
         ------
-        InputError
-            If there are too few labels.
+        UsageError, InputError
+            If the objects are not classified yet, or there are too few labels.
+        """
+        judgement = self.judge(stop)
+        if judgement.result is None:
+            raise InputError(judgement.refusal)
+        return judgement.result
+
+    def judge(self, stop: Stop | None = None) -> Judgement:
+        """Find out how good the present classifier is, or why that cannot be said. `accept` takes it.
+
+        Raises
+        ------
+        UsageError
+            If the objects are not classified yet.
         """
         last = self.state.classification
-        if last is None or last.trained.training is None:
+        if last is None:
             raise UsageError(self.state.obstacle or "The objects are not classified yet.")
-        settings = grown_like(last.trained, EvaluationSettings())
-        return EvaluationResult(evaluate_project(last.trained, settings, self._context(stop)))
+        return judged(last, self._context(stop))
 
     def _context(self, stop: Stop | None = None, progress: Progress | None = None) -> Context:
         return Context.of(self.resources, stop=stop, progress=progress)

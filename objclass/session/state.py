@@ -8,12 +8,12 @@ from functools import cached_property
 
 from objclass.compute.context import Context
 from objclass.core import Predictions
-from objclass.errors import LaneError, ObjclassError, UsageError
+from objclass.errors import LaneError, ObjclassError, UsageError, listed
 from objclass.features.contract import Feature, choose, feature_set
 from objclass.forest import check_growth
 from objclass.pipeline.lane import CENTER
-from objclass.project.model import Project, sorted_keys
-from objclass.session.classification import Classification, classified
+from objclass.project.model import Project
+from objclass.session.classification import Basis, Classification, classified
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage, measured, objects_of
 from objclass.session.judgement import Judgement
 from objclass.session.labelling import History, Labelling, Labels, StoredObject
@@ -158,6 +158,19 @@ class State:
         opened = replace(self.opened, labelling=self.opened.labelling.located(places))
         return replace(self, history=self.history.located(places), opened=opened)
 
+    def check_image(self, key: int) -> None:
+        """Refuse a key of no image.
+
+        Raises
+        ------
+        UsageError
+            If there is no such image.
+        """
+        keys = [image.key for image in self.images]
+        if key not in keys:
+            message = f"image {key}: expected the key of an image, of {listed(map(str, keys))}"
+            raise UsageError(message)
+
     def labels(self, key: int) -> Labels:
         """The labels of the objects of an image, as far as these are found."""
         found = self.found.get(key)
@@ -200,16 +213,35 @@ class State:
         return (self.settings.margin,) * self.images[0].lane.objects.ndim if around else ()
 
     @property
-    def is_judged(self) -> bool:
-        """Whether the judgement is of the present labels, objects and features."""
-        if self.judgement is None or self.judgement.classification is not self.classification:
-            return False
-        last = self.judgement.classification
-        return (
-            last.labelling == self.labelling
-            and dict(last.measured) == dict(self.measured)
-            and last.trained.selected == sorted_keys(self.features)
+    def basis(self) -> Basis | None:
+        """What the present classification follows from; None as long as objects are not measured."""
+        objects = [self.measured.get(image.key) for image in self.images]
+        known = tuple(one for one in objects if one and not one.lacks(self.features, self.margin))
+        if len(known) < len(objects) or not objects:
+            return None
+        settings = self.settings
+        return Basis(
+            known,
+            self.labelling,
+            tuple(self.features),
+            self.margin,
+            settings.trees,
+            settings.seed,
+            settings.class_weight,
+            self.opened.project if self.opened is not None else None,
+            self.is_as_opened,
         )
+
+    @property
+    def is_classified(self) -> bool:
+        """Whether the classification is of the present labels, objects and settings."""
+        return self.classification is not None and self.classification.basis == self.basis
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the judgement is of the present labels, objects and settings."""
+        last = self.judgement
+        return last is not None and last.classification is self.classification and self.is_classified
 
     @cached_property
     def obstacle(self) -> str | None:
@@ -230,11 +262,6 @@ class State:
         if len(used) == 1:
             return f"All labels are of the class {used[0]}: label objects of another class, too."
         return None
-
-    @property
-    def is_judgeable(self) -> bool:
-        """Whether there are labels of two classes at least, to judge a classifier by."""
-        return sum(count > 0 for count in self.label_counts) > 1
 
     @property
     def status(self) -> str:
@@ -300,20 +327,10 @@ def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator
             known[image.key] = after
             yield after
     latest = replace(state, found=found, measured=known)
-    if latest.obstacle is None:
-        last = classified(
-            [known[image.key] for image in state.images],
-            latest.labelling,
-            latest.features,
-            latest.margin,
-            (state.settings.trees, state.settings.seed, state.settings.class_weight),
-            state.classification,
-            context.within(replace(context.limits, images=CLICKS * len(known))),
-            state.opened.project if state.opened is not None else None,
-            is_as_stored=latest.is_as_opened,
-        )
-        if last is not state.classification:
-            yield last
+    if latest.obstacle is None and not latest.is_classified:
+        assert latest.basis is not None
+        clicks = replace(context.limits, images=CLICKS * len(known))
+        yield classified(latest.basis, context.within(clicks))
 
 
 @contextmanager
