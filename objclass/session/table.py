@@ -92,7 +92,7 @@ class ObjectTable:
         """The place of a column; -1 if there is none of this name."""
         return next((place for place, column in enumerate(self.columns) if column.name == name), -1)
 
-    def values(self, name: str) -> NDArray[Any]:
+    def cells(self, name: str) -> NDArray[Any]:
         """The values of a column."""
         return self.columns[self.place(name)].cells
 
@@ -115,17 +115,17 @@ class ObjectTable:
         return {
             "All objects": lambda: np.ones(self.count, bool),
             **of_class,
-            "Labelled": lambda: self.values(USER_LABEL) > 0,
+            "Labelled": lambda: self.cells(USER_LABEL) > 0,
             "Not labelled": partial(self._is, USER_LABEL, 0),
             "Predicted otherwise than labelled": self._is_contradicted,
-            "Novel": lambda: self.values(NOVELTY) > 1,
+            "Novel": lambda: self.cells(NOVELTY) > 1,
         }
 
     def _is(self, name: str, value: int) -> NDArray[np.bool_]:
-        return self.values(name) == value
+        return self.cells(name) == value
 
     def _is_contradicted(self) -> NDArray[np.bool_]:
-        given, predicted = self.values(USER_LABEL), self.values(PREDICTED)
+        given, predicted = self.cells(USER_LABEL), self.cells(PREDICTED)
         return (given > 0) & (predicted > 0) & (given != predicted)
 
 

@@ -1,9 +1,12 @@
 """A small session for tests of widgets."""
 
+from functools import cache
+
 import numpy as np
 
 from objclass.session import Session
 from objclass.session.state import SessionSettings
+from objclass.settings import ResourceSettings
 from tests.napari.events import wait_until
 
 FEATURES = ("Standard Object Features:Mean", "Standard Object Features:Count")
@@ -21,7 +24,13 @@ def grid(rows=8, columns=8, seed=0):
 
 
 def labelled_session(images=1):
-    """Images of 64 objects each, some of which are labelled dark or bright."""
+    """Images of 64 objects each, some of which are labelled dark or bright; all are classified."""
+    return Session.of(labelled_state(images), ResourceSettings())
+
+
+@cache
+def labelled_state(images):
+    """The state of such a session."""
     session = Session(SessionSettings(FEATURES, trees=10))
     session.add_class("dark")
     session.add_class("bright")
@@ -32,7 +41,8 @@ def labelled_session(images=1):
     for image in session.state.images:
         session.label(image.key, [1, 2, 9, 33], 1)
         session.label(image.key, [7, 8, 16, 64], 2)
-    return session
+    session.update()
+    return session.state
 
 
 def wait_for_work(controller):

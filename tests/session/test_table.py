@@ -101,5 +101,5 @@ def test_values_are_computed_where_they_are_used():
     columns = tuple(TableColumn(name, lambda name=name: asked.append(name) or np.arange(3)) for name in "ab")
     table = ObjectTable(0, 3, columns)
     assert table.frame(np.array([2, 0]), [1])["b"].tolist() == [2, 0]
-    assert table.values("b").tolist() == [0, 1, 2]
+    assert table.cells("b").tolist() == [0, 1, 2]
     assert asked == ["b"]
