@@ -52,11 +52,11 @@ def save_project(
     pending = Pending()
     try:
         if isinstance(project, PixelProject):
-            write_pixel_project(pending.add(path), _moved(project, path), project.path or None)
+            write_pixel_project(pending.add(path), moved(project, path), project.path or None)
         elif base is None:
-            write_project(pending.add(path), _moved(project, path), project.path or None)
+            write_project(pending.add(path), moved(project, path), project.path or None)
         else:
-            extend_project(base, pending.add(path), _moved(project, path))
+            extend_project(base, pending.add(path), moved(project, path))
         pending.commit()
         if isinstance(project, Project):
             _say_whether_ilastik_opens(path, project)
@@ -77,9 +77,9 @@ def _say_whether_ilastik_opens(path: str, project: Project) -> None:
 Kind = TypeVar("Kind", Project, PixelProject)
 
 
-def _moved(project: Kind, path: str) -> Kind:
-    """The project with image paths relative to another place of the file."""
-    old, new = Path(project.path).absolute().parent, Path(path).absolute().parent
+def moved(project: Kind, path: str) -> Kind:
+    """A project with the paths of its images relative to another place of the file."""
+    old, new = Path(project.path).resolve().parent, Path(path).resolve().parent
     if project.path and old == new:
         return project
 

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,7 +13,7 @@ from objclass.errors import ProjectError
 from objclass.features.contract import Key
 from objclass.forest import Forest, encode
 from objclass.images.attributes import axistags
-from objclass.images.paths import relative
+from objclass.images.paths import joined_to
 from objclass.project.ilp_images import write_images
 from objclass.project.ilp_own import GROUP, write_own
 from objclass.project.ilp_read import read_features, read_threshold
@@ -112,7 +111,7 @@ def extend_project(source: str, target: str, project: Project) -> None:
         groups |= {"ObjectExtraction"} if has_others or has_other_threshold else set()
         groups |= {"ThresholdTwoLevels"} if has_other_threshold else set()
         _copy(old, file, groups | set(project.images))
-        _move_inputs(file["Input Data/infos"], Path(source), Path(project.path))
+        _write_paths(file["Input Data/infos"], source, project)
         _write_lanes(file["Input Data"], project, len(file["Input Data/infos"]))
         write_images(file, project.lanes, project.images, None)
         if has_other_threshold:
@@ -150,18 +149,23 @@ def _copy(source: h5py.Group, target: h5py.Group, left_out: Collection[str], ins
             source.copy(name, target, name=name)
 
 
-def _move_inputs(infos: h5py.Group, source: Path, target: Path) -> None:
-    """Paths relative to the new place of the project."""
-    old, new = source.resolve().parent, target.resolve().parent
-    for lane in infos.values():
-        for info in lane.values():
-            is_inside = "location" in info and stored_text(info["location"]) == "ProjectInternal"
-            if old == new or "filePath" not in info or is_inside:
+def _write_paths(infos: h5py.Group, source: str, project: Project) -> None:
+    """Paths of images that are elsewhere now, and those that are relative to the old place of the project."""
+    old, new = (os.path.dirname(os.path.realpath(path)) for path in (source, project.path))
+    for lane, info in zip(project.lanes, infos.values(), strict=False):
+        for role, given in lane.items():
+            known = info.get(ROLE_NAMES.get(role, role), {})
+            if given.inside or "filePath" not in known:
                 continue
-            parts = stored_text(info["filePath"]).replace("\\", "/").split(os.pathsep)
-            moved = [p if os.path.isabs(p) else relative(str(old / p), str(new)) for p in parts]
-            del info["filePath"]
-            info["filePath"] = os.pathsep.join(moved).encode()
+            stored = stored_text(known["filePath"]).replace("\\", "/")
+            is_kept = old == new or os.path.isabs(stored)
+            if not is_kept or _whole(old, stored) != _whole(new, given.path):
+                del known["filePath"]
+                known["filePath"] = given.path.encode()
+
+
+def _whole(folder: str, path: str) -> str:
+    return os.path.normpath(joined_to(folder, path))
 
 
 def _cut_maximum_size(group: h5py.Group, path: str) -> None:
@@ -184,16 +188,19 @@ def storage(file: h5py.File, name: str) -> h5py.Group:
 
 
 def _write_inputs(group: h5py.Group, project: Project) -> None:
-    roles = ["raw_data", project.role, "atlas"]
     group["StorageVersion"] = b"0.2"
-    group["Role Names"] = [ROLE_NAMES[role].encode() for role in roles]
+    group["Role Names"] = [ROLE_NAMES[role].encode() for role in _roles(project)]
     group.create_group("local_data")
     _write_lanes(group, project, 0)
 
 
+def _roles(project: Project) -> tuple[str, ...]:
+    return ("raw_data", *(() if project.classifies_pixels else (project.role,)), "atlas")
+
+
 def _write_lanes(group: h5py.Group, project: Project, first: int) -> None:
     for number, lane in list(enumerate(project.lanes))[first:]:
-        for role in ("raw_data", project.role, "atlas"):
+        for role in _roles(project):
             info = group.create_group(f"infos/lane{number:04d}/{ROLE_NAMES[role]}")
             if role in lane:
                 write_info(info, lane[role])

@@ -5,20 +5,23 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from glob import glob
 from pathlib import Path
 
 import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import Image, Lane
-from objclass.errors import InputError, OutputError, ProjectError, UsageError, listed
+from objclass.errors import ImageError, InputError, OutputError, ProjectError, UsageError, listed
 from objclass.evaluation.writing import as_json
 from objclass.export.atomic import check_writable
 from objclass.export.projects import save_project
 from objclass.features.contract import choose
 from objclass.images import dataset_name, open_image
-from objclass.images.paths import joined_to
-from objclass.project.model import Project, class_colors
+from objclass.images.paths import joined_to, split_internal, split_stack
+from objclass.images.urls import is_url
+from objclass.project.model import Project, TrainingInput, class_colors
 from objclass.project.open import check_workflow, open_project
 from objclass.project.pixel_model import PIXEL_WORKFLOWS
 from objclass.registry import PROJECT_WRITERS
@@ -30,7 +33,7 @@ from objclass.settings import CLASS_WEIGHTS
 from objclass.training.adding import with_groups
 from objclass.training.provenance import input_facts
 from objclass.training.retrain import SEED, TREES, stored_lane
-from objclass.training.stored_images import input_of
+from objclass.training.stored_images import input_of, stored_path
 
 log = logging.getLogger("objclass")
 
@@ -45,24 +48,35 @@ class SavedProject:
         Its absolute path.
     state
         What it holds.
+    lanes
+        What it says of its images: role -> image; files by absolute paths.
     """
 
     path: str
     state: State
+    lanes: tuple[Mapping[str, TrainingInput], ...]
 
     def holds(self, state: State) -> bool:
         """Whether nothing was changed since."""
         return (
             state.images == self.state.images
+            and lanes_of(state) == self.lanes
             and state.settings == self.state.settings
             and state.labelling == self.state.labelling
         )
 
 
+def lanes_of(state: State) -> tuple[Mapping[str, TrainingInput], ...]:
+    """What a project says of the images of a state."""
+    return tuple(image.inputs for image in state.images)
+
+
 # ---------------------------------------------------------------------------- opening
 
 
-def open_state(path: str, context: Context, *, allow_misses: bool = False) -> State:
+def open_saved(
+    path: str, context: Context, *, folder: str | None = None, allow_misses: bool = False
+) -> SavedProject:
     """Open a project with its images, labels and settings; pixels are not read.
 
     Parameters
@@ -71,6 +85,8 @@ def open_state(path: str, context: Context, *, allow_misses: bool = False) -> St
         The project.
     context
         Memory and threads.
+    folder
+        Where images are looked for by their names if they are not where the project says.
     allow_misses
         Whether images that cannot be opened are left out, and their labels with them.
 
@@ -93,6 +109,9 @@ def open_state(path: str, context: Context, *, allow_misses: bool = False) -> St
         raise ProjectError(message)
     project.features()  # refuses those that objclass does not have
     _check_labels(project)
+    stored = tuple(map(partial(_absolute, project), project.lanes))
+    if folder is not None:
+        project = _with_images_in(project, folder)
     lanes = _lanes(project, context, allow_misses=allow_misses)
     if len(lanes) < len(project.lanes):
         project = _without_others(project, list(lanes))
@@ -103,7 +122,17 @@ def open_state(path: str, context: Context, *, allow_misses: bool = False) -> St
     settings = settings_of(project, images)
     labelling = Labelling(_classes(project), tuple(_marks(project)))
     opened = Opened(project, labelling, settings)
-    return State(settings, images, History(labelling), opened=opened, added=len(images))
+    state = State(settings, images, History(labelling), opened=opened, added=len(images))
+    return SavedProject(os.path.abspath(path), state, stored)
+
+
+def _absolute(project: Project, lane: Mapping[str, TrainingInput]) -> dict[str, TrainingInput]:
+    """The images of a lane, files by absolute paths."""
+    folder = os.path.dirname(os.path.realpath(project.path))
+    return {
+        role: one if one.inside else replace(one, path=joined_to(folder, one.path))
+        for role, one in lane.items()
+    }
 
 
 def _check_labels(project: Project) -> None:
@@ -115,6 +144,24 @@ def _check_labels(project: Project) -> None:
         raise ProjectError(message)
 
 
+def _with_images_in(project: Project, folder: str) -> Project:
+    """The project with images of a folder in place of those of the same names that are not where it says."""
+
+    def found(given: TrainingInput) -> TrainingInput:
+        paths = [_found(piece, folder) for piece in split_stack(stored_path(project, given))]
+        return given if given.inside else replace(given, path=os.pathsep.join(paths))
+
+    lanes = tuple({role: found(given) for role, given in lane.items()} for lane in project.lanes)
+    return replace(project, lanes=lanes)
+
+
+def _found(path: str, folder: str) -> str:
+    file, internal = split_internal(path)
+    here = os.path.join(os.path.abspath(folder), os.path.basename(file))
+    is_moved = not is_url(path) and not glob(file) and glob(here)
+    return os.path.join(here, internal) if is_moved and internal else here if is_moved else path
+
+
 def _lanes(project: Project, context: Context, *, allow_misses: bool) -> dict[int, Lane]:
     """The lanes of a project that can be opened, by their numbers."""
     lanes, faults = {}, {}
@@ -122,20 +169,34 @@ def _lanes(project: Project, context: Context, *, allow_misses: bool) -> dict[in
     for number in numbers:
         try:
             lanes[number] = stored_lane(project, number, context)
+            _check_shapes(project, number, lanes[number])
         except InputError as fault:
+            lanes.pop(number, None)
             faults[number] = str(fault)
     if not faults:
         return lanes
     lost = sum(int(np.count_nonzero(c)) for n in faults for c in project.labels.get(n, {}).values())
     what = f"{len(faults)} of {len(numbers)} images cannot be opened: {listed(faults.values(), 3)}"
     if not allow_misses or not lanes:
+        without = f", or open it without them (--allow_misses: their {lost} labels are left out)"
         message = (
-            f"{project.path}: {what}: put them where the project expects them, or open it without them "
-            f"(--allow_misses: their {lost} labels are left out)"
+            f"{project.path}: {what}: put them where the project expects them, say in which folder they are"
+            f"{without if lanes else ''}"
         )
         raise ProjectError(message)
     log.warning("%s: %s: they are left out, with %d labels", project.path, what, lost)
     return lanes
+
+
+def _check_shapes(project: Project, number: int, lane: Lane) -> None:
+    """Refuse images of other lengths than those that the project was made with: labels would be for other objects."""
+    for role, image in SessionImage(number, lane).by_role.items():
+        expected, own = project.lanes[number][role].shape, image.stored.shape
+        if expected and sorted(n for n in expected if n > 1) != sorted(n for n in own if n > 1):
+            message = (
+                f"{image.name} has the shape {own}: the project was made with one of the shape {expected}"
+            )
+            raise ImageError(message)
 
 
 def _without_others(project: Project, kept: list[int]) -> Project:
@@ -158,7 +219,26 @@ def new_image(state: State, lane: Lane) -> SessionImage:
     taken = {one.inside for other in state.images for one in other.inputs.values()}
     stem = re.sub(r"[^\w-]+", "_", name)
     inputs = {role: input_of(_named(one), f"{stem}_{role}", taken) for role, one in image.by_role.items()}
-    return replace(image, inputs=inputs)
+    named = {role: replace(one, nickname=name) if one.inside else one for role, one in inputs.items()}
+    return replace(image, inputs=named)
+
+
+def check_fits(lane: Lane, project: Project) -> None:
+    """Refuse an image whose objects a project would not classify.
+
+    Raises
+    ------
+    ImageError, ProjectError
+        If it is of another kind than those of the project.
+    """
+    if lane.role != project.role:
+        message = (
+            f"{lane.objects.name}: a {lane.role.replace('_', ' ')}: {project.path} is of the workflow "
+            f"'{project.workflow}': expected a {project.role.replace('_', ' ')}"
+        )
+        raise ImageError(message)
+    if project.forest is not None:
+        project.check_columns(lane.objects.ndim, lane.channels, lane.objects.name)
 
 
 def _named(image: Image) -> Image:
@@ -169,12 +249,10 @@ def _named(image: Image) -> Image:
 
 
 def _image(key: int, lane: Lane, project: Project, taken: list[str]) -> SessionImage:
-    folder = os.path.dirname(os.path.abspath(project.path))
-    inputs = {
-        role: one if one.inside else replace(one, path=joined_to(folder, one.path))
-        for role, one in project.lanes[key].items()
-    }
-    return SessionImage(key, replace(lane, nickname=distinct(lane.nickname, taken)), inputs)
+    given = project.lanes[key]
+    name = given["raw_data"].nickname or lane.nickname
+    named = replace(lane, nickname=distinct(name, taken))
+    return SessionImage(key, named, _absolute(project, given))
 
 
 def distinct(name: str, taken: list[str]) -> str:
@@ -255,10 +333,8 @@ def check_target(path: str, *, overwrite: bool) -> None:
     check_writable(path)
 
 
-def save_state(
-    state: State, path: str, saved: SavedProject | None, context: Context, *, overwrite: bool
-) -> None:
-    """Write the project of a state that knows all that follows from it.
+def save_state(state: State, path: str, saved: SavedProject | None, context: Context) -> None:
+    """Write the project of a state that knows all that follows from it; an existing file is replaced.
 
     Parameters
     ----------
@@ -270,8 +346,6 @@ def save_state(
         The file that the session has: of a project that was opened, other content is kept.
     context
         Memory and threads.
-    overwrite
-        Whether an existing file may be replaced.
 
     Raises
     ------
@@ -294,13 +368,14 @@ def save_state(
         project = replace(project, images=new)
     if state.lost:
         log.warning("%s: saved without %d labels, which have no object at these thresholds", path, state.lost)
-    save_project(path, project, overwrite=overwrite, base=base)
+    save_project(path, project, overwrite=True, base=base)
 
 
 def _is_extended(state: State, saved: SavedProject) -> bool:
     """Whether the file is of a project that was opened, and its images are the first ones still."""
     before = saved.state.images
-    return state.opened is not None and os.path.exists(saved.path) and state.images[: len(before)] == before
+    is_complete = len(saved.lanes) == len(before) and state.images[: len(before)] == before
+    return state.opened is not None and is_complete and os.path.exists(saved.path)
 
 
 def _project(state: State, context: Context) -> Project:

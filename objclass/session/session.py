@@ -7,20 +7,29 @@ from typing import Any
 
 from objclass.batch.request import Request
 from objclass.compute.context import Context
-from objclass.core import Lane, Predictions, Progress
+from objclass.core import Image, Lane, Predictions, Progress
 from objclass.door import door
 from objclass.errors import ImageError, InputError, Stop, UsageError
 from objclass.evaluation.frames import EvaluationResult
 from objclass.pipeline.given import given_image, given_raw
+from objclass.pipeline.inputs import computed
 from objclass.pipeline.pairing import OBJECT_ROLES
-from objclass.project.model import Color
+from objclass.project.model import Color, Project
 from objclass.session.classification import Classification, uncertain_objects
 from objclass.session.command import command_of
 from objclass.session.export import Outputs, export, request_of
 from objclass.session.images import FoundObjects, MeasuredObjects
 from objclass.session.judgement import Judgement, judged
 from objclass.session.labelling import LabelClass, Labelling, Labels
-from objclass.session.projects import SavedProject, check_target, new_image, open_state, save_state
+from objclass.session.projects import (
+    SavedProject,
+    check_fits,
+    check_target,
+    lanes_of,
+    new_image,
+    open_saved,
+    save_state,
+)
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
 
@@ -62,6 +71,7 @@ class Session:
         path: str | os.PathLike[str],
         resources: ResourceSettings | None = None,
         *,
+        folder: str | os.PathLike[str] | None = None,
         allow_misses: bool = False,
     ) -> "Session":
         """Open a project that classifies objects, of ilastik or of ours, with its images, labels and settings.
@@ -75,6 +85,8 @@ class Session:
             An ``.ilp`` file.
         resources
             Threads and memory; by default those of the machine.
+        folder
+            Where images are looked for by their names if they are not where the project says.
         allow_misses
             Whether images that cannot be opened are left out, and their labels with them (a warning names them).
 
@@ -84,8 +96,11 @@ class Session:
             If the project cannot be opened, or one of its images; the message says what to do.
         """
         session = cls(resources=resources)
-        session.state = open_state(os.fspath(path), session._context(), allow_misses=allow_misses)
-        session._saved = SavedProject(os.path.abspath(path), session.state)
+        given = os.fspath(folder) if folder is not None else None
+        session._saved = open_saved(
+            os.fspath(path), session._context(), folder=given, allow_misses=allow_misses
+        )
+        session.state = session._saved.state
         return session
 
     @property
@@ -144,8 +159,8 @@ class Session:
         before = worked.state
         for finding in worked.work(stop=stop, progress=progress):
             worked.accept(finding)
-        save_state(worked.state, target, self._saved, self._context(stop), overwrite=True)
-        self._saved = SavedProject(target, before)
+        save_state(worked.state, target, self._saved, self._context(stop))
+        self._saved = SavedProject(target, before, lanes_of(before))
 
     # ----------------------------------------------------------------- results
 
@@ -211,7 +226,8 @@ class Session:
         raw
             Raw data: an array, an image of `open_image`, or a path.
         segmentation, prediction_maps, label_image
-            The image that defines the objects: one of them, given in the same ways.
+            The image that defines the objects: one of them, given in the same ways; none where the project that was opened
+            classifies pixels, too.
         raw_axes, axes
             Axes of raw data and of the second image, such as ``"zyxc"``; by default those that they have.
         name
@@ -224,21 +240,39 @@ class Session:
         """
         given = dict(zip(OBJECT_ROLES, (segmentation, prediction_maps, label_image), strict=True))
         roles = [role for role, image in given.items() if image is not None]
-        if len(roles) != 1:
+        if self._pixels is not None and roles:
+            message = f"{self._pixels.path} classifies pixels, too, and finds the objects itself: give raw data alone"
+            raise UsageError(message)
+        if self._pixels is None and len(roles) != 1:
             message = (
                 f"{' and '.join(f'--{role}' for role in roles) or 'no objects'}: expected one image that defines the objects, "
                 "segmentation=, prediction_maps= or label_image="
             )
             raise UsageError(message)
+        if self._pixels is not None:
+            return self._add_raw(self._pixels, given_image(raw, raw_axes, "raw", "raw_data"), name)
         context = self._context()
         objects = given_image(given[roles[0]], axes, roles[0], roles[0], context=context)
         lane = Lane(given_raw(raw, raw_axes, "raw", objects, context=context), objects, roles[0], name, "")
         return self._add(lane)
 
+    @property
+    def _pixels(self) -> Project | None:
+        """The project that was opened, if it classifies pixels, too."""
+        opened = self.state.opened
+        return opened.project if opened is not None and opened.project.pixels is not None else None
+
+    def _add_raw(self, project: Project, raw: Image, name: str) -> int:
+        assert project.pixels is not None
+        maps = computed(project.pixels, raw, None, None, project, self._context())
+        return self._add(Lane(raw, maps, project.role, name, ""))
+
     def _add(self, lane: Lane) -> int:
         for image in self.state.images[:1]:
             _check_like(lane, image.lane)
         state = self.state
+        if not state.images and state.opened is not None:
+            check_fits(lane, state.opened.project)
         image = new_image(state, lane)
         self._become(images=(*state.images, image), added=state.added + 1)
         return image.key

@@ -20,7 +20,7 @@ from objclass.evaluation.result import Evaluation
 from objclass.evaluation.selection import choose_features
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.evaluation.writing import as_json
-from objclass.export.projects import save_project
+from objclass.export.projects import moved, save_project
 from objclass.forest import fit
 from objclass.images import dataset_name
 from objclass.images.paths import relative, split_stack
@@ -201,7 +201,7 @@ def _extended(base: Project, lessons: Lessons, context: Context) -> tuple[Projec
     if changed:
         log.warning("%d objects had another class in %s: the new class is used", changed, base.path)
     old, given_before, lanes_before = rows_of_project(base, new, context)
-    lanes_after = dict(enumerate(base.lanes))
+    lanes_after = dict(enumerate(moved(base, str(request.output)).lanes))
     for n, lane in enumerate(lanes):
         lanes_after.setdefault(places[n], training_lane(request, n, lane))
     readable = dict(zip(places, lanes, strict=True))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import objclass
-from objclass.errors import OutputError, ProjectError, UsageError
+from objclass.errors import ImageError, OutputError, ProjectError, UsageError
 from objclass.session import Session
 from objclass.session.state import SessionSettings
 from objclass.settings import ProjectThreshold, ResourceSettings
@@ -181,3 +181,82 @@ def test_unfinished_work_can_be_saved(tmp_path):
     again.update()
     assert again.labels(0).classes == {1: 1, 2: 1}
     assert again.state.obstacle.startswith("All labels are of the class only")
+
+
+def test_images_are_found_in_another_folder(tmp_path):
+    for name in ("data", "moved", "projects"):
+        (tmp_path / name).mkdir()
+    session = labelled(written(tmp_path / "data"))
+    session.save(tmp_path / "projects" / "p.ilp")
+    assert str(tmp_path) not in (tmp_path / "projects" / "p.ilp").read_bytes().decode("latin-1")
+    for name in ("raw.h5", "labels.h5"):
+        (tmp_path / "data" / name).rename(tmp_path / "moved" / name)
+    with pytest.raises(ProjectError, match="no such file"):
+        Session.open(tmp_path / "projects" / "p.ilp")
+    again = Session.open(tmp_path / "projects" / "p.ilp", folder=tmp_path / "moved")
+    assert again.is_modified
+    again.save()
+    third = Session.open(tmp_path / "projects" / "p.ilp")
+    third.update()
+    assert equal(session, third)
+
+
+def test_an_image_of_another_shape_is_not_that_of_the_labels(tmp_path):
+    labelled(written(tmp_path)).save(tmp_path / "p.ilp")
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["data"] = np.zeros((60, 81), np.uint8)
+    with pytest.raises(ProjectError, match=r"\(60, 81\)|differ along x"):
+        Session.open(tmp_path / "p.ilp")
+
+
+def test_a_project_of_pixels_says_what_to_do(tmp_path):
+    labelled(written(tmp_path)).save(tmp_path / "p.ilp")
+    with h5py.File(tmp_path / "p.ilp", "r+") as file:
+        del file["workflowName"]
+        file["workflowName"] = b"Pixel Classification"
+    with pytest.raises(ProjectError, match="add its Probabilities as prediction maps"):
+        Session.open(tmp_path / "p.ilp")
+
+
+def test_a_project_without_images_classifies_images_that_are_added(tmp_path):
+    raw, labels = squares()
+    table = objclass.measure(labels, raw, features=FEATURES)
+    classes = np.where(table["label"] % 2, "bright", "dark")
+    classifier = objclass.learn(table, classes, trees=10)
+    classifier.save(tmp_path / "p.ilp")
+    session = Session.open(tmp_path / "p.ilp")
+    assert session.state.obstacle.startswith("No images")
+    with pytest.raises(ImageError, match="expected"):
+        session.add_image(raw, labels)
+    with pytest.raises(ProjectError, match="4 feature columns|channels"):
+        session.add_image(np.stack([raw] * 2, axis=-1), label_image=labels)
+    key = session.add_image(raw, label_image=labels)
+    session.update()
+    assert session.state.obstacle is None
+    assert (session.predictions(key).probabilities == classifier.predict_proba(table)).all()
+    session.label(key, [1], 1)
+    assert "All labels are of the class" in session.state.obstacle
+
+
+def test_images_are_added_to_a_project(tmp_path):
+    labelled(written(tmp_path)).save(tmp_path / "p.ilp")
+    session = Session.open(tmp_path / "p.ilp")
+    raw, labels = squares(seed=3)
+    assert session.add_image(raw, label_image=labels, name="raw-data") == 1
+    assert [image.name for image in session.state.images] == ["raw-data", "raw-data_2"]
+    session.update()
+    assert session.state.is_as_opened
+    session.label(1, [1, 2], 2)
+    session.update()
+    session.save()
+    again = Session.open(tmp_path / "p.ilp")
+    again.update()
+    assert equal(session, again)
+    assert again.labels(1).classes == {1: 2, 2: 2}
+    again.remove_image(0)
+    again.update()
+    again.save()
+    third = Session.open(tmp_path / "p.ilp")
+    third.update()
+    assert [image.name for image in third.state.images] == ["raw-data_2"]
+    assert third.labels(0).classes == {1: 2, 2: 2}
