@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from objclass.images.lazy import LazyImage
     from objclass.project.model import Project
     from objclass.project.pixel_model import PixelProject
+    from objclass.session import Session
     from objclass.training.classifier import Classifier
 
 _ROOMS = {
@@ -40,6 +41,7 @@ _ROOMS = {
     "PixelSize": "objclass.core",
     "Project": "objclass.project.model",
     "Result": "objclass.api",
+    "Session": "objclass.session",
     "evaluate": "objclass.api",
     "learn": "objclass.api",
     "list_features": "objclass.api",
@@ -61,6 +63,7 @@ __all__ = [
     "PixelSize",
     "Project",
     "Result",
+    "Session",
     "evaluate",
     "learn",
     "list_features",

@@ -38,7 +38,7 @@ class Session:
     """Label objects of images, and see all others classified.
 
     Its methods change the state at once and compute nothing long. What follows from a change is computed by
-    `update`, or, for programs with windows, by `work` in another thread and `accept` in that of the window.
+    `update`, or, for programs with windows, by `work` in another thread and `accept` in that of the window (`Live` does it).
 
     Parameters
     ----------
@@ -373,7 +373,7 @@ class Session:
         self.state.check_image(key)
         found = self.state.found.get(key)
         if found is None:
-            message = "The objects are not found yet: label them when they are shown."
+            message = "The objects are not found yet: label them when they are shown (update() finds them)."
             raise UsageError(message)
         if number:
             self.state.labelling.check_class(number)

@@ -8,12 +8,16 @@ import numpy as np
 from objclass.descent import descents
 from objclass.errors import Stop
 from objclass.session.session import Session
+from objclass.session.state import SessionSettings
 
 MODULES = ("pandas", "scipy.stats", "sklearn.tree")
 """The libraries that take longest to load, one after the other, so that loading can be stopped between them."""
 
 SIDE = 64
 """Pixels along the image of the first session, which has an object in each square of 16."""
+
+TREES = 4
+"""Trees of its forests: a few load the same code as many."""
 
 
 def warm_up(stop: Stop) -> None:
@@ -38,7 +42,7 @@ def warm_up(stop: Stop) -> None:
 
 def small_session() -> Session:
     """A session with objects of two classes, all labelled."""
-    session = Session()
+    session = Session(SessionSettings(trees=TREES))
     y, x = np.indices((SIDE, SIDE)) % 16
     objects = ((y < 8) & (x < 8)).astype(np.uint8)
     rows = np.arange(SIDE, dtype=np.uint8)[:, None] * np.ones(SIDE, np.uint8)

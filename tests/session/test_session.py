@@ -217,6 +217,15 @@ def test_the_evaluation_is_that_of_the_project(trained):
     assert found["cautions"]
 
 
+def test_the_saved_project_is_judged_in_the_same_way(trained, tmp_path):
+    trained.save(tmp_path / "saved.ilp")
+    expected = objclass.evaluate(tmp_path / "saved.ilp")
+    found = trained.evaluate()
+    assert found.scores.equals(expected.scores)
+    assert found.confusion.equals(expected.confusion)
+    assert found.cautions == expected.cautions
+
+
 def test_what_cannot_be_evaluated_is_refused_with_a_sentence(session):
     with pytest.raises(UsageError, match="No labels yet"):
         session.evaluate()
