@@ -1,202 +1,247 @@
-"""The napari plug-in: what a click takes until all objects have new colours, and how long the window is held meanwhile.
+"""The napari plug-in: what a click takes until all objects have new colours, and how long it holds the window.
 
-``python benchmarks/clicks.py`` prints the table of ``docs/speed.md``, in a window on the display; ``xvfb-run -s "-screen 0
-1600x1200x24" python benchmarks/clicks.py`` without a screen. Each size has a process of its own.
+``python benchmarks/clicks.py`` (with the extra ``napari``) prints the tables of ``docs/speed.md``, in windows on the display;
+``xvfb-run -a -s "-screen 0 1600x1200x24" python benchmarks/clicks.py`` needs no screen. Each row has a process of its own.
 
-The time of a click is from the press of the mouse to the frame with the new classes. The window is held for as long as
-a timer of two milliseconds comes late. While a frame is drawn, which takes a graphics card hardly any time, but a
-processor that stands in for one a tenth of a second, only the seconds of the processor are counted, which Python and
-napari spend in the thread of the window.
+The time of a click is from the press of the mouse to the frame that shows the new classes. The window is held for as long
+as a timer of two milliseconds comes late. Where a processor stands in for the graphics card, frames take far longer
+than they would: the second figure counts, while a frame is drawn, only the seconds of the processor that the thread of
+the window has spent on it.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from time import perf_counter, thread_time
 
 import images
 import numpy as np
 
-SIZES = {"2048², 1,000": "J", "2048², 10,000": "K", "128³, 1,000": "L", "128³, 10,000": "M"}
-"""Row of the table -> name of the images."""
+ROWS = {
+    "2048², 1,000": "J",
+    "2048², 10,000": "K",
+    "128³, 1,000": "L",
+    "128³, 10,000": "M",
+}
+"""Name of a row -> name of its images."""
 
-PHASES = ("loading", "objects", "clicks", "evaluation", "thresholds")
+CLICKS = 20
 
 TICK = 2
 """Milliseconds between two ticks of the timer."""
 
+PATIENCE = 120
+"""Seconds after which a benchmark gives up."""
+
 
 @dataclass
 class Watch:
-    """When the thread of the window was free, and when it drew: seconds of the wall, and of its processor."""
+    """When the thread of the window was free, and what it drew.
 
-    viewer: object
+    Times are pairs: seconds of the wall, and seconds of the processor that the thread has spent.
+    """
+
+    canvas: object
     ticks: list = field(default_factory=list)
-    """Time, and seconds of the processor so far, of each tick."""
     frames: list = field(default_factory=list)
-    """Start of drawing, and the same after the frame was shown."""
+    """Start of drawing, and when the frame was shown."""
 
     def __post_init__(self):
         from qtpy.QtCore import QEventLoop, Qt, QTimer
 
-        self.canvas = self.viewer.window._qt_viewer.canvas
-        self.drawing = None
-        self.canvas._scene_canvas.events.draw.connect(self.begin, position="first")
-        self.canvas.native.frameSwapped.connect(self.end)
+        self.began, self.condition, self.loop = None, lambda: False, QEventLoop()
         self.timer = QTimer(interval=TICK, timerType=Qt.TimerType.PreciseTimer)
-        self.timer.timeout.connect(self.tick)
-        self.loop, self.condition = QEventLoop(), lambda: False
+        self.timer.timeout.connect(self._tick)
         self.timer.start()
+        self.canvas._scene_canvas.events.draw.connect(self._begin, position="first")  # noqa: SLF001
+        self.canvas.native.frameSwapped.connect(self._end)
 
-    def tick(self):
-        """The thread of the window is free."""
-        self.ticks.append((perf_counter(), thread_time()))
+    def _tick(self):
+        self.ticks.append(now())
         if self.condition():
             self.loop.quit()
 
-    def begin(self, _event):
-        """Drawing begins."""
-        self.drawing = self.drawing or (perf_counter(), thread_time())
+    def _begin(self, _event):
+        self.began = self.began or now()
 
-    def end(self):
-        """The frame is shown."""
-        if self.drawing is not None:
-            self.frames.append((*self.drawing, perf_counter(), thread_time()))
-            self.drawing = None
+    def _end(self):
+        if self.began is not None:
+            self.frames.append((self.began, now()))
+            self.began = None
 
-    def held(self, start, end):
-        """The longest time between two ticks: of the wall, and where frames count by their seconds of the processor."""
-        longest = counted = 0
-        for (before, _), (after, _) in zip(self.ticks, self.ticks[1:], strict=False):
-            if after <= start or before >= end:
-                continue
-            inside = [one for one in self.frames if before <= one[0] and one[2] <= after]
-            spared = sum((b - a) - (d - c) for a, c, b, d in inside)
-            longest, counted = max(longest, after - before), max(counted, after - before - spared)
-        return longest, counted
-
-    def frame_after(self, time):
-        """When the first frame that was begun after a time was shown; None: not yet."""
-        return next((end for start, _, end, _ in self.frames if start >= time), None)
-
-
-@dataclass
-class Window:
-    """A viewer with the widget, its session, and what has happened: name -> times of signals."""
-
-    viewer: object
-    controller: object
-    watch: Watch
-    times: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        for name in ("objects_found", "measured", "classified", "judged"):
-            self.times[name] = []
-            getattr(self.controller, name).connect(lambda *_, name=name: self.times[name].append(perf_counter()))
-
-    def wait(self, condition, seconds=120):
+    def wait(self, condition):
         """Have Qt work until a condition holds."""
-        end = perf_counter() + seconds
-        self.watch.condition = lambda: condition() or perf_counter() > end
-        self.watch.loop.exec()
+        end = perf_counter() + PATIENCE
+        self.condition = lambda: condition() or perf_counter() > end
+        self.loop.exec()
         if not condition():
             raise TimeoutError
 
-    def rest(self, seconds=0.5):
-        """Wait until nothing is left to be done, and a moment longer."""
-        self.wait(lambda: not self.controller.live.is_busy)
-        end = perf_counter() + seconds
-        self.wait(lambda: perf_counter() > end)
+    def frame_after(self, time):
+        """When the first frame was shown that was begun after a time; None: not yet."""
+        return next((end[0] for start, end in self.frames if start[0] >= time), None)
 
-    def pixel(self, position):
-        """The pixel of the canvas that shows a position along the displayed axes."""
+    def held(self, start, end):
+        """The longest time between two ticks in an interval: as it was, and with frames at seconds of the processor."""
+        found = [(0.0, 0.0)]
+        for (before, _), (after, _) in zip(self.ticks, self.ticks[1:], strict=False):
+            if start <= before < end:
+                frames = [one for one in self.frames if before <= one[0][0] and one[1][0] <= after]
+                spared = sum((b[0] - a[0]) - (b[1] - a[1]) for a, b in frames)
+                found.append((after - before, after - before - spared))
+        return tuple(map(max, zip(*found, strict=True)))
+
+
+def now():
+    """Seconds of the wall, and of the processor for this thread."""
+    return perf_counter(), thread_time()
+
+
+class Window:
+    """A viewer with the widget, and the images of a row."""
+
+    def __init__(self, name):
+        import napari
+
+        shape = images.SIZES[name][0]
+        parts = zip(*images.layers(name), strict=True)
+        pair = [np.concatenate(part, axis=int(shape[0] == 1)) for part in parts]
+        self.raw, self.mask = (image[0] if shape[0] == 1 else image for image in pair)
+        self.axes = "zyx"[-self.raw.ndim :]
+        self.viewer = napari.Viewer(show_welcome_screen=False)
+        window = self.viewer.window
+        window._qt_window.resize(1280, 960)  # noqa: SLF001
+        self.viewer.add_image(self.raw)
+        self.canvas = window._qt_viewer.canvas  # noqa: SLF001
+        self.watch = Watch(self.canvas)
+        self.controller = window.add_plugin_dock_widget("objclass", "Object classification")[1].controller
+        self.session, self.change = self.controller.session, self.controller.change
+        self.signals = {signal: [] for signal in ("objects_found", "classified", "judged")}
+        for signal, times in self.signals.items():
+            getattr(self.controller, signal).connect(partial(self._note, times))
+        self.rest()
+
+    @staticmethod
+    def _note(times, *_):
+        times.append(perf_counter())
+
+    def rest(self):
+        """Wait until nothing is left to be done, and half a second longer; return the time."""
+        self.watch.wait(lambda: not self.controller.live.is_busy)
+        end = perf_counter() + 0.5
+        self.watch.wait(lambda: perf_counter() > end)
+        return perf_counter()
+
+    def shown(self, signal, action):
+        """Do something; return the seconds until a signal, and until the frame that was drawn after it was shown."""
+        times, start = self.signals[signal], perf_counter()
+        known = len(times)
+        action()
+        self.watch.wait(lambda: len(times) > known and self.watch.frame_after(times[-1]) is not None)
+        return times[-1] - start, self.watch.frame_after(times[-1]) - start
+
+    def add(self, **objects):
+        """Add the image with what defines its objects; return its key when they are measured."""
+        key = self.change(self.session.add_image, self.raw, raw_axes=self.axes, **objects)
+        for _ in range(2 - len(self.session.classes)):
+            self.change(self.session.add_class)
+        self.rest()
+        return key
+
+    def places(self, key, count):
+        """Pixels of the canvas on objects of the plane that is shown, and the numbers of these."""
+        found = self.session.state.found[key]
+        t, z = 0, self.viewer.dims.current_step[0] if len(self.axes) == 3 else 0
+        numbers = np.unique(found.numbers[t, z])[1:]
+        for number in np.random.default_rng(0).choice(numbers, count, replace=False).tolist():
+            *_, rows, columns = found.boxes[number - 1]
+            inside = np.argwhere(found.numbers[t, z, rows, columns] == number)
+            middle = inside[np.abs(inside - inside.mean(axis=0)).sum(axis=1).argmin()]
+            yield self._pixel((middle[0] + rows.start, middle[1] + columns.start))
+
+    def _pixel(self, position):
         from qtpy.QtCore import QPoint
 
-        view = self.viewer.window._qt_viewer.canvas.view
+        view = self.canvas.view
         x, y, *_, w = (view.transform * view.scene.transform).map(np.asarray(position, float)[::-1])
         return QPoint(round(x / w), round(y / w))
 
-    def click(self, position):
-        """Press and release the mouse; return the time of the press."""
+    def click(self, pixel):
+        """Press and release the mouse."""
         from qtpy.QtCore import Qt
         from qtpy.QtTest import QTest
 
-        native, pixel = self.viewer.window._qt_viewer.canvas.native, self.pixel(position)
-        start = perf_counter()
-        QTest.mouseClick(native, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, pixel)
-        return start
+        button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QTest.mouseClick(self.canvas.native, button, keys, pixel)
 
 
-def pair(name):
-    """Raw data and segmentation as arrays."""
-    shape = images.SIZES[name][0]
-    raw, mask = (
-        np.concatenate(part, axis=1 if shape[0] == 1 else 0) for part in zip(*images.layers(name), strict=True)
-    )
-    return (raw[0], mask[0]) if shape[0] == 1 else (raw, mask)
-
-
-def opened(name):
-    """A window with the images, all objects measured; and the seconds until then."""
-    import napari
-
-    viewer = napari.Viewer(show_welcome_screen=False)
-    viewer.window._qt_window.resize(1280, 960)
-    raw, mask = pair(name)
-    viewer.add_image(raw)
-    widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")[1]
-    window = Window(viewer, widget.controller, Watch(viewer))
-    window.rest(2)
-    return window, raw, mask
-
-
-def measure(name, clicks):
-    """Print a row."""
-    window, raw, mask = opened(name)
-    session, change = window.controller.session, window.controller.change
-    start = perf_counter()
-    phases = {"loading": (0, start)}
-    key = change(session.add_image, raw, mask, raw_axes="zyx"[-raw.ndim :], axes="zyx"[-raw.ndim :])
-    for _ in range(2 - len(session.classes)):
-        change(session.add_class)
-    window.rest()
-    phases["objects"] = start, perf_counter()
-    found = session.state.found[key]
-    plane = window.viewer.dims.current_step[0] if raw.ndim == 3 else 0
-    shown = np.unique(found.numbers[0, plane])[1:]
-    rng, taken = np.random.default_rng(0), []
-    start = perf_counter()
-    for k, number in enumerate(rng.choice(shown, clicks + 2, replace=False).tolist()):
-        *_, y, x = found.boxes[number - 1]
-        rows, columns = np.nonzero(found.numbers[0, plane] == number)
-        middle = int(np.hypot(rows - rows.mean(), columns - columns.mean()).argmin())
-        before, many = perf_counter(), len(window.times["classified"])
+def clicks(name, count):
+    """A row of the first table, in this process."""
+    window = Window(name)
+    begin = perf_counter()
+    key = window.add(segmentation=window.mask, axes=window.axes)
+    objects = window.session.state.found[key].count
+    opened = perf_counter()
+    taken, first = [], None
+    for k, pixel in enumerate(window.places(key, count + 2)):
         window.controller.set_current(1 + k % 2)
-        pressed = window.click((rows[middle], columns[middle]))
-        if k:
-            window.wait(lambda: len(window.times["classified"]) > many)
-            window.wait(lambda: window.watch.frame_after(window.times["classified"][-1]))
-            if k > 1:
-                taken.append((pressed, window.times["classified"][-1], window.watch.frame_after(window.times["classified"][-1])))
-            else:
-                window.rest()
-                start = perf_counter()
-        if k % 3 == 0: window.rest()
-    phases["clicks"] = start, perf_counter()
-    window.rest()
-    for phase, (a, b) in phases.items():
-        print(name, phase, [f"{1000 * x:.0f}" for x in window.watch.held(a, b)])
-    print("classified", [round(1e3*(b-a)) for a,b,c in taken])
-    print("frame", [round(1e3*(c-a)) for a,b,c in taken])
-    inside=[f for f in window.watch.frames if f[0]>phases["clicks"][0]]
-    print("frames wall", [round(1e3*(f[2]-f[0])) for f in inside][:20], "cpu", [round(1e3*(f[3]-f[1])) for f in inside][:20])
+        if k == 0:  # one class cannot be told from another yet
+            window.click(pixel)
+            window.rest()
+            start = perf_counter()
+            continue
+        taken.append(window.shown("classified", partial(window.click, pixel)))
+        if k % 2:  # every other click comes while the last classification is being judged
+            window.rest()
+        if k == 1:
+            first, start = taken.pop(), perf_counter()
+    end = window.rest()
+    held = [window.watch.held(*times) for times in ((begin, opened), (opened, start), (start, end))]
+    frames = [b[0] - a[0] for a, b in window.watch.frames if a[0] >= start]
+    classified, painted = zip(*taken, strict=True)
+    cells = [
+        name_of(name), f"{objects:,}", seconds(first[1]), f"{seconds(statistics.median(painted))}, {seconds(max(painted))}",
+        seconds(statistics.median(classified)), milliseconds(statistics.median(frames)),
+        *(f"{milliseconds(counted)} ({milliseconds(whole)})" for whole, counted in (held[2], held[0])),
+    ]  # fmt: skip
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
     window.viewer.close()
 
 
+def name_of(images_name):
+    """The row of images."""
+    return next(row for row, name in ROWS.items() if name == images_name)
+
+
+def seconds(number):
+    """Two digits after the point."""
+    return f"{number:.2f} s"
+
+
+def milliseconds(number):
+    """Whole ones."""
+    return f"{1000 * number:.0f} ms"
+
+
+def main():
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=ROWS.values(), help="names of images", default=ROWS.values()
+    )
+    parser.add_argument("--clicks", type=int, default=CLICKS)
+    parser.add_argument("--inside", action="store_true", help="in this process")
+    given = parser.parse_args()
+    for name in given.only:
+        if given.inside:
+            clicks(name, given.clicks)
+        else:
+            again = ["--inside", "--only", name, "--clicks", str(given.clicks)]
+            subprocess.run([sys.executable, "-W", "ignore", __file__, *again], check=True)
+
+
 if __name__ == "__main__":
-    for one in sys.argv[1:]:
-        measure(one, 20)
+    main()

@@ -7,6 +7,7 @@ import numpy as np
 
 from objclass.descent import descents
 from objclass.errors import Stop
+from objclass.session import painting
 from objclass.session.session import Session
 from objclass.session.state import SessionSettings
 
@@ -34,6 +35,7 @@ def warm_up(stop: Stop) -> None:
         stop.check()
         import_module(name)
     descents.choose(sys.maxsize)
+    painting.load()
     session = small_session()
     for finding in session.work(stop=stop):
         session.accept(finding)
