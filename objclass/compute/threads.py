@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PATIENCE = 0.2
-"""Seconds to wait for a task when a run is asked to end: the task notices at its next check."""
+"""Seconds to wait for a task at a time. When a run is asked to end, the task notices at its next check."""
 
 
 class Task(Generic[Result]):
@@ -62,6 +62,8 @@ class Task(Generic[Result]):
         """
         if helps:
             self.run()
+        while not self.is_done:
+            self.fault(PATIENCE)  # again and again: a signal just before a wait begins does not end that wait
         return self._future.result()
 
     def fault(self, patience: float | None = None) -> BaseException | None:

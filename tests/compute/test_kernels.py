@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from threading import Barrier, Event, Thread, Timer, main_thread
+from threading import Barrier, Event, Thread, main_thread
 from typing import NamedTuple
 
 import numpy as np
@@ -393,7 +393,11 @@ sys.exit(code)
 
 @pytest.mark.parametrize(
     ("blocked", "environment"),
-    [(["numba", "llvmlite"], {}), (["numba"], {}), ([], {"NUMBA_DISABLE_JIT": "1"})],
+    [
+        (["numba", "llvmlite"], {}),
+        pytest.param(["numba"], {}, marks=pytest.mark.slow),
+        pytest.param([], {"NUMBA_DISABLE_JIT": "1"}, marks=pytest.mark.slow),
+    ],
     ids=["neither", "no numba", "disabled"],
 )
 def test_a_run_without_a_compiler_gives_the_same(samples, tmp_path, blocked, environment):
@@ -432,11 +436,9 @@ def test_what_is_kept_needs_no_numba():
 def test_a_signal_does_not_wait_for_the_compiler(monkeypatch, tmp_path):
     """It comes while C is at work, which no signal interrupts."""
     monkeypatch.setenv(kernels.CACHE_FOLDER, str(tmp_path))
-    begun, ended = Event(), Event()
+    begun, raised, ended = Event(), Event(), Event()
     library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(256)
-    library.pthread_mutex_lock(mutex)  # zeros are a mutex; it is unlocked when the signal has come
-    late = Timer(20, library.pthread_mutex_unlock, [mutex])
-    late.start()
+    library.pthread_mutex_lock(mutex)  # zeros are a mutex
 
     def slowly(*_):
         begun.set()
@@ -447,18 +449,27 @@ def test_a_signal_does_not_wait_for_the_compiler(monkeypatch, tmp_path):
     def end(number, _):
         raise TerminatedError(number)
 
+    def send():
+        """The compiler ends after the signal was raised, or, if it never is, some time later."""
+        begun.wait()
+        if raised.is_set():
+            return  # nothing was compiled
+        # the system may choose another thread, left by other tests, which would not wake the main one
+        signal.pthread_kill(main_thread().ident, signal.SIGTERM)
+        raised.wait(60)
+        library.pthread_mutex_unlock(mutex)
+
     monkeypatch.setattr(kernels, "machine_code", slowly)
     before = signal.signal(signal.SIGTERM, end)
-    main = (
-        main_thread().ident
-    )  # the system may choose another thread, left by other tests, which would not wake this one
-    Thread(target=lambda: begun.wait(10) and signal.pthread_kill(main, signal.SIGTERM)).start()
+    sender = Thread(target=send)
+    sender.start()
     try:
         with pytest.raises(TerminatedError):
             Kernel(roots, repays_loading=1, repays_compiling=1).choose(9)
         assert not ended.is_set()
     finally:
+        raised.set()
+        begun.set()
+        sender.join()
         signal.signal(signal.SIGTERM, before)
-        late.cancel()
-        library.pthread_mutex_unlock(mutex)
-    assert ended.wait(30)
+    assert ended.wait(60)

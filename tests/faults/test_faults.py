@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 
 from objclass import registry
@@ -146,12 +148,9 @@ def once(shim, here, name, call, number, table="t.csv"):
 @pytest.mark.parametrize(
     ("name", "call", "number", "table"),
     [
-        ("compressed hdf5", "write", 3, "t.csv"),
         ("compressed hdf5", "write", 40, "t.h5"),
         ("multi-scale OME-Zarr", "write", 9, "t.csv"),
         ("numpy", "fsync", 4, "t.csv"),
-        ("numpy", "rename", 2, "t.csv"),
-        ("compressed n5", "rename", 1, "t.csv"),
         ("png sequence", "rename", 2, "t.csv"),
     ],
 )
@@ -189,7 +188,9 @@ def objects_once(shim, here, suffix, call, number):
     return code
 
 
-@pytest.mark.parametrize(("suffix", "number"), [(".zip", 3), (".h5ad", 12)])
+@pytest.mark.parametrize(
+    ("suffix", "number"), [(".zip", 3), pytest.param(".h5ad", 12, marks=pytest.mark.slow)]
+)
 def test_objects_for_other_programs_that_cannot_be_written(shim, here, suffix, number):
     assert objects_once(shim, here, suffix, "write", number) != 0
 
@@ -216,29 +217,38 @@ def test_a_large_file_that_may_not_be_written(here):
     check(here, process.returncode, process.stderr, "t.h5")
 
 
-def test_several_processes_write_into_one_container(here):
+@pytest.mark.parametrize(
+    ("suffix", "name"), [("h5", "compressed hdf5"), pytest.param("n5", "n5", marks=pytest.mark.slow)]
+)
+def test_several_processes_write_into_one_container(here, suffix, name):
     """Array jobs, each with a dataset of its own: none is lost."""
     (here / "out").mkdir()
-    for suffix, name in (("h5", "compressed hdf5"), ("n5", "n5")):
-        running = [
-            start(here, [
-                "--headless", "--segmentation_image", f"seg{n % LANES}.npy", "--output_format", name,
-                "--output_filename_format", "out/all", "--output_internal_path", f"lane{n}",
-                "--table_filename", f"out/{suffix}{n}.csv",
-            ])
-            for n in range(4)
-        ]  # fmt: skip
-        told = [process.communicate(timeout=120)[1] for process in running]
-        assert [process.returncode for process in running] == [0] * 4, told
-        for n in range(4):
-            assert open_image(f"{here}/out/all.{suffix}/lane{n}").read().max() == n % LANES + 1
+    running = [
+        start(here, [
+            "--headless", "--segmentation_image", f"seg{n}.npy", "--output_format", name,
+            "--output_filename_format", "out/all", "--output_internal_path", f"lane{n}",
+            "--table_filename", f"out/{n}.csv",
+        ])
+        for n in range(LANES)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * LANES, said
+    for n in range(LANES):
+        assert open_image(f"{here}/out/all.{suffix}/lane{n}").read().max() == n + 1
     assert not list((here / "out").glob(".objclass*"))
     runs = [json.loads(path.read_text()) for path in (here / "out").glob("objclass_run*.json")]
-    assert len(runs) == 8  # a record of each
+    assert len(runs) == LANES  # a record of each
+
+
+def seconds_of_children():
+    """Of the processor, by processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_run_within_a_second(here, sent):
+    """Of the processor, since others may be using it, too; the whole run takes many."""
     big = np.zeros((40, 600, 600), np.uint8)
     big[:, ::7, ::5] = 1
     np.save(here / "seg0.npy", big)
@@ -248,9 +258,10 @@ def test_a_signal_ends_a_run_within_a_second(here, sent):
         time.sleep(0.01)
     assert process.poll() is None
     process.send_signal(sent)
-    began = time.monotonic()
-    _, told = process.communicate(timeout=60)
-    assert time.monotonic() - began < 3  # a second on a machine that is idle
+    used = psutil.Process(process.pid).cpu_times()
+    before = seconds_of_children()
+    _, told = process.communicate(timeout=600)
+    assert seconds_of_children() - before - (used.user + used.system) < 3
     assert process.returncode == 128 + sent, told
     assert not images_in(here / "out")
     assert not list((here / "out").glob(".objclass*")) if (here / "out").exists() else True
