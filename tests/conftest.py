@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-settings.register_profile("any machine", deadline=None)
+EXAMPLES = int(os.environ.get("OBJCLASS_TEST_EXAMPLES", "1"))
+"""Factor for the number of examples of property tests; `test_properties.py` sets it for the slow tests."""
+
+
+def examples(count, **more):
+    """The settings of a property test: how many examples it tries among the fast tests."""
+    return settings(max_examples=count * EXAMPLES, deadline=None, **more)
+
+
+settings.register_profile("any machine", examples(25))
 settings.load_profile("any machine")
 
 ROOT = Path(__file__).parents[1]

@@ -169,6 +169,7 @@ def test_the_command_of_the_page_on_tables(tmp_path, monkeypatch):
     assert [line.split(",")[0] for line in described[1:]] == header
 
 
+@pytest.mark.slow  # tests/report has quick ones of both commands
 def test_the_page_on_reports(tmp_path, monkeypatch):
     copy_samples(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -195,6 +196,7 @@ def test_the_page_on_counts(tmp_path, monkeypatch, capsys):
         assert sorted(line.split("\t")[1] for line in told.splitlines()) == ["cells", "cells_train"]
 
 
+@pytest.mark.slow  # tests/cli/test_evaluate.py has quick ones of all three commands
 def test_the_page_on_evaluation(tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs/how-to/evaluate.md").read_text(encoding="utf-8")
     copy_samples(tmp_path)

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass import forest as module
@@ -15,6 +15,7 @@ from objclass.compute.limits import Limits
 from objclass.descent import descents
 from objclass.errors import ProjectError
 from objclass.forest import LEAF, Forest, decode, encode, fit
+from tests.conftest import examples
 
 
 def by_hand(trees, rows, classes, weighted=False):
@@ -114,7 +115,7 @@ def test_threads_change_nothing(trained, monkeypatch):
 
 
 @given(st.integers(0, 99), st.integers(1, 300), st.integers(2, 40))
-@settings(max_examples=25, deadline=None)
+@examples(6)
 def test_compiled_descents_are_those_of_numpy(seed, count, height):
     """Trees of any form: chains as deep as the splits near the root and deeper, values equal to cuts, NaN, infinities."""
     rng = np.random.default_rng(seed)
@@ -134,7 +135,7 @@ def test_compiled_descents_are_those_of_numpy(seed, count, height):
     st.tuples(st.integers(1, 9), st.integers(1, 19), st.integers(1, 40)),
     st.sampled_from([0.0, 0.05, 1.0, 30.0]),
 )
-@settings(max_examples=40, deadline=None)
+@examples(10)
 def test_pixels_go_down_with_their_neighbours(seed, extents, noise):
     """Images from flat, where blocks send all their pixels the same way, to noise; of any extents."""
     rng = np.random.default_rng(seed)
@@ -303,7 +304,7 @@ def test_damage_is_told(tree, told):
         decode([stump(), tree], 2, 2)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(50)
 @given(
     st.lists(st.integers(-2, 12) | st.just(LEAF), min_size=0, max_size=20),
     st.lists(st.floats(allow_nan=True), max_size=12),

@@ -47,7 +47,7 @@ FEW = [
 
 @linux
 def test_a_few_damaged_images():
-    fuzz("fuzz_images.py", "--count", "36", *FEW)
+    fuzz("fuzz_images.py", "--count", "18", *FEW)
 
 
 @linux

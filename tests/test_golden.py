@@ -127,7 +127,7 @@ def compare_tables(theirs, ours, *, insist=True):
     return len(theirs["timestep"]), len(theirs), worst
 
 
-@pytest.mark.parametrize("part", ["test", "train"])
+@pytest.mark.parametrize("part", ["test", pytest.param("train", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", SYNTHETIC)
 def test_synthetic_case(shared, tmp_path, report, case, part):
     folder, role = shared / "golden" / case, SYNTHETIC[case]
@@ -154,7 +154,7 @@ def test_real_case(shared, tmp_path, report, case):
     compare(report, case, real / case / "expected", "", tmp_path)
 
 
-@pytest.mark.parametrize("block", [None, "2"])
+@pytest.mark.parametrize("block", [None, pytest.param("2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CORNERS)
 def test_corner(shared, tmp_path, report, case, block):
     folder = shared / "golden/corners" / case

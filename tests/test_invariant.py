@@ -360,7 +360,7 @@ COMMON = settings(
 )
 
 
-@settings(COMMON, max_examples=6)
+@settings(COMMON, max_examples=3)
 @given(case=cases, others=st.tuples(ways, ways))
 def test_blocks_change_nothing(tmp_path_factory, case, others):
     holds(case, others, tmp_path_factory)
@@ -374,11 +374,17 @@ def test_blocks_change_nothing_at_length(tmp_path_factory, case, others):
 
 
 @pytest.mark.slow
-def test_all_runs_of_the_tests_in_tiny_blocks():
+@pytest.mark.parametrize(
+    ("names", "marked"),
+    [
+        (("cli", "export", "training", "test_chaining.py"), "not slow"),
+        (("test_golden.py", "test_golden_small.py"), "slow or not slow"),
+    ],
+)
+def test_all_runs_of_the_tests_in_tiny_blocks(names, marked):
     """The command line, and ilastik's own answers where they are at hand; some minutes."""
     folder = Path(__file__).parent
-    names = ("cli", "export", "training", "test_chaining.py", "test_golden.py", "test_golden_small.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tiny_blocks"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tiny_blocks", "-m", marked]
     done = subprocess.run(
         [*command, *(str(folder / name) for name in names)],
         cwd=folder.parent, capture_output=True, text=True, check=False,

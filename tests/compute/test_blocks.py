@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -17,6 +17,7 @@ from objclass.segmentation.components import roots
 from objclass.segmentation.find import find_objects
 from objclass.segmentation.label_store import PackedLabels
 from objclass.settings import ProjectThreshold, ThresholdSettings
+from tests.conftest import examples
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
 blocks = st.none() | st.tuples(st.integers(1, 6), st.integers(1, 10))
@@ -110,7 +111,7 @@ values = hnp.arrays(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@examples(40)
 @given(values, blocks.filter(bool), st.sampled_from(["segmentation_image", "label_image"]), st.integers(1, 3))
 def test_objects_do_not_depend_on_blocks(pixels, block, role, jobs):
     lane = Lane(None, Image("seg", ArrayStore(pixels), "zyx", "test"), role, "seg", "")
@@ -126,7 +127,7 @@ maps = hnp.arrays(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@examples(40)
 @given(
     maps,
     blocks.filter(bool),

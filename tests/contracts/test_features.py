@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.compute.context import Context
@@ -16,6 +16,7 @@ from objclass.features.frame import Frame
 from objclass.features.statistics import groups
 from objclass.registry import FEATURE_SETS
 from objclass.segmentation.labelling import label
+from tests.conftest import examples
 
 # Histogram and quantiles share the range of all objects of the time step; a defect centre is inherited
 # from the object before; both by ilastik's definition.
@@ -123,7 +124,7 @@ def test_other_objects_do_not_matter(set_name, ndim, channels):
             assert equal(values[0], before[key][keep - 1]), key
 
 
-@settings(deadline=None, max_examples=10)
+@examples(3)
 @given(
     st.sampled_from(sorted(FEATURE_SETS)), st.sampled_from([np.nan, np.inf, 0.0, 300.0]), st.integers(1, 2)
 )

@@ -8,6 +8,7 @@ import struct
 import sys
 import types
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -411,18 +412,17 @@ def largest_files(spec: str) -> list[Path]:
     return [found[-1], headers[-1]]
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.02, 0.3, 0.6, 0.97])
 @pytest.mark.parametrize("name", [name for name in CASES if name != "stack"])
-def test_truncated_copies_are_refused_in_one_line(tmp_path: Path, name: str, keep: float) -> None:
+def test_truncated_copies_are_refused_in_one_line(tmp_path: Path, name: str) -> None:
     suffix, make = CASES[name]
     spec, _, _ = make(tmp_path / f"a{suffix}")
-    for file in largest_files(spec):
+    for file, keep in product(largest_files(spec), (0.0, 0.02, 0.3, 0.6, 0.97)):
         data = file.read_bytes()
         file.write_bytes(data[: int(len(data) * keep)])
         with pytest.raises(ImageError) as refusal:
             open_image(spec).read()
-        assert "\n" not in str(refusal.value)
-        assert Path(spec.split(suffix)[0]).name in str(refusal.value)
+        assert "\n" not in str(refusal.value), keep
+        assert Path(spec.split(suffix)[0]).name in str(refusal.value), keep
         file.write_bytes(data)
 
 
@@ -558,7 +558,7 @@ def test_what_is_not_packed_is_mapped(tmp_path: Path, kind: str) -> None:
 )
 def test_thousands_of_slices_take_few_handles(tmp_path: Path, suffix: str) -> None:
     resource = pytest.importorskip("resource")
-    count = 300 if suffix == "zarr" else 3000
+    count = 300 if suffix in ("tif", "zarr") else 3000
     plane = np.zeros((2, 3), np.uint8)
     for k in range(count):
         plane[0, 0] = k % 256

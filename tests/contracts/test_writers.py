@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
@@ -35,6 +35,7 @@ from objclass.images.formats import n5, omezarr
 from objclass.images.sequence import writer_of
 from objclass.images.writer import OutputImage
 from objclass.registry import image_format, image_formats, output_format, output_formats
+from tests.conftest import examples
 from tests.workers import PickledWorkers
 
 NAMES = [entry.name for entry in output_formats() if entry.suffix]
@@ -65,6 +66,13 @@ def images() -> list[OutputImage]:
 
 def promised(name: str) -> list[OutputImage]:
     return [image for image in images() if writer_of(name).refusal(image) is None]
+
+
+def some_of(held: list[OutputImage]) -> list[OutputImage]:
+    """Images of every dtype, and of every order of axes with every number of channels."""
+    by_dtype = {image.dtype: image for image in held}
+    by_axes = {(image.axes, image.shape[image.axes.find("c")]): image for image in held}
+    return list({id(image): image for image in (*by_dtype.values(), *by_axes.values())}.values())
 
 
 def pixels_of(image: OutputImage) -> Any:
@@ -190,12 +198,12 @@ def test_lossy_formats_are_those_whose_values_do_not_come_back() -> None:
     assert {entry.name.removesuffix(" sequence") for entry in output_formats() if entry.lossy} == set(LOSSY)
 
 
+@pytest.mark.parametrize("chosen", [some_of, pytest.param(list, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("name", NAMES)
-def test_what_goes_in_comes_back(tmp_path: Path, name: str) -> None:
+def test_what_goes_in_comes_back(tmp_path: Path, name: str, chosen: Any) -> None:
     held = promised(name)
     assert held
-    # of what holds anything, every third: enough for all dtypes and orders
-    for image in held[:: 3 if len(held) > 200 else 1]:
+    for image in chosen(held):
         pixels = pixels_of(image)
         path = tmp_path / f"a{output_format(name).suffix}"
         write(path, name, image, pixels)
@@ -233,7 +241,7 @@ def test_our_reader_agrees(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=12, deadline=None)
+@examples(3)
 @given(data=st.data())
 def test_same_image_makes_the_same_bytes_whatever_the_blocks(
     tmp_path_factory: Any, name: str, data: Any
@@ -285,7 +293,7 @@ def write_chunks(shared: tuple[SharedFiles, OutputImage, Any], region: tuple[sli
 @pytest.mark.parametrize(
     "name", [*SHARED[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in SHARED[1:])]
 )
-@settings(max_examples=8, deadline=None)
+@examples(3)
 @given(data=st.data())
 def test_processes_that_share_a_folder_write_the_same_bytes(
     tmp_path_factory: Any, name: str, data: Any
@@ -365,8 +373,7 @@ def begun(output: Output, files: LaneFiles) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("moment", ["at once", "in the middle", "at the end", "finished"])
-def test_a_failure_leaves_nothing(tmp_path: Path, name: str, moment: str) -> None:
+def test_a_failure_leaves_nothing(tmp_path: Path, name: str) -> None:
     image = max(promised(name), key=lambda image: int(np.prod(image.shape)))
     pixels = pixels_of(image)
     suffix = output_format(name).suffix
@@ -375,17 +382,19 @@ def test_a_failure_leaves_nothing(tmp_path: Path, name: str, moment: str) -> Non
         slices = tuple(f"{tmp_path}/new_{n}{suffix}" for n in range(sequence.slices(image)[1]))
     export = Export("Object Predictions", image, tuple(slice(0, 1) for _ in AXES), None, None)  # type: ignore[arg-type]
     output = Output(export, f"{tmp_path}/new{suffix}", output_format(name), slices)
-    region = tuple(slice(0, -(-n // 2)) for n in image.shape) if moment == "in the middle" else whole(image)
-    run, files = lane_files(output)
-    sink = begun(output, files)
-    if moment != "at once":
-        sink._writer.write(region, pixels[region])
-    if moment == "finished":
-        sink.finish()
-    sink.abort()
-    files.abort()
-    run.close()
-    assert list(tmp_path.iterdir()) == []
+    for moment in ("at once", "in the middle", "at the end", "finished"):
+        half = tuple(slice(0, -(-n // 2)) for n in image.shape)
+        region = half if moment == "in the middle" else whole(image)
+        run, files = lane_files(output)
+        sink = begun(output, files)
+        if moment != "at once":
+            sink._writer.write(region, pixels[region])
+        if moment == "finished":
+            sink.finish()
+        sink.abort()
+        files.abort()
+        run.close()
+        assert list(tmp_path.iterdir()) == [], moment
     run, files = lane_files(output)
     sink = begun(output, files)
     sink._writer.write(whole(image), pixels)

@@ -652,7 +652,7 @@ def test_a_table_of_parts_has_the_types_of_a_whole_one(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("names", ["ac", "abc", "bb"])
+@pytest.mark.parametrize("names", [pytest.param("ac", marks=pytest.mark.slow), "abc", "bb"])
 def test_runs_write_it(images, tmp_path, monkeypatch, suffix, names):
     library(f"t{suffix}")
     if names == "bb":

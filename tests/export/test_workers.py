@@ -131,7 +131,13 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(
     ("name", "source", "settings"),
-    [(name, *case) for name in SHARED for case in CASES if case[0] in SOURCES or name in SHARED[1:3]]
+    [(name, *case) for name in SHARED[1:3] for case in CASES]
+    + [
+        pytest.param(name, *case, marks=pytest.mark.slow)
+        for name in SHARED[::3]
+        for case in CASES
+        if case[0] in SOURCES
+    ]
     + [("hdf5", *CASES[0])],
 )
 def test_folders_are_the_same_whoever_paints(

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.core import Objects
@@ -15,6 +15,7 @@ from objclass.features.contract import choose
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.features.sets.colour import FEATURES
+from tests.conftest import examples
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
 """Values are below 1000, and numpy sums them in pairs."""
@@ -43,7 +44,7 @@ def expected(values):
     }
 
 
-@settings(deadline=None, max_examples=30)
+@examples(8)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([(9, 11), (4, 5, 6)]),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -15,6 +15,7 @@ from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.features.sets.convex_hull import FEATURES
 from objclass.features.sets.regionprops import convex_image
+from tests.conftest import examples
 
 NAMES = [
     "area", "solidity", "center", "center_offset", "defect_count", "defect_share", "defect_area_mean",
@@ -93,19 +94,19 @@ def masks(*longest):
 # ---------------------------------------------------------------------------- brute force
 
 
-@settings(deadline=None, max_examples=100)
+@examples(25)
 @given(masks(9, 9))
 def test_planes(mask):
     assert_right(mask.astype(int))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(15)
 @given(masks(5, 5, 6))
 def test_volumes(mask):
     assert_right(mask.astype(int))
 
 
-@settings(deadline=None, max_examples=40)
+@examples(10)
 @given(st.integers(2, 3), st.integers(0, 2**32), st.integers(2, 6))
 def test_several_objects(ndim, seed, side):
     labels = np.random.default_rng(seed).integers(0, 4, (side,) * ndim)
@@ -113,7 +114,7 @@ def test_several_objects(ndim, seed, side):
     assert_right(labels)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(10)
 @given(masks(7, 7), st.integers(0, 2))
 def test_a_plane_in_a_volume_has_the_hull_of_the_plane(mask, axis):
     flat, volume = of_one(mask), of_one(np.expand_dims(mask, axis))
@@ -122,7 +123,7 @@ def test_a_plane_in_a_volume_has_the_hull_of_the_plane(mask, axis):
         np.testing.assert_allclose(volume[name], wanted, **TOLERANCE, err_msg=name)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(10)
 @given(masks(6, 6) | masks(4, 4, 4))
 def test_the_convex_image_holds_the_object_and_is_convex(mask):
     image = convex_image(mask)

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.compute.context import Context
@@ -25,6 +25,7 @@ from objclass.features.statistics.kinds import closure
 from objclass.features.statistics.scatter import CoordinateAxes, CoordinateScatter
 from objclass.features.voxels import Block
 from objclass.segmentation.labelling import label
+from tests.conftest import examples
 
 STATISTICS = (Extent, Intensity, Spread, Central, CoordinateScatter, CoordinateAxes)
 DTYPES = ("?", "u1", "u2", "i2", "i4", "f4", "f8", ">u2", "u8")
@@ -80,7 +81,7 @@ def assert_equal(found, expected):
             assert np.array_equal(np.signbit(a) & (a == 0), np.signbit(b) & (b == 0)), (s, field.name)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(40)
 @given(scenes(), st.integers(1, 7), st.integers(1, 3), st.sampled_from([1, 64, 1 << 17]))
 def test_compiled_statistics_are_those_of_numpy(scene, lines, threads, part):
     labels, raw = scene
@@ -191,7 +192,7 @@ def test_slabs_may_be_some_lines_of_a_plane_in_a_volume(compiled, rng, monkeypat
     assert_equal(gather(wanted, list(lines()), Context(Limits(jobs=2))), expected)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(6)
 @given(st.integers(0, 10**6), st.integers(2, 7), st.sampled_from([1, 64, 1 << 17]), st.booleans())
 def test_threads_that_go_through_their_own_objects(seed, jobs, part, deep):
     """Objects of several pieces reach from one stretch into later ones."""

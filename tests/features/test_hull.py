@@ -6,7 +6,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage, stats
@@ -18,6 +18,7 @@ from objclass.features.sets import ilastik_hull as hull
 from objclass.features.sets.ilastik_hull import LEFT_OVER, PLANE, VOLUME, Defects
 from objclass.features.statistics.per_object import Crop
 from objclass.segmentation.labelling import label
+from tests.conftest import examples
 
 SETS = {2: PLANE, 3: VOLUME}
 CASES_2D = (
@@ -131,7 +132,7 @@ def test_brute_force(shape):
         assert np.allclose(Defects.of(crop)[:6], brute_force(mask), rtol=1e-11, atol=1e-11, equal_nan=True)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(15)
 @given(st.integers(0, 10**6), st.sampled_from([(1, 40, 50), (9, 12, 14)]), st.floats(0.01, 0.99))
 def test_compiled_and_one_by_one_are_equal(seed, shape, density):
     rng = np.random.default_rng(seed)
@@ -157,7 +158,7 @@ def test_boxes_that_are_too_large_are_left_to_cc3d(monkeypatch):
     assert all(np.array_equal(fast[name], slow[name], equal_nan=True) for name in fast)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(10)
 @given(arrays(bool, st.tuples(*[st.integers(1, 6)] * 2)), st.integers(0, 9), st.integers(0, 9))
 def test_moving_an_object_moves_its_centres(mask, dy, dx):
     mask = mask.copy()

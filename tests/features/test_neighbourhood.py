@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.compute.context import Context
@@ -22,6 +22,7 @@ from objclass.features.statistics.extent import Extent
 from objclass.features.statistics.intensity import Histogram
 from objclass.features.statistics.scatter import ChannelScatter
 from objclass.segmentation.labelling import label
+from tests.conftest import examples
 
 SCOPES = ("context", "both")
 compiled = neighbourhood.around.compiled
@@ -92,7 +93,7 @@ def assert_equal(frame, extent, monkeypatch):
             assert np.array_equal(a, b, equal_nan=True), (scope, key)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(15)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([2, 3]),
@@ -222,7 +223,7 @@ def test_an_empty_image_after_a_full_one(monkeypatch):
     assert measure(empty, [mean])[mean.key].shape == (0, 1)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(12)
 @given(st.integers(0, 10**6), st.integers(1, 2000))
 def test_batches_hold_every_object_once(seed, voxels):
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.filters import threshold_otsu
@@ -11,6 +11,7 @@ from objclass.core import Objects
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.features.sets.parts import FEATURES, divided
+from tests.conftest import examples
 
 
 def measured(labels, raw):
@@ -90,7 +91,7 @@ def test_pixels_without_a_value_belong_to_no_part():
     assert all(values.item() == 0 for values in measured(labels, raw).values())
 
 
-@settings(deadline=None, max_examples=40)
+@examples(10)
 @given(st.integers(0, 10**6), st.sampled_from([(6, 7), (3, 4, 5), (1, 8)]))
 def test_the_edge_pair_by_pair(seed, shape):
     rng = np.random.default_rng(seed)
@@ -106,7 +107,7 @@ def test_the_edge_pair_by_pair(seed, shape):
     assert measured(mask, raw)["edge"].item() == pytest.approx(pairs / side ** (mask.ndim - 1))
 
 
-@settings(max_examples=50)
+@examples(12)
 @given(arrays(np.uint8, st.integers(2, 60), elements=st.integers(0, 255)))
 def test_the_threshold_is_that_of_scikit_image(values):
     values[:2] = 0, 255  # then bins are values

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.core import Objects
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.features.sets.radial import FEATURES, RINGS
+from tests.conftest import examples
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 """Values are positive and of one order; numpy sums them in pairs."""
@@ -38,7 +39,7 @@ def expected(mask, raw):
         yield (here.mean() / whole, here.std() / here.mean()) if len(here) else (1, 0)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(10)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([(14, 15), (5, 7, 8), (1, 9), (2, 2, 2)]),

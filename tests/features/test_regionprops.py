@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import regionprops, regionprops_table
@@ -27,6 +27,7 @@ from objclass.features.contract import Feature
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.features.sets.regionprops import FEATURES
+from tests.conftest import examples
 
 regions: Any = regionprops  # not typed there
 regions_table: Any = regionprops_table
@@ -249,7 +250,7 @@ def scenes(draw: st.DrawFn, ndim: int) -> tuple[AnyArray, AnyArray, tuple[float,
     return consecutive(labels), values, draw(st.sampled_from(SPACINGS[ndim]))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(15)
 @given(scenes(ndim=2))
 def test_equals_scikit_image_in_2d(
     scene: tuple[AnyArray, AnyArray, tuple[float, ...]],
@@ -257,7 +258,7 @@ def test_equals_scikit_image_in_2d(
     assert_equals(*scene)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(15)
 @given(scenes(ndim=3))
 def test_equals_scikit_image_in_3d(
     scene: tuple[AnyArray, AnyArray, tuple[float, ...]],
@@ -265,7 +266,7 @@ def test_equals_scikit_image_in_3d(
     assert_equals(*scene)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(12)
 @given(st.one_of(scenes(ndim=2), scenes(ndim=3)), st.integers(1, 40))
 def test_blocks_give_the_same_bits(scene: tuple[AnyArray, AnyArray, tuple[float, ...]], voxels: int) -> None:
     frame = frame_of(*scene)

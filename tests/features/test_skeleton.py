@@ -10,7 +10,7 @@ from itertools import pairwise
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -23,6 +23,7 @@ from objclass.features.sets import skeleton
 from objclass.features.sets.skeleton import FEATURES, NEEDLESS, PACE, Skeleton
 from objclass.features.statistics.per_object import Crop
 from objclass.segmentation.labelling import label
+from tests.conftest import examples
 
 EIGHT = np.ones((3, 3))
 CASES = (
@@ -254,7 +255,7 @@ def marks(mask):
 # ---------------------------------------------------------------------------- invariants
 
 
-@settings(deadline=None, max_examples=40)
+@examples(10)
 @given(arrays(bool, st.tuples(*[st.integers(1, 9)] * 2)), st.integers(1, 20), st.integers(1, 20))
 def test_moving_an_object_moves_its_points(mask, dy, dx):
     mask = mask.copy()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -19,6 +19,7 @@ from objclass.features.frame import Frame
 from objclass.features.statistics.eigen import eigensystems
 from objclass.features.statistics.powers import third_and_fourth_power
 from objclass.segmentation.labelling import label
+from tests.conftest import examples
 
 STANDARD = "Standard Object Features"
 
@@ -41,7 +42,7 @@ def blobs(seed, ndim=2, channels=1, dtype=float):
     return labels, (rng.random((*shape, channels)) * 100).astype(dtype)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(6)
 @given(st.integers(0, 10**6), st.sampled_from([2, 3]), st.sampled_from([1, 3]), st.sampled_from(["u1", "f4"]))
 def test_intensity_by_formula(seed, ndim, channels, dtype):
     labels, raw = blobs(seed, ndim, channels, dtype)
@@ -63,7 +64,7 @@ def test_intensity_by_formula(seed, ndim, channels, dtype):
         np.testing.assert_allclose(kurtosis[i - 1][spread], len(x) * m4 / m2**2 - 3, **close)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(6)
 @given(st.integers(0, 10**6), st.sampled_from([2, 3]))
 def test_position_and_axes_by_formula(seed, ndim):
     labels, raw = blobs(seed, ndim)
@@ -88,7 +89,7 @@ def test_a_single_pixel_has_the_identity_for_axes():
     assert radii.tolist() == [[0, 0]]
 
 
-@settings(deadline=None, max_examples=30)
+@examples(8)
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_eigensystems_of_random_matrices(seed, size):
     rng = np.random.default_rng(seed)
@@ -107,7 +108,7 @@ def test_eigensystems_that_are_not_finite_are_nan():
     assert np.isnan(values[1]).all()
 
 
-@settings(max_examples=50)
+@examples(12)
 @given(st.integers(0, 10**6), st.integers(-60, 60))
 def test_powers_are_those_of_libm(seed, exponent):
     q = np.random.default_rng(seed).normal(size=2000) * 2.0**exponent
@@ -156,7 +157,7 @@ def quantiles_by_curve(values, low, high, counts):
     return [*result, known.max()]
 
 
-@settings(deadline=None, max_examples=60)
+@examples(15)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(["u1", "u2", "f4"]),
@@ -190,7 +191,7 @@ def test_a_histogram_without_range_is_empty_from_128_on(value, total):
     assert np.isnan(quantiles[0, 1:-1]).all() == (total == 0)
 
 
-@settings(deadline=None, max_examples=15)
+@examples(3)
 @given(st.integers(0, 10**6), st.sampled_from([(4, 4), (9, 16), (7, 11)]))
 def test_neighbourhoods_by_brute_force(seed, margin):
     rng = np.random.default_rng(seed)
@@ -261,7 +262,7 @@ def read(path, name):
         return to_canonical(file[name][()], "".join(axis["key"] for axis in tags["axes"]))
 
 
-@settings(deadline=None, max_examples=20)
+@examples(5)
 @given(st.integers(0, 10**6), st.sampled_from([2, 3]), st.sampled_from(["u1", "f4"]))
 def test_advanced_features_of_one_channel_by_formula(seed, ndim, dtype):
     """Weighted with the values, or not: sums, centres, axes and moments along them."""
@@ -324,7 +325,7 @@ def check_moments(found, prefix, row, p, w, close):
     np.testing.assert_allclose(of("Principal<Kurtosis>"), w.sum() * q4 / values**2 - 3, rtol=1e-3, atol=2e-3)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(5)
 @given(st.integers(0, 10**6), st.sampled_from([2, 4]), st.sampled_from(["u1", "f4"]))
 def test_features_of_several_channels_by_formula(seed, channels, dtype):
     labels, raw = blobs(seed, 2, channels, dtype)

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skimage.feature import graycomatrix, graycoprops
 
@@ -13,6 +13,7 @@ from objclass.features.contract import choose
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.features.sets.texture import FEATURES, FLAT, LEVELS, PATTERNS, RING
+from tests.conftest import examples
 
 PROPERTIES = {
     "contrast": "contrast",
@@ -84,7 +85,7 @@ def matrices(levels, mask):
             yield counts
 
 
-@settings(deadline=None, max_examples=25)
+@examples(6)
 @given(st.integers(0, 10**6), st.sampled_from([(5, 6), (1, 7), (6, 1), (3, 4, 5), (1, 5, 4), (2, 2, 2)]))
 def test_pair_by_pair(seed, shape):
     mask, raw = blob(seed, shape)
@@ -124,7 +125,7 @@ def histogram(mask, raw):
     return counts / max(counts.sum(), 1)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(6)
 @given(st.integers(0, 10**6), st.sampled_from([(9, 8), (2, 7), (4, 5, 6)]), st.integers(2, 60))
 def test_patterns_pixel_by_pixel(seed, shape, values):
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.compute.context import Context
@@ -14,6 +14,7 @@ from objclass.compute.timings import Timings
 from objclass.core import Image
 from objclass.images import open_image
 from objclass.images.blockwise import box_reader, slab_reader, timed
+from tests.conftest import examples
 
 
 class Chunks:
@@ -38,7 +39,7 @@ LIMITS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@examples(25)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 2)),
     st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.just(1)),

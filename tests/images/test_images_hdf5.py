@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.compute.context import Context
@@ -19,6 +19,7 @@ from objclass.images import open_image
 from objclass.images.chunked import packed
 from objclass.images.formats.hdf5 import CompressedHdf5Writer, Hdf5Writer
 from objclass.images.writer import OutputImage
+from tests.conftest import examples
 
 SHAPE = (30, 41, 37)
 
@@ -45,7 +46,7 @@ def smooth(dtype: str, shape: tuple[int, ...] = SHAPE) -> Any:
 
 @pytest.mark.parametrize("filters", FILTERS)
 @pytest.mark.parametrize("dtype", ["u1", ">u2", "<f8"])
-@settings(max_examples=20, deadline=None)
+@examples(5)
 @given(data=st.data())
 def test_regions_are_those_of_h5py(tmp_path_factory: Any, filters: str, dtype: str, data: Any) -> None:
     pixels = smooth(dtype)

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.core import PixelSize, to_canonical
 from objclass.images.formats import omezarr
 from objclass.images.formats.omezarr import MultiScaleWriter, SingleScaleWriter, mean_of_cells
 from objclass.images.writer import OutputImage
+from tests.conftest import examples
 
 zarr = pytest.importorskip("zarr")
 
@@ -102,7 +103,7 @@ def test_mean_of_cells(dtype: Any) -> None:
     assert mean_of_cells(pixels).dtype == dtype
 
 
-@settings(max_examples=10, deadline=None)
+@examples(3)
 @given(data=st.data())
 def test_same_image_makes_the_same_files_whatever_the_blocks(tmp_path_factory: Any, data: Any) -> None:
     folder = tmp_path_factory.mktemp("w")

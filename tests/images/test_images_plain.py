@@ -4,13 +4,14 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from objclass.images.formats.plain import PlainFile, PlainStore
+from tests.conftest import examples
 
 
-@settings(deadline=None, max_examples=200)
+@examples(50)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.sampled_from(["<u2", ">u2", "f4"]), st.data())
 def test_regions_are_read_and_written_in_their_place(tmp_path_factory, shape, dtype, data):
     path = str(tmp_path_factory.mktemp("p") / "a.bin")

@@ -6,7 +6,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
@@ -15,6 +15,7 @@ from objclass.errors import ProjectError
 from objclass.pixels.features import FILTERS, PixelFeatures
 from objclass.pixels.filters import Cube
 from objclass.pixels.pointwise import eigenvalues
+from tests.conftest import examples
 
 RNG = np.random.default_rng(1)
 
@@ -85,7 +86,7 @@ def test_swapping_y_and_x_swaps_the_channels(name):
 
 
 @given(st.data())
-@settings(max_examples=10, deadline=None)
+@examples(3)
 def test_any_box_has_the_bytes_of_the_whole(data):
     shape = data.draw(st.sampled_from([(1, 70, 90, 2), (1, 50, 200, 1), (20, 30, 34, 1), (6, 40, 36, 1)]))
     in_planes = data.draw(st.booleans())

@@ -5,12 +5,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import correlate1d
 
 from objclass.compute.fma import fused
 from objclass.pixels.filters import Cube, correlate, fused_part, radius_of, taps
+from tests.conftest import examples
 
 RNG = np.random.default_rng(0)
 
@@ -51,7 +52,7 @@ def test_against_scipy_in_float64(axis, order, shape):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@examples(15)
 def test_a_part_has_the_bytes_of_the_whole(data):
     length = data.draw(st.integers(6, 150))
     axis = data.draw(st.integers(0, 2))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -12,6 +12,7 @@ from objclass.compute.kernels import Kernel
 from objclass.pixels import filters, pointwise
 from objclass.pixels.features import FILTERS, PixelFeatures
 from objclass.pixels.filters import Cube, around, correlate, taps
+from tests.conftest import examples
 
 KERNELS = (filters.passes, pointwise.magnitudes, pointwise.eigenvalues_of_two, pointwise.eigenvalues_of_three)
 
@@ -40,7 +41,7 @@ def same(a, b):
 
 
 @given(st.data())
-@settings(max_examples=120, deadline=None)
+@examples(30)
 def test_a_pass(both, data):
     axis, order = data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))
     radius = data.draw(st.sampled_from([0, 1, 2, 3, 4, 5, 9, 12]))

@@ -14,6 +14,7 @@ from objclass.project.ilp_own import labels_as_rows
 from objclass.project.ilp_write import write_project
 from objclass.project.open import open_project
 from objclass.project.training_table import TrainingTable
+from tests.conftest import SAMPLES
 
 FACTS = {"version": "0.1.0", "seed": 3, "evaluation": {"accuracy": 0.75, "unknown": float("nan")}}
 
@@ -32,12 +33,19 @@ def with_table(project):
     return replace(project, training=table, facts=FACTS, novelty=model)
 
 
-@pytest.fixture
-def stored(samples, tmp_path):
-    path = str(tmp_path / "own.ilp")
-    project = with_table(open_project(str(samples / "cells.ilp")))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("made") / "own.ilp")
+    project = with_table(open_project(str(SAMPLES / "cells.ilp")))
     write_project(path, project)
     return path, project
+
+
+@pytest.fixture
+def stored(made, tmp_path):
+    """A copy, to be changed."""
+    path, project = made
+    return shutil.copy(path, tmp_path), project
 
 
 def test_it_comes_back_as_it_was(stored, tmp_path):

@@ -71,7 +71,7 @@ def of_evaluation(folder):
     return rendered(page())
 
 
-@pytest.mark.parametrize("made", [of_evaluation, run_page])
+@pytest.mark.parametrize("made", [of_evaluation, pytest.param(run_page, marks=pytest.mark.slow)])
 def test_the_page_in_a_browser(browser, tmp_path, made):
     """One start for all checks, since it takes the longest."""
     (tmp_path / "report.html").write_bytes(made(tmp_path))

@@ -3,7 +3,7 @@
 import cc3d
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -16,6 +16,7 @@ from objclass.segmentation.find import find_objects
 from objclass.segmentation.labeller import Runs, label_runs, labelled, labelling, labellings
 from objclass.segmentation.labelling import label
 from objclass.settings import ThresholdSettings
+from tests.conftest import examples
 
 scenes = st.one_of(
     *(
@@ -41,7 +42,7 @@ def expected(values):
     return labels.reshape(values.shape), count
 
 
-@settings(deadline=None, max_examples=150)
+@examples(40)
 @given(scenes, st.sampled_from([1, 3, 8, 17]))
 def test_the_ids_are_those_of_cc3d(values, stretch):
     values = values.repeat(stretch, axis=2)  # runs longer than eight voxels

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -14,6 +14,7 @@ from objclass.segmentation.labelling import check_first_block, label, relabel
 from objclass.segmentation.smoothing import kernels_for, smooth
 from objclass.segmentation.threshold import filter_sizes, reaches
 from objclass.settings import ProjectThreshold, ThresholdSettings
+from tests.conftest import examples
 
 volumes = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
@@ -35,7 +36,7 @@ def by_scipy(values):
     return lut[whole]
 
 
-@settings(deadline=None, max_examples=150)
+@examples(40)
 @given(volumes)
 def test_label_numbers_components_by_first_voxel(values):
     found = label(values)
@@ -50,7 +51,7 @@ def test_cc3d_numbers_c_contiguous_arrays_by_first_voxel():
     assert label(np.asfortranarray(values)).labels[0, 0, 2] == 1
 
 
-@settings(deadline=None, max_examples=100)
+@examples(25)
 @given(volumes)
 def test_relabel_keeps_parts_together_and_numbers_by_first_voxel(values):
     found = relabel(values.astype(np.uint16) * 1000)
@@ -155,7 +156,7 @@ def test_a_range_is_brought_to_0_1_for_projects_only():
     assert find_objects(given, 0, ThresholdSettings(threshold=127)).labels.tolist() == [[[1, 1]]]
 
 
-@settings(deadline=None, max_examples=60)
+@examples(15)
 @given(hnp.arrays(np.float32, (3, 7, 8), elements=st.floats(0, 1, width=32)), st.floats(0.5, 3))
 def test_smoothing_is_the_truncated_gaussian(pixels, sigma):
     expected = pixels
@@ -172,7 +173,7 @@ def test_a_small_sigma_turns_smoothing_off_unless_its_axis_is_single(rng):
     assert not np.array_equal(smooth(pixels, kernels_for(pixels.shape, (1, 1, 0))), pixels)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(25)
 @given(
     hnp.arrays(np.float32, (2, 7, 9, 2), elements=st.sampled_from([0, 0.25, 0.5, 0.75, 1])),
     st.booleans(),
@@ -284,7 +285,7 @@ def test_every_thresholding_of_ilastik(shared):
         assert np.array_equal(found.labels.ravel(), theirs.ravel()), path.stem
 
 
-@settings(deadline=None, max_examples=15)
+@examples(3)
 @given(
     hnp.arrays(
         np.float64,

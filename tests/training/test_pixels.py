@@ -671,7 +671,12 @@ def test_as_right_as_the_forest_of_ilastik(shared, case, columns):
 
 
 @pytest.mark.parametrize(
-    "name", ["PixelClassification2d", "PixelClassification3d1c", "PixelClassification5t3d2c"]
+    "name",
+    [
+        "PixelClassification2d",
+        pytest.param("PixelClassification3d1c", marks=pytest.mark.slow),
+        pytest.param("PixelClassification5t3d2c", marks=pytest.mark.slow),
+    ],
 )
 def test_projects_of_ilastik_12_are_trained_again(shared, tmp_path, name):
     """Their labels do not say their axes, nor they the shape of their images."""

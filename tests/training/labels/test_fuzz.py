@@ -7,13 +7,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from objclass.core import ArrayStore, Image, Lane
 from objclass.errors import InputError
 from objclass.registry import label_format, resolve
 from objclass.training.labels.given import GivenLanes
+from tests.conftest import examples
 from tests.training.labels.test_faults import GOOD, NAPARI, area, pack, point, qupath, roi, sheet
 
 POLYGON = [(1, 1), (7, 1), (7, 7)]
@@ -105,7 +106,7 @@ features = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     usual(
         st.one_of(
@@ -117,7 +118,7 @@ def test_any_json(tmp_path, document):
     tried(tmp_path / "a.json", json.dumps(document).encode())
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from([*"xyzt", "class", "image", "label", "frame", "user_label", "track", "axis-0", "axis-1", "axis-2",
                               "labelimage_oid", "original_oid", "index", ""]), min_size=2, max_size=6),
