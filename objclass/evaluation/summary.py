@@ -21,8 +21,8 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     ``balanced accuracy 0.93 (95 % interval 0.90 to 0.95), the mean recall of the classes``
     """
     return [
-        *_scores(evaluation),
-        _method(evaluation),
+        *score_lines(evaluation),
+        method_line(evaluation),
         *_table(evaluation),
         *_further(evaluation),
         *(f"caution: {sentence}" for sentence in evaluation.cautions),
@@ -57,7 +57,8 @@ def rate(value: float) -> str:
     return f"{value:.2f}".replace("-0.00", "0.00")
 
 
-def _scores(evaluation: Evaluation) -> Iterator[str]:
+def score_lines(evaluation: Evaluation) -> Iterator[str]:
+    """Scores over all classes: the balanced accuracy first."""
     if isfinite(evaluation.balanced_accuracy.value):
         balanced = described(evaluation.balanced_accuracy, words="95 % interval ")
         yield f"balanced accuracy {balanced}: the part of its objects that is recognised, mean over classes"
@@ -69,7 +70,8 @@ def _scores(evaluation: Evaluation) -> Iterator[str]:
     )
 
 
-def _method(evaluation: Evaluation) -> str:
+def method_line(evaluation: Evaluation) -> str:
+    """How the scores came about."""
     objects, groups = len(evaluation.objects.given), f"{evaluation.groups} {noun(evaluation.grouped_by)}"
     if evaluation.method != "cross-validation":
         return f"judged by {objects} labelled objects of {groups}, as the classifier of the project predicts them"
@@ -84,7 +86,7 @@ def _method(evaluation: Evaluation) -> str:
 def _table(evaluation: Evaluation) -> Iterator[str]:
     """The classes, as columns of text."""
     header = ("class", "objects", noun(evaluation.grouped_by), "recall", "precision", "F1")
-    rows = [header, *(_row(one) for one in evaluation.by_class)]
+    rows = [header, *(class_cells(one) for one in evaluation.by_class)]
     if not evaluation.grouped_by:
         rows = [(*row[:2], *row[3:]) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
@@ -92,7 +94,8 @@ def _table(evaluation: Evaluation) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _row(one: ClassScores) -> tuple[str, ...]:
+def class_cells(one: ClassScores) -> tuple[str, ...]:
+    """A class: name, number of objects and groups, recall, precision, F1; counts where it is too rare for rates."""
     name = " ".join(one.name.split())
     counts = (name, str(one.objects), str(one.images))
     if one.recall is None:

@@ -9,6 +9,7 @@ from objclass.core import IntArray
 from objclass.errors import InputError
 from objclass.evaluation.frames import EvaluationResult
 from objclass.evaluation.settings import EvaluationSettings
+from objclass.evaluation.summary import class_cells, method_line, score_lines
 from objclass.session.classification import Classification
 from objclass.training.judge import evaluate_project, grown_like
 
@@ -33,6 +34,22 @@ class Judgement:
     classification: Classification
     result: EvaluationResult | None
     refusal: str = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Sentences: scores with their 95 % intervals, and how they came about; or why there are none."""
+        if self.result is None:
+            return (self.refusal,)
+        found = self.result.evaluation
+        return (*score_lines(found), method_line(found))
+
+    @property
+    def rates(self) -> list[tuple[str, str]]:
+        """Recall and precision of each class, as texts; counts where a class is too rare for rates."""
+        if self.result is None:
+            return []
+        cells = [class_cells(one) for one in self.result.evaluation.by_class]
+        return [(recall, precision) for _, _, _, recall, precision, _ in cells]
 
     def objects(self, true: int, predicted: int) -> dict[int, IntArray]:
         """The labelled objects of a cell of the confusion matrix: key of an image -> their numbers, ascending.

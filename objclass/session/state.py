@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from objclass.compute.context import Context
-from objclass.core import Predictions
+from objclass.core import IntArray, Predictions
 from objclass.errors import LaneError, ObjclassError, UsageError, listed
 from objclass.features.contract import Feature, choose, feature_set
 from objclass.forest import check_growth
@@ -242,6 +242,15 @@ class State:
         """Whether the judgement is of the present labels, objects and settings."""
         last = self.judgement
         return last is not None and last.classification is self.classification and self.is_classified
+
+    def judged_objects(self, true: int, predicted: int) -> dict[int, IntArray]:
+        """The objects of a cell of the confusion matrix, as `Judgement.objects` returns them, that are still there."""
+        last = self.judgement
+        if last is None:
+            return {}
+        found = {key: one.found for key, one in last.classification.measured.items()}
+        cells = last.objects(true, predicted)
+        return {key: numbers for key, numbers in cells.items() if self.found.get(key) is found[key]}
 
     @cached_property
     def obstacle(self) -> str | None:
