@@ -203,7 +203,8 @@ class ObjectLayers:
         if not self._layers:
             self._add(found)
             self._change_colors()
-        self._set("Objects", displayed(found), np.ones(found.count + 1, np.uint8))
+        is_object = np.arange(found.count + 1) > 0
+        self._set("Objects", displayed(found), is_object.astype(np.uint8))
         self._change_labels()
         self._change_classes()
         self._change_selection(*self.controller.selection)

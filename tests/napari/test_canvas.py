@@ -62,6 +62,13 @@ def test_two_classes_are_labelled_and_colours_come(module_viewer, widget):
     )
 
 
+def test_only_outlines_of_objects_are_white(module_viewer, widget):
+    objects = np.asarray(module_viewer.layers["Objects"].data[:, :])
+    numbers = widget.canvas.layers.found.numbers[0, 0]
+    assert not objects[numbers == 0].any()
+    assert 0 < objects.sum() < (numbers > 0).sum()
+
+
 def test_a_drag_is_one_step_and_leaves_nothing_out(module_viewer, widget):
     start, end = inside(widget, 16), inside(widget, 17)
     center = module_viewer.camera.center
