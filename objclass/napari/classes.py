@@ -18,9 +18,17 @@ ROW = 22
 
 
 class ClassesPanel(QWidget):
-    """The classes with their colours and numbers of labels; the selected one is the class that a click gives."""
+    """The classes with their colours and numbers of labels; the selected one is the class that a click gives.
 
-    def __init__(self, controller: Controller) -> None:
+    Parameters
+    ----------
+    controller
+        What is shown, and changed.
+    next_uncertain
+        Goes to the next uncertain object.
+    """
+
+    def __init__(self, controller: Controller, next_uncertain: Callable[[], None]) -> None:
         super().__init__()
         self.controller = controller
         self.classes = QTreeWidget(rootIsDecorated=False, toolTip="Double click renames a class")
@@ -37,9 +45,26 @@ class ClassesPanel(QWidget):
         self.color = _button("Colour…", "Give the selected class another colour", self._ask_for_color)
         self.undo = _button("Undo", "Take the last change of labels or classes back", self._undo)
         self.redo = _button("Redo", "Make the change again that was taken back last", self._redo)
-        column(self.classes, row(self.add, self.remove, self.color), row(self.undo, self.redo), into=self)
+        self.labelling = QPushButton(
+            "Label by clicks",
+            checkable=True,
+            checked=True,
+            toolTip="Clicks on objects give labels; else they select objects",
+        )
+        self.labelling.toggled.connect(controller.set_labelling)
+        self.next = _button(
+            "Next uncertain object", "Go to the object that is most useful to label next (N)", next_uncertain
+        )
+        column(
+            self.classes,
+            row(self.add, self.remove, self.color),
+            row(self.undo, self.redo),
+            row(self.labelling, self.next),
+            into=self,
+        )
         controller.classes_changed.connect(self._fill)
         controller.labels_changed.connect(self._count)
+        controller.labelling_changed.connect(self.labelling.setChecked)
         controller.current_changed.connect(lambda _: self._select())
         self._fill()
 

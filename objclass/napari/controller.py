@@ -83,7 +83,7 @@ class Controller(QObject):
         self.selection: tuple[int, tuple[int, ...]] = (-1, ())
         self.current = 1
         self.current_image = -1
-        self.is_labelling = True
+        self.is_labelling = self.is_live = True
         self.open(session or Session())
 
     def open(self, session: Session) -> None:
@@ -98,6 +98,7 @@ class Controller(QObject):
             ended=self._ended,
             progress=self.progressed.emit,
         )
+        self.live.classifies = self.is_live
         self._tell_all()
         self.request()
 
@@ -145,6 +146,13 @@ class Controller(QObject):
         if is_labelling != self.is_labelling:
             self.is_labelling = is_labelling
             self.labelling_changed.emit(is_labelling)
+
+    def set_live(self, is_live: bool) -> None:  # noqa: FBT001  # a slot of buttons
+        """Choose whether objects are classified after each change."""
+        self.is_live = is_live
+        if self.live is not None:
+            self.live.classifies = is_live
+        self.request()
 
     def show_image(self, key: int) -> None:
         """Choose the image that is shown; if there is no such image: the first one."""

@@ -10,12 +10,16 @@ from objclass import LazyImage
 from objclass.errors import ObjclassError
 from objclass.napari.controller import Controller
 from objclass.napari.layer_list import LayerList, fit_rows
+from objclass.napari.layers import is_own
 from objclass.napari.section import SPACING, column, row
 from objclass.session.sources import Source, image_of, joined, likely_axes
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
+
+AXES_WIDTH = 74
+"""Pixels of a box of axes."""
 
 ROLES = {
     "label_image": ("Label image", "each value is an object"),
@@ -58,14 +62,15 @@ class ImagesPanel(QWidget):
         for combo in (self.role, self.raw_axes, self.axes):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(4)
+        for combo in (self.raw_axes, self.axes):
+            combo.setFixedWidth(AXES_WIDTH)
+            combo.setToolTip("Axes: time t, z, y, x, channel c")
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(SPACING)
-        form.addRow("Raw data", self.raw)
-        form.addRow("Axes", self.raw_axes)
-        form.addRow("Objects", self.objects)
+        form.addRow("Raw data", row(self.raw, self.raw_axes))
+        form.addRow("Objects", row(self.objects, self.axes))
         form.addRow("are a", self.role)
-        form.addRow("Axes", self.axes)
         chosen = QWidget()
         chosen.setLayout(form)
         column(chosen, row(self.files, self.add), self.images, self.remove, into=self)
@@ -104,7 +109,7 @@ class ImagesPanel(QWidget):
         found: dict[object, Source] = {}
         for layer in self.viewer.layers:
             layer.events.name.connect(self._list_layers_later)  # connected once, however often
-            if isinstance(layer, Image | Labels) and layer.metadata.get("objclass") is None:
+            if isinstance(layer, Image | Labels) and not is_own(layer):
                 found[id(layer)] = source_of(layer)
         found |= self._files
         first = self.raw.count() == 0

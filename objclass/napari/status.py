@@ -1,6 +1,6 @@
 """The line that says what is done, and what stands in the way."""
 
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QProgressBar, QPushButton, QSizePolicy, QWidget
 
 from objclass.napari.controller import Controller
 from objclass.napari.section import column, row
@@ -21,7 +21,10 @@ class Status(QWidget):
         self.bar.setFixedHeight(8)
         self.cancel = QPushButton("Cancel", visible=False, toolTip="Stop the work that a button has begun")
         self.cancel.clicked.connect(controller.task.cancel)
-        column(self.message, row(self.work, self.cancel), self.bar, into=self)
+        self.live = QCheckBox("Live update", checked=True, toolTip="Classify all objects after each change")
+        self.live.toggled.connect(controller.set_live)
+        self.live.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        column(self.message, row(self.work, self.cancel, self.live), self.bar, into=self)
         controller.status_changed.connect(self._say)
         controller.progressed.connect(self._progress)
         controller.busy_changed.connect(self._show_work)

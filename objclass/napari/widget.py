@@ -11,6 +11,7 @@ from objclass.napari.classes import ClassesPanel
 from objclass.napari.controller import Controller
 from objclass.napari.features import FeaturesPanel
 from objclass.napari.images import ImagesPanel
+from objclass.napari.project import ProjectPanel
 from objclass.napari.section import SPACING, Section
 from objclass.napari.status import Status
 from objclass.napari.thresholds import ThresholdsPanel
@@ -27,13 +28,15 @@ class ObjectClassification(QWidget):
         self.viewer, self.controller = napari_viewer, Controller(parent=self)
         self.canvas = Canvas(napari_viewer, self.controller, self)
         self.status = Status(self.controller)
+        self.project = ProjectPanel(self.controller)
         self.images = ImagesPanel(napari_viewer, self.controller)
-        self.classes = ClassesPanel(self.controller)
+        self.classes = ClassesPanel(self.controller, self.canvas.next_uncertain)
         self.thresholds = ThresholdsPanel(self.controller)
         self.features = FeaturesPanel(self.controller)
         self.sections = {
             title: Section(title, panel, is_open=title != "Features")
             for title, panel in (
+                ("Project", self.project),
                 ("Images", self.images),
                 ("Thresholds", self.thresholds),
                 ("Features", self.features),

@@ -11,16 +11,27 @@ from objclass.batch.schedule import run
 from objclass.compute.context import Context
 from objclass.core import Image, Progress
 from objclass.errors import LaneError, ObjclassError, Stop, UsageError
+from objclass.export.images import SOURCES
 from objclass.images import open_image
 from objclass.pipeline.inputs import with_training_axes
 from objclass.pipeline.pairing import Inputs
 from objclass.pipeline.plan import FROM_FILE, ILASTIK
 from objclass.project.model import Project
+from objclass.registry import TABLE_PROFILES, output_formats
 from objclass.session.command import arguments_of
 from objclass.session.images import SessionImage
 from objclass.session.projects import SavedProject
 from objclass.settings import ROLES, ExportSettings, ResourceSettings
 from objclass.training.new_project import new_project
+
+RESULTS = SOURCES
+"""Names of the result images."""
+
+COLUMNS = tuple(TABLE_PROFILES)
+"""Names of the profiles of columns of tables."""
+
+FORMATS = tuple(entry.name for entry in output_formats() if not entry.part)
+"""Names of the formats of images."""
 
 
 @dataclass(frozen=True)

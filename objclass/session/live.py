@@ -44,7 +44,7 @@ class Live:
         ended: Callable[[Exception | None], None],
         progress: Callable[[str, float], None],
     ) -> None:
-        self.session, self.evaluates = session, True
+        self.session, self.classifies, self.evaluates = session, True, True
         self._post, self._found, self._ended, self._progress = post, found, ended, progress
         self._stop = Stop()
         self._thread: Thread | None = None
@@ -97,12 +97,12 @@ class Live:
         def report(name: str, part: float) -> None:
             self._tell(self._progress, name, part)
 
-        with closing(session.work(stop=stop, progress=report)) as findings:
+        with closing(session.work(stop=stop, progress=report, classifies=self.classifies)) as findings:
             for finding in findings:
                 session.accept(finding)
                 self._tell(self._take, finding)
                 stop.check()
-        if self.evaluates and session.state.is_classified and not session.state.is_judged:
+        if self.classifies and self.evaluates and session.state.is_classified and not session.state.is_judged:
             self._tell(self._begin_judging)
             self._tell(self._take, session.judge(stop))
         if session.state.classification is None:

@@ -430,7 +430,12 @@ class Session:
             self.accept(finding)
 
     def work(
-        self, *, stop: Stop | None = None, progress: Progress | None = None, first: Iterable[int] = ()
+        self,
+        *,
+        stop: Stop | None = None,
+        progress: Progress | None = None,
+        first: Iterable[int] = (),
+        classifies: bool = True,
     ) -> Generator[Finding, None, None]:
         """Find out what the present state does not know yet; another thread may do it. `accept` takes what it finds.
 
@@ -442,8 +447,10 @@ class Session:
             Called with the name of an image and its completed fraction.
         first
             Keys of images that come first.
+        classifies
+            Whether objects are classified, too.
         """
-        return work(self.state, self._context(stop, progress), tuple(first))
+        return work(self.state, self._context(stop, progress), tuple(first), classifies=classifies)
 
     def accept(self, finding: Finding) -> bool:
         """Take what was found; return False if it belongs to a state that is past."""

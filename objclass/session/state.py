@@ -301,13 +301,17 @@ class State:
         return [counts[k] for k in range(1, len(self.labelling.classes) + 1)]
 
 
-def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator[Finding, None, None]:
+def work(
+    state: State, context: Context, first: Sequence[int] = (), *, classifies: bool = True
+) -> Generator[Finding, None, None]:
     """Find out what a state does not know yet: objects, then their features, then their classes.
 
     Parameters
     ----------
     first
         Keys of images that come first.
+    classifies
+        Whether objects are classified, too.
 
     Raises
     ------
@@ -336,7 +340,7 @@ def work(state: State, context: Context, first: Sequence[int] = ()) -> Generator
             known[image.key] = after
             yield after
     latest = replace(state, found=found, measured=known)
-    if latest.obstacle is None and not latest.is_classified:
+    if classifies and latest.obstacle is None and not latest.is_classified:
         assert latest.basis is not None
         clicks = replace(context.limits, images=CLICKS * len(known))
         yield classified(latest.basis, context.within(clicks))

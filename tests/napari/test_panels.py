@@ -224,3 +224,107 @@ def test_features(widget):
     assert "texture" in session.state.settings.features
     wait_until(lambda: not widget.controller.is_busy)
     assert any(key[0] == "texture" for key in session.state.measured[0].table.values)
+
+
+def labelled(widget):
+    """A session with labels of two classes."""
+    session = use_images(widget)
+    push(widget.classes.add)
+    push(widget.classes.add)
+    widget.controller.change(session.label, 0, [1, 2, 3], 1)
+    widget.controller.change(session.label, 0, [14, 16, 17], 2)
+    wait_until(lambda: not widget.controller.is_busy)
+    return session
+
+
+def test_a_project_is_saved_exported_and_opened(widget, tmp_path, monkeypatch):
+    from qtpy.QtWidgets import QApplication, QFileDialog
+
+    from objclass.cli import main
+
+    panel, controller, session = widget.project, widget.controller, labelled(widget)
+    assert panel.name.text() == "New project (not saved)"
+    push(panel.copy)
+    assert "save it first" in widget.status.text()
+    path = tmp_path / "a.ilp"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a"), ""))
+    push(panel.save)
+    wait_until(lambda: not controller.is_busy and path.exists())
+    assert panel.name.text() == "a.ilp"
+    assert widget.status.text() == f"Saved: {path}"
+
+    push(panel.export)
+    assert panel.dialog.isVisible()
+    push(panel.dialog.export)
+    table = tmp_path / "a_table.csv"
+    wait_until(lambda: not controller.is_busy and table.exists())
+    assert widget.status.text() == "The results are written."
+    written = table.read_bytes()
+    table.unlink()
+    push(panel.copy)
+    command = QApplication.clipboard().text()
+    assert command.startswith("objclass --headless")
+    assert main(command.split()[1:]) == 0
+    assert table.read_bytes() == written
+
+    push(panel.new)
+    assert not controller.session.state.images
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    push(panel.open)
+    wait_until(lambda: controller.session is not session and controller.session.state.images)
+    wait_until(lambda: not controller.is_busy)
+    assert controller.session.state.label_counts == [3, 3]
+    assert widget.classes.classes.topLevelItem(1).text(2) == "3"
+
+
+def test_changes_are_not_lost_without_a_question(widget):
+    from qtpy.QtWidgets import QMessageBox
+
+    session = use_images(widget)
+    push(widget.project.new)
+    question = widget.project.findChild(QMessageBox)
+    push(question.button(QMessageBox.StandardButton.Cancel))
+    assert widget.controller.session is session
+    push(widget.project.new)
+    question = widget.project.findChildren(QMessageBox)[-1]
+    push(question.button(QMessageBox.StandardButton.Discard))
+    assert not widget.controller.session.state.images
+
+
+def test_a_project_that_cannot_be_opened_is_said(widget, tmp_path):
+    session = use_images(widget)
+    (tmp_path / "no.ilp").write_text("no project")
+    widget.project.open_project(str(tmp_path / "no.ilp"))
+    wait_until(lambda: not widget.controller.is_busy)
+    assert "no.ilp" in widget.status.text()
+    assert widget.controller.session is session
+
+
+def test_live_update_can_wait(widget):
+    session, controller = use_images(widget), widget.controller
+    push(widget.status.live)
+    labelled_with = session.state.found[0]
+    push(widget.classes.add)
+    push(widget.classes.add)
+    controller.change(session.label, 0, [1], 1)
+    controller.change(session.label, 0, [14], 2)
+    wait_until(lambda: not controller.is_busy)
+    assert session.state.found[0] is labelled_with
+    assert session.predictions(0) is None
+    push(widget.status.live)
+    wait_until(lambda: session.predictions(0) is not None)
+
+
+def test_clicks_label_or_select(widget):
+    push(widget.classes.labelling)
+    assert not widget.controller.is_labelling
+    widget.controller.set_labelling(True)
+    assert widget.classes.labelling.isChecked()
+
+
+def test_the_next_uncertain_object_is_selected(widget):
+    labelled(widget)
+    push(widget.classes.next)
+    key, numbers = widget.controller.selection
+    assert key == 0
+    assert len(numbers) == 1

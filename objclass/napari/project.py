@@ -1,0 +1,174 @@
+"""The panel Project: open, save, export."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton, QWidget
+from superqt import QElidingLabel
+
+from objclass.errors import ObjclassError
+from objclass.napari.controller import Controller
+from objclass.napari.export import ExportDialog
+from objclass.napari.section import column, row
+from objclass.session import Session
+from objclass.session.export import Outputs
+
+PROJECTS = "Projects (*.ilp)"
+
+
+class ProjectPanel(QWidget):
+    """Open and save projects, and write results. What takes long is done in another thread."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self.controller = controller
+        self.name = QElidingLabel(elideMode=Qt.TextElideMode.ElideLeft)
+        self.new = _button("New", "Begin without images and labels", self._ask_and_begin)
+        self.open = _button("Open…", "Open a project with its images and labels", self._ask_and_open)
+        self.save = _button(
+            "Save", "Save the project, so that it runs without a window and opens in ilastik", self._save
+        )
+        self.save_as = _button("Save as…", "Save the project in another file", self._ask_and_save)
+        self.export = _button("Export…", "Write tables, images, a summary and a report", self._show_dialog)
+        self.copy = _button(
+            "Copy command line", "Copy the command line that writes what is chosen in Export…", self._copy
+        )
+        self.dialog = ExportDialog(self)
+        self.dialog.export.clicked.connect(self._export)
+        self.dialog.copy.clicked.connect(self._copy)
+        column(
+            self.name,
+            row(self.new, self.open, self.save, self.save_as),
+            row(self.export, self.copy),
+            into=self,
+        )
+        for signal in (
+            controller.images_changed,
+            controller.settings_changed,
+            controller.classes_changed,
+            controller.labels_changed,
+        ):
+            signal.connect(self._show_name)
+        self._show_name()
+
+    @property
+    def _session(self) -> Session:
+        return self.controller.session
+
+    def _show_name(self) -> None:
+        path = self._session.path
+        changed = " (not saved)" if self._session.is_modified else ""
+        self.name.setText(f"{os.path.basename(path) if path else 'New project'}{changed}")
+        self.name.setToolTip(path or "")
+
+    # ------------------------------------------------------------ open and save
+
+    def _ask_and_begin(self) -> None:
+        self._replace(lambda: self.controller.open(Session()))
+
+    def _ask_and_open(self) -> None:
+        self._replace(self._choose_and_open)
+
+    def _choose_and_open(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a project", self._session.path or "", PROJECTS)
+        if path:
+            self.open_project(path)
+
+    def open_project(self, path: str) -> None:
+        """Open a project in place of the session."""
+        self.controller.task.begin("Opening", lambda stop, progress: Session.open(path), self.controller.open)
+
+    def _save(self, then: Callable[[], object] = lambda: None) -> None:
+        if self._session.path is None:
+            self._ask_and_save(then)
+        else:
+            self.save_project(None, then)
+
+    def _ask_and_save(self, then: Callable[[], object] = lambda: None) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the project", self._session.path or "project.ilp", PROJECTS
+        )
+        if path:
+            self.save_project(str(Path(path).with_suffix(".ilp")), then)
+
+    def save_project(self, path: str | None, then: Callable[[], object] = lambda: None) -> None:
+        """Save the session, by default in its own file.
+
+        Parameters
+        ----------
+        path
+            The file, which is replaced.
+        then
+            Called when the project is saved.
+        """
+        session = self._session
+
+        def tell(_: object) -> None:
+            self._show_name()
+            self.controller.status_changed.emit(f"Saved: {session.path}", False)
+            then()
+
+        self.controller.task.begin(
+            "Saving",
+            lambda stop, progress: session.save(path, overwrite=True, stop=stop, progress=progress),
+            tell,
+        )
+
+    def _replace(self, then: Callable[[], None]) -> None:
+        """Do what replaces the session, after asking whether changes are to be saved."""
+        if not self._session.is_modified:
+            then()
+            return
+        buttons = QMessageBox.StandardButton
+        question = QMessageBox(
+            QMessageBox.Icon.Question, "Object classification", "The project has changes that are not saved.",
+            buttons.Save | buttons.Discard | buttons.Cancel, self,
+        )  # fmt: skip
+        question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        answers = {buttons.Save: lambda: self._save(then), buttons.Discard: then}
+        question.buttonClicked.connect(
+            lambda button: answers.get(question.standardButton(button), lambda: None)()
+        )
+        question.open()
+
+    # ------------------------------------------------------------------ results
+
+    def _show_dialog(self) -> None:
+        self.dialog.suggest(self._session.path)
+        self.dialog.open()
+
+    def _outputs(self) -> Outputs | None:
+        """What is chosen; None if that is nothing, which is said."""
+        self.dialog.suggest(self._session.path)
+        try:
+            return self.dialog.outputs()
+        except ObjclassError as fault:
+            self.controller.status_changed.emit(str(fault), True)
+            return None
+
+    def _copy(self) -> None:
+        outputs = self._outputs()
+        command = self.controller.change(self._session.command, outputs) if outputs is not None else None
+        if command is not None:
+            QApplication.clipboard().setText(command)
+            self.controller.status_changed.emit("The command line is on the clipboard.", False)
+
+    def _export(self) -> None:
+        outputs, session = self._outputs(), self._session
+        if outputs is None:
+            return
+        self.dialog.accept()
+        self.controller.task.begin(
+            "Exporting",
+            lambda stop, progress: session.export(outputs, stop=stop, progress=progress),
+            lambda _: self.controller.status_changed.emit("The results are written.", False),
+        )
+
+
+def _button(text: str, tip: str, slot: Callable[[], Any]) -> QPushButton:
+    button = QPushButton(text, toolTip=tip)
+    button.clicked.connect(lambda _: slot())
+    return button
