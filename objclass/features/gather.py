@@ -83,6 +83,7 @@ def _pass(
                 folding.fold(function, list(folds.values()), block, context)
         for s in statistics:
             if s not in folds:
+                context.stop.check()
                 voxels = block.voxels if isinstance(block, Block) else block
                 states[s] = _advance(s, states.get(s), voxels, done)
     return states, only

@@ -61,6 +61,9 @@ GREYS = 1 << 16
 
 NONE = -1
 
+WORK = 1 << 25
+"""Pixels of crops that a thread goes through at once, before it looks whether the run was asked to end: about half a second."""
+
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
@@ -101,8 +104,17 @@ def neighbourhoods(
 
     # the batches of all threads together use as much memory as one
     voxels = SLAB // frame.channels // frame.context.limits.jobs
-    groups = list(_grouped(batches(low, high, voxels), low, high, voxels))
+    runs = _cut(batches(low, high, voxels), low, high)
+    groups = list(_grouped(runs, low, high, voxels))
     yield from frame.context.ordered(fold, groups)
+
+
+def _cut(runs: Iterable[range], low: IntArray, high: IntArray) -> Iterator[range]:
+    """Cut runs of objects whose crops overlap so much that they are a lot of work."""
+    volumes = np.prod(high - low, axis=1)
+    for run in runs:
+        length = max(int(len(run) * WORK // volumes[run.start : run.stop].sum()), 1)
+        yield from (run[start : start + length] for start in range(0, len(run), length))
 
 
 def _grouped(runs: Iterable[range], low: IntArray, high: IntArray, voxels: int) -> Iterator[list[range]]:
@@ -211,7 +223,10 @@ def folded(function: Any, frame: "Frame", extent: Extent, runs: Sequence[range],
     scope
         ``"context"`` or ``"both"``.
     """
-    parts = [_sums(function, frame, extent, rows, scope) for rows in runs]
+    parts = []
+    for rows in runs:
+        frame.context.stop.check()
+        parts.append(_sums(function, frame, extent, rows, scope))
     count, moments, bins, matrix = map(np.concatenate, zip(*parts, strict=True))
     total, lowest, largest, m2, m3, m4 = np.ascontiguousarray(moments.transpose(1, 2, 0))
     intensity = Intensity(count, total, lowest, largest)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.core import Objects
-from objclass.features import neighbourhood
+from objclass.errors import TerminatedError
+from objclass.features import gather, neighbourhood
 from objclass.features.engine import measure
 from objclass.features.frame import Frame
 from objclass.features.geometry import batches
@@ -173,6 +174,50 @@ def test_the_threads_of_a_run_change_no_bit(monkeypatch):
         for key in found[0][scope][0]:
             one, other = (joined(parts[scope], key) for parts in found)
             assert np.array_equal(one, other, equal_nan=True), (scope, key)
+
+
+def test_neighbourhoods_that_are_a_lot_of_work_can_be_stopped(monkeypatch):
+    """Runs of them are cut, which changes no bit, and the run ends between two parts."""
+    frame, extent = scene(0, 3)
+    monkeypatch.setattr(type(neighbourhood.around), "choose", lambda *_: compiled)
+    needed = {"both": tuple(FOLDED)}
+    (whole,) = neighbourhoods(frame, extent, needed)
+    lengths, sums = [], neighbourhood._sums
+
+    def counted(function, frame, extent, rows, scope):
+        lengths.append(len(rows))
+        if is_stopped:
+            frame.context.stop.ask()
+        return sums(function, frame, extent, rows, scope)
+
+    is_stopped = False
+    monkeypatch.setattr(neighbourhood, "_sums", counted)
+    monkeypatch.setattr(neighbourhood, "WORK", 3000)
+    ((_, found),) = neighbourhoods(frame, extent, needed)
+    assert len(lengths) > 2
+    assert sum(lengths) == frame.objects.count
+    for key, values in fields(whole[1]["both"], 1).items():
+        assert np.array_equal(values, fields(found["both"], 1)[key], equal_nan=True), key
+    is_stopped = True
+    lengths.clear()
+    with pytest.raises(TerminatedError):
+        list(neighbourhoods(frame, extent, needed))
+    assert len(lengths) == 1
+
+
+def test_the_statistics_of_a_slab_can_be_stopped(monkeypatch):
+    frame, _ = scene(0, 2)
+    calls, advance = [], gather._advance
+
+    def counted(*given):
+        calls.append(given)
+        frame.context.stop.ask()
+        return advance(*given)
+
+    monkeypatch.setattr(gather, "_advance", counted)
+    with pytest.raises(TerminatedError):
+        measure(frame, [FEATURES["Count"], FEATURES["Variance"], FEATURES["Kurtosis"]])
+    assert len(calls) == 1
 
 
 def test_threads_answer_the_same():
