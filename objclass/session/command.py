@@ -43,8 +43,8 @@ def _inputs(request: Request) -> Iterator[str]:
     for role in ROLES:
         if paths := request.inputs.paths.get(role):
             yield from (f"--{role}", *paths)
-    if request.inputs.axes:
-        yield from _option("input_axes", ",".join(map(str, request.inputs.axes)))
+    if request.inputs.ignore_training_axes:
+        yield "--ignore_training_axistags"
     if isinstance(request.pixel_size, str):
         yield from _option("pixel_size", request.pixel_size)
 

@@ -9,18 +9,16 @@ from dataclasses import dataclass, replace
 from objclass.batch.request import Request
 from objclass.batch.schedule import run
 from objclass.compute.context import Context
-from objclass.core import Image, Progress
-from objclass.errors import LaneError, ObjclassError, Stop, UsageError
+from objclass.core import Progress
+from objclass.errors import ImageError, LaneError, Stop, UsageError
 from objclass.export.images import SOURCES
-from objclass.images import open_image
-from objclass.pipeline.inputs import with_training_axes
-from objclass.pipeline.pairing import Inputs
+from objclass.pipeline.inputs import open_lane
+from objclass.pipeline.pairing import Inputs, LanePaths
 from objclass.pipeline.plan import FROM_FILE, ILASTIK
-from objclass.project.model import Project
 from objclass.registry import TABLE_PROFILES, output_formats
 from objclass.session.command import arguments_of
 from objclass.session.images import SessionImage
-from objclass.session.projects import SavedProject
+from objclass.session.projects import SavedProject, lanes_of
 from objclass.settings import ROLES, ExportSettings, ResourceSettings
 from objclass.training.new_project import new_project
 
@@ -110,13 +108,23 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _inputs(saved: SavedProject, context: Context) -> Inputs:
+    """The images as a run opens them: with the axes that they have in the session."""
     images = saved.state.images
     roles = list(images[0].inputs)
     if any(list(image.inputs) != roles for image in images):
         message = "Some images have an atlas and others have none: no command line runs them together."
         raise UsageError(message)
     paths = {role: [_path(saved, image, role) for image in images] for role in roles}
-    return Inputs({role: paths.get(role, []) for role in ROLES}, _axes(saved, paths, context))
+    every = {role: paths.get(role, []) for role in ROLES}
+    for ignored in (False, True):
+        inputs = Inputs(every, ignore_training_axes=ignored)
+        if all(_is_opened_alike(saved, image, inputs, context) for image in images):
+            return inputs
+    message = (
+        "Not all images have the same order of axes, and their files do not say it: no command line runs them together: "
+        "store them with the same axes."
+    )
+    raise UsageError(message)
 
 
 def _path(saved: SavedProject, image: SessionImage, role: str) -> str:
@@ -124,44 +132,18 @@ def _path(saved: SavedProject, image: SessionImage, role: str) -> str:
     return f"{saved.path}/{given.inside.strip('/')}" if given.inside else given.path
 
 
-def _axes(saved: SavedProject, paths: dict[str, list[str]], context: Context) -> tuple[str | None, ...]:
-    """The axes that have to be given; none if those of the project and of the files are right."""
-    images, lanes = saved.state.images, tuple(image.inputs for image in saved.state.images)
-    project = replace(new_project(images[0].lane.role, (), ()), lanes=lanes)
-    given = {role: [image.by_role[role] for image in images] for role in paths}
-    if all(
-        _found(path, role, project, context) == image.axes
-        for role in paths
-        for path, image in zip(paths[role], given[role], strict=True)
-    ):
-        return ()
-    axes = {role: {image.axes for image in several} for role, several in given.items()}
-    wrong = next((role for role, several in axes.items() if len(several) > 1), None)
-    if wrong is not None:
-        message = (
-            f"The images have different axes ({', '.join(sorted(axes[wrong]))} of {wrong.replace('_', ' ')}): no command "
-            "line runs them together: remove some of them, or store them with the same axes."
-        )
-        raise UsageError(message)
-    ordered = [
-        next(iter(axes[role])) if role in axes else None for role in ("raw_data", _second(axes), "atlas")
-    ]
-    while ordered[-1] is None:
-        ordered.pop()
-    return tuple(ordered)
-
-
-def _second(roles: dict[str, set[str]]) -> str:
-    return next((role for role in roles if role not in ("raw_data", "atlas")), "")
-
-
-def _found(path: str, role: str, project: Project, context: Context) -> str:
-    """The axes with which a run opens an image."""
-    image: Image = open_image(path, context=context)
+def _is_opened_alike(saved: SavedProject, image: SessionImage, inputs: Inputs, context: Context) -> bool:
+    """Whether a run opens an image with the axes that it has in the session."""
+    project = replace(new_project(image.lane.role, (), ()), lanes=lanes_of(saved.state))
+    paths = LanePaths({role: _path(saved, image, role) for role in image.inputs}, "")
+    opened = saved.state.opened
+    chain = opened.project.pixels if opened is not None else None
     try:
-        return with_training_axes(image, role, project).axes
-    except ObjclassError:
-        return ""
+        found = open_lane(paths, inputs, project, context, chain)
+    except ImageError:
+        return False
+    own = SessionImage(image.key, found).by_role
+    return all(own[role].axes == one.axes for role, one in image.by_role.items())
 
 
 def export(request: Request, stop: Stop | None, progress: Progress | None) -> None:

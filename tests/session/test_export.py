@@ -14,6 +14,7 @@ from objclass.cli.headless import HeadlessOptions, _request
 from objclass.core import from_canonical
 from objclass.errors import LaneError, UsageError
 from objclass.images import dataset_name
+from objclass.images.attributes import axistags
 from objclass.session.command import command_of
 from objclass.session.export import Outputs
 from tests.session.test_projects import labelled, squares, written
@@ -116,3 +117,39 @@ def test_a_run_that_fails_says_why(tmp_path):
     with pytest.raises(LaneError, match="raw.*"):
         session.export(Outputs(table=str(tmp_path / "x.csv")))
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_axes_that_were_given_are_those_of_the_run(tmp_path):
+    raw, labels = squares((3, 40, 60))
+    paths = [str(tmp_path / f"{name}.npy") for name in ("raw", "labels")]
+    for path, array in zip(paths, (raw, labels), strict=True):
+        np.save(path, array)
+    session = labelled(paths, axes={"raw_axes": "tyx", "axes": "tyx"})
+    session.save(tmp_path / "p.ilp")
+    check(session, tmp_path / "results")
+
+
+def test_files_of_different_axes_are_run_as_they_say(tmp_path):
+    given = []
+    for k, axes in enumerate(("zyx", "xyz")):
+        given.append([str(tmp_path / f"{name}{k}.h5/data") for name in ("raw", "labels")])
+        for path, array in zip(given[-1], squares((3, 40, 60)), strict=True):
+            with h5py.File(path.removesuffix("/data"), "w") as file:
+                file["data"] = array if axes == "zyx" else array.T
+                file["data"].attrs["axistags"] = axistags(axes)
+    session = labelled(*given)
+    session.save(tmp_path / "p.ilp")
+    assert "--ignore_training_axistags" in session.command(Outputs(table="x.csv"))
+    check(session, tmp_path / "results")
+
+
+def test_arrays_of_different_axes_are_not_run_together(tmp_path):
+    raw, labels = squares((3, 40, 60))
+    session = labelled((raw, labels))
+    paths = [str(tmp_path / f"{name}.npy") for name in ("raw", "labels")]
+    for path, array in zip(paths, (raw.T, labels.T), strict=True):
+        np.save(path, array)
+    session.add_image(paths[0], label_image=paths[1], raw_axes="xyz", axes="xyz")
+    session.save(tmp_path / "p.ilp")
+    with pytest.raises(UsageError, match="same order of axes"):
+        session.command(Outputs(table="x.csv"))
