@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 
 import objclass
+from objclass import cli
+from objclass.compute.context import Context
 from objclass.errors import ImageError, OutputError, ProjectError, UsageError
+from objclass.project.model import COLORS
 from objclass.session import Session
+from objclass.session.judgement import REPEATS, judged
 from objclass.session.state import SessionSettings
 from objclass.settings import ProjectThreshold, ResourceSettings
 
@@ -26,13 +30,13 @@ def squares(shape=(60, 80), seed=0):
     return raw, labels
 
 
-def labelled(*images, settings=None, **roles):
+def labelled(*images, settings=None, colors=(None, (1, 2, 3)), **roles):
     """A session with two classes and labels of the first image."""
     session = Session(settings or SessionSettings(FEATURES, trees=10), ResourceSettings(jobs=1))
     for raw, objects in images:
         session.add_image(raw, **{roles.get("role", "label_image"): objects}, **roles.get("axes", {}))
-    session.add_class("dark")
-    session.add_class("bright", (1, 2, 3))
+    session.add_class("dark", colors[0])
+    session.add_class("bright", colors[1])
     session.update()
     key = session.state.images[0].key
     count = session.state.found[key].count
@@ -260,3 +264,17 @@ def test_images_are_added_to_a_project(tmp_path):
     third.update()
     assert [image.name for image in third.state.images] == ["raw-data_2"]
     assert third.labels(0).classes == {1: 2, 2: 2}
+
+
+def test_the_file_is_that_of_a_training_with_the_same_labels(tmp_path):
+    raw, labels = written(tmp_path)
+    session = labelled((raw, labels), colors=COLORS)
+    session.accept(judged(session.state.classification, Context()))
+    session.save(tmp_path / "session.ilp")
+    names = [one.name for one in session.classes]
+    lines = [f"{number},{names[given - 1]}\n" for number, given in session.labels(0).classes.items()]
+    (tmp_path / "labels.csv").write_text(f"original_oid,class\n{''.join(lines)}")
+    inputs = ["--raw_data", raw, "--label_image", labels, "--labels", str(tmp_path / "labels.csv")]
+    learned = ["--class_names", *names, "--features", *FEATURES, "--trees", "10", "--repeats", str(REPEATS)]
+    assert cli.main(["train", "--project", str(tmp_path / "train.ilp"), *inputs, *learned]) == 0
+    assert (tmp_path / "session.ilp").read_bytes() == (tmp_path / "train.ilp").read_bytes()
