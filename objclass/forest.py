@@ -23,6 +23,9 @@ LEAF = 0x40000000
 MAXIMUM_SPLITS = 10_000
 """Deeper trees are taken for damage (or for an attack that costs the reader time)."""
 
+ALONE = 200
+"""Rows below which one thread grows all trees: most of their time is Python's, whose lock others would wait for."""
+
 FEW, MOST = 8, 1 << 20
 """Up to so many visits (rows × trees) per node, and in all, the trees walk together, level by level; above,
 rows are split node by node."""
@@ -429,7 +432,10 @@ def grow(
         model.fit(rows, targets.astype(float), sample_weight=times.astype(float), check_input=False)
         return _from_sklearn(model.tree_, known - 1, classes)
 
-    parts = list((context or Context()).ordered(tree, seeds.tolist()))
+    context = context or Context()
+    if len(rows) < ALONE:
+        context = Context(stop=context.stop)
+    parts = list(context.ordered(tree, seeds.tolist()))
     sizes = np.array([len(part[0]) for part in parts])
     roots = np.cumsum(sizes) - sizes
     child = np.concatenate([part[2] + root for part, root in zip(parts, roots, strict=True)])
