@@ -528,7 +528,9 @@ class Session:
         last = self.state.classification
         if last is None:
             raise UsageError(self.state.obstacle or "The objects are not classified yet.")
-        return judged(last, self._context(stop))
+        context = self._context(stop)
+        # one thread: several would hold Python's lock in turn, and a window would wait for all of them
+        return judged(last, context.within(replace(context.limits, jobs=1)))
 
     def _context(self, stop: Stop | None = None, progress: Progress | None = None) -> Context:
         return Context.of(self.resources, stop=stop, progress=progress)
