@@ -3,6 +3,7 @@ numpy on the default export."""
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ from PIL import Image as Pillow
 from objclass.cli import main
 from objclass.export.naming import PLACEHOLDERS
 from objclass.images import open_image
+from tests.conftest import SAMPLES
 
 
 @pytest.fixture
@@ -53,18 +55,20 @@ def keys(path="out.h5", name="exported_data"):
         return "".join(axis["key"] for axis in json.loads(file[name].attrs["axistags"])["axes"])
 
 
-@pytest.fixture
-def classes(here, samples):
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
     """The class image of the volume, as exported by default: z, y, x, c."""
-    assert spots(samples, "--output_filename_format", "default") == 0
-    return stored("default.h5")
+    samples = shutil.copytree(SAMPLES, tmp_path_factory.mktemp("classes") / "samples")
+    assert spots(samples, "--output_filename_format", f"{samples}/default") == 0
+    return stored(f"{samples}/default.h5")
 
 
-@pytest.fixture
-def chances(here, samples):
+@pytest.fixture(scope="module")
+def chances(tmp_path_factory):
     """The probability image of the plane, as exported by default: y, x, c."""
-    assert cells(samples, *PROBABILITIES, "--output_filename_format", "chances") == 0
-    return stored("chances.h5")
+    samples = shutil.copytree(SAMPLES, tmp_path_factory.mktemp("chances") / "samples")
+    assert cells(samples, *PROBABILITIES, "--output_filename_format", f"{samples}/default") == 0
+    return stored(f"{samples}/default.h5")
 
 
 # --- part
@@ -124,7 +128,14 @@ def test_part_that_is_none(here, samples, capsys, region, told):
 
 
 @pytest.mark.parametrize(
-    "dtype", ["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"]
+    "dtype",
+    [
+        *("uint8", "int16", "float64"),
+        *(
+            pytest.param(dtype, marks=pytest.mark.slow)
+            for dtype in ("uint16", "uint32", "int8", "int32", "float32")
+        ),
+    ],
 )
 def test_type(here, samples, classes, dtype):
     assert spots(samples, "--export_dtype", dtype) == 0

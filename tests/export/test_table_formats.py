@@ -416,6 +416,7 @@ def test_parquet_has_row_groups_units_and_facts(tmp_path, monkeypatch):
     check({name: file.read()[name].to_pylist() if name in ("Class", "Image") else file.read()[name].to_numpy() for name in parts[0]}, parts)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_parquet_does_not_depend_on_threads(tmp_path):
     script = (
         "import sys; from tests.export.test_table_formats import *; from pathlib import Path;"
