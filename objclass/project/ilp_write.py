@@ -204,6 +204,8 @@ def _write_lanes(group: h5py.Group, project: Project, first: int) -> None:
             info = group.create_group(f"infos/lane{number:04d}/{ROLE_NAMES[role]}")
             if role in lane:
                 write_info(info, lane[role])
+        if project.classifies_pixels:
+            group.file.require_group(f"PixelClassification/LabelSets/labels{number:03d}")
 
 
 def write_info(info: h5py.Group, given: TrainingInput) -> None:

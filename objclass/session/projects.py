@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from glob import glob
@@ -26,7 +26,7 @@ from objclass.project.open import check_workflow, open_project
 from objclass.project.pixel_model import PIXEL_WORKFLOWS
 from objclass.registry import PROJECT_WRITERS
 from objclass.session.classification import project_of
-from objclass.session.images import SessionImage
+from objclass.session.images import FoundObjects, SessionImage
 from objclass.session.labelling import History, LabelClass, Labelling, Mark, StoredObject
 from objclass.session.state import Opened, SessionSettings, State
 from objclass.settings import CLASS_WEIGHTS
@@ -65,6 +65,13 @@ class SavedProject:
             and state.labelling == self.state.labelling
         )
 
+    def located(self, found: Sequence[FoundObjects]) -> "SavedProject":
+        """With labels at the objects that are found now, which is no change."""
+        state = self.state
+        for one in found:
+            state = state.located(one)
+        return replace(self, state=state)
+
 
 def lanes_of(state: State) -> tuple[Mapping[str, TrainingInput], ...]:
     """What a project says of the images of a state."""
@@ -75,7 +82,12 @@ def lanes_of(state: State) -> tuple[Mapping[str, TrainingInput], ...]:
 
 
 def open_saved(
-    path: str, context: Context, *, folder: str | None = None, allow_misses: bool = False
+    path: str,
+    context: Context,
+    *,
+    folder: str | None = None,
+    allow_servers: bool = False,
+    allow_misses: bool = False,
 ) -> SavedProject:
     """Open a project with its images, labels and settings; pixels are not read.
 
@@ -87,6 +99,8 @@ def open_saved(
         Memory and threads.
     folder
         Where images are looked for by their names if they are not where the project says.
+    allow_servers
+        Whether images on servers are requested.
     allow_misses
         Whether images that cannot be opened are left out, and their labels with them.
 
@@ -112,7 +126,7 @@ def open_saved(
     stored = tuple(map(partial(_absolute, project), project.lanes))
     if folder is not None:
         project = _with_images_in(project, folder)
-    lanes = _lanes(project, context, allow_misses=allow_misses)
+    lanes = _lanes(project, context, allow_servers=allow_servers, allow_misses=allow_misses)
     if len(lanes) < len(project.lanes):
         project = _without_others(project, list(lanes))
     images = tuple(
@@ -162,13 +176,13 @@ def _found(path: str, folder: str) -> str:
     return os.path.join(here, internal) if is_moved and internal else here if is_moved else path
 
 
-def _lanes(project: Project, context: Context, *, allow_misses: bool) -> dict[int, Lane]:
+def _lanes(project: Project, context: Context, *, allow_servers: bool, allow_misses: bool) -> dict[int, Lane]:
     """The lanes of a project that can be opened, by their numbers."""
     lanes, faults = {}, {}
     numbers = range(max(len(project.lanes), 1 + max(project.labels, default=-1)))
     for number in numbers:
         try:
-            lanes[number] = stored_lane(project, number, context)
+            lanes[number] = stored_lane(project, number, context, allow_servers=allow_servers)
             _check_shapes(project, number, lanes[number])
         except InputError as fault:
             lanes.pop(number, None)

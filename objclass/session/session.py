@@ -72,6 +72,7 @@ class Session:
         resources: ResourceSettings | None = None,
         *,
         folder: str | os.PathLike[str] | None = None,
+        allow_servers: bool = False,
         allow_misses: bool = False,
     ) -> "Session":
         """Open a project that classifies objects, of ilastik or of ours, with its images, labels and settings.
@@ -87,6 +88,8 @@ class Session:
             Threads and memory; by default those of the machine.
         folder
             Where images are looked for by their names if they are not where the project says.
+        allow_servers
+            Whether images on servers are requested that the project names.
         allow_misses
             Whether images that cannot be opened are left out, and their labels with them (a warning names them).
 
@@ -98,7 +101,11 @@ class Session:
         session = cls(resources=resources)
         given = os.fspath(folder) if folder is not None else None
         session._saved = open_saved(
-            os.fspath(path), session._context(), folder=given, allow_misses=allow_misses
+            os.fspath(path),
+            session._context(),
+            folder=given,
+            allow_servers=allow_servers,
+            allow_misses=allow_misses,
         )
         session.state = session._saved.state
         return session
@@ -160,7 +167,8 @@ class Session:
         for finding in worked.work(stop=stop, progress=progress):
             worked.accept(finding)
         save_state(worked.state, target, self._saved, self._context(stop))
-        self._saved = SavedProject(target, before, lanes_of(before))
+        found = list(self.state.found.values())  # that another thread may have found meanwhile
+        self._saved = SavedProject(target, before, lanes_of(before)).located(found)
 
     # ----------------------------------------------------------------- results
 
@@ -454,13 +462,6 @@ class Session:
 
     def accept(self, finding: Finding) -> bool:
         """Take what was found; return False if it belongs to a state that is past."""
-        saved = None if self.is_modified else self._saved
-        is_taken = self._take(finding)
-        if saved is not None:
-            self._saved = replace(saved, state=self.state)
-        return is_taken
-
-    def _take(self, finding: Finding) -> bool:
         state = self.state
         if isinstance(finding, Classification):
             is_current = finding.labelling.classes == state.labelling.classes and state.obstacle is None
@@ -478,6 +479,7 @@ class Session:
         if isinstance(finding, FoundObjects):
             located = state.located(found)
             self._become(history=located.history, opened=located.opened)
+            self._saved = self._saved.located([found]) if self._saved is not None else None
         if not state.fits(found):
             return False
         if isinstance(finding, FoundObjects):

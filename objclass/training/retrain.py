@@ -192,8 +192,17 @@ def open_training_lane(project: Project, number: int, context: Context) -> Lane:
         raise ProjectError(message) from None
 
 
-def stored_lane(project: Project, number: int, context: Context) -> Lane:
+def stored_lane(project: Project, number: int, context: Context, *, allow_servers: bool = False) -> Lane:
     """A training lane of the project; paths are relative to the project.
+
+    Parameters
+    ----------
+    project, number
+        The project, and the number of the lane in it.
+    context
+        Of those who read the images.
+    allow_servers
+        Whether images on servers are requested.
 
     Raises
     ------
@@ -212,7 +221,8 @@ def stored_lane(project: Project, number: int, context: Context) -> Lane:
     found = {}
     for role in (*needed, *(("atlas",) if "atlas" in given else ())):
         path = stored_path(project, given[role])
-        check_here(path)
+        if not allow_servers:
+            check_here(path)
         found[role] = with_training_axes(open_image(path, context=context), role, own)
     nickname, directory = dataset_name(stored_path(project, given["raw_data"]))
     raw, atlas = found["raw_data"], found.get("atlas")

@@ -1,5 +1,6 @@
 """Results of a session: written by the run that its command line starts."""
 
+import json
 import shlex
 import shutil
 from dataclasses import replace
@@ -48,13 +49,14 @@ def check(session, folder, **further):
         **further,
     )
     session.export(outputs)
-    exported = contents(folder)
+    exported, run = contents(folder), json.loads((folder / "objclass_run.json").read_text())
     shutil.rmtree(folder)
     folder.mkdir()
     text = session.command(outputs)
     assert replace(parsed(text), resources=session.resources) == session._request(outputs)
     assert cli.main(shlex.split(text)[1:]) == 0
     assert contents(folder) == exported
+    assert json.loads((folder / "objclass_run.json").read_text())["arguments"] == run["arguments"]
     for image in session.state.images:
         compare(session, image, folder)
     return exported

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from objclass.core import from_canonical
+from objclass.errors import ProjectError, UsageError
 from objclass.session import Session
 from objclass.settings import ResourceSettings
 from tests.session.test_export import check
@@ -17,9 +18,9 @@ CASES = ["po2d", *(pytest.param(case, marks=pytest.mark.slow) for case in SYNTHE
 """The fast one finds its objects by classifying pixels."""
 
 
-def compare(session, expected, prefix):
-    """Whether the classes and probabilities of the first image are ilastik's."""
-    image = session.state.images[0]
+def compare(session, expected, prefix, image=None):
+    """Whether the classes and probabilities of an image, by default the first, are ilastik's."""
+    image = image or session.state.images[0]
     found, predictions = session.state.found[image.key], session.predictions(image.key)
     numbers = from_canonical(found.numbers[..., None], image.axes)
     none = np.zeros((1, len(session.classes)), np.float32)
@@ -50,6 +51,40 @@ def test_a_project_of_ilastik(shared, tmp_path, case):
     again.update()
     assert again.state.is_as_opened
     assert equal(session, again)
+
+
+@pytest.mark.slow
+def test_an_image_is_added_to_a_project_that_classifies_pixels(shared, tmp_path):
+    folder = shutil.copytree(shared / "golden" / "po2d", tmp_path / "po2d")
+    session = Session.open(folder / "po2d.ilp", ResourceSettings(jobs=1))
+    with h5py.File(folder / "test_raw.h5") as file:
+        raw = file["data"][()]
+    with pytest.raises(UsageError, match="give raw data alone"):
+        session.add_image(raw, raw > 0)
+    key = session.add_image(raw, raw_axes="yx", name="test")
+    session.update()
+    compare(session, folder / "expected", "test_", session.state.images[1])
+    session.label(key, [1, 2], 1)
+    session.update()
+    session.save()
+    check(session, tmp_path / "results")
+    again = Session.open(session.path, ResourceSettings(jobs=1))
+    again.update()
+    assert equal(session, again)
+    again.remove_image(0)
+    with pytest.raises(ProjectError, match="remove them in ilastik"):
+        again.save()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["pred2dt", "blobs3d", "multichan2"])
+def test_a_project_without_its_forest_is_trained_as_a_run_trains_it(shared, tmp_path, case):
+    folder = shutil.copytree(shared / "golden" / case, tmp_path / case)
+    with h5py.File(folder / f"{case}.ilp", "r+") as file:
+        del file["ObjectClassification/ClassifierForests"]
+    session = Session.open(folder / f"{case}.ilp", ResourceSettings(jobs=1))
+    session.update()
+    check(session, tmp_path / "results")
 
 
 @pytest.mark.slow

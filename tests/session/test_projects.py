@@ -278,3 +278,20 @@ def test_the_file_is_that_of_a_training_with_the_same_labels(tmp_path):
     learned = ["--class_names", *names, "--features", *FEATURES, "--trees", "10", "--repeats", str(REPEATS)]
     assert cli.main(["train", "--project", str(tmp_path / "train.ilp"), *inputs, *learned]) == 0
     assert (tmp_path / "session.ilp").read_bytes() == (tmp_path / "train.ilp").read_bytes()
+
+
+def test_what_is_changed_while_the_project_is_saved_is_not_saved(tmp_path):
+    labelled(written(tmp_path)).save(tmp_path / "p.ilp")
+    session = Session.open(tmp_path / "p.ilp")
+
+    def progress(*_):
+        if session.state.found:
+            return
+        session.update()
+        session.label(0, [12], 1)
+
+    session.save(tmp_path / "q.ilp", progress=progress)
+    assert session.path == str(tmp_path / "q.ilp")
+    assert session.is_modified
+    session.undo()
+    assert not session.is_modified
