@@ -185,7 +185,9 @@ def save(viewer: Any, name: str) -> None:
         process()
     pixels = viewer.screenshot(canvas_only=False, flash=False)
     file = BytesIO()
-    Image.fromarray(pixels[..., :3]).quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels[..., :3]).quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        file, "PNG", optimize=True
+    )
     path = HERE / "images" / f"napari-{name}.png"
     assert len(file.getvalue()) <= MAXIMUM_BYTES, f"{path}: {len(file.getvalue())} bytes"
     path.write_bytes(file.getvalue())

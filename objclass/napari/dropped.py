@@ -21,20 +21,15 @@ class DroppedProject(QPushButton):
     viewer
         The viewer.
     open_project
-        Opens the project of a path; called with the path, and what to do before.
+        Opens a project; called with its path, and what to do then.
     """
 
     def __init__(self, viewer: "Viewer", open_project: Callable[[str, Callable[[], None]], None]) -> None:
         super().__init__(visible=False, toolTip="Open the project of the selected layer in this widget")
         self.viewer, self._open = viewer, open_project
-        self._active = viewer.layers.selection.events.active
-        self._active.connect(self._follow)
+        viewer.layers.selection.events.active.connect(self._follow)
         self.clicked.connect(lambda _: self._open(self.path, self._remove_layers))
         self._follow()
-
-    def close_connections(self) -> None:
-        """Follow the viewer no more."""
-        self._active.disconnect(self._follow)
 
     def _follow(self, _event: object = None) -> None:
         active = self.viewer.layers.selection.active

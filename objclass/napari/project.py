@@ -77,9 +77,26 @@ class ProjectPanel(QWidget):
         if path:
             self.open_project(path)
 
-    def open_project(self, path: str) -> None:
-        """Open a project in place of the session."""
-        self.controller.task.begin("Opening", lambda stop, progress: Session.open(path), self.controller.open)
+    def open_project(self, path: str, then: Callable[[], None] = lambda: None) -> None:
+        """Open a project in place of the session; ``then`` is called before it is shown."""
+
+        def show(session: Session) -> None:
+            then()
+            self.controller.open(session)
+
+        self.controller.task.begin("Opening", lambda stop, progress: Session.open(path), show)
+
+    def replace_by(self, path: str, then: Callable[[], None] = lambda: None) -> None:
+        """Open a project, after asking whether changes are to be saved.
+
+        Parameters
+        ----------
+        path
+            The project.
+        then
+            Called when it could be opened, before it is shown.
+        """
+        self._replace(lambda: self.open_project(path, then))
 
     def _save(self, then: Callable[[], object] = lambda: None) -> None:
         if self._session.path is None:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from objclass.napari.canvas import Canvas
 from objclass.napari.classes import ClassesPanel
 from objclass.napari.controller import Controller
+from objclass.napari.dropped import DroppedProject
 from objclass.napari.features import FeaturesPanel
 from objclass.napari.images import ImagesPanel
 from objclass.napari.project import ProjectPanel
@@ -29,6 +30,7 @@ class ObjectClassification(QWidget):
         self.canvas = Canvas(napari_viewer, self.controller, self)
         self.status = Status(self.controller)
         self.project = ProjectPanel(self.controller)
+        self.dropped = DroppedProject(napari_viewer, self.project.replace_by)
         self.images = ImagesPanel(napari_viewer, self.controller)
         self.classes = ClassesPanel(self.controller, self.canvas.next_uncertain)
         self.thresholds = ThresholdsPanel(self.controller)
@@ -53,6 +55,7 @@ class ObjectClassification(QWidget):
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(0, 0, SPACING, 0)
+        layout.addWidget(self.dropped)
         for section in self.sections.values():
             layout.addWidget(section)
         layout.addStretch(1)

@@ -67,7 +67,8 @@ def project_layers(path: str, resources: ResourceSettings | None = None) -> Laye
 
 
 def _lane_layers(project: Project | PixelProject, number: int, context: Context) -> Sequence[Layer]:
-    about = {"project": os.path.abspath(project.path), "lane": number}
+    kind = "pixel_project" if isinstance(project, PixelProject) else "project"
+    about = {kind: os.path.abspath(project.path), "lane": number}
     shown: dict[str, Any] = {"visible": number == 0}
     if isinstance(project, PixelProject):
         raw = stored_image(project, number, context)

@@ -44,6 +44,23 @@ def test_a_project_is_dropped(viewer):
     assert viewer.dims.axis_labels == ("y", "x")
 
 
+def test_the_project_of_a_layer_is_opened(viewer):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    dock, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+    assert not widget.dropped.isVisible()
+    drop(viewer, SAMPLES / "cells.ilp")
+    wait_until(widget.dropped.isVisible)
+    assert widget.dropped.text() == "Open cells.ilp"
+    QTest.mouseClick(widget.dropped, Qt.MouseButton.LeftButton)
+    wait_until(lambda: widget.controller.session.state.images and not widget.controller.is_busy, 60)
+    assert widget.controller.session.state.label_counts == [12, 12, 12]
+    assert "cells_train labels" not in viewer.layers
+    assert not widget.dropped.isVisible()
+    viewer.window.remove_dock_widget(dock)
+
+
 def test_a_run_file_is_dropped(viewer, tmp_path):
     assert main(["--headless", "--quiet", "--project", f"{SAMPLES}/cells.ilp", "--raw_data", f"{SAMPLES}/cells.tif",
                  "--segmentation_image", f"{SAMPLES}/cells_segmentation.tif", "--export_object_identities_img",
