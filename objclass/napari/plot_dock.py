@@ -75,6 +75,7 @@ class PlotDock(LazyWidget):
             controller.objects_found,
             controller.measured,
             controller.classified,
+            controller.judged,
             controller.selection_changed,
         )
         self.controller, self.table = controller, ObjectTable()

@@ -182,6 +182,7 @@ class TableDock(LazyWidget):
             controller.objects_found,
             controller.measured,
             controller.classified,
+            controller.judged,
         )
         self.controller, self.model = controller, ObjectModel()
         self._is_following = False

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from objclass.compute.context import Context
+from objclass.compute.limits import Limits
 from objclass.core import IntArray, Predictions, concatenate
 from objclass.features.contract import Feature
 from objclass.forest import fit
@@ -23,6 +24,9 @@ from objclass.training.learn import training_table
 from objclass.training.new_project import new_project
 from objclass.training.provenance import kept_choice_facts, training_facts
 from objclass.training.suggest_objects import POOL, most_uncertain, unlike_each_other
+
+CLICKS = 1000
+"""So often are objects classified in a session, about: compiled code repays for all of them together."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,23 @@ class Classification:
     def project(self) -> Project:
         """The project, to be saved or to be run: with its model of novelty, too, which a click does not wait for."""
         return with_own_novelty(self.trained, Context())
+
+    @cached_property
+    def novelty(self) -> Mapping[int, NDArray[np.float32]]:
+        """Key of an image -> novelty of its objects, in the order of their numbers; empty if it cannot be known."""
+        if self.trained.training is None:
+            return {}
+        model, context = self.project.novelty, Context(Limits(images=CLICKS))
+        if model is None:
+            return {}
+        return {
+            key: model.score(self.trained.matrix(one.table), context) for key, one in self.measured.items()
+        }
+
+    @property
+    def known_novelty(self) -> Mapping[int, NDArray[np.float32]]:
+        """The novelty, if it was computed already; else nothing: windows do not wait for it."""
+        return self.novelty if "novelty" in vars(self) else {}
 
     @cached_property
     def space(self) -> Space | None:

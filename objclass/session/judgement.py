@@ -85,6 +85,8 @@ def judged(last: Classification, context: Context) -> Judgement:
         return Judgement(
             last, None, "There are no labels to judge the classifier by: click on objects of each class."
         )
+    context.stop.check()
+    _ = last.novelty  # from now on it is known
     settings = grown_like(last.trained, EvaluationSettings(repeats=REPEATS))
     try:
         return Judgement(last, EvaluationResult(evaluate_project(last.trained, settings, context)))

@@ -436,6 +436,8 @@ class Session:
         """Find, measure and classify all objects as far as that is not done."""
         for finding in self.work():
             self.accept(finding)
+        if self.state.classification is not None:
+            _ = self.state.classification.novelty  # from now on it is known
 
     def work(
         self,

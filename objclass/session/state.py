@@ -13,7 +13,7 @@ from objclass.features.contract import Feature, choose, feature_set
 from objclass.forest import check_growth
 from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project
-from objclass.session.classification import Basis, Classification, classified
+from objclass.session.classification import CLICKS, Basis, Classification, classified
 from objclass.session.images import FoundObjects, MeasuredObjects, SessionImage, measured, objects_of
 from objclass.session.judgement import Judgement
 from objclass.session.labelling import History, Labelling, Labels, StoredObject
@@ -21,10 +21,6 @@ from objclass.settings import METHODS, ProjectThreshold
 
 Finding = FoundObjects | MeasuredObjects | Classification | Judgement
 """What work finds, in this order."""
-
-
-CLICKS = 1000
-"""So often are objects classified in a session, about: compiled code repays for all of them together."""
 
 
 @dataclass(frozen=True)

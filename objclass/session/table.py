@@ -1,7 +1,7 @@
 """The objects of an image as a table: who they are, their classes, and what was measured of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ def object_table(state: State, key: int) -> ObjectTable:
     names = tuple(each.name for each in state.labelling.classes)
     columns = (
         *_own_columns(found),
-        *_class_columns(names, found.count, state.predictions(key)),
+        *_class_columns(names, found.count, _predictions(state, key)),
         TableColumn(
             USER_LABEL,
             lambda: _user_labels(found.count, state.labels(key).classes),
@@ -158,6 +158,14 @@ def object_table(state: State, key: int) -> ObjectTable:
         *(_measured_columns(measured) if measured is not None else ()),
     )
     return ObjectTable(key, found.count, columns)
+
+
+def _predictions(state: State, key: int) -> Predictions | None:
+    """The predictions, with the novelty of the objects once that is known."""
+    predictions, last = state.predictions(key), state.classification
+    if predictions is None or last is None:
+        return None
+    return replace(predictions, novelty=last.known_novelty.get(key))
 
 
 def _own_columns(found: FoundObjects) -> list[TableColumn]:
