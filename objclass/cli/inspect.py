@@ -204,8 +204,8 @@ def _choice_lines(choice: Any) -> Iterator[str]:
     if not counts:
         return
     scores = [choice.get(name) for name in ("balanced_accuracy", "balanced_accuracy_of_all")]
-    told = all(isinstance(score, float) for score in scores)
-    why = f": balanced accuracy {scores[0]:.3f}, with all {scores[1]:.3f}" if told else ""
+    has_scores = all(isinstance(score, float) for score in scores)
+    why = f": balanced accuracy {scores[0]:.3f}, with all {scores[1]:.3f}" if has_scores else ""
     kept, total = (sum(part) for part in zip(*counts.values(), strict=True))
     parts = listed([f"{name} {some} of {count}" for name, (some, count) in counts.items()], LISTED)
     yield f"{kept} of {total} features were chosen{why} ({parts})"

@@ -17,7 +17,7 @@ from objclass.batch.request import Request
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.compute.slabs import VOXEL_BYTES
-from objclass.errors import LaneError
+from objclass.errors import LaneError, TerminatedError
 from objclass.pipeline.inputs import open_lanes
 from objclass.pipeline.pairing import Inputs
 from objclass.settings import ExportSettings
@@ -253,6 +253,16 @@ def test_an_interruption_leaves_what_was_whole(here, monkeypatch, jobs, at):
     assert [name for name, status in statuses(here / "out") if status == "done"] == [
         f"seg{n}" for n in range(len(kept))
     ]
+
+
+def test_an_interruption_before_the_first_lane_is_in_the_run_file(here):
+    def interrupt(_):
+        raise TerminatedError(15)
+
+    with pytest.raises(TerminatedError):
+        schedule.run(request(), expect=interrupt)
+    assert statuses(here / "out") == [(f"seg{n}", "not run") for n in range(LANES)]
+    assert not left_in(here / "out")
 
 
 # ---------------------------------------------------------------------------- ordered

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from objclass.batch import plan, task
+from objclass.batch import plan
 from objclass.cli import main
 from objclass.export.spool import spool_path
 from tests.conftest import SAMPLES
@@ -36,21 +36,6 @@ def measured(*more, lanes=range(4), report="out/r.html", jobs=1):
         *("--raw_data", *(f"raw{n}.npy" for n in lanes), "--features", "regionprops:area"),
         *("--table_only", "--table_filename", "out/t.csv", "--report", report, "--jobs", str(jobs), *more),
     ])  # fmt: skip
-
-
-@pytest.fixture
-def broken(monkeypatch):
-    """The lanes that fail."""
-    run_lane, names = task.run_lane, set()
-
-    def failing(lane, *more):
-        if lane.nickname in names:
-            message = "<b>a fault</b>"
-            raise OSError(message)
-        return run_lane(lane, *more)
-
-    monkeypatch.setattr(task, "run_lane", failing)
-    return names
 
 
 def page(path="out/r.html"):

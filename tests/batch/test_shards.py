@@ -95,21 +95,6 @@ def parts(here):
     return [f"out/t.shard-{number}-of-3.csv" for number in (1, 2, 3)]
 
 
-@pytest.fixture
-def broken(monkeypatch):
-    """The lanes that fail."""
-    run_lane, names = task.run_lane, set()
-
-    def failing(lane, *more):
-        if lane.nickname in names:
-            message = "a fault"
-            raise OSError(message)
-        return run_lane(lane, *more)
-
-    monkeypatch.setattr(task, "run_lane", failing)
-    return names
-
-
 # the same bytes
 
 

@@ -336,26 +336,26 @@ def double(common, item):
     return common * item
 
 
+def refused(here, folder):
+    """The line that a run says of workers that take objclass from a folder."""
+    with a_cluster(folder, path=folder) as (file, _, _):
+        done = run(here, lanes("out", "--engine", "dask", "--scheduler_file", file))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not (here / "out").exists()
+    return done.stderr
+
+
 def test_workers_of_another_version_are_refused(here, tmp_path):
     """A worker and its scheduler that have another objclass."""
     shutil.copytree(ROOT / "objclass", tmp_path / "objclass", ignore=shutil.ignore_patterns("__pycache__"))
     version = tmp_path / "objclass/version.py"
     version.write_text(version.read_text().replace("0.", "7.", 1))
-    with a_cluster(tmp_path, path=tmp_path) as (file, _, _):
-        done = run(here, lanes("out", "--engine", "dask", "--scheduler_file", file))
-    assert done.returncode == 2
-    assert "objclass 7." in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (here / "out").exists()
+    assert "objclass 7." in refused(here, tmp_path)
 
 
 def test_workers_without_objclass_are_refused(here, tmp_path):
     """They have one that knows nothing of clusters."""
     Path(tmp_path / "objclass").mkdir()
     Path(tmp_path / "objclass/__init__.py").touch()
-    with a_cluster(tmp_path, path=tmp_path) as (file, _, _):
-        done = run(here, lanes("out", "--engine", "dask", "--scheduler_file", file))
-    assert done.returncode == 2
-    assert "cannot load objclass" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (here / "out").exists()
+    assert "cannot load objclass" in refused(here, tmp_path)
