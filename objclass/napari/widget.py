@@ -9,11 +9,12 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from objclass.napari.canvas import Canvas
 from objclass.napari.classes import ClassesPanel
 from objclass.napari.controller import Controller
+from objclass.napari.docks import DockButtons
 from objclass.napari.dropped import DroppedProject
 from objclass.napari.features import FeaturesPanel
 from objclass.napari.images import ImagesPanel
 from objclass.napari.project import ProjectPanel
-from objclass.napari.section import SPACING, Section
+from objclass.napari.section import SPACING, Section, column
 from objclass.napari.status import Status
 from objclass.napari.thresholds import ThresholdsPanel
 
@@ -35,6 +36,7 @@ class ObjectClassification(QWidget):
         self.classes = ClassesPanel(self.controller, self.canvas.next_uncertain)
         self.thresholds = ThresholdsPanel(self.controller)
         self.features = FeaturesPanel(self.controller)
+        self.docks = DockButtons(napari_viewer, self.controller)
         self.sections = {
             title: Section(title, panel, is_open=title != "Features")
             for title, panel in (
@@ -42,7 +44,7 @@ class ObjectClassification(QWidget):
                 ("Images", self.images),
                 ("Thresholds", self.thresholds),
                 ("Features", self.features),
-                ("Classes", self.classes),
+                ("Classes", column(self.classes, self.docks)),
             )
         }
         self._lay_out()
@@ -75,6 +77,7 @@ class ObjectClassification(QWidget):
     def event(self, event: QEvent) -> bool:
         """Stop the work when napari has taken the widget out of its window; it is not closed then."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.docks.close_docks()
             self.controller.close()
         return super().event(event)
 

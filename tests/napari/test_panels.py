@@ -146,6 +146,22 @@ def test_the_work_ends_with_the_dock(widget, module_viewer):
     assert not widget.controller.task.is_busy or widget.controller.task._stop.is_asked
 
 
+def test_docks_are_opened_once_and_close_with_the_widget(widget, module_viewer):
+    labelled(widget)
+    before = set(module_viewer.window.dock_widgets)
+    push(widget.docks.table)
+    push(widget.docks.plot)
+    push(widget.docks.table)
+    assert set(module_viewer.window.dock_widgets) - before == {"Objects: table", "Objects: plot"}
+    module_viewer.window.remove_dock_widget(module_viewer.window.dock_widgets["Objects: plot"])
+    process()
+    push(widget.docks.plot)
+    assert "Objects: plot" in module_viewer.window.dock_widgets
+    module_viewer.window.remove_dock_widget(widget)
+    process()
+    assert not set(module_viewer.window.dock_widgets) & {"Objects: table", "Objects: plot"}
+
+
 def test_the_work_ends_with_the_window(display):
     from tests.napari.events import opened
 
