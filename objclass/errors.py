@@ -5,6 +5,7 @@
     ├── InputError      an input cannot be used: a file, an image, a project, images that do not match
     │   ├── ImageError    an image file: missing, unreadable, wrong axes or dtype
     │   └── ProjectError  a project file: damaged, of another workflow, unsupported
+    │       └── MissingImagesError  images of a project cannot be opened
     ├── OutputError     an output cannot be written there, or not in that format
     ├── PluginError     an installed plug-in cannot be loaded, or is not what it should be
     ├── EngineError     the processes that run the lanes are gone
@@ -45,6 +46,10 @@ class ImageError(InputError):
 
 class ProjectError(InputError):
     """A project file is damaged, of another workflow, or needs something that is not supported."""
+
+
+class MissingImagesError(ProjectError):
+    """Images of a project cannot be opened; it may be in the folder where they are, or without them."""
 
 
 class OutputError(ObjclassError, OSError):

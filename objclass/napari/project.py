@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton, QWidget
 from superqt import QElidingLabel
 
-from objclass.errors import ObjclassError
+from objclass.errors import MissingImagesError, ObjclassError
 from objclass.napari.controller import Controller
 from objclass.napari.export import ExportDialog
 from objclass.napari.section import column, row
@@ -77,15 +77,6 @@ class ProjectPanel(QWidget):
         if path:
             self.open_project(path)
 
-    def open_project(self, path: str, then: Callable[[], None] = lambda: None) -> None:
-        """Open a project in place of the session; ``then`` is called before it is shown."""
-
-        def show(session: Session) -> None:
-            then()
-            self.controller.open(session)
-
-        self.controller.task.begin("Opening", lambda stop, progress: Session.open(path), show)
-
     def replace_by(self, path: str, then: Callable[[], None] = lambda: None) -> None:
         """Open a project, after asking whether changes are to be saved.
 
@@ -97,6 +88,64 @@ class ProjectPanel(QWidget):
             Called when it could be opened, before it is shown.
         """
         self._replace(lambda: self.open_project(path, then))
+
+    def open_project(
+        self,
+        path: str,
+        then: Callable[[], None] = lambda: None,
+        *,
+        folder: str | None = None,
+        allow_misses: bool = False,
+    ) -> None:
+        """Open a project in place of the session; ask what to do if images are missing.
+
+        Parameters
+        ----------
+        path
+            The project.
+        then
+            Called when it could be opened, before it is shown.
+        folder
+            Where missing images are looked for.
+        allow_misses
+            Whether missing images are left out, with their labels.
+        """
+
+        def show(session: Session) -> None:
+            then()
+            self.controller.open(session)
+
+        self.controller.task.begin(
+            "Opening",
+            lambda stop, progress: Session.open(path, folder=folder, allow_misses=allow_misses),
+            show,
+            lambda fault: (
+                isinstance(fault, MissingImagesError) and self._ask_for_images(path, then, str(fault))
+            ),
+        )
+
+    def _ask_for_images(self, path: str, then: Callable[[], None], fault: str) -> bool:
+        """Ask where the missing images of a project are; the answer is awaited without holding the window up."""
+        question = self._question("Some images of the project are missing.")
+        question.setInformativeText(fault)
+        roles = QMessageBox.ButtonRole
+        folder = question.addButton("Folder of images…", roles.AcceptRole)
+        without = question.addButton("Open without them", roles.DestructiveRole)
+        question.addButton(QMessageBox.StandardButton.Cancel)
+        folder.clicked.connect(lambda _: self._open_with_folder(path, then))
+        without.clicked.connect(lambda _: self.open_project(path, then, allow_misses=True))
+        question.open()
+        return True
+
+    def _open_with_folder(self, path: str, then: Callable[[], None]) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of the images", os.path.dirname(path))
+        if folder:
+            self.open_project(path, then, folder=folder)
+
+    def _question(self, text: str) -> QMessageBox:
+        question = QMessageBox(QMessageBox.Icon.Question, "Object classification", text, parent=self)
+        question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        return question
 
     def _save(self, then: Callable[[], object] = lambda: None) -> None:
         if self._session.path is None:
@@ -140,15 +189,10 @@ class ProjectPanel(QWidget):
             then()
             return
         buttons = QMessageBox.StandardButton
-        question = QMessageBox(
-            QMessageBox.Icon.Question, "Object classification", "The project has changes that are not saved.",
-            buttons.Save | buttons.Discard | buttons.Cancel, self,
-        )  # fmt: skip
-        question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        answers = {buttons.Save: lambda: self._save(then), buttons.Discard: then}
-        question.buttonClicked.connect(
-            lambda button: answers.get(question.standardButton(button), lambda: None)()
-        )
+        question = self._question("The project has changes that are not saved.")
+        question.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
+        question.button(buttons.Save).clicked.connect(lambda _: self._save(then))
+        question.button(buttons.Discard).clicked.connect(lambda _: then())
         question.open()
 
     # ------------------------------------------------------------------ results

@@ -49,7 +49,11 @@ class Task(QObject):
         return self._thread is not None
 
     def begin(
-        self, name: str, work: Callable[[Stop, Progress], Any], then: Callable[[Any], object] = lambda _: None
+        self,
+        name: str,
+        work: Callable[[Stop, Progress], Any],
+        then: Callable[[Any], object] = lambda _: None,
+        otherwise: Callable[[Exception], bool] = lambda _: False,
     ) -> None:
         """Begin work; say so if other work is under way.
 
@@ -61,12 +65,14 @@ class Task(QObject):
             Called in another thread.
         then
             Called with its result, in the thread of the window.
+        otherwise
+            Called with the error that has ended it, in the thread of the window; returns whether it is dealt with.
         """
         if self.is_busy:
             self.failed.emit(f"{name}: wait until this has ended, or cancel it: {self.name}")
             return
         self.name, self._stop = name, Stop()
-        self._thread = Thread(target=self._run, args=(work, then, self._stop), daemon=True)
+        self._thread = Thread(target=self._run, args=(work, then, otherwise, self._stop), daemon=True)
         self.began.emit(name)
         self._thread.start()
 
@@ -80,15 +86,25 @@ class Task(QObject):
         if self._thread is not None:
             self._thread.join(patience)
 
-    def _run(self, work: Callable[[Stop, Progress], Any], then: Callable[[Any], object], stop: Stop) -> None:
+    def _run(
+        self,
+        work: Callable[[Stop, Progress], Any],
+        then: Callable[[Any], object],
+        otherwise: Callable[[Exception], bool],
+        stop: Stop,
+    ) -> None:
         try:
             result = work(stop, lambda name, part: self._post(lambda: self.progressed.emit(name, part)))
             follow: Callable[[], object] | None = partial(then, result)
         except TerminatedError:
             follow = None
         except Exception as error:  # noqa: BLE001  # the window shows it
-            follow = partial(self.failed.emit, str(error) or type(error).__name__)
+            follow = partial(self._fail, error, otherwise)
         self._post(lambda: self._end(None if stop.is_asked else follow))
+
+    def _fail(self, error: Exception, otherwise: Callable[[Exception], bool]) -> None:
+        if not otherwise(error):
+            self.failed.emit(str(error) or type(error).__name__)
 
     def _post(self, function: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the window is gone

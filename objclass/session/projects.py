@@ -13,7 +13,15 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import Image, Lane
-from objclass.errors import ImageError, InputError, OutputError, ProjectError, UsageError, listed
+from objclass.errors import (
+    ImageError,
+    InputError,
+    MissingImagesError,
+    OutputError,
+    ProjectError,
+    UsageError,
+    listed,
+)
 from objclass.evaluation.writing import as_json
 from objclass.export.atomic import check_writable
 from objclass.export.projects import save_project
@@ -197,7 +205,7 @@ def _lanes(project: Project, context: Context, *, allow_servers: bool, allow_mis
             f"{project.path}: {what}: put them where the project expects them, say in which folder they are"
             f"{without if lanes else ''}"
         )
-        raise ProjectError(message)
+        raise MissingImagesError(message)
     log.warning("%s: %s: they are left out, with %d labels", project.path, what, lost)
     return lanes
 

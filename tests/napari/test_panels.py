@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.conftest import SAMPLES
 from tests.napari.events import process, wait_until
 
 
@@ -314,6 +315,24 @@ def test_a_project_that_cannot_be_opened_is_said(widget, tmp_path):
     wait_until(lambda: not widget.controller.is_busy)
     assert "no.ilp" in widget.status.text()
     assert widget.controller.session is session
+
+
+def test_missing_images_are_asked_for(widget, tmp_path, monkeypatch):
+    import shutil
+
+    from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("cells.ilp", "cells_train.tif", "cells_train_segmentation.tif"):
+        shutil.copy(SAMPLES / name, tmp_path if name.endswith(".ilp") else images)
+    widget.project.open_project(str(tmp_path / "cells.ilp"))
+    question = wait_until(lambda: widget.project.findChild(QMessageBox))
+    assert "cells_train.tif" in question.informativeText()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(images))
+    push(next(one for one in question.buttons() if one.text() == "Folder of images…"))
+    wait_until(lambda: widget.controller.session.state.images)
+    assert str(images) in widget.controller.session.state.images[0].lane.raw.name
 
 
 def test_live_update_can_wait(widget):
