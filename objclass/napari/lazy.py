@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 
 class LazyWidget(QWidget):
-    """A widget that is refreshed once after many changes, and only where it can be seen."""
+    """A widget that is refreshed once after many changes, and only where it can be seen.
+
+    It is deleted when its dock is removed; to show it again, make another one.
+    """
 
     def __init__(self, *changes: Any) -> None:
         super().__init__()
@@ -31,6 +34,16 @@ class LazyWidget(QWidget):
         if self._is_stale and self.isVisible():
             self._is_stale = False
             self.refresh()
+
+    def event(self, event: QEvent) -> bool:
+        """Be deleted when napari has taken the widget out of its window.
+
+        It would else be deleted by Python, whenever and in whatever thread it collects garbage; Qt allows that in this
+        thread only.
+        """
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.deleteLater()
+        return super().event(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802  # Qt's name
         """Show what has changed meanwhile."""
