@@ -73,10 +73,6 @@ def test_another_image_has_another_table(widget, table):
     widget.controller.show_image(1)
     process()
     assert table.model.table.key == 1
-    widget.controller.change(widget.controller.session.remove_image, 1)
-    wait_for_work(widget.controller)
-    process()
-    assert table.model.table.key == 0
 
 
 def test_docks_that_are_removed_are_deleted_by_qt(module_viewer, widget):

@@ -103,3 +103,16 @@ def test_values_are_computed_where_they_are_used():
     assert table.frame(np.array([2, 0]), [1])["b"].tolist() == [2, 0]
     assert table.cells("b").tolist() == [0, 1, 2]
     assert asked == ["b"]
+
+
+def test_objects_unlike_those_of_the_training_are_chosen(session):
+    session.update()
+    session.label(0, [7, 8, 9], 1)
+    session.label(0, [1, 2], 2)
+    session.update()
+    table = object_table(session.state, 0)
+    novelty = session.state.classification.novelty[0]
+    assert table.cells("Novelty").tolist() == novelty.tolist()
+    assert table.choices["Novel"]().tolist() == (novelty > 1).tolist()
+    assert novelty[5] > 1
+    assert novelty[[0, 1, 6, 7, 8]].tolist() == [0] * 5
