@@ -3,10 +3,11 @@
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from glob import glob
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,7 @@ def open_saved(
     ProjectError
         If it classifies no objects, or images cannot be opened; the message says what to do.
     """
+    path = os.path.abspath(path)
     if check_workflow(path) in PIXEL_WORKFLOWS:
         message = (
             f"{path} classifies pixels, and has no objects to label: run it, and add its Probabilities as "
@@ -135,17 +137,14 @@ def open_saved(
     if folder is not None:
         project = _with_images_in(project, folder)
     lanes = _lanes(project, context, allow_servers=allow_servers, allow_misses=allow_misses)
-    if len(lanes) < len(project.lanes):
+    if any(number not in lanes for number in (*range(len(project.lanes)), *project.labels)):
         project = _without_others(project, list(lanes))
-    images = tuple(
-        _image(key, lane, project, taken=[one.nickname for one in list(lanes.values())[:key]])
-        for key, lane in enumerate(lanes.values())
-    )
+    images = _images(project, list(lanes.values()))
     settings = settings_of(project, images)
     labelling = Labelling(_classes(project), tuple(_marks(project)))
     opened = Opened(project, labelling, settings)
     state = State(settings, images, History(labelling), opened=opened, added=len(images))
-    return SavedProject(os.path.abspath(path), state, stored)
+    return SavedProject(path, state, stored)
 
 
 def _absolute(project: Project, lane: Mapping[str, TrainingInput]) -> dict[str, TrainingInput]:
@@ -270,18 +269,21 @@ def _named(image: Image) -> Image:
     return replace(image, files=())
 
 
-def _image(key: int, lane: Lane, project: Project, taken: list[str]) -> SessionImage:
-    given = project.lanes[key]
-    name = given["raw_data"].nickname or lane.nickname
-    named = replace(lane, nickname=distinct(name, taken))
-    return SessionImage(key, named, _absolute(project, given))
-
-
-def distinct(name: str, taken: list[str]) -> str:
-    """A name that no other image has."""
-    return next(
-        wish for k in range(1, len(taken) + 2) if (wish := name if k == 1 else f"{name}_{k}") not in taken
+def _images(project: Project, lanes: Sequence[Lane]) -> tuple[SessionImage, ...]:
+    """The images of a session, whose keys are the numbers of the lanes of the project."""
+    names: list[str] = []
+    for lane, given in zip(lanes, project.lanes, strict=True):
+        names.append(distinct(given["raw_data"].nickname or lane.nickname, names))
+    return tuple(
+        SessionImage(key, replace(lane, nickname=name), _absolute(project, given))
+        for key, (lane, name, given) in enumerate(zip(lanes, names, project.lanes, strict=True))
     )
+
+
+def distinct(name: str, taken: Collection[str]) -> str:
+    """The name, with a number where another image has it."""
+    wishes = chain([name], (f"{name}_{k}" for k in count(2)))
+    return next(wish for wish in wishes if wish not in taken)
 
 
 def settings_of(project: Project, images: tuple[SessionImage, ...]) -> SessionSettings:
