@@ -42,13 +42,10 @@ def save_project(
     from objclass.project.ilp_pixels_write import write_pixel_project  # needs h5py
     from objclass.project.ilp_write import extend_project, write_project
 
-    if Path(path).exists() and not overwrite:
-        message = f"project {path} exists already: --overwrite replaces it"
-        raise OutputError(message)
+    check_target(path, overwrite=overwrite)
     if isinstance(project, PixelProject) and len(project.stages) > 1:
         message = f"{project.path} is of the workflow '{project.workflow}': expected Pixel Classification"
         raise ProjectError(message)
-    check_writable(path)
     pending = Pending()
     try:
         if isinstance(project, PixelProject):
@@ -62,6 +59,20 @@ def save_project(
             _say_whether_ilastik_opens(path, project)
     finally:
         pending.discard()
+
+
+def check_target(path: str, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written.
+
+    Raises
+    ------
+    OutputError
+        If it exists and may not be replaced, or cannot be written.
+    """
+    if Path(path).exists() and not overwrite:
+        message = f"project {path} exists already: --overwrite replaces it"
+        raise OutputError(message)
+    check_writable(path)
 
 
 def _say_whether_ilastik_opens(path: str, project: Project) -> None:

@@ -111,8 +111,9 @@ def extend_project(source: str, target: str, project: Project) -> None:
         groups |= {"ObjectExtraction"} if has_others or has_other_threshold else set()
         groups |= {"ThresholdTwoLevels"} if has_other_threshold else set()
         _copy(old, file, groups | set(project.images))
-        _write_paths(file["Input Data/infos"], source, project)
-        _write_lanes(file["Input Data"], project, len(file["Input Data/infos"]))
+        infos = file["Input Data"].require_group("infos")
+        _write_paths(infos, source, project)
+        _write_lanes(file["Input Data"], project, len(infos))
         write_images(file, project.lanes, project.images, None)
         if has_other_threshold:
             _write_threshold(storage(file, "ThresholdTwoLevels"), project.threshold)

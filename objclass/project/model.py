@@ -330,11 +330,22 @@ class Project:
 
 def save(project: object, path: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Write a project of any kind, as its method of this name says."""
+    resolve(writer_for(os.fspath(path)))(os.fspath(path), project, overwrite=overwrite)
+
+
+def writer_for(path: str) -> str:
+    """What writes projects into files of a name.
+
+    Raises
+    ------
+    UsageError
+        If its suffix is not one of projects.
+    """
     writer = PROJECT_WRITERS.get(Path(path).suffix.lower())
     if writer is None:
-        message = f"project {os.fspath(path)}: expected a name that ends in {' or '.join(PROJECT_WRITERS)}"
+        message = f"project {path}: expected a name that ends in {' or '.join(PROJECT_WRITERS)}"
         raise UsageError(message)
-    resolve(writer)(os.fspath(path), project, overwrite=overwrite)
+    return writer
 
 
 def _first_path(path: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from objclass.batch.request import Request
@@ -88,38 +88,48 @@ def request_of(
         inputs=_inputs(saved, context),
         project=saved.path,
         export=ExportSettings(
-            output_format=outputs.image_format, output_filename_format=_absolute(outputs.image_path)
+            output_format=outputs.image_format, output_filename_format=_absolute_if_given(outputs.image_path)
         ),
         sources=outputs.images,
-        table=_absolute(outputs.table),
+        table=_absolute_if_given(outputs.table),
         table_only=not outputs.images,
         profile=outputs.columns,
-        summary=_absolute(outputs.summary),
-        report=_absolute(outputs.report),
-        objects=tuple(os.path.abspath(path) for path in outputs.objects),
+        summary=_absolute_if_given(outputs.summary),
+        report=_absolute_if_given(outputs.report),
+        objects=tuple(map(_absolute, outputs.objects)),
         pixel_size=FROM_FILE if outputs.is_physical else None,
         resources=resources,
     )
     return replace(request, arguments=tuple(arguments_of(request)))
 
 
-def _absolute(path: str | None) -> str | None:
-    return path if path is None or path.startswith("{") else os.path.abspath(os.path.expanduser(path))
+def _absolute(path: str) -> str:
+    return path if path.startswith("{") else os.path.abspath(os.path.expanduser(path))
+
+
+def _absolute_if_given(path: str | None) -> str | None:
+    return None if path is None else _absolute(path)
 
 
 def _inputs(saved: SavedProject, context: Context) -> Inputs:
     """The images as a run opens them: with the axes that they have in the session."""
     images = saved.state.images
-    roles = list(images[0].inputs)
-    if any(list(image.inputs) != roles for image in images):
+    if not images:
+        message = str(saved.state.obstacle)
+        raise UsageError(message)
+    roles = [set(image.by_role) for image in images]
+    if any(one != roles[0] for one in roles):
         message = "Some images have an atlas and others have none: no command line runs them together."
         raise UsageError(message)
-    paths = {role: [_path(saved, image, role) for image in images] for role in roles}
-    every = {role: paths.get(role, []) for role in ROLES}
-    for ignored in (False, True):
-        inputs = Inputs(every, ignore_training_axes=ignored)
-        if all(_is_opened_alike(saved, image, inputs, context) for image in images):
-            return inputs
+    paths = {
+        role: [_path(saved, image, role) for image in images] if role in roles[0] else [] for role in ROLES
+    }
+    with suppress(ImageError):  # axes of the first images may not fit the others
+        if _are_opened_alike(saved, given := Inputs(paths), context):
+            return given
+    by_file = Inputs(paths, ignore_training_axes=True)
+    if _are_opened_alike(saved, by_file, context):
+        return by_file
     message = (
         "Not all images have the same order of axes, and their files do not say it: no command line runs them together: "
         "store them with the same axes."
@@ -132,18 +142,17 @@ def _path(saved: SavedProject, image: SessionImage, role: str) -> str:
     return f"{saved.path}/{given.inside.strip('/')}" if given.inside else given.path
 
 
-def _is_opened_alike(saved: SavedProject, image: SessionImage, inputs: Inputs, context: Context) -> bool:
-    """Whether a run opens an image with the axes that it has in the session."""
-    project = replace(new_project(image.lane.role, (), ()), lanes=lanes_of(saved.state))
-    paths = LanePaths({role: _path(saved, image, role) for role in image.inputs}, "")
-    opened = saved.state.opened
-    chain = opened.project.pixels if opened is not None else None
-    try:
-        found = open_lane(paths, inputs, project, context, chain)
-    except ImageError:
-        return False
-    own = SessionImage(image.key, found).by_role
-    return all(own[role].axes == one.axes for role, one in image.by_role.items())
+def _are_opened_alike(saved: SavedProject, inputs: Inputs, context: Context) -> bool:
+    """Whether a run opens the images with the axes that they have in the session."""
+    state = saved.state
+    project = replace(new_project(state.images[0].lane.role, (), ()), lanes=lanes_of(state))
+    chain = state.opened.project.pixels if state.opened is not None else None
+    for image in state.images:
+        paths = LanePaths({role: _path(saved, image, role) for role in image.by_role}, "")
+        found = SessionImage(image.key, open_lane(paths, inputs, project, context, chain)).by_role
+        if any(found[role].axes != one.axes for role, one in image.by_role.items()):
+            return False
+    return True
 
 
 def export(request: Request, stop: Stop | None, progress: Progress | None) -> None:

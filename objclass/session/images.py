@@ -60,7 +60,10 @@ class SessionImage:
     @property
     def inside(self) -> dict[str, Image]:
         """Name of a dataset inside of a project -> the image that is stored there."""
-        return {given.inside: self.by_role[role] for role, given in self.inputs.items() if given.inside}
+        own = self.by_role
+        return {
+            given.inside: own[role] for role, given in self.inputs.items() if given.inside and role in own
+        }
 
     @property
     def axes(self) -> str:

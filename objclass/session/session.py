@@ -11,25 +11,20 @@ from objclass.core import Image, Lane, Predictions, Progress
 from objclass.door import door
 from objclass.errors import ImageError, InputError, Stop, UsageError
 from objclass.evaluation.frames import EvaluationResult
+from objclass.export.projects import check_target
 from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.inputs import computed
 from objclass.pipeline.pairing import OBJECT_ROLES
-from objclass.project.model import Color, Project
+from objclass.project.model import Color, Project, writer_for
 from objclass.session.classification import Classification, uncertain_objects
 from objclass.session.command import command_of
 from objclass.session.export import Outputs, export, request_of
 from objclass.session.images import FoundObjects, MeasuredObjects
 from objclass.session.judgement import Judgement, judged
 from objclass.session.labelling import LabelClass, Labelling, Labels
-from objclass.session.projects import (
-    SavedProject,
-    check_fits,
-    check_target,
-    lanes_of,
-    new_image,
-    open_saved,
-    save_state,
-)
+from objclass.session.opening import open_saved
+from objclass.session.projects import SavedProject, check_fits, lanes_of, new_image
+from objclass.session.saving import save_state
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
 
@@ -161,6 +156,7 @@ class Session:
             message = "The project has no file yet: choose a name that ends in .ilp."
             raise UsageError(message)
         target = os.path.abspath(path if path is not None else str(self.path))
+        writer_for(target)
         check_target(target, overwrite=overwrite or path is None)
         worked = Session.of(self.state, self.resources)
         before = worked.state

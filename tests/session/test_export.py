@@ -13,9 +13,10 @@ import pytest
 from objclass import cli
 from objclass.cli.headless import HeadlessOptions, _request
 from objclass.core import from_canonical
-from objclass.errors import LaneError, UsageError
+from objclass.errors import ImageError, LaneError, UsageError
 from objclass.images import dataset_name
 from objclass.images.attributes import axistags
+from objclass.session import Session
 from objclass.session.command import command_of
 from objclass.session.export import Outputs
 from tests.session.test_projects import labelled, squares, written
@@ -83,6 +84,12 @@ def test_files_and_arrays(tmp_path):
     session.save(tmp_path / "my project.ilp")
     exported = check(session, tmp_path / "results", summary=str(tmp_path / "results" / "summary.csv"))
     assert len(exported) == 8
+    again = Session.open(session.path, session.resources)
+    raw, labels = squares(seed=2)
+    again.add_image(raw, label_image=labels)
+    again.update()
+    again.save()
+    check(again, tmp_path / "more")
 
 
 def test_commands_for_shells(tmp_path):
@@ -154,4 +161,12 @@ def test_arrays_of_different_axes_are_not_run_together(tmp_path):
     session.add_image(paths[0], label_image=paths[1], raw_axes="xyz", axes="xyz")
     session.save(tmp_path / "p.ilp")
     with pytest.raises(UsageError, match="same order of axes"):
+        session.command(Outputs(table="x.csv"))
+
+
+def test_an_image_that_is_gone_is_named(tmp_path):
+    session = labelled(written(tmp_path))
+    session.save(tmp_path / "p.ilp")
+    (tmp_path / "raw.h5").unlink()
+    with pytest.raises(ImageError, match=r"no such file: .*raw\.h5"):
         session.command(Outputs(table="x.csv"))

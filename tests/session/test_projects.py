@@ -119,6 +119,28 @@ def test_the_stored_forest_classifies_until_labels_change(tmp_path):
     assert session.is_modified  # the name
 
 
+def test_images_of_one_name_are_told_apart(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    session = labelled(written(tmp_path), written(tmp_path / "a"), written(tmp_path / "b"))
+    names = ["raw-data", "raw-data_2", "raw-data_3"]
+    assert [image.name for image in session.state.images] == names
+    session.save(tmp_path / "p.ilp")
+    assert [image.name for image in Session.open(tmp_path / "p.ilp").state.images] == names
+
+
+def test_images_on_servers_are_requested_where_that_is_allowed(tmp_path):
+    labelled(written(tmp_path)).save(tmp_path / "p.ilp")
+    with h5py.File(tmp_path / "p.ilp", "r+") as file:
+        info = file["Input Data/infos/lane0000/Raw Data"]
+        del info["filePath"]
+        info["filePath"] = b"http://127.0.0.1:1/a.zarr"
+    with pytest.raises(ProjectError, match="is on a server, of which nothing is requested"):
+        Session.open(tmp_path / "p.ilp")
+    with pytest.raises(ProjectError, match="cannot be fetched"):
+        Session.open(tmp_path / "p.ilp", allow_servers=True)
+
+
 def test_other_thresholds_keep_the_labels_of_a_project(tmp_path):
     raw, labels = squares()
     maps = np.where(labels, 0.9, 0.1).astype(np.float32)[..., None]
@@ -238,6 +260,10 @@ def test_a_project_without_images_classifies_images_that_are_added(tmp_path):
     session.update()
     assert session.state.obstacle is None
     assert (session.predictions(key).probabilities == classifier.predict_proba(table)).all()
+    session.save()
+    again = Session.open(tmp_path / "p.ilp")
+    again.update()
+    assert equal(session, again)
     session.label(key, [1], 1)
     assert "All labels are of the class" in session.state.obstacle
 
