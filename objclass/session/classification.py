@@ -213,10 +213,8 @@ def labelled_table(
         numbers: IntArray = np.array(sorted(labels), int)
         if len(numbers):
             table = one.table.rows(numbers - 1)
-            values = {
-                key: table.values[key] for key in (*project.selected, CENTER)
-            }  # others may be known, too
-            tables.append(replace(table, values=values))
+            used = (*project.selected, CENTER)  # of other images, others may be known, too
+            tables.append(replace(table, values={key: table.values[key] for key in used}))
             classes += [labels[number] for number in numbers.tolist()]
             lanes += [place] * len(numbers)
     return training_table(project, concatenate(tables), np.array(classes, int), np.array(lanes, int))

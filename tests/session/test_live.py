@@ -179,7 +179,9 @@ def test_too_few_labels_to_judge_are_no_error(session, live):
     assert session.predictions(0) is not None
 
 
-def test_a_change_stops_the_evaluation(session, live, monkeypatch):
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_change_stops_the_evaluation(session, live, monkeypatch, is_told):
+    """Whether the owner has been told that it has begun, or has not come to it."""
     reached = Event()
 
     def judge(self, stop):
@@ -191,7 +193,9 @@ def test_a_change_stops_the_evaluation(session, live, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Session, "judge", judge)
         live.live.request()
-        live.until(reached.is_set)
+        assert reached.wait(PATIENCE)
+        while is_told and not live.posts.empty():
+            live.step()
         session.label(0, [9], 1)
         live.live.request()
     live.settle()
