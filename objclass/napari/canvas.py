@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QMainWindow, QWidget
 
-from objclass.core import FloatArray
+from objclass.core import Predictions
 from objclass.napari.controller import Controller
 from objclass.napari.keys import Keys
-from objclass.napari.layers import ObjectLayers, displayed
+from objclass.napari.layers import Home, ObjectLayers
 from objclass.napari.mouse import Mouse
 
 if TYPE_CHECKING:
+    from napari.components import Camera
     from napari.viewer import Viewer
 
 SMALL, WANTED = 24, 120
@@ -41,10 +41,12 @@ class Canvas(QObject):
         super().__init__(controller)
         self.viewer, self.controller, self.widget = viewer, controller, widget
         self.drawing: QWidget | None = None
+        self._status: object = None
         self.layers = ObjectLayers(viewer, controller)
         self.mouse = Mouse(viewer, controller, self.layers)
         self.keys = Keys(viewer, controller, self.next_uncertain)
         controller.selection_changed.connect(self._show_selection)
+        viewer.events.status.connect(self._tell_object)
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802  # Qt's name
@@ -66,9 +68,9 @@ class Canvas(QObject):
             self.mouse.attach(self.drawing)
             self.keys.attach(window)
 
-    def place(self, key: int, like: Layer) -> None:
-        """Show an image's objects where a layer is, which has the axes of the image, without channels."""
-        self.layers.place(key, like)
+    def place(self, key: int, home: Home) -> None:
+        """Show an image where layers of the user show it."""
+        self.layers.place(key, home)
 
     def next_uncertain(self) -> None:
         """Go to the object that is most useful to label next; from that one, to the next one."""
@@ -86,8 +88,14 @@ class Canvas(QObject):
     def close(self) -> None:
         """Leave the viewer as it was, but for its layers."""
         self.widget.removeEventFilter(self)
+        self.viewer.events.status.disconnect(self._tell_object)
         self.keys.close()
         self.mouse.close()
+
+    @property
+    def _camera(self) -> "Camera":
+        # before napari 0.9 the camera was the viewer's
+        return self.viewer.scene.camera if hasattr(self.viewer, "scene") else self.viewer.camera
 
     def _show_selection(self, key: int, numbers: tuple[int, ...]) -> None:
         """Have a single object in sight."""
@@ -96,41 +104,49 @@ class Canvas(QObject):
             self._show(numbers[0])
 
     def _show(self, number: int, *, always: bool = False) -> None:
-        """Move the camera to an object if it is out of sight, or always."""
-        if self.layers.found is None or self.drawing is None:
+        """Move the camera to an object if it is out of sight, or always; magnify it if it is small."""
+        shown, dims, camera = self.layers.shown, self.viewer.dims, self._camera
+        if shown is None or self.drawing is None:
             return
-        center, extent = self._place(number)
-        shown = list(self.viewer.dims.displayed)
-        for axis in set(range(self.viewer.dims.ndim)) - set(shown):
-            self.viewer.dims.set_point(axis, center[axis])
-        camera, size = self.viewer.camera, self.drawing.size()
-        reach = np.array([size.height(), size.width()]) / 2 / camera.zoom
-        distance = np.abs(center[shown] - np.asarray(camera.center)[-len(shown) :])
-        limit = reach if len(shown) == 2 else reach.min()
-        if extent * camera.zoom < SMALL:
-            camera.zoom = WANTED / extent
-            always = True
-        if always or (distance > limit).any():
-            camera.center = tuple(center[shown])
+        center = np.array(dims.point, float)
+        place = shown.center(number, dims.ndisplay)
+        center[-len(place) :] = place
+        for axis in dims.not_displayed:
+            dims.set_point(axis, center[axis])
+        aim = center[list(dims.displayed)]
+        reach = np.array([self.drawing.height(), self.drawing.width()]) / 2 / camera.zoom
+        distance = np.abs(aim - np.asarray(camera.center)[-len(aim) :])
+        is_small = shown.extent(number, dims.ndisplay) * camera.zoom < SMALL
+        if is_small:
+            camera.zoom = WANTED / shown.extent(number, dims.ndisplay)
+        if always or is_small or (distance > (reach if len(aim) == 2 else reach.min())).any():
+            camera.center = tuple(aim)
 
-    def _place(self, number: int) -> tuple[FloatArray, float]:
-        """The center of an object in the world, along all axes of the viewer, and its length there."""
-        found = self.layers.found
-        assert found is not None
-        numbers = displayed(found)
-        box = ["tzyx".index(axis) for axis in found.image.axes]
-        slices = [found.boxes[number - 1][k] for k in box]
-        mask = numbers[tuple(slices)] == number
-        hidden = len(slices) - self.viewer.dims.ndisplay
-        voxel = []
-        for axis, part in enumerate(slices):
-            if axis < hidden:  # the plane in which most of it lies
-                most = mask.sum(axis=tuple(k for k in range(mask.ndim) if k != axis)).argmax()
-                voxel.append(part.start + int(most))
-            else:
-                voxel.append((part.start + part.stop - 1) / 2)
-        world = self.layers.world(voxel)
-        ends = [self.layers.world([getattr(part, side) for part in slices]) for side in ("start", "stop")]
-        center = np.array(self.viewer.dims.point, float)
-        center[-len(world) :] = world
-        return center, float(np.abs(ends[1] - ends[0])[hidden:].max())
+    def _tell_object(self, _event: object = None) -> None:
+        """Say in the status bar what is known of the object under the mouse."""
+        camera, dims, status = self._camera, self.viewer.dims, self.viewer.status
+        if not self.viewer.mouse_over_canvas or status == self._status:
+            return
+        direction = camera.calculate_nd_view_direction(dims.ndim, dims.displayed)
+        text = self._description(self.layers.at(self.viewer.cursor.position, direction))
+        if isinstance(status, dict):
+            self._status = status | {"coordinates": f"{status['coordinates']}  {text}".rstrip()}
+        else:
+            self._status = f"{status}  {text}".rstrip()
+        self.viewer.status = self._status
+
+    def _description(self, number: int) -> str:
+        shown, session = self.layers.shown, self.controller.session
+        if shown is None or not number:
+            return ""
+        key = shown.found.image.key
+        known = [f"object {number}"]
+        predictions = session.predictions(key)
+        if predictions is not None:
+            own = Predictions(predictions.probabilities[number - 1 : number])
+            name = session.classes[own.classes[0] - 1].name
+            known.append(f"{name} {own.probabilities.max():.2f}, uncertainty {own.uncertainty[0]:.2f}")
+        label = session.labels(key).classes.get(number)
+        if label is not None:
+            known.append(f"label {session.classes[label - 1].name}")
+        return ", ".join(known)

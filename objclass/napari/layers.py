@@ -1,9 +1,9 @@
 """The layers of the image that is shown: its objects, their classes, how uncertain these are, and the labels.
 
-The values of all layers are looked up on demand, by the numbers of objects: after a click only a table is new, and only
-what is shown is computed.
+Their values are looked up by the numbers of objects: after a click only a table is new, and only what is shown is computed.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,99 +11,48 @@ from napari.layers import Image, Labels, Layer
 from napari.utils import DirectLabelColormap
 from numpy.typing import ArrayLike, NDArray
 
-from objclass.core import FloatArray
 from objclass.napari.controller import Controller
-from objclass.session.images import FoundObjects
+from objclass.napari.lookup import LookUp
+from objclass.napari.shown import ShownObjects
+from objclass.session.images import SessionImage
+from objclass.session.layers import Place, image_layers
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 OWN = "objclass"
-"""Entry in the metadata of layers of this plug-in."""
+"""Entry in the metadata of layers of this plug-in, which are no images to choose."""
 
 
-def is_own(layer: Layer) -> bool:
-    """Whether a layer shows results of this plug-in, and so is no image to choose."""
-    return OWN in layer.metadata
-
-
-class LookUp:
-    """An array that is looked up on demand: ``table[numbers]``.
+@dataclass(frozen=True)
+class Home:
+    """Layers of the user that show an image.
 
     Parameters
     ----------
-    numbers
-        The number of the object of each voxel, axes as displayed.
-    table
-        The value of each number; 0 is background.
-    rim
-        In planes, only outlines of objects have values, of this width in pixels; 0: whole objects have.
+    raw
+        Its raw data: they are visible as long as the image is shown.
+    objects
+        What defines its objects: hidden, as the layers of this plug-in show them; they lie where it does.
+    axes
+        Axes of ``objects``, such as ``"zyx"`` or ``"cyx"``.
     """
 
-    def __init__(self, numbers: NDArray[np.uint32], table: NDArray[Any], rim: int = 0) -> None:
-        self.numbers, self.table, self.rim = numbers, table, rim
-        self._last: tuple[Any, NDArray[Any], NDArray[np.uint32]] | None = None
+    raw: tuple[Layer, ...]
+    objects: Layer
+    axes: str
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.numbers.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.numbers.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of voxels."""
-        return self.numbers.size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.table.dtype
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        numbers = self.numbers[key]
-        if self.rim and numbers.ndim == 2:
-            numbers = self._outlines(key, numbers)
-        return np.take(self.table, numbers, mode="clip")
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001  # numpy's protocol
-        return np.asarray(self[...], dtype)
-
-    def _outlines(self, key: Any, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Outlines of the objects of a plane; those of the last plane are kept."""
-        if self._last is None or self._last[1] is not self.numbers or self._last[0] != key:
-            self._last = key, self.numbers, outlines(numbers, self.rim)
-        return self._last[2]
-
-
-def outlines(numbers: NDArray[np.uint32], width: int) -> NDArray[np.uint32]:
-    """Only the outer pixels of each object of a plane; the others are 0.
-
-    Parameters
-    ----------
-    numbers
-        Number of the object of each pixel (n, m).
-    width
-        Outer pixels do not have the same object at this distance along both axes.
-    """
-    is_inner = np.ones(numbers.shape, bool)
-    for turned, inner in ((numbers, is_inner), (numbers.T, is_inner.T)):
-        is_same = turned[width:] == turned[:-width]
-        inner[width:] &= is_same
-        inner[:-width] &= is_same
-    return np.where(is_inner, np.uint32(0), numbers)
-
-
-def displayed(found: FoundObjects) -> NDArray[np.uint32]:
-    """The numbers of the objects of an image, with the axes that it is displayed with."""
-    shown = ["tzyx".index(axis) for axis in found.image.axes]
-    absent = tuple(k for k in range(4) if k not in shown)
-    turned = found.numbers.transpose(*shown, *absent)
-    return turned.reshape(turned.shape[: len(shown)])
+    def place(self) -> dict[str, Any]:
+        """Options of layers that lie there, without channels."""
+        kept = [k for k, axis in enumerate(self.axes) if axis != "c"]
+        options = {
+            name: [getattr(self.objects, name)[k] for k in kept]
+            for name in ("scale", "translate", "units", "axis_labels")
+        }
+        if "c" not in self.axes:
+            options |= {name: getattr(self.objects, name) for name in ("rotate", "shear", "affine")}
+        return options
 
 
 class ObjectLayers:
@@ -119,109 +68,112 @@ class ObjectLayers:
 
     def __init__(self, viewer: "Viewer", controller: Controller) -> None:
         self.viewer, self.controller = viewer, controller
-        self.found: FoundObjects | None = None
-        self._like: dict[int, Layer] = {}
+        self.shown: ShownObjects | None = None
+        self._image: SessionImage | None = None
+        self._axes = ""
+        self._homes: dict[SessionImage, Home] = {}
         self._layers: dict[str, Layer] = {}
-        controller.image_changed.connect(self._change_image)
+        self._raw: list[Layer] = []
+        controller.images_changed.connect(self._follow)
+        controller.image_changed.connect(self._follow)
         controller.objects_found.connect(self._change_objects)
         controller.classes_changed.connect(self._change_colors)
         controller.labels_changed.connect(self._change_labels)
         controller.classified.connect(self._change_classes)
         controller.selection_changed.connect(self._change_selection)
-        self._change_image(controller.current_image)
+        self._follow()
 
-    def place(self, key: int, like: Layer) -> None:
-        """Show an image's objects where a layer is: scaled, moved and turned as that is.
+    def place(self, key: int, home: Home) -> None:
+        """Show an image where layers of the user show it."""
+        image = next(one for one in self.controller.session.state.images if one.key == key)
+        self._homes[image] = home
+        if image is self._image:
+            self._show_image(image)
+
+    def at(self, position: ArrayLike, direction: ArrayLike | None) -> int:
+        """The number of the object that is seen at a position in the world; 0: there is none.
 
         Parameters
         ----------
-        key
-            The image.
-        like
-            A layer with the axes of the image, without channels.
+        direction
+            In which the camera of the 3D view looks.
         """
-        self._like[key] = like
-        if key == self.controller.current_image and self._layers:
-            self._change_image(key)
-
-    @property
-    def _frame(self) -> Layer:
-        return self._layers["Objects"]
-
-    @property
-    def _numbers(self) -> NDArray[np.uint32]:
-        return self._frame.data.numbers
-
-    def voxel(self, position: ArrayLike) -> FloatArray:
-        """Where a position in the world is in the displayed numbers, along their axes; voxels have whole numbers."""
-        return np.asarray(self._frame.world_to_data(position), float)
-
-    def world(self, voxel: ArrayLike) -> FloatArray:
-        """The position in the world of a voxel."""
-        return np.asarray(self._frame.data_to_world(voxel), float)
-
-    def between(self, start: ArrayLike, end: ArrayLike) -> list[int]:
-        """The numbers of the objects on the line between two positions in the world, in their order."""
-        return self._along(self.voxel(start), self.voxel(end))
-
-    def behind(self, position: ArrayLike, direction: ArrayLike) -> list[int]:
-        """The numbers of the objects on a ray through a position in the world, the nearest one first."""
-        start = self.voxel(position)
-        step = self.voxel(np.add(position, direction)) - start
-        moves = np.flatnonzero(step)
-        sides = np.stack([np.full(len(moves), -0.5), np.array(self._numbers.shape)[moves] - 0.5])
-        enters, leaves = np.sort((sides - start[moves]) / step[moves], axis=0)
-        return (
-            self._along(start + enters.max() * step, start + leaves.min() * step)
-            if enters.max() < leaves.min()
-            else []
-        )
-
-    def _along(self, start: FloatArray, end: FloatArray) -> list[int]:
-        steps = int(np.ceil(2 * np.abs(end - start).max())) + 1
-        points = np.rint(np.linspace(start, end, steps)).astype(int)
-        is_inside = ((points >= 0) & (points < self._numbers.shape)).all(axis=1)
-        met = self._numbers[tuple(points[is_inside].T)]
-        return [number for number in dict.fromkeys(met.tolist()) if number]
+        if self.shown is None:
+            return 0
+        if self.viewer.dims.ndisplay == 2 or direction is None:
+            return next(iter(self.shown.between(position, position)), 0)
+        return next(iter(self.shown.behind(position, direction)), 0)
 
     def remove(self) -> None:
         """Remove the layers from the viewer."""
-        for layer in self._layers.values():
+        for layer in [*self._layers.values(), *self._raw]:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        self._layers, self.found = {}, None
+        self._layers, self._raw, self.shown = {}, [], None
 
-    def _change_image(self, key: int) -> None:
+    def _follow(self, _key: int = -1) -> None:
+        """Show the image of the controller, if it is another one."""
+        wanted, images = self.controller.current_image, self.controller.session.state.images
+        image = next((one for one in images if one.key == wanted), None)
+        if image is not self._image:
+            self._show_image(image)
+
+    def _show_image(self, image: SessionImage | None) -> None:
         self.remove()
-        self._change_objects(key)
+        self._image = image
+        if image is None:
+            return
+        for other, home in self._homes.items():
+            home.objects.visible = False
+            for layer in home.raw:
+                layer.visible = other is image
+        if image not in self._homes and image.lane.raw is not None:
+            self._add_raw(image)
+        self._change_objects(image.key)
+
+    def _add_raw(self, image: SessionImage) -> None:
+        """Show the raw data of an image that is in no layer of the user."""
+        place, raw = Place.of(image.lane.objects, image.lane.pixel_size), image.lane.raw
+        assert raw is not None
+        for pixels, options, _ in image_layers(raw, image.lane.nickname, place, {}):
+            self._raw.append(Image(pixels, **options | {"metadata": {OWN: image.key}}))
+            self.viewer.add_layer(self._raw[-1])
 
     def _change_objects(self, key: int) -> None:
         found = self.controller.session.state.found.get(key)
-        if key != self.controller.current_image or found is None:
+        if found is None or found.image is not self._image:
             return
-        self.found = found
         if not self._layers:
-            self._add(found)
+            self._add(found.image)
             self._change_colors()
+        self.shown = ShownObjects(found, self._axes, self._layers["Objects"])
         is_object = np.arange(found.count + 1) > 0
-        self._set("Objects", displayed(found), is_object.astype(np.uint8))
+        self._set("Objects", is_object.astype(np.uint8))
         self._change_labels()
         self._change_classes()
         self._change_selection(*self.controller.selection)
 
-    def _add(self, found: FoundObjects) -> None:
-        numbers, table = displayed(found), np.zeros(1, np.uint8)
-        common = self._common(found)
-        plain = DirectLabelColormap(color_dict={None: "white", 0: "transparent"})
+    def _add(self, image: SessionImage) -> None:
+        common = self._common(image)
+        lengths = dict(zip("tzyx", image.shape, strict=True))
+        numbers = np.broadcast_to(np.uint32(0), [lengths[axis] for axis in self._axes])
+        table = np.zeros(1, np.uint8)
+        white = DirectLabelColormap(color_dict={None: "white", 0: "transparent"})
+
+        def labels(name: str, rim: int, opacity: float, **more: Any) -> Labels:
+            return Labels(
+                LookUp(numbers, table, rim), name=name, opacity=opacity, multiscale=False, **more, **common
+            )
+
         self._layers = {
             "Uncertainty": Image(
                 LookUp(numbers, np.zeros(1, np.float32)), name="Uncertainty", contrast_limits=(0, 1), rgb=False,
                 multiscale=False, colormap="magma", blending="additive", visible=False, **common,
             ),
-            "Classes": Labels(LookUp(numbers, table), name="Classes", opacity=0.5, multiscale=False, **common),
-            "Objects": Labels(LookUp(numbers, table, 1), name="Objects", opacity=0.5, multiscale=False, colormap=plain, **common),
-            "Labels": Labels(LookUp(numbers, table, 2), name="Labels", opacity=1, multiscale=False, **common),
-            "Selection": Labels(LookUp(numbers, table, 2), name="Selection", opacity=1, multiscale=False, colormap=plain, visible=False, **common),
+            "Classes": labels("Classes", 0, 0.5),
+            "Objects": labels("Objects", 1, 0.5, colormap=white),
+            "Labels": labels("Labels", 2, 1.0),
+            "Selection": labels("Selection", 2, 1.0, colormap=white, visible=False),
         }  # fmt: skip
         active = self.viewer.layers.selection.active
         for layer in self._layers.values():
@@ -229,20 +181,22 @@ class ObjectLayers:
             layer.editable = False
         self.viewer.layers.selection.active = active
 
-    def _common(self, found: FoundObjects) -> dict[str, Any]:
-        """What all layers of an image have in common."""
-        own = {"metadata": {OWN: found.image.key}}
-        like = self._like.get(found.image.key)
-        if like is None or like.ndim != len(found.image.axes):
-            return own
-        names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-        return own | {name: getattr(like, name) for name in names}
+    def _common(self, image: SessionImage) -> dict[str, Any]:
+        """What all layers of an image have in common; its axes are displayed from now on."""
+        home = self._homes.get(image)
+        if home is not None:
+            self._axes, options = home.axes.replace("c", ""), home.place
+        else:
+            place = Place.of(image.lane.objects, image.lane.pixel_size)
+            self._axes, options = place.axes, place.options("", {})
+            del options["name"]
+        return options | {"metadata": {OWN: image.key}}
 
-    def _set(self, name: str, numbers: NDArray[np.uint32], table: NDArray[Any]) -> None:
-        """Give a layer new values; what is shown is drawn anew."""
+    def _set(self, name: str, table: NDArray[Any]) -> None:
+        """Give the present objects new values in a layer; what is shown is drawn anew."""
         layer = self._layers.get(name)
-        if layer is not None:
-            layer.data.numbers, layer.data.table = numbers, table
+        if layer is not None and self.shown is not None:
+            layer.data.numbers, layer.data.table = self.shown.numbers, table
             layer.refresh(extent=False, thumbnail=False)
 
     def _change_colors(self) -> None:
@@ -257,32 +211,36 @@ class ObjectLayers:
                 self._layers[name].colormap = colormap
 
     def _change_labels(self) -> None:
-        if self.found is None:
+        if self.shown is None:
             return
-        given = self.controller.session.labels(self.found.image.key).classes
-        table = np.zeros(self.found.count + 1, np.uint8)
+        given = self.controller.session.labels(self.shown.found.image.key).classes
+        table = np.zeros(self.shown.found.count + 1, np.uint8)
         table[list(given)] = list(given.values())
-        self._set("Labels", displayed(self.found), table)
+        self._set("Labels", table)
 
     def _change_classes(self) -> None:
-        if self.found is None:
+        if self.shown is None:
             return
-        predictions = self.controller.session.predictions(self.found.image.key)
-        classes = np.zeros(self.found.count + 1, np.uint8)
-        uncertainty = np.zeros(self.found.count + 1, np.float32)
+        predictions = self.controller.session.predictions(self.shown.found.image.key)
+        classes = np.zeros(self.shown.found.count + 1, np.uint8)
+        uncertainty = np.zeros(self.shown.found.count + 1, np.float32)
         if predictions is not None:
             classes[1:], uncertainty[1:] = predictions.classes, predictions.uncertainty
         elif self.controller.session.state.obstacle is None:
             return  # those of the objects before are shown until the new ones are classified
-        self._set("Classes", displayed(self.found), classes)
-        self._set("Uncertainty", displayed(self.found), uncertainty)
+        if "Objects" in self._layers:  # in the 3D view they would hide their classes
+            unknown = (classes == 0).astype(np.uint8)
+            unknown[0] = 0
+            self._layers["Objects"].data.solid = unknown
+        self._set("Classes", classes)
+        self._set("Uncertainty", uncertainty)
 
     def _change_selection(self, key: int, numbers: tuple[int, ...]) -> None:
-        if self.found is None:
+        if self.shown is None:
             return
-        is_here = key == self.found.image.key and len(numbers) > 0
-        table = np.zeros(self.found.count + 1, np.uint8)
+        is_here = key == self.shown.found.image.key and len(numbers) > 0
+        table = np.zeros(self.shown.found.count + 1, np.uint8)
         if is_here:
             table[list(numbers)] = 1
-        self._set("Selection", displayed(self.found), table)
+        self._set("Selection", table)
         self._layers["Selection"].visible = is_here

@@ -71,7 +71,7 @@ class Mouse(QObject):
 
     def _press(self, viewer: "Viewer", event: Any) -> Generator[None, None, None]:
         """From the press of a button to its release."""
-        if self.layers.found is None or is_editing(viewer):
+        if self.layers.shown is None or is_editing(viewer):
             return
         number, is_label, button = self._number(event), self._is_label(event), event.button
         if number and is_label and button == LEFT and viewer.dims.ndisplay == 2 and not self._is_space_held:
@@ -89,7 +89,7 @@ class Mouse(QObject):
         """Label all objects that the mouse passes; this is undone together."""
         is_continued, last = False, event.position
         while True:
-            passed = self.layers.between(last, event.position)
+            passed = self.layers.shown.between(last, event.position) if self.layers.shown is not None else []
             is_continued |= self._label(passed, self.controller.current, is_continued=is_continued)
             last, event.handled = event.position, True  # the camera stays
             if event.type == "mouse_release":
@@ -98,7 +98,7 @@ class Mouse(QObject):
 
     def _double_click(self, viewer: "Viewer", event: Any) -> None:
         """Take the second of two quick clicks for another one; on background, do what napari does."""
-        number = 0 if self.layers.found is None or is_editing(viewer) else self._number(event)
+        number = 0 if self.layers.shown is None or is_editing(viewer) else self._number(event)
         if number:
             self._click(number, event.button, is_label=self._is_label(event))
             return
@@ -110,15 +110,15 @@ class Mouse(QObject):
             self.controller.status_changed.emit("There is no object: click on one.", False)
         elif is_label and button in {LEFT, RIGHT}:
             self._label([number], self.controller.current if button == LEFT else 0)
-        elif button == LEFT and self.layers.found is not None:
-            self.controller.select(self.layers.found.image.key, (number,))
+        elif button == LEFT and self.layers.shown is not None:
+            self.controller.select(self.layers.shown.found.image.key, (number,))
 
     def _label(self, numbers: list[int], class_number: int, *, is_continued: bool = False) -> bool:
         """Give objects a class; return whether that is a change."""
-        session, found = self.controller.session, self.layers.found
+        session, shown = self.controller.session, self.layers.shown
         before = session.state.labelling
-        if found is not None:
-            key = found.image.key
+        if shown is not None:
+            key = shown.found.image.key
             self.controller.change(session.label, key, numbers, class_number, continued=is_continued)
         return session.state.labelling is not before
 
@@ -127,8 +127,4 @@ class Mouse(QObject):
 
     def _number(self, event: Any) -> int:
         """The number of the object under the mouse; 0: there is none."""
-        if self.viewer.dims.ndisplay == 3:
-            met = self.layers.behind(event.position, event.view_direction)
-        else:
-            met = self.layers.between(event.position, event.position)
-        return next(iter(met), 0)
+        return self.layers.at(event.position, event.view_direction)

@@ -3,87 +3,286 @@
 import numpy as np
 import pytest
 
-from tests.conftest import SAMPLES
-from tests.napari.events import click, drag, press, wait_until
+from objclass.session import Session
+from objclass.session.state import SessionSettings
+from tests.napari.events import canvas, click, drag, move, press, process, wait_until
+from tests.napari.sessions import FEATURES, grid, wait_for_work
 
-ROUND, LONG = 1, 14
-"""Objects of the sample image."""
+DARK, BRIGHT = 1, 8
+"""Objects of the left column and of the right one."""
 
 
 @pytest.fixture
 def widget(module_viewer):
-    """The widget with the sample image and two classes."""
+    """The widget in a viewer without layers."""
     viewer = module_viewer
     viewer.layers.clear()
     viewer.dims.ndisplay = 2
     dock, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
-    controller = widget.controller
-    add(viewer, controller, str(SAMPLES / "cells.tif"), str(SAMPLES / "cells_segmentation.tif"))
     yield widget
+    wait_for_work(widget.controller)
     viewer.window.remove_dock_widget(dock)
 
 
-def add(viewer, controller, raw, segmentation):
-    session = controller.session
-    key = controller.change(session.add_image, raw, segmentation)
-    controller.change(session.add_class, "round")
-    controller.change(session.add_class, "long")
-    wait_until(lambda: not controller.live.is_busy)
-    viewer.reset_view()
-    return key
+def show(widget, raw, ids, axes):
+    """A session with an image and two classes; return the viewer."""
+    session = Session(SessionSettings(FEATURES, trees=10))
+    session.add_class("dark")
+    session.add_class("bright")
+    session.add_image(raw, label_image=ids, raw_axes=axes, axes=axes)
+    widget.controller.open(session)
+    widget.controller.live.evaluates = False
+    wait_for_work(widget.controller)
+    widget.viewer.reset_view()
+    process()
+
+
+@pytest.fixture
+def plane(widget, module_viewer):
+    """The widget with a plane of 64 objects, and the viewer."""
+    show(widget, *grid(), "yx")
+    return widget, module_viewer
+
+
+@pytest.fixture
+def volume(widget, module_viewer):
+    """The widget with a volume of 64 objects, of which 16 are in each of four layers, and the viewer."""
+    raw, ids = grid(4, 4)
+    layers = [np.where(ids > 0, ids + 16 * k, 0) for k in range(4)]
+    thick = [part for layer in layers for part in [layer, layer, 0 * layer]]
+    show(widget, np.stack([raw] * 12), np.stack(thick).astype(np.uint16), "zyx")
+    return widget, module_viewer
 
 
 def inside(widget, number):
     """A position in the world, in an object."""
-    found = widget.canvas.layers.found
-    voxels = np.argwhere(found.numbers == number)
-    return voxels[len(voxels) // 2][-2:]
+    shown = widget.canvas.layers.shown
+    voxels = np.argwhere(shown.numbers == number)
+    return shown.layer.data_to_world(voxels[len(voxels) // 2])
 
 
 def labels(widget):
-    return dict(widget.controller.session.labels(widget.canvas.layers.found.image.key).classes)
+    return dict(widget.controller.session.labels(widget.controller.current_image).classes)
 
 
 def shown(viewer, name):
     return np.asarray(viewer.layers[name].data)
 
 
-def test_two_classes_are_labelled_and_colours_come(module_viewer, widget):
-    viewer, controller = module_viewer, widget.controller
-    click(viewer, inside(widget, ROUND))
+def label_two_classes(widget, viewer):
+    click(viewer, inside(widget, DARK))
     press(viewer, "2")
-    click(viewer, inside(widget, LONG))
-    assert labels(widget) == {ROUND: 1, LONG: 2}
-    wait_until(lambda: not controller.live.is_busy)
-    predicted = controller.session.predictions(controller.current_image).classes
+    click(viewer, inside(widget, BRIGHT))
+
+
+def test_two_classes_are_labelled_and_colours_come(plane):
+    widget, viewer = plane
+    objects = np.asarray(viewer.layers["Objects"].data[:, :])
+    assert not objects[grid()[1] == 0].any()
+    assert 0 < objects.sum() < (grid()[1] > 0).sum()  # outlines
+    label_two_classes(widget, viewer)
+    assert labels(widget) == {DARK: 1, BRIGHT: 2}
+    wait_for_work(widget.controller)
+    predicted = widget.controller.session.predictions(0).classes
     assert set(predicted) == {1, 2}
-    assert np.array_equal(
-        shown(viewer, "Classes"), np.append(0, predicted)[widget.canvas.layers.found.numbers[0, 0]]
-    )
+    assert np.array_equal(shown(viewer, "Classes"), np.append(0, predicted)[grid()[1]])
+    assert shown(viewer, "Uncertainty").max() <= 1
+    assert set(np.unique(shown(viewer, "Labels"))) == {0, 1, 2}
+    picture = viewer.screenshot(flash=False)
+    red, green, _ = np.moveaxis(picture[..., :3].astype(int), -1, 0)
+    assert (red - green).max() > 100
+    assert (green - red).max() > 50
+    widget.controller.change(widget.controller.session.recolor_class, 1, (0, 0, 255))
+    assert np.allclose(viewer.layers["Classes"].colormap.color_dict[1], (0, 0, 1, 1))
 
 
-def test_only_outlines_of_objects_are_white(module_viewer, widget):
-    objects = np.asarray(module_viewer.layers["Objects"].data[:, :])
-    numbers = widget.canvas.layers.found.numbers[0, 0]
-    assert not objects[numbers == 0].any()
-    assert 0 < objects.sum() < (numbers > 0).sum()
-
-
-def test_a_drag_is_one_step_and_leaves_nothing_out(module_viewer, widget):
-    start, end = inside(widget, 16), inside(widget, 17)
-    center = module_viewer.camera.center
-    drag(module_viewer, [start, end])
-    assert set(labels(widget)) >= {16, 17}
-    assert len(labels(widget)) > 2
-    assert module_viewer.camera.center == center
-    press(module_viewer, "Z", "control")
+def test_a_drag_is_one_step_and_leaves_nothing_out(plane):
+    widget, viewer = plane
+    center = viewer.camera.center
+    drag(viewer, [inside(widget, 9), inside(widget, 12), inside(widget, 36)])
+    assert set(labels(widget)) == {9, 10, 11, 12, 20, 28, 36}
+    assert viewer.camera.center == center
+    press(viewer, "Z", "control")
     assert labels(widget) == {}
-    press(module_viewer, "Z", "control+shift")
-    assert set(labels(widget)) >= {16, 17}
+    press(viewer, "Z", "control+shift")
+    assert set(labels(widget)) == {9, 10, 11, 12, 20, 28, 36}
 
 
-def test_a_right_click_removes_a_label(module_viewer, widget):
-    click(module_viewer, inside(widget, ROUND))
-    click(module_viewer, inside(widget, LONG))
-    click(module_viewer, inside(widget, ROUND), "right")
-    assert labels(widget) == {LONG: 1}
+def test_a_drag_from_background_or_with_space_moves_the_camera(plane):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    widget, viewer = plane
+    center = np.array(viewer.camera.center)
+    drag(viewer, [(9, 9), (19, 9), (29, 9)])
+    moved = np.array(viewer.camera.center)
+    assert abs(moved - center).max() > 5
+    assert "no object" not in widget.status.text()
+    QTest.keyPress(canvas(viewer), Qt.Key.Key_Space)
+    drag(viewer, [inside(widget, 20), inside(widget, 12)])
+    QTest.keyRelease(canvas(viewer), Qt.Key.Key_Space)
+    assert abs(np.array(viewer.camera.center) - moved).max() > 5
+    assert labels(widget) == {}
+
+
+def test_a_right_click_removes_a_label_and_background_is_no_object(plane):
+    widget, viewer = plane
+    label_two_classes(widget, viewer)
+    click(viewer, inside(widget, DARK), "right")
+    assert labels(widget) == {BRIGHT: 2}
+    click(viewer, (9, 9))
+    assert labels(widget) == {BRIGHT: 2}
+    assert "no object" in widget.status.text()
+    drag(viewer, [inside(widget, BRIGHT), (60, 60)], "right")
+    assert labels(widget) == {BRIGHT: 2}
+
+
+def test_quick_clicks_are_clicks_not_zoom(plane):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    from tests.napari.events import pixel
+
+    widget, viewer = plane
+    zoom = viewer.camera.zoom
+    point = pixel(viewer, inside(widget, 5))
+    QTest.mouseDClick(canvas(viewer), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
+    process()
+    assert labels(widget) == {5: 1}
+    assert viewer.camera.zoom == zoom
+
+
+def test_objects_are_selected_and_brought_into_sight(plane):
+    widget, viewer = plane
+    controller = widget.controller
+    click(viewer, inside(widget, 5), modifiers="shift")
+    assert controller.selection == (0, (5,))
+    assert labels(widget) == {}
+    assert viewer.layers["Selection"].visible
+    controller.set_labelling(False)
+    click(viewer, inside(widget, 6))
+    assert controller.selection == (0, (6,))
+    assert labels(widget) == {}
+    viewer.camera.zoom, viewer.camera.center = 40, (5, 5)
+    controller.select(0, (64,))
+    assert np.allclose(viewer.camera.center[-2:], inside(widget, 64), atol=5)
+    controller.select(0, ())
+    assert not viewer.layers["Selection"].visible
+
+
+def test_n_goes_to_uncertain_objects(plane):
+    widget, viewer = plane
+    label_two_classes(widget, viewer)
+    wait_for_work(widget.controller)
+    seen = set()
+    for _ in range(3):
+        press(viewer, "N")
+        key, (number,) = widget.controller.selection
+        assert number not in {*labels(widget), *seen}
+        seen.add(number)
+        assert np.allclose(viewer.camera.center[-2:], inside(widget, number), atol=5)
+
+
+def test_the_status_bar_describes_objects(plane):
+    widget, viewer = plane
+    label_two_classes(widget, viewer)
+    wait_for_work(widget.controller)
+    move(viewer, (9, 9))
+    move(viewer, inside(widget, BRIGHT))
+    wait_until(lambda: "object 8, bright" in str(viewer.status))
+    assert "label bright" in str(viewer.status)
+    move(viewer, (9, 9))
+    wait_until(lambda: "object" not in str(viewer.status))
+
+
+def test_layers_that_are_painted_on_keep_their_mouse_and_keys(plane):
+    widget, viewer = plane
+    painted = viewer.add_labels(np.zeros((80, 80), np.uint8))
+    painted.mode = "paint"
+    click(viewer, inside(widget, 5))
+    assert painted.data.any()
+    assert labels(widget) == {}
+    press(viewer, "Z", "control")
+    assert not painted.data.any()
+    painted.mode = "pan_zoom"
+    click(viewer, inside(widget, 5))
+    press(viewer, "2")
+    assert labels(widget) == {5: 1}
+    assert widget.controller.current == 2
+
+
+def test_keys_are_text_in_text_fields(plane):
+    from qtpy.QtWidgets import QLineEdit
+
+    widget, viewer = plane
+    field = QLineEdit(widget)
+    field.show()
+    for key in "2N":
+        press(viewer, key, widget=field)
+    assert field.text() == "2n"
+    assert widget.controller.current == 1
+    field.deleteLater()
+
+
+def test_a_layer_that_was_deleted_comes_back_with_the_image(plane):
+    widget, viewer = plane
+    viewer.layers.remove(viewer.layers["Labels"])
+    viewer.layers.remove(viewer.layers["Objects"])
+    label_two_classes(widget, viewer)
+    wait_for_work(widget.controller)
+    assert labels(widget) == {DARK: 1, BRIGHT: 2}
+    assert "Labels" not in viewer.layers
+    raw, ids = grid(seed=1)
+    session = widget.controller.session
+    widget.controller.show_image(widget.controller.change(session.add_image, raw, label_image=ids))
+    wait_for_work(widget.controller)
+    assert set(np.unique(shown(viewer, "Classes"))) == {0, 1, 2}
+    widget.controller.show_image(0)
+    assert set(np.unique(shown(viewer, "Labels"))) == {0, 1, 2}
+
+
+def test_volumes_in_slices(volume):
+    widget, viewer = volume
+    viewer.dims.set_point(0, 4)
+    click(viewer, inside(widget, 17))
+    press(viewer, "2")
+    viewer.dims.set_point(0, 1)
+    drag(viewer, [inside(widget, 2), inside(widget, 4)])
+    assert labels(widget) == {17: 1, 2: 2, 3: 2, 4: 2}
+    wait_for_work(widget.controller)
+    press(viewer, "N")
+    _, (number,) = widget.controller.selection
+    assert number in widget.canvas.layers.shown.numbers[int(viewer.dims.point[0])]
+
+
+def test_volumes_in_the_3d_view(volume):
+    widget, viewer = volume
+    viewer.dims.ndisplay = 3
+    viewer.camera.angles = (0, 0, 90)
+    process()
+    seen = widget.canvas.layers.at(inside(widget, 1), viewer.camera.calculate_nd_view_direction(3, (0, 1, 2)))
+    click(viewer, inside(widget, 1))
+    assert list(labels(widget)) == [seen]
+    drag(viewer, [inside(widget, 3), inside(widget, 16)])
+    assert list(labels(widget)) == [seen]
+    press(viewer, "2")
+    click(viewer, inside(widget, seen + 3))
+    assert list(labels(widget).values()) == [1, 2]
+    wait_for_work(widget.controller)
+    press(viewer, "N")
+    _, (number,) = widget.controller.selection
+    assert np.allclose(viewer.camera.center, inside(widget, number), atol=6)
+    viewer.dims.ndisplay = 2
+
+
+def test_time_series(widget, module_viewer):
+    raw, ids = grid(4, 4)
+    show(widget, np.stack([raw, raw[::-1], raw]), np.stack([ids, ids[::-1], ids]), "tyx")
+    module_viewer.dims.set_point(0, 2)
+    click(module_viewer, inside(widget, 33))
+    press(module_viewer, "2")
+    module_viewer.dims.set_point(0, 0)
+    click(module_viewer, inside(widget, 4))
+    assert labels(widget) == {33: 1, 4: 2}
+    widget.controller.select(0, (20,))
+    assert module_viewer.dims.point[0] == 1

@@ -20,3 +20,15 @@ def test_events_are_real(viewer):
     assert np.allclose(seen[0], (20, 100), atol=1)
     assert seen[1:] == ["n"]
     assert layer.visible
+
+
+def test_qt_keeps_references(display):
+    """PySide6 6.12 takes one from None at each call, until Python before 3.12 crashes."""
+    import sys
+
+    from qtpy.QtCore import QCoreApplication
+
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        QCoreApplication.processEvents()
+    assert sys.getrefcount(None) > before - 500
