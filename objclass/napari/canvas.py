@@ -68,9 +68,10 @@ class Canvas(QObject):
             self.mouse.attach(self.drawing)
             self.keys.attach(window)
 
-    def place(self, key: int, home: Home) -> None:
-        """Show an image where layers of the user show it."""
-        self.layers.place(key, home)
+    def place(self, key: int, home: Home | None) -> None:
+        """Show an image where layers of the user show it, if any do."""
+        if home is not None:
+            self.layers.place(key, home)
 
     def next_uncertain(self) -> None:
         """Go to the object that is most useful to label next; from that one, to the next one."""
@@ -91,6 +92,7 @@ class Canvas(QObject):
         self.viewer.events.status.disconnect(self._tell_object)
         self.keys.close()
         self.mouse.close()
+        self.layers.close()
 
     @property
     def _camera(self) -> "Camera":

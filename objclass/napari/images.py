@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QListWidget, QPushButton, QWidget
 
 from objclass import LazyImage
 from objclass.errors import ObjclassError
 from objclass.napari.controller import Controller
 from objclass.napari.layer_list import LayerList, fit_rows
-from objclass.napari.layers import is_own
+from objclass.napari.layers import Home, is_own
 from objclass.napari.section import SPACING, column, row
 from objclass.session.sources import Source, image_of, joined, likely_axes
 
@@ -30,7 +30,15 @@ ROLES = {
 
 
 class ImagesPanel(QWidget):
-    """Choose layers or files as images of the session, and the one that is shown."""
+    """Choose layers or files as images of the session, and the one that is shown.
+
+    Attributes
+    ----------
+    added
+        An image was added: its key, and the layers that show it (None if its objects are in no layer).
+    """
+
+    added = Signal(int, object)
 
     def __init__(self, viewer: "Viewer", controller: Controller) -> None:
         super().__init__()
@@ -178,20 +186,31 @@ class ImagesPanel(QWidget):
             self.controller.status_changed.emit(f"Raw data and objects: {fault}", True)
             return
         raw_axes, axes, role = self.raw_axes.currentText(), self.axes.currentText(), self.role.currentData()
+        home = self._home()
         self.controller.task.begin(
             "Comparing layers with their files",
             lambda stop, progress: (
                 image_of(raw, raw_axes, stop, progress),
                 image_of(objects, axes, stop, progress),
             ),
-            lambda images: self._use(images, role, raw.name),
+            lambda images: self._use(images, role, raw.name, home),
         )
 
-    def _use(self, images: tuple[LazyImage, LazyImage], role: str, name: str) -> None:
+    def _home(self) -> Home | None:
+        """The layers among the chosen images; None if the objects are in no layer."""
+        raw, objects = (
+            tuple(layer for layer in self.viewer.layers if id(layer) in chosen.checked_keys())
+            for chosen in (self.raw, self.objects)
+        )
+        axes = self.axes.currentText()
+        return Home(raw, objects, axes if len(objects) == 1 else axes.replace("c", "")) if objects else None
+
+    def _use(self, images: tuple[LazyImage, LazyImage], role: str, name: str, home: Home | None) -> None:
         raw, objects = images
         given = {role.removesuffix("_image") if role == "segmentation_image" else role: objects}
         key = self.controller.change(self._session.add_image, raw, name=name, **given)
         if key is not None:
+            self.added.emit(key, home)
             self.controller.show_image(key)
 
     def _list_images(self) -> None:

@@ -48,11 +48,11 @@ class LayerList(QListWidget):
     @property
     def checked(self) -> list[Source]:
         """The checked sources, in the order of the list."""
-        return [self._sources[key] for key in self._checked_keys()]
+        return [self._sources[key] for key in self.checked_keys()]
 
     def fill(self, sources: Mapping[object, Source]) -> None:
         """Show other sources; those that were checked and are there still stay so."""
-        before = set(self._checked_keys())
+        before = set(self.checked_keys())
         self._sources = dict(sources)
         with QSignalBlocker(self):
             self.clear()
@@ -82,6 +82,7 @@ class LayerList(QListWidget):
     def _items(self) -> list[QListWidgetItem]:
         return [item for k in range(self.count()) if (item := self.item(k)) is not None]
 
-    def _checked_keys(self) -> list[object]:
+    def checked_keys(self) -> list[object]:
+        """The keys of the checked sources."""
         checked = [item for item in self._items() if item.checkState() == Qt.CheckState.Checked]
         return [item.data(Qt.ItemDataRole.UserRole) for item in checked]

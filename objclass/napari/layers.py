@@ -20,8 +20,13 @@ from objclass.session.layers import Place, image_layers
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-OWN = "objclass"
-"""Entry in the metadata of layers of this plug-in, which are no images to choose."""
+OWN = "objclass_image"
+"""Entry in the metadata of layers that show a session: key of the image."""
+
+
+def is_own(layer: Layer) -> bool:
+    """Whether a layer shows a session, and so is no image to choose."""
+    return OWN in layer.metadata
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,13 @@ class Home:
     raw
         Its raw data: they are visible as long as the image is shown.
     objects
-        What defines its objects: hidden, as the layers of this plug-in show them; they lie where it does.
+        What defines its objects, at least one: hidden, as the layers of this plug-in show them, which lie where it does.
     axes
-        Axes of ``objects``, such as ``"zyx"`` or ``"cyx"``.
+        Axes of each of ``objects``, such as ``"zyx"`` or ``"cyx"``.
     """
 
     raw: tuple[Layer, ...]
-    objects: Layer
+    objects: tuple[Layer, ...]
     axes: str
 
     @property
@@ -47,11 +52,11 @@ class Home:
         """Options of layers that lie there, without channels."""
         kept = [k for k, axis in enumerate(self.axes) if axis != "c"]
         options = {
-            name: [getattr(self.objects, name)[k] for k in kept]
+            name: [getattr(self.objects[0], name)[k] for k in kept]
             for name in ("scale", "translate", "units", "axis_labels")
         }
         if "c" not in self.axes:
-            options |= {name: getattr(self.objects, name) for name in ("rotate", "shear", "affine")}
+            options |= {name: getattr(self.objects[0], name) for name in ("rotate", "shear", "affine")}
         return options
 
 
@@ -73,7 +78,9 @@ class ObjectLayers:
         self._axes = ""
         self._homes: dict[SessionImage, Home] = {}
         self._layers: dict[str, Layer] = {}
+        self._frame: Layer | None = None
         self._raw: list[Layer] = []
+        viewer.layers.events.removed.connect(self._forget)
         controller.images_changed.connect(self._follow)
         controller.image_changed.connect(self._follow)
         controller.objects_found.connect(self._change_objects)
@@ -104,12 +111,22 @@ class ObjectLayers:
             return next(iter(self.shown.between(position, position)), 0)
         return next(iter(self.shown.behind(position, direction)), 0)
 
-    def remove(self) -> None:
+    def close(self) -> None:
+        """Leave the layers as they are."""
+        self.viewer.layers.events.removed.disconnect(self._forget)
+
+    def _remove(self) -> None:
         """Remove the layers from the viewer."""
         for layer in [*self._layers.values(), *self._raw]:
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
-        self._layers, self._raw, self.shown = {}, [], None
+            self.viewer.layers.remove(layer)
+        self._layers, self._raw, self._frame, self.shown = {}, [], None, None
+
+    def _forget(self, event: Any) -> None:
+        """Do not change a layer any more that was removed: what draws it is gone."""
+        removed = event.value
+        self._layers = {name: layer for name, layer in self._layers.items() if layer is not removed}
+        self._raw = [layer for layer in self._raw if layer is not removed]
+        self.shown = self.shown if self._layers else None
 
     def _follow(self, _key: int = -1) -> None:
         """Show the image of the controller, if it is another one."""
@@ -119,15 +136,15 @@ class ObjectLayers:
             self._show_image(image)
 
     def _show_image(self, image: SessionImage | None) -> None:
-        self.remove()
+        self._remove()
         self._image = image
         if image is None:
             return
-        for other, home in self._homes.items():
-            home.objects.visible = False
-            for layer in home.raw:
-                layer.visible = other is image
-        if image not in self._homes and image.lane.raw is not None:
+        for other, place in self._homes.items():
+            for layer in {*place.objects, *place.raw} & set(self.viewer.layers):
+                layer.visible = other is image and layer in place.raw
+        home = self._homes.get(image)
+        if (home is None or not home.raw) and image.lane.raw is not None:
             self._add_raw(image)
         self._change_objects(image.key)
 
@@ -143,17 +160,20 @@ class ObjectLayers:
         found = self.controller.session.state.found.get(key)
         if found is None or found.image is not self._image:
             return
-        if not self._layers:
-            self._add(found.image)
+        if self._frame is None:
+            self._frame = self._add(found.image)
             self._change_colors()
-        self.shown = ShownObjects(found, self._axes, self._layers["Objects"])
+        if not self._layers:  # the user has deleted them
+            return
+        self.shown = ShownObjects(found, self._axes, self._frame)
         is_object = np.arange(found.count + 1) > 0
         self._set("Objects", is_object.astype(np.uint8))
         self._change_labels()
         self._change_classes()
         self._change_selection(*self.controller.selection)
 
-    def _add(self, image: SessionImage) -> None:
+    def _add(self, image: SessionImage) -> Layer:
+        """Add the layers of an image; return the one of its objects."""
         common = self._common(image)
         lengths = dict(zip("tzyx", image.shape, strict=True))
         numbers = np.broadcast_to(np.uint32(0), [lengths[axis] for axis in self._axes])
@@ -180,6 +200,7 @@ class ObjectLayers:
             self.viewer.add_layer(layer)
             layer.editable = False
         self.viewer.layers.selection.active = active
+        return self._layers["Objects"]
 
     def _common(self, image: SessionImage) -> dict[str, Any]:
         """What all layers of an image have in common; its axes are displayed from now on."""
@@ -243,4 +264,5 @@ class ObjectLayers:
         if is_here:
             table[list(numbers)] = 1
         self._set("Selection", table)
-        self._layers["Selection"].visible = is_here
+        if "Selection" in self._layers:
+            self._layers["Selection"].visible = is_here

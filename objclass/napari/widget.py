@@ -47,6 +47,7 @@ class ObjectClassification(QWidget):
                 ("Classes", column(self.classes, self.docks)),
             )
         }
+        self.images.added.connect(self.canvas.place)
         self._lay_out()
         self.destroyed.connect(self.controller.close)
         self.controller.images_changed.connect(self._show_sections)

@@ -177,7 +177,7 @@ def test_n_goes_to_uncertain_objects(plane):
     seen = set()
     for _ in range(3):
         press(viewer, "N")
-        key, (number,) = widget.controller.selection
+        _, (number,) = widget.controller.selection
         assert number not in {*labels(widget), *seen}
         seen.add(number)
         assert np.allclose(viewer.camera.center[-2:], inside(widget, number), atol=5)
@@ -286,3 +286,19 @@ def test_time_series(widget, module_viewer):
     assert labels(widget) == {33: 1, 4: 2}
     widget.controller.select(0, (20,))
     assert module_viewer.dims.point[0] == 1
+
+
+def test_layers_lie_where_those_of_the_user_do(widget, module_viewer):
+    raw, ids = grid()
+    place = {"scale": (2, 3), "translate": (100, -50), "rotate": 30, "units": ("um", "um")}
+    module_viewer.add_image(raw, name="raw", **place)
+    objects = module_viewer.add_labels(ids, name="ids", **place)
+    process()
+    widget.images.add.click()
+    wait_until(lambda: not widget.controller.is_busy)
+    widget.controller.change(widget.controller.session.add_class)
+    module_viewer.reset_view()
+    click(module_viewer, objects.data_to_world((10 * 3 + 1, 10 * 5 + 2)))
+    assert labels(widget) == {8 * 3 + 5 + 1: 1}
+    assert [str(unit) for unit in module_viewer.layers["Classes"].units] == ["micrometer"] * 2
+    assert not objects.visible
