@@ -57,3 +57,14 @@ def test_docks_that_are_removed_are_deleted_by_qt(module_viewer, widget):
     thread.join()
     widget.controller.change(widget.controller.session.label, 0, [20], 1)
     process()
+
+
+def test_a_dock_that_the_user_has_closed_is_opened_again(module_viewer, widget):
+    buttons = widget.docks
+    for _ in range(2):
+        buttons.table.click()
+        dock, _content = buttons._open["Table"]
+        assert dock.isVisible()
+        dock.destroyOnClose()  # as its button does
+        process()
+        assert not buttons._open
