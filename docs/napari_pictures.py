@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SAMPLES = ROOT / "sample_data"
@@ -77,8 +79,6 @@ def add_classes(widget: Any, *names: str) -> None:
 
 def label(viewer: Any, widget: Any, truth: Any, chosen: Mapping[str, Iterable[int]]) -> None:
     """Press the key of each class, and click on objects of it, in the plane in which they have their middle."""
-    import numpy as np
-
     viewer.reset_view()
     process()
     for key, numbers in enumerate(chosen.values(), 1):
@@ -124,6 +124,7 @@ def uncertain(viewer: Any) -> None:
     with labelled(viewer) as widget:
         viewer.layers["Classes"].visible = False
         viewer.layers["Uncertainty"].visible = True
+        viewer.layers["Uncertainty"].opacity = 0.6
         press(viewer, "N")
         settle(widget)
         save(viewer, "uncertain")
@@ -141,6 +142,81 @@ def thresholds(viewer: Any) -> None:
         widget.thresholds.threshold.box.setValue(0.35)
         settle(widget)
         save(viewer, "thresholds")
+
+
+def table(viewer: Any) -> None:
+    """The table, most uncertain first; a row that was clicked is shown."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    with labelled(viewer) as widget:
+        press_button(widget.docks.table)
+        dock = shown_dock("TableDock")
+        press_button(dock.uncertain)
+        settle(widget)
+        row = dock.view.visualRect(dock.model.index(1, 4))
+        QTest.mouseClick(dock.view.viewport(), Qt.MouseButton.LeftButton, pos=row.center())
+        settle(widget)
+        save(viewer, "table")
+
+
+def plot(viewer: Any) -> None:
+    """Two features, and a lasso around some objects."""
+    with labelled(viewer) as widget:
+        press_button(widget.docks.plot)
+        dock = shown_dock("PlotDock")
+        dock.x.setCurrentText("Size in pixels")
+        dock.y.setCurrentText("Kurtosis of Intensity")
+        settle(widget)
+        height, width = dock.canvas.height(), dock.canvas.width()
+        lasso(dock.canvas, [(0.2, 0.3), (0.45, 0.25), (0.5, 0.7), (0.25, 0.75), (0.2, 0.3)], width, height)
+        settle(widget)
+        save(viewer, "plot")
+
+
+def lasso(canvas: Any, corners: list[tuple[float, float]], width: int, height: int) -> None:
+    """Draw around points; corners are parts of width and height."""
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    points = [QPoint(round(x * width), round(y * height)) for x, y in corners]
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=points[0])
+    for point in points[1:]:
+        QTest.mouseMove(canvas, point)
+        process()
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=points[-1])
+    process()
+
+
+def shown_dock(kind: str) -> Any:
+    """The content of the dock that a button has opened."""
+    from qtpy.QtWidgets import QApplication
+
+    def open_ones() -> list[Any]:
+        return [one for one in QApplication.allWidgets() if type(one).__name__ == kind and one.isVisible()]
+
+    return wait_until(open_ones)[0]
+
+
+def accuracy(viewer: Any) -> None:
+    """How good the classifier is."""
+    with labelled(viewer) as widget:
+        for title, section in widget.sections.items():
+            section.heading.setChecked(title in ("Classes", "Accuracy"))
+        save(viewer, "accuracy")
+
+
+def series(viewer: Any) -> None:
+    """A time series."""
+    with widget_of(viewer) as widget:
+        use_sample(viewer, widget, "moving_cells")
+        add_classes(widget, *CELLS)
+        viewer.dims.set_point(0, 2)
+        truth = np.where(np.arange(6)[:, None, None] == 2, viewer.layers["moving cells objects"].data, 0)
+        label(viewer, widget, truth, CELLS)
+        viewer.dims.set_point(0, 4)
+        settle(widget)
+        save(viewer, "time")
 
 
 def volume(viewer: Any) -> None:
@@ -171,7 +247,8 @@ def results(viewer: Any) -> None:
 
 
 PICTURES: dict[str, Callable[[Any], None]] = {
-    one.__name__: one for one in (start, classes, uncertain, thresholds, volume, results)
+    one.__name__: one
+    for one in (start, classes, uncertain, thresholds, table, plot, accuracy, volume, series, results)
 }
 
 
