@@ -168,18 +168,17 @@ def plot(viewer: Any) -> None:
         dock.x.setCurrentText("Size in pixels")
         dock.y.setCurrentText("Kurtosis of Intensity")
         settle(widget)
-        height, width = dock.canvas.height(), dock.canvas.width()
-        lasso(dock.canvas, [(0.2, 0.3), (0.45, 0.25), (0.5, 0.7), (0.25, 0.75), (0.2, 0.3)], width, height)
+        lasso(dock.canvas, [(0.1, 0.55), (0.45, 0.5), (0.47, 0.68), (0.1, 0.7), (0.1, 0.55)])
         settle(widget)
         save(viewer, "plot")
 
 
-def lasso(canvas: Any, corners: list[tuple[float, float]], width: int, height: int) -> None:
+def lasso(canvas: Any, corners: list[tuple[float, float]]) -> None:
     """Draw around points; corners are parts of width and height."""
     from qtpy.QtCore import QPoint, Qt
     from qtpy.QtTest import QTest
 
-    points = [QPoint(round(x * width), round(y * height)) for x, y in corners]
+    points = [QPoint(round(x * canvas.width()), round(y * canvas.height())) for x, y in corners]
     QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=points[0])
     for point in points[1:]:
         QTest.mouseMove(canvas, point)

@@ -22,6 +22,9 @@ from objclass.session.table import PREDICTED, USER_LABEL, ObjectTable, object_ta
 FIRST = ("Size in pixels", "Mean Intensity")
 """Columns that are shown first, where they are measured."""
 
+HEIGHT = 230
+"""Pixels that leave room for titles of axes, however low the window is."""
+
 CLICK = 3
 """A lasso that reaches no farther is a click, in pixels."""
 
@@ -84,6 +87,7 @@ class PlotDock(LazyWidget):
         self.note = QLabel()
         self.canvas: Any = FigureCanvasQTAgg(Figure())  # type: ignore[no-untyped-call]
         self.canvas.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.canvas.setMinimumHeight(HEIGHT)
         self.canvas.setToolTip(f"Draw around points to select their objects; Shift adds to them. {HELP}")
         self.scatter = Scatter(self.canvas.figure)
         self._lay_out()
