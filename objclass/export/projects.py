@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from objclass.errors import OutputError, ProjectError, listed
-from objclass.export.atomic import Pending, check_writable
+from objclass.errors import ProjectError, listed
+from objclass.export.atomic import Pending, check_output
 from objclass.images.paths import relative, split_stack
 from objclass.project.model import Project, TrainingInput
 from objclass.project.pixel_model import PixelProject
@@ -42,7 +42,7 @@ def save_project(
     from objclass.project.ilp_pixels_write import write_pixel_project  # needs h5py
     from objclass.project.ilp_write import extend_project, write_project
 
-    check_target(path, overwrite=overwrite)
+    check_output(f"project {path}", path, (), overwrite=overwrite)
     if isinstance(project, PixelProject) and len(project.stages) > 1:
         message = f"{project.path} is of the workflow '{project.workflow}': expected Pixel Classification"
         raise ProjectError(message)
@@ -59,20 +59,6 @@ def save_project(
             _say_whether_ilastik_opens(path, project)
     finally:
         pending.discard()
-
-
-def check_target(path: str, *, overwrite: bool) -> None:
-    """Refuse a file that cannot be written.
-
-    Raises
-    ------
-    OutputError
-        If it exists and may not be replaced, or cannot be written.
-    """
-    if Path(path).exists() and not overwrite:
-        message = f"project {path} exists already: --overwrite replaces it"
-        raise OutputError(message)
-    check_writable(path)
 
 
 def _say_whether_ilastik_opens(path: str, project: Project) -> None:

@@ -58,6 +58,12 @@ class SessionImage:
         return {role: image for role, image in given.items() if image is not None}
 
     @property
+    def files(self) -> list[str]:
+        """The files that are read, but for the project that stores images."""
+        named = [image for role, image in self.by_role.items() if not self.inputs[role].inside]
+        return [file for image in named for file in image.files]
+
+    @property
     def inside(self) -> dict[str, Image]:
         """Name of a dataset inside of a project -> the image that is stored there."""
         own = self.by_role

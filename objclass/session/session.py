@@ -11,7 +11,7 @@ from objclass.core import Image, Lane, Predictions, Progress
 from objclass.door import door
 from objclass.errors import ImageError, InputError, Stop, UsageError
 from objclass.evaluation.frames import EvaluationResult
-from objclass.export.projects import check_target
+from objclass.export.atomic import check_output
 from objclass.pipeline.given import given_image, given_raw
 from objclass.pipeline.inputs import computed
 from objclass.pipeline.pairing import OBJECT_ROLES
@@ -157,7 +157,8 @@ class Session:
             raise UsageError(message)
         target = os.path.abspath(path if path is not None else str(self.path))
         writer_for(target)
-        check_target(target, overwrite=overwrite or path is None)
+        inputs = [file for image in self.state.images for file in image.files]
+        check_output(f"project {target}", target, inputs, overwrite=overwrite or path is None)
         worked = Session.of(self.state, self.resources)
         before = worked.state
         for finding in worked.work(stop=stop, progress=progress):

@@ -119,6 +119,17 @@ def test_the_stored_forest_classifies_until_labels_change(tmp_path):
     assert session.is_modified  # the name
 
 
+def test_a_project_whose_images_are_used_is_not_replaced(tmp_path):
+    labelled(squares()).save(tmp_path / "p.ilp")
+    stored = f"{tmp_path}/p.ilp/Input Data/local_data"
+    session = labelled((f"{stored}/image_raw_data", f"{stored}/image_label_image"))
+    with pytest.raises(OutputError, match="would overwrite an input"):
+        session.save(tmp_path / "p.ilp", overwrite=True)
+    again = Session.open(tmp_path / "p.ilp")
+    again.save()
+    again.save(tmp_path / "p.ilp", overwrite=True)
+
+
 def test_images_of_one_name_are_told_apart(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
