@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtGui import QCloseEvent, QShowEvent
+from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from objclass.napari.accuracy import AccuracyPanel
 from objclass.napari.canvas import Canvas
 from objclass.napari.classes import ClassesPanel
 from objclass.napari.controller import Controller
@@ -13,6 +14,7 @@ from objclass.napari.docks import DockButtons
 from objclass.napari.dropped import DroppedProject
 from objclass.napari.features import FeaturesPanel
 from objclass.napari.images import ImagesPanel
+from objclass.napari.layers import is_own
 from objclass.napari.project import ProjectPanel
 from objclass.napari.section import SPACING, Section, column
 from objclass.napari.status import Status
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
+KEPT = "objclass_session"
+"""Property of a window: the session of the widget that was closed in it, so that no labels are lost."""
+
+
 class ObjectClassification(QWidget):
     """Label objects by clicks, and see all others classified."""
 
     def __init__(self, napari_viewer: "Viewer") -> None:
         super().__init__()
         self.viewer, self.controller = napari_viewer, Controller(parent=self)
+        self._main: QMainWindow | None = None
         self.canvas = Canvas(napari_viewer, self.controller, self)
         self.status = Status(self.controller)
         self.project = ProjectPanel(self.controller)
@@ -45,6 +52,7 @@ class ObjectClassification(QWidget):
                 ("Thresholds", self.thresholds),
                 ("Features", self.features),
                 ("Classes", column(self.classes, self.docks)),
+                ("Accuracy", AccuracyPanel(self.controller)),
             )
         }
         self.images.added.connect(self.canvas.place)
@@ -80,7 +88,21 @@ class ObjectClassification(QWidget):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.docks.close_docks()
             self.controller.close()
+            if self._main is not None:
+                self._main.setProperty(KEPT, self.controller.session)
         return super().event(event)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802  # Qt's name
+        """Go on with the session of a widget that was closed in the same window."""
+        super().showEvent(event)
+        main = self.window()
+        if self._main is not None or not isinstance(main, QMainWindow):
+            return
+        self._main, kept = main, main.property(KEPT)
+        if kept is not None and not self.controller.session.is_modified:
+            for layer in filter(is_own, list(self.viewer.layers)):
+                self.viewer.layers.remove(layer)  # they were those of the other widget
+            self.controller.open(kept)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802  # Qt's name
         """Stop the work."""

@@ -93,6 +93,17 @@ def viewer(display):
 
 
 @pytest.fixture(autouse=True)
+def no_kept_session():
+    """A widget that the next test opens in the same window begins anew."""
+    yield
+    if "napari" in sys.modules:
+        from qtpy.QtWidgets import QApplication
+
+        for window in QApplication.topLevelWidgets():
+            window.setProperty("objclass_session", None)
+
+
+@pytest.fixture(autouse=True)
 def no_hidden_errors(monkeypatch):
     """Errors in slots, in threads and in napari's notifications fail the test."""
     faults = []

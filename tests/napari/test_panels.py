@@ -163,6 +163,17 @@ def test_docks_are_opened_once_and_close_with_the_widget(widget, module_viewer):
     assert not set(module_viewer.window.dock_widgets) & {"Objects: table", "Objects: plot"}
 
 
+def test_a_widget_that_was_closed_goes_on_when_it_is_opened_again(widget, module_viewer):
+    session = labelled(widget)
+    module_viewer.window.remove_dock_widget(widget)
+    process()
+    _, again = module_viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+    process()
+    assert again.controller.session is session
+    assert again.classes.classes.topLevelItem(0).text(2) == "3"
+    assert len([one for one in module_viewer.layers if one.name.startswith("Classes")]) == 1
+
+
 def test_the_work_ends_with_the_window(display):
     from tests.napari.events import opened
 
