@@ -3,9 +3,10 @@
 import gc
 import threading
 
+import numpy as np
 import pytest
 
-from tests.napari.events import process, wait_until
+from tests.napari.events import click, process, wait_until
 from tests.napari.sessions import labelled_session, wait_for_work
 
 
@@ -30,6 +31,43 @@ def table(module_viewer, widget):
     module_viewer.reset_view()
     yield table
     module_viewer.window.remove_dock_widget(dock)
+
+
+def click_row(table, row):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    index = table.model.index(row, 0)
+    table.view.scrollTo(index)
+    spot = table.view.visualRect(index).center()
+    QTest.mouseClick(table.view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, spot)
+    process()
+
+
+def test_objects_are_selected_in_the_viewer_and_in_the_table(module_viewer, widget, table):
+    click(module_viewer, (41, 32), modifiers="shift")
+    number = int(widget.controller.session.state.found[0].numbers[0, 0, 41, 32])
+    assert widget.controller.selection == (0, (number,))
+    [part] = table.view.selectionModel().selection()
+    assert table.model.rows[part.top()] == number - 1
+    camera = module_viewer.scene.camera
+    camera.zoom *= 20
+    camera.center = (0, 0, 0)
+    click_row(table, 62)  # far away
+    assert widget.controller.selection == (0, (63,))
+    seen = np.array(camera.center[-2:])
+    assert np.abs(seen - (72, 63)).max() < 8
+
+
+def test_keys_label_rows_where_the_table_has_the_focus(widget, table):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    click_row(table, 20)
+    table.view.setFocus()
+    QTest.keyClick(table.view, Qt.Key.Key_2)
+    process()
+    assert widget.controller.session.labels(0).classes[21] == 2
 
 
 def test_another_image_has_another_table(widget, table):
