@@ -35,7 +35,7 @@ def project():
 
 def translated(requirements):
     """Requirements of Python in the words of conda; conditions on the version of Python are left out."""
-    found = (re.fullmatch(r"([\w.-]+)(>=[\d.]+)(;.*)?", requirement) for requirement in requirements)
+    found = (re.fullmatch(r"([\w.-]+)(>=[^;]+)(;.*)?", requirement) for requirement in requirements)
     return {f"{NAMES.get(match[1].lower(), match[1].lower())} {match[2]}" for match in found}
 
 
