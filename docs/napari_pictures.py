@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -165,26 +166,36 @@ def plot(viewer: Any) -> None:
     with labelled(viewer) as widget:
         press_button(widget.docks.plot)
         dock = shown_dock("PlotDock")
-        dock.x.setCurrentText("Size in pixels")
-        dock.y.setCurrentText("Kurtosis of Intensity")
+        for choice, name in ((dock.x, "Size in pixels"), (dock.y, "Kurtosis of Intensity")):
+            choice.setCurrentIndex(choice.findText(name))
         settle(widget)
-        lasso(dock.canvas, [(0.1, 0.55), (0.45, 0.5), (0.47, 0.68), (0.1, 0.7), (0.1, 0.55)])
+        lasso(dock.canvas, [(0.09, 0.58), (0.98, 0.58), (0.98, 0.79), (0.09, 0.79), (0.09, 0.58)])
         settle(widget)
         save(viewer, "plot")
 
 
 def lasso(canvas: Any, corners: list[tuple[float, float]]) -> None:
     """Draw around points; corners are parts of width and height."""
-    from qtpy.QtCore import QPoint, Qt
-    from qtpy.QtTest import QTest
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
 
-    points = [QPoint(round(x * canvas.width()), round(y * canvas.height())) for x, y in corners]
-    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=points[0])
-    for point in points[1:]:
-        QTest.mouseMove(canvas, point)
+    left, size = Qt.MouseButton.LeftButton, np.array([canvas.width(), canvas.height()])
+    edges = pairwise(corners)
+    path = [size * point for start, end in edges for point in np.linspace(start, end, 30)]
+    kinds = [
+        QEvent.Type.MouseButtonPress,
+        *[QEvent.Type.MouseMove] * (len(path) - 2),
+        QEvent.Type.MouseButtonRelease,
+    ]
+    for kind, (x, y) in zip(kinds, path, strict=True):
+        button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else left
+        where = QPointF(x, y)
+        event = QMouseEvent(
+            kind, where, canvas.mapToGlobal(where), button, left, Qt.KeyboardModifier.NoModifier
+        )
+        QApplication.sendEvent(canvas, event)
         process()
-    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=points[-1])
-    process()
 
 
 def shown_dock(kind: str) -> Any:
