@@ -13,7 +13,7 @@ import argparse
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter, thread_time
 
@@ -28,7 +28,8 @@ ROWS = {
 }
 """Name of a row -> name of its images."""
 
-CLICKS = 20
+TIMES = 20
+"""Clicks, and thresholds."""
 
 TICK = 2
 """Milliseconds between two ticks of the timer."""
@@ -204,8 +205,31 @@ def clicks(name, count):
     classified, painted = zip(*taken, strict=True)
     cells = [
         name_of(name), f"{objects:,}", seconds(first[1]), f"{seconds(statistics.median(painted))}, {seconds(max(painted))}",
-        seconds(statistics.median(classified)), milliseconds(statistics.median(frames)),
-        *(f"{milliseconds(counted)} ({milliseconds(whole)})" for whole, counted in (held[2], held[0])),
+        seconds(statistics.median(classified)), f"{1000 * statistics.median(frames):.0f} ms",
+        held_for(held[2]), held_for(held[0]),
+    ]  # fmt: skip
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    window.viewer.close()
+
+
+def thresholds(name, count):
+    """A row of the second table, in this process: objects of a prediction map whose threshold is moved."""
+    from scipy.ndimage import gaussian_filter
+
+    window = Window(name)
+    maps = gaussian_filter(window.mask.astype(np.float32), 1)[..., None]
+    key = window.add(prediction_maps=maps, axes=f"{window.axes}c")
+    start, taken = perf_counter(), []
+    for k in range(count):
+        settings = replace(window.session.state.settings.threshold, threshold=0.4 + 0.01 * (k % 20))
+        taken.append(
+            window.shown("objects_found", partial(window.change, window.session.set_threshold, settings))
+        )
+    held = window.watch.held(start, window.rest())
+    found, painted = zip(*taken, strict=True)
+    cells = [
+        name_of(name), f"{window.session.state.found[key].count:,}", f"{seconds(statistics.median(painted))}, {seconds(max(painted))}",
+        seconds(statistics.median(found)), held_for(held),
     ]  # fmt: skip
     sys.stdout.write(f"| {' | '.join(cells)} |\n")
     window.viewer.close()
@@ -221,25 +245,45 @@ def seconds(number):
     return f"{number:.2f} s"
 
 
-def milliseconds(number):
-    """Whole ones."""
-    return f"{1000 * number:.0f} ms"
+def held_for(times):
+    """The longest time, with the seconds of the processor of frames; in brackets as it was."""
+    whole, counted = times
+    return f"{1000 * counted:.0f} ms ({1000 * whole:.0f} ms)"
+
+
+TABLES = {
+    "clicks": (
+        clicks,
+        ("images", "objects", "first colours", "click to new colours: median, longest", "of these until classified", "a frame",
+         "the window is held", "while the layers are added"),
+    ),
+    "thresholds": (
+        thresholds,
+        ("images", "objects", "threshold to new outlines: median, longest", "of these until found", "the window is held"),
+    ),
+}  # fmt: skip
+"""Name of a table -> function that prints a row, and titles."""
 
 
 def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument(
-        "--only", nargs="+", choices=ROWS.values(), help="names of images", default=ROWS.values()
+        "--only", nargs="+", choices=ROWS.values(), default=list(ROWS.values()), help="images"
     )
-    parser.add_argument("--clicks", type=int, default=CLICKS)
-    parser.add_argument("--inside", action="store_true", help="in this process")
+    parser.add_argument("--times", type=int, default=TIMES, help="clicks, and thresholds")
+    parser.add_argument("--inside", action="store_true", help="a single row, in this process, without titles")
     given = parser.parse_args()
-    for name in given.only:
+    for table in given.tables:
+        row, titles = TABLES[table]
         if given.inside:
-            clicks(name, given.clicks)
-        else:
-            again = ["--inside", "--only", name, "--clicks", str(given.clicks)]
+            row(given.only[0], given.times)
+            continue
+        sys.stdout.write(f"\n| {' | '.join(titles)} |\n{'|---' * len(titles)}|\n")
+        sys.stdout.flush()
+        for name in given.only:
+            again = ["--inside", "--tables", table, "--only", name, "--times", str(given.times)]
             subprocess.run([sys.executable, "-W", "ignore", __file__, *again], check=True)
 
 
