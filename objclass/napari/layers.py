@@ -4,6 +4,7 @@ Their values are looked up by the numbers of objects: after a click only a table
 """
 
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +61,14 @@ class Home:
         return options
 
 
+def load_colors() -> None:
+    """Have napari compile what the colours of a first layer of labels need, which takes seconds.
+
+    Another thread may do it. A layer may not be made there: its units are loaded at first use, by one thread at a time.
+    """
+    DirectLabelColormap(color_dict={None: "white", 0: "transparent"}).map(np.zeros(1, np.uint8))
+
+
 class ObjectLayers:
     """The layers of the image that is shown. A layer that the user deletes comes back when an image is shown again.
 
@@ -73,6 +82,7 @@ class ObjectLayers:
 
     def __init__(self, viewer: "Viewer", controller: Controller) -> None:
         self.viewer, self.controller = viewer, controller
+        Thread(target=load_colors).start()
         self.shown: ShownObjects | None = None
         self._image: SessionImage | None = None
         self._axes = ""
@@ -264,5 +274,6 @@ class ObjectLayers:
         if is_here:
             table[list(numbers)] = 1
         self._set("Selection", table)
-        if "Selection" in self._layers:
-            self._layers["Selection"].visible = is_here
+        layer = self._layers.get("Selection")
+        if layer is not None and layer.visible != is_here:  # napari would draw all layers anew
+            layer.visible = is_here

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from objclass.session.painting import painted
+
 
 class LookUp:
     """An array that is looked up on demand: ``table[numbers]``.
@@ -54,7 +56,7 @@ class LookUp:
         if self.rim and numbers.ndim == 2:
             numbers = self._outlines(key, numbers)
         table = self.solid if numbers.ndim > 2 and self.solid is not None else self.table
-        return np.take(table, numbers, mode="clip")
+        return painted(numbers, table)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001  # numpy's protocol
         return np.asarray(self[...], dtype)

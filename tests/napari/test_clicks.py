@@ -12,7 +12,9 @@ def test_a_row_is_printed(display, monkeypatch, capsys, table, cells):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     clicks = script(ROOT / "benchmarks/clicks.py")
     monkeypatch.setitem(clicks.images.SIZES, "J", ((1, 200, 200), 30, np.uint8))
-    monkeypatch.setattr("sys.argv", ["clicks.py", "--inside", "--tables", table, "--only", "J", "--times", "2"])
+    monkeypatch.setattr(
+        "sys.argv", ["clicks.py", "--inside", "--tables", table, "--only", "J", "--times", "2"]
+    )
     clicks.main()
     (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("| "))
     assert row.startswith("| 2048², 1,000 | 30 |")
