@@ -18,7 +18,7 @@ from objclass.pipeline.lane import CENTER
 from objclass.project.model import Project, sorted_keys
 from objclass.project.training_table import TrainingTable
 from objclass.session.images import FoundObjects, MeasuredObjects
-from objclass.session.labelling import Labelling
+from objclass.session.labelling import LabelClass, Labelling, Mark
 from objclass.training.judge import with_own_novelty
 from objclass.training.learn import training_table
 from objclass.training.new_project import new_project
@@ -38,7 +38,8 @@ class Basis:
     objects
         The objects of all images, measured.
     labelling
-        Labels of two classes at least, unless the project that was opened classifies.
+        Labels of two classes at least, unless the project that was opened classifies. Names and colours of classes change
+        nothing; their number does.
     features
         Those to learn from.
     margin
@@ -54,7 +55,7 @@ class Basis:
     """
 
     objects: tuple[MeasuredObjects, ...]
-    labelling: Labelling
+    labelling: Labelling = field(compare=False)
     features: tuple[Feature, ...]
     margin: tuple[int, ...]
     trees: int
@@ -62,6 +63,10 @@ class Basis:
     class_weight: str | None = None
     base: Project | None = field(default=None, compare=False)
     is_as_opened: bool = False
+    _compared: tuple[tuple[Mark, ...], int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_compared", (self.labelling.marks, len(self.labelling.classes)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +118,20 @@ class Classification:
     def known_novelty(self) -> Mapping[int, NDArray[np.float32]]:
         """The novelty, if it was computed already; else nothing: windows do not wait for it."""
         return self.novelty if "novelty" in vars(self) else {}
+
+    def with_classes(self, classes: tuple[LabelClass, ...]) -> "Classification":
+        """With other names and colours of the classes."""
+        basis = replace(self.basis, labelling=replace(self.labelling, classes=classes))
+        names, training = tuple(one.name for one in classes), self.trained.training
+        trained = replace(
+            self.trained,
+            classes=names,
+            colors=tuple(one.color for one in classes),
+            training=replace(training, names=names) if training is not None else None,
+        )
+        renamed = Classification(basis, trained, self.predictions)
+        vars(renamed).update({name: value for name, value in vars(self).items() if name == "novelty"})
+        return renamed
 
     @cached_property
     def space(self) -> Space | None:

@@ -424,7 +424,7 @@ class Session:
         same_classes = len(state.labelling.classes) == len(before.labelling.classes)
         if state.obstacle is not None or not same_classes:
             state = replace(state, classification=None, judgement=None)
-        self.state = state
+        self.state = state.renamed
 
     # -------------------------------------------------------------------- work
 

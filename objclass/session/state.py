@@ -234,6 +234,18 @@ class State:
         return self.classification is not None and self.classification.basis == self.basis
 
     @property
+    def renamed(self) -> "State":
+        """With names and colours of the present classes in the classification, and in a judgement that names none else."""
+        last, judgement = self.classification, self.judgement
+        if last is None or last.labelling.classes == self.labelling.classes:
+            return self
+        new = last.with_classes(self.labelling.classes)
+        has_same_names = new.trained.classes == last.trained.classes
+        if judgement is not None and has_same_names and judgement.classification is last:
+            judgement = replace(judgement, classification=new)
+        return replace(self, classification=new, judgement=judgement)
+
+    @property
     def is_judged(self) -> bool:
         """Whether the judgement is of the present labels, objects and settings."""
         last = self.judgement

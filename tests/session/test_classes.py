@@ -3,7 +3,7 @@
 import pytest
 
 from objclass.errors import UsageError
-from objclass.session import Session
+from objclass.session import Session, state
 from objclass.session.labelling import MAXIMUM_UNDO, History, LabelClass, Labelling
 
 
@@ -100,3 +100,23 @@ def test_the_number_of_changes_that_are_kept_is_limited():
         history = history.changed(Labelling((LabelClass(str(number), (0, 0, 0)),)))
     assert len(history.past) == MAXIMUM_UNDO
     assert history.undone().now.classes[0].name == str(MAXIMUM_UNDO + 8)
+
+
+def test_other_names_and_colours_train_no_forest(trained, monkeypatch):
+    trained.accept(trained.judge())
+    before = trained.state
+    monkeypatch.setattr(state, "classified", lambda *_: pytest.fail("trained again"))
+    trained.recolor_class(1, (1, 2, 3))
+    trained.update()
+    assert trained.state.is_judged
+    assert trained.state.classification.trained.colors[0] == (1, 2, 3)
+    trained.rename_class(2, "black")
+    trained.update()
+    assert trained.state.is_classified
+    assert trained.state.classification.trained.classes == ("bright", "black")
+    assert trained.state.classification.trained.training.names == ("bright", "black")
+    assert trained.predictions(0) is before.predictions(0)
+    assert not trained.state.is_judged  # its sentences name classes
+    trained.undo()
+    assert trained.state.is_classified
+    assert trained.state.classification.project.classes == ("bright", "dark")
