@@ -441,7 +441,6 @@ class Session:
         *,
         stop: Stop | None = None,
         progress: Progress | None = None,
-        first: Iterable[int] = (),
         classifies: bool = True,
     ) -> Generator[Finding, None, None]:
         """Find out what the present state does not know yet; another thread may do it. `accept` takes what it finds.
@@ -452,12 +451,10 @@ class Session:
             Asks the work to end.
         progress
             Called with the name of an image and its completed fraction.
-        first
-            Keys of images that come first.
         classifies
             Whether objects are classified, too.
         """
-        return work(self.state, self._context(stop, progress), tuple(first), classifies=classifies)
+        return work(self.state, self._context(stop, progress), classifies=classifies)
 
     def accept(self, finding: Finding) -> bool:
         """Take what was found; return False if it belongs to a state that is past."""
@@ -472,22 +469,13 @@ class Session:
                 self._become(judgement=finding)
             return state.classification is not None
         found = finding.found if isinstance(finding, MeasuredObjects) else finding
-        key = found.image.key
         if found.image not in state.images:
             return False
-        if isinstance(finding, FoundObjects):
-            located = state.located(found)
-            self._become(history=located.history, opened=located.opened)
-            self._saved = self._saved.located([found]) if self._saved is not None else None
-        if not state.fits(found):
-            return False
-        if isinstance(finding, FoundObjects):
-            self._become(found={**state.found, key: found})
-        elif state.found.get(key) is found:
-            self._become(measured={**state.measured, key: finding})
-        else:
-            return False
-        return True
+        new = state.with_objects(finding)
+        if isinstance(finding, FoundObjects) and self._saved is not None:
+            self._saved = self._saved.located([found])
+        self._become(history=new.history, opened=new.opened, found=new.found, measured=new.measured)
+        return new.found is not state.found or new.measured is not state.measured
 
     def predictions(self, key: int) -> Predictions | None:
         """Predictions of the objects of an image, in the order of their numbers; None if there are none yet."""

@@ -154,6 +154,16 @@ class State:
         opened = replace(self.opened, labelling=self.opened.labelling.located(places))
         return replace(self, history=self.history.located(places), opened=opened)
 
+    def with_objects(self, finding: FoundObjects | MeasuredObjects) -> "State":
+        """With the objects of an image, or their features; the same if these are not of the present thresholds."""
+        if isinstance(finding, FoundObjects):
+            located = self.located(finding)
+            key = finding.image.key
+            return replace(located, found={**self.found, key: finding}) if self.fits(finding) else located
+        key, found = finding.found.image.key, finding.found
+        is_present = self.fits(found) and self.found.get(key) is found
+        return replace(self, measured={**self.measured, key: finding}) if is_present else self
+
     def check_image(self, key: int) -> None:
         """Refuse a key of no image.
 
@@ -309,49 +319,55 @@ class State:
         return [counts[k] for k in range(1, len(self.labelling.classes) + 1)]
 
 
-def work(
-    state: State, context: Context, first: Sequence[int] = (), *, classifies: bool = True
-) -> Generator[Finding, None, None]:
+def work(state: State, context: Context, *, classifies: bool = True) -> Generator[Finding, None, None]:
     """Find out what a state does not know yet: objects, then their features, then their classes.
 
     Parameters
     ----------
-    first
-        Keys of images that come first.
     classifies
         Whether objects are classified, too.
 
     Raises
     ------
     ObjclassError
-        If objects of an image cannot be found or measured.
+        If objects of an image cannot be found or measured; those of the images after it are, first.
     """
-    found, known = dict(state.found), dict(state.measured)
-    for image in sorted(state.images, key=lambda image: image.key not in first):
-        awaited = state.awaits(image.key)
-        if awaited is not None and state.is_thresholded and awaited != state.settings.threshold:
+    faults: list[ObjclassError] = []
+    for image in state.images:
+        try:
             with _faults_of(image):
-                labelled = objects_of(image, awaited, context)
-                state = state.located(labelled)
-            yield labelled
-        if image.key not in found:
-            with _faults_of(image):
-                found[image.key] = objects_of(image, state.settings.threshold, context)
-                state = state.located(found[image.key])
-                # finds the labelled objects, which takes long for many
-                found[image.key].labels(state.labelling)
-            yield found[image.key]
-        before = known.get(image.key)
-        with _faults_of(image):
-            after = measured(found[image.key], _with_center(state.features), state.margin, before, context)
-        if after is not before:
-            known[image.key] = after
-            yield after
-    latest = replace(state, found=found, measured=known)
-    if classifies and latest.obstacle is None and not latest.is_classified:
-        assert latest.basis is not None
-        clicks = replace(context.limits, images=CLICKS * len(known))
-        yield classified(latest.basis, context.within(clicks))
+                for finding in _work_on(image, state, context):
+                    state = state.with_objects(finding)
+                    yield finding
+        except ObjclassError as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0] if len(faults) == 1 else LaneError(listed(map(str, faults), 3))
+    if classifies and state.obstacle is None and not state.is_classified:
+        assert state.basis is not None
+        clicks = replace(context.limits, images=CLICKS * len(state.images))
+        yield classified(state.basis, context.within(clicks))
+
+
+def _work_on(
+    image: SessionImage, state: State, context: Context
+) -> Generator[FoundObjects | MeasuredObjects, None, None]:
+    """Find and measure the objects of an image; those that were labelled first, if thresholds are others now."""
+    awaited, threshold = state.awaits(image.key), state.settings.threshold
+    if awaited is not None and state.is_thresholded and awaited != threshold:
+        labelled = objects_of(image, awaited, context)
+        state = state.with_objects(labelled)
+        yield labelled
+    found = state.found.get(image.key)
+    if found is None:
+        found = objects_of(image, threshold, context)
+        # finds the labelled objects, which takes long for many
+        found.labels(state.with_objects(found).labelling)
+        yield found
+    before = state.measured.get(image.key)
+    after = measured(found, _with_center(state.features), state.margin, before, context)
+    if after is not before:
+        yield after
 
 
 @contextmanager

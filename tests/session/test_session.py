@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import objclass
-from objclass.errors import InputError, UsageError
+from objclass.errors import ImageError, InputError, UsageError
 from objclass.evaluation.writing import as_json
-from objclass.session import Session, images
+from objclass.session import Session, images, state
 from objclass.session.state import SessionSettings
 from objclass.settings import ProjectThreshold
 
@@ -263,3 +263,20 @@ def test_a_click_takes_no_time_however_many_objects_and_labels_there_are():
         assert session.state.status == ""
         took.append(perf_counter() - start)
     assert sorted(took)[len(took) // 2] < 0.025  # 0.002 on a machine that does nothing else
+
+
+def test_other_images_are_worked_on_after_one_that_cannot_be_measured(trained, monkeypatch):
+    labels, raw = squares()
+    second, third = (trained.add_image(raw, label_image=labels, name=name) for name in ("second", "third"))
+    found = state.objects_of
+
+    def damaged(image, *others):
+        if image.key == second:
+            message = "damaged"
+            raise ImageError(message)
+        return found(image, *others)
+
+    monkeypatch.setattr(state, "objects_of", damaged)
+    with pytest.raises(ImageError, match=r"^second: damaged$"):
+        trained.update()
+    assert sorted(trained.state.measured) == [0, third]
