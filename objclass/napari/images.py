@@ -241,4 +241,4 @@ def source_of(layer: "Layer") -> Source:
         tuple(layer.axis_labels),
         is_rgb=bool(getattr(layer, "rgb", False)),
         is_labels=isinstance(layer, Labels),
-    )
+    ).traced()

@@ -118,11 +118,19 @@ def _objects_layers(
 
     # pixels that are classified when they are looked at take time
     shown = {"visible": False} if lane.is_computed else shown
-    for kind, dtype, of, options in (
-        ("objects", np.uint32, labels, {"colormap": UNLABELLED, "opacity": 0.4}),
-        ("labels", np.uint8, classes, Classes(project.classes, project.colors).options),
+    for kind, stored, options in (
+        (
+            "objects",
+            Steps(labels, np.dtype(np.uint32), lane.objects.shape, lane),
+            {"colormap": UNLABELLED, "opacity": 0.4},
+        ),
+        (
+            "labels",
+            Steps(classes, np.dtype(np.uint8), lane.objects.shape),
+            Classes(project.classes, project.colors).options,
+        ),
     ):
-        steps = Image(lane.nickname, Steps(of, np.dtype(dtype), lane.objects.shape), AXES, project.path)
+        steps = Image(lane.nickname, stored, AXES, project.path)
         yield labels_layer(
             steps, f"{lane.nickname} {kind}", place, about | {"role": kind}, **options, **shown
         )
@@ -140,11 +148,14 @@ class Steps:
         Of the labels.
     shape
         That of the image.
+    lane
+        The lane whose objects they are; None for other labels.
     """
 
     of: Callable[[int], AnyArray]
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    lane: Lane | None = None
 
     def read(self, region: tuple[slice, ...]) -> AnyArray:
         """Labels of the region."""

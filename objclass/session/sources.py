@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -13,8 +13,11 @@ from objclass.core import AnyArray, Image, Progress, Region
 from objclass.errors import ObjclassError, Stop, UsageError
 from objclass.images import from_array, open_image
 from objclass.images.arrays import DIMENSIONS
+from objclass.images.channel import OneChannel
 from objclass.images.lazy import LazyImage
 from objclass.images.urls import is_url
+from objclass.session.layers import Ordered, lazy
+from objclass.session.project_layers import Steps
 
 ORDERS = {
     2: ("yx",),
@@ -49,6 +52,10 @@ class Source:
         Whether the last axis holds colours.
     is_labels
         Whether the viewer shows it as labels.
+    file_axes
+        Axes of the file, where they are known.
+    known_role
+        What it is where it defines objects, if that is known.
     """
 
     name: str
@@ -57,6 +64,26 @@ class Source:
     dimensions: tuple[str, ...] = ()
     is_rgb: bool = False
     is_labels: bool = False
+    file_axes: str = ""
+    known_role: str = ""
+
+    def traced(self) -> "Source":
+        """The source with the file that it comes from, where it is a layer of a project or of a run.
+
+        Objects that were found in a segmentation become that segmentation.
+        """
+        shown = self.array.image.stored if isinstance(self.array, LazyImage) else None
+        if not isinstance(shown, Ordered):
+            return self
+        steps = shown.image.stored
+        lane = steps.lane if isinstance(steps, Steps) else None
+        if lane is not None and lane.role != "prediction_maps" and lane.objects.shape[4] == 1:
+            found = lazy(self.name, Ordered(lane.objects, shown.axes), shown.axes)
+            return replace(self, array=found, known_role=lane.role).traced()
+        # a project may be written again, without the images that it holds
+        is_kept = all(not file.lower().endswith(".ilp") for file in shown.image.files)
+        paths = (shown.image.name,) if shown.image.files and is_kept else ()
+        return replace(self, paths=paths, file_axes=_file_axes(shown.image))
 
     @classmethod
     def of_file(cls, path: str) -> "Source":
@@ -78,6 +105,8 @@ class Source:
     @cached_property
     def role(self) -> str:
         """What it most likely is where it defines objects: the name of a role."""
+        if self.known_role:
+            return self.known_role
         kind = np.dtype(self.array.dtype).kind
         if self.is_labels:
             return "segmentation_image" if self._is_binary else "label_image"
@@ -186,6 +215,7 @@ def joined(sources: Sequence[Source]) -> Source:
         Channels(tuple(one.array for one in sources)),
         paths if all(one.paths for one in sources) else (),
         dimensions,
+        file_axes=first.file_axes,
     )
 
 
@@ -231,7 +261,7 @@ def image_of(source: Source, axes: str, stop: Stop, progress: Progress | None = 
     """
     shown = from_array(source.array, axes, source.name)
     file = _file_of(source, shown)
-    is_file = isinstance(source.array, LazyImage)
+    is_file = isinstance(source.array, LazyImage) and not isinstance(source.array.image.stored, Ordered)
     if file is not None and (is_file or _are_equal(shown, file, stop, progress)):
         return LazyImage(file)
     # painted labels must not change under the session
@@ -246,7 +276,7 @@ def _file_of(source: Source, shown: Image) -> Image | None:
     paths = tuple(dict.fromkeys(source.paths))
     if not paths:
         return None
-    for axes in (None, shown.axes):
+    for axes in (None, shown.axes, source.file_axes or None):
         try:
             image = open_image(os.pathsep.join(paths), axes=axes, stack_along="c")
         except ObjclassError:  # another program could open it
@@ -254,6 +284,13 @@ def _file_of(source: Source, shown: Image) -> Image | None:
         if image.shape == shown.shape:
             return image
     return None
+
+
+def _file_axes(image: Image) -> str:
+    """Axes of the file of an image, of which the image may be one channel."""
+    if not isinstance(image.stored, OneChannel):
+        return image.axes
+    return f"{image.axes[: image.stored.axis]}c{image.axes[image.stored.axis :]}"
 
 
 def _are_equal(a: Image, b: Image, stop: Stop, progress: Progress | None) -> bool:

@@ -1,11 +1,23 @@
 """What a user chooses in a viewer becomes images of a session, with axes that fit and files where they are the same."""
 
+import os
+import shlex
+from dataclasses import replace
+
+import h5py
 import numpy as np
 import pytest
 import tifffile
 
+import objclass
 from objclass.errors import Stop, TerminatedError, UsageError
+from objclass.images import open_image
+from objclass.session import Session
+from objclass.session.export import Outputs
+from objclass.session.layers import Place, image_layers
+from objclass.session.project_layers import project_layers
 from objclass.session.sources import Channels, Source, image_of, joined, likely_axes
+from tests.conftest import SAMPLES
 
 
 def source(*shape, dtype="uint8", **fields):
@@ -121,3 +133,76 @@ def test_a_file_is_a_source(tmp_path):
     tifffile.imwrite(path, np.zeros((20, 30, 3), "uint8"))
     image = image_of(Source.of_file(path), "yxc", Stop()).image
     assert (image.files, image.shape) == ((path,), (1, 1, 20, 30, 3))
+
+
+def layers_of(path):
+    """The layers of a project as a viewer offers them for images: name -> source."""
+    return {
+        options["name"]: Source(
+            options["name"],
+            data,
+            (path,),
+            options["axis_labels"],
+            options.get("rgb", False),
+            kind == "labels",
+        ).traced()
+        for data, options, kind in project_layers(path).layers
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "file"),
+    [
+        ("cells", "segmentation_image", "cells_train_segmentation.tif"),
+        ("spots3d", "label_image", "spots3d_train_label_image.tif"),
+    ],
+)
+def test_layers_of_a_project_are_its_files(name, role, file, tmp_path):
+    layers = layers_of(str(SAMPLES / f"{name}.ilp"))
+    raw, objects = layers[f"{name}_train"], layers[f"{name}_train objects"]
+    assert objects.role == role
+    axes = likely_axes(raw, objects, objects.role)
+    session = Session()
+    pair = [image_of(one, given, Stop()) for one, given in zip((raw, objects), axes, strict=True)]
+    session.add_image(pair[0], **{role.removesuffix("_image") if role != "label_image" else role: pair[1]})
+    session.add_class("a")
+    session.save(tmp_path / "p.ilp")
+    (lane,) = objclass.open_project(tmp_path / "p.ilp").lanes
+    expected = {f"{name}_train.tif", file}
+    assert {os.path.basename(one.path) for one in lane.values()} == expected
+    assert not any(one.inside for one in lane.values())
+    command = shlex.split(session.command(Outputs(table="t.csv")))
+    assert {str(SAMPLES / one) for one in expected} <= set(command)
+
+
+def test_labels_of_a_project_are_not_its_objects():
+    layers = layers_of(str(SAMPLES / "cells.ilp"))
+    assert not image_of(layers["cells_train labels"], "yx", Stop()).image.files
+
+
+def test_arrays_inside_of_a_project_are_copied(tmp_path):
+    raw, ids = np.arange(600, dtype="uint8").reshape(20, 30), np.eye(20, 30, dtype="uint8")
+    session = Session()
+    session.add_image(raw, label_image=ids, name="a")
+    session.add_class("a")
+    session.save(tmp_path / "p.ilp")
+    found, objects, _ = layers_of(str(tmp_path / "p.ilp")).values()
+    assert objects.role == "label_image"
+    for layer, pixels in ((found, raw), (objects, ids)):
+        image = image_of(layer, "yx", Stop())
+        assert not image.image.files
+        assert np.array_equal(image, pixels)
+
+
+def test_channels_of_a_lazy_file(tmp_path):
+    path = str(tmp_path / "a.h5/data")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = np.arange(2400, dtype="uint16").reshape(4, 20, 30)
+    image = replace(open_image(path), axes="cyx")  # the file would say zyx
+    layers = [
+        Source(options["name"], data, dimensions=("y", "x")).traced()
+        for data, options, _ in image_layers(image, "a", Place.of(image), {})
+    ]
+    whole = image_of(joined(layers), "yxc", Stop()).image
+    assert (whole.files, whole.axes) == (image.files, "cyx")
+    assert not image_of(layers[1], "yx", Stop()).image.files
