@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from objclass.errors import ObjclassError
+from objclass.napari.messages import messages_in_words, sentence
 from objclass.napari.task import Task
 from objclass.session.classification import Classification
 from objclass.session.images import FoundObjects
@@ -38,7 +39,7 @@ class Controller(QObject):
     classified
         All objects have new classes, or none any more.
     judged
-        How good the classifier is: an `EvaluationResult`, or None while it is not known.
+        How good the classifier is has become known, or is not known any more.
     current_changed
         The class that a click gives is another one (its number).
     labelling_changed
@@ -61,7 +62,7 @@ class Controller(QObject):
     objects_found = Signal(int)
     measured = Signal(int)
     classified = Signal()
-    judged = Signal(object)
+    judged = Signal()
     current_changed = Signal(int)
     labelling_changed = Signal(bool)
     selection_changed = Signal(int, object)
@@ -81,7 +82,7 @@ class Controller(QObject):
         self.task.progressed.connect(self.progressed)
         self.live: Live | None = None
         self.selection: tuple[int, tuple[int, ...]] = (-1, ())
-        self.current = 1
+        self.current, self._status = 1, ""
         self.current_image = -1
         self.is_labelling = self.is_live = True
         self.open(session or Session())
@@ -109,9 +110,10 @@ class Controller(QObject):
         """
         before = self.session.state
         try:
-            result = method(*args, **kwargs)
+            with messages_in_words():
+                result = method(*args, **kwargs)
         except ObjclassError as fault:
-            self.status_changed.emit(str(fault), True)
+            self.status_changed.emit(sentence(fault), True)
             return None
         after = self.session.state
         if after is before:
@@ -129,7 +131,7 @@ class Controller(QObject):
         if after.classification is not before.classification:
             self.classified.emit()
         if after.judgement is not before.judgement:
-            self.judged.emit(None)
+            self.judged.emit()
         self.tell_status()
         self.request()
         return result
@@ -170,7 +172,8 @@ class Controller(QObject):
 
     def tell_status(self) -> None:
         """Say what stands in the way and which labels are lost, or that all is well."""
-        self.status_changed.emit(self.session.state.status, False)
+        self._status = self.session.state.status
+        self.status_changed.emit(self._status, False)
 
     @property
     def is_busy(self) -> bool:
@@ -199,12 +202,12 @@ class Controller(QObject):
         self.settings_changed.emit()
         self.classes_changed.emit()
         self.labels_changed.emit()
-        self.judged.emit(None)
+        self.judged.emit()
         self.tell_status()
 
     def _found(self, finding: Finding) -> None:
         if isinstance(finding, Judgement):
-            self.judged.emit(finding.result)
+            self.judged.emit()
         elif isinstance(finding, Classification):
             self.classified.emit()
         elif isinstance(finding, FoundObjects):
@@ -212,10 +215,10 @@ class Controller(QObject):
             self.labels_changed.emit()
         else:
             self.measured.emit(finding.found.image.key)
+        if self.session.state.status != self._status:
+            self.tell_status()
 
     def _ended(self, fault: Exception | None) -> None:
         self.busy_changed.emit()
-        if fault is None:
-            self.tell_status()
-        else:
-            self.status_changed.emit(str(fault), True)
+        if fault is not None:  # else what was said last is still true: it may be an error of the user
+            self.status_changed.emit(sentence(fault), True)

@@ -139,10 +139,9 @@ class ImagesPanel(QWidget):
     def add_files(self, paths: list[str]) -> None:
         """Offer files, too."""
         for path in paths:
-            try:
-                self._files[path] = Source.of_file(path)
-            except ObjclassError as fault:
-                self.controller.status_changed.emit(str(fault), True)
+            source = self.controller.change(Source.of_file, path)
+            if source is not None:
+                self._files[path] = source
         self._list_layers()
 
     # -------------------------------------------------------------- what it is

@@ -9,12 +9,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton, QWidget
 from superqt import QElidingLabel
 
-from objclass.errors import MissingImagesError, ObjclassError
+from objclass.errors import MissingImagesError
 from objclass.napari.controller import Controller
 from objclass.napari.export import ExportDialog
 from objclass.napari.section import column, row
 from objclass.session import Session
-from objclass.session.export import Outputs
 
 PROJECTS = "Projects (*.ilp)"
 
@@ -201,14 +200,10 @@ class ProjectPanel(QWidget):
         self.dialog.suggest(self._session.path)
         self.dialog.open()
 
-    def _outputs(self) -> Outputs | None:
+    def _outputs(self) -> Any:
         """What is chosen; None if that is nothing, which is said."""
         self.dialog.suggest(self._session.path)
-        try:
-            return self.dialog.outputs()
-        except ObjclassError as fault:
-            self.controller.status_changed.emit(str(fault), True)
-            return None
+        return self.controller.change(self.dialog.outputs)
 
     def _copy(self) -> None:
         outputs = self._outputs()

@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from objclass.errors import Stop, TerminatedError
+from objclass.napari.messages import messages_in_words, sentence
 
 Progress = Callable[[str, float], None]
 """Called with a name and its completed fraction."""
@@ -94,7 +95,8 @@ class Task(QObject):
         stop: Stop,
     ) -> None:
         try:
-            result = work(stop, lambda name, part: self._post(lambda: self.progressed.emit(name, part)))
+            with messages_in_words():
+                result = work(stop, lambda name, part: self._post(lambda: self.progressed.emit(name, part)))
             follow: Callable[[], object] | None = partial(then, result)
         except TerminatedError:
             follow = None
@@ -104,7 +106,7 @@ class Task(QObject):
 
     def _fail(self, error: Exception, otherwise: Callable[[Exception], bool]) -> None:
         if not otherwise(error):
-            self.failed.emit(str(error) or type(error).__name__)
+            self.failed.emit(sentence(error))
 
     def _post(self, function: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the window is gone

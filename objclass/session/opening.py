@@ -138,7 +138,7 @@ def _lanes(project: Project, context: Context, *, allow_servers: bool, allow_mis
     lost = sum(int(np.count_nonzero(c)) for n in faults for c in project.labels.get(n, {}).values())
     what = f"{len(faults)} of {len(numbers)} images cannot be opened: {listed(faults.values(), 3)}"
     if not allow_misses or not lanes:
-        without = f", or open it without them (--allow_misses: their {lost} labels are left out)"
+        without = f", or leave them out, with their {lost} labels (--allow_misses)"
         message = (
             f"{project.path}: {what}: put them where the project expects them, say in which folder they are"
             f"{without if lanes else ''}"

@@ -378,7 +378,7 @@ class Session:
         self.state.check_image(key)
         found = self.state.found.get(key)
         if found is None:
-            message = "The objects are not found yet: label them when they are shown (update() finds them)."
+            message = "The objects are not found yet: label them when they are."
             raise UsageError(message)
         if number:
             self.state.labelling.check_class(number)

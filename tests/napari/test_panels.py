@@ -92,6 +92,7 @@ def test_raw_data_of_another_shape_are_said(widget, module_viewer):
     widget.images.raw.check(id(module_viewer.layers["narrow"]))
     session = use_images(widget)
     assert "differ along x" in widget.status.text()
+    assert "(wrong axes?)" in widget.status.text()
     assert not session.state.images
 
 
