@@ -38,10 +38,28 @@ STEP = 8
 ROWS = 256
 """Objects that numpy compares at once."""
 
+NO_GROUP = float("nan")
+"""The group of references that are compared with all objects: it equals none."""
+
 Floats = NDArray[np.float64]
 
 Space = tuple[IntArray, FloatArray]
 """Columns and factors, as `NoveltyModel` has them: where distances between objects mean something."""
+
+
+class References(NamedTuple):
+    """Training objects that others are compared with.
+
+    Parameters
+    ----------
+    by_column
+        Scaled features (c, r'), r' a multiple of `WIDTH`; the last ones are infinitely distant.
+    groups
+        The group of each (r',), from 0, or `NO_GROUP`.
+    """
+
+    by_column: FloatArray
+    groups: FloatArray
 
 
 @dataclass(frozen=True)
@@ -85,13 +103,14 @@ class NoveltyModel:
             The context of the run; the scores do not depend on it.
         """
         scaled = rows[:, self.columns] * self.factor
-        nearest = _nearest(scaled, self._by_column, len(self.references), context or Context())
+        nearest = _nearest(scaled, np.zeros(len(rows)), self._known, context or Context())
         return np.minimum(np.sqrt(nearest) / self.threshold, LARGEST).astype(np.float32)
 
     @cached_property
-    def _by_column(self) -> FloatArray:
-        """The references, columns first, filled up to a multiple of `WIDTH` with infinitely distant ones."""
-        return _padded(self.references * self.factor)
+    def _known(self) -> References:
+        """The references, which are of no group."""
+        by_column = _padded(self.references * self.factor)
+        return References(by_column, np.full(by_column.shape[1], NO_GROUP))
 
 
 def model_of(
@@ -182,37 +201,33 @@ def _apart(scaled: FloatArray, chosen: IntArray, groups: IntArray) -> FloatArray
     With a single group each object is its own.
     """
     groups = groups if len(np.unique(groups)) > 1 else np.arange(len(scaled))
-    found = np.full(len(scaled), np.inf)
-    whole = _padded(scaled[chosen])
-    alone = ~np.isin(groups, groups[chosen])  # none of its group is a reference
-    found[alone] = _nearest(scaled[alone], whole, len(chosen), Context())
-    for group in np.unique(groups[chosen]):
-        own, others = np.flatnonzero(groups == group), chosen[groups[chosen] != group]
-        if len(others):
-            found[own] = _nearest(scaled[own], _padded(scaled[others]), len(others), Context())
-    return found
+    filled = np.pad(groups[chosen].astype(float), (0, -len(chosen) % WIDTH), constant_values=NO_GROUP)
+    references = References(_padded(scaled[chosen]), filled)
+    return _nearest(scaled, groups.astype(float), references, Context())
 
 
 def _padded(references: FloatArray) -> FloatArray:
-    """References (r, c) as columns (c, r'), r' a multiple of `WIDTH`."""
+    """References (r, c) as columns (c, r'), r' a multiple of `WIDTH`, the last ones infinitely distant."""
     missing = -len(references) % WIDTH
     return np.ascontiguousarray(np.pad(references, ((0, missing), (0, 0)), constant_values=np.inf).T)
 
 
-def _nearest(scaled: FloatArray, by_column: FloatArray, count: int, context: Context) -> FloatArray:
-    """Squared distance of each object (n, c) to the nearest reference (c, r')."""
+def _nearest(scaled: FloatArray, groups: FloatArray, references: References, context: Context) -> FloatArray:
+    """Squared distance of each object (n, c) to the nearest reference that is not of its group (n,)."""
     found = np.full(len(scaled), np.inf)
-    work = scaled.size * count * context.limits.images
-    compiled = nearness.choose(work)
-    shape = Shape(*by_column.shape)
-    values, references = np.ascontiguousarray(scaled).reshape(-1), by_column.reshape(-1)
+    shape = Shape(*references.by_column.shape)
+    compiled = nearness.choose(scaled.size * shape.references * context.limits.images)
+    values, flat = np.ascontiguousarray(scaled).reshape(-1), references.by_column.reshape(-1)
 
     def compare(start: int) -> None:
         stop = min(start + part, len(scaled))
         if compiled:
-            compiled(values, references, np.empty(WIDTH), found, start, stop, shape)
+            given = groups, references.groups, np.empty(WIDTH), found
+            compiled(values, flat, *given, start, stop, shape)
         else:
-            found[start:stop] = _distances(scaled[start:stop], by_column).min(axis=1)
+            distances = _distances(scaled[start:stop], references.by_column)
+            distances[groups[start:stop, None] == references.groups] = np.inf
+            found[start:stop] = distances.min(axis=1)
 
     part = max(-(-len(scaled) // context.limits.jobs), 1) if compiled else ROWS
     for _ in context.ordered(compare, range(0, len(scaled), part)):
@@ -239,9 +254,17 @@ class Shape(NamedTuple):
 
 
 def find_nearest(
-    values: Floats, references: Floats, space: Floats, nearest: Floats, start: int, stop: int, shape: Shape
+    values: Floats,
+    references: Floats,
+    groups: Floats,
+    of_references: Floats,
+    space: Floats,
+    nearest: Floats,
+    start: int,
+    stop: int,
+    shape: Shape,
 ) -> None:
-    """Squared distance of the objects ``start`` to ``stop`` to the nearest reference.
+    """Squared distance of the objects ``start`` to ``stop`` to the nearest reference that is not of their group.
 
     Sums only grow, so a reference whose sum of some columns is not below the smallest distance is none that counts.
     """
@@ -249,7 +272,7 @@ def find_nearest(
         best = np.inf
         for first in range(0, shape.references, WIDTH):
             for k in range(WIDTH):
-                space[k] = 0.0
+                space[k] = np.inf if groups[i] == of_references[first + k] else 0.0
             column, low = 0, 0.0
             while column < shape.columns and low < best:
                 end = min(column + STEP, shape.columns)
@@ -271,6 +294,8 @@ def _lengths(*given: Any) -> Mapping[str, int]:
     return {
         "values": stop * shape.columns,
         "references": shape.columns * shape.references,
+        "groups": stop,
+        "of_references": shape.references,
         "space": WIDTH,
         "nearest": stop,
     }

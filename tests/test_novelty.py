@@ -108,11 +108,13 @@ def test_the_formulations_agree(rng, columns, count):
     references, values = rng.normal(size=(count, columns)), rng.normal(size=(9, columns))
     values[0] = references[0]
     by_column = novelty._padded(references)
-    expected = novelty._distances(values, by_column).min(axis=1)
     shape = Shape(*by_column.shape)
+    groups, of_references = np.arange(9.0) % 3, np.arange(shape.references) % 4.0
+    distances = novelty._distances(values, by_column)
+    expected = np.where(groups[:, None] == of_references, np.inf, distances).min(axis=1)
     for run in (find_nearest, nearness.compiled):
-        found = np.full(9, np.nan)
-        run(values.reshape(-1), by_column.reshape(-1), np.empty(novelty.WIDTH), found, 0, 9, shape)
+        found, space = np.full(9, np.nan), np.empty(novelty.WIDTH)
+        run(values.reshape(-1), by_column.reshape(-1), groups, of_references, space, found, 0, 9, shape)
         assert np.array_equal(found, expected)
 
 
@@ -123,6 +125,23 @@ def test_threads_and_compiled_code_change_nothing(model, rng, monkeypatch):
         monkeypatch.setattr(nearness, "choose", lambda _, compiled=compiled: compiled)
         for jobs in (1, 3):
             assert np.array_equal(model.score(rows, Context(Limits(jobs=jobs))), expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 300])
+@pytest.mark.parametrize("compiled", [None, nearness.compiled])
+def test_distances_to_other_groups(rng, monkeypatch, count, compiled):
+    monkeypatch.setattr(nearness, "choose", lambda _: compiled)
+    scaled, groups = rng.normal(size=(500, 20)), rng.integers(0, count, 500)
+    chosen = np.sort(rng.choice(500, 130, replace=False))
+    own = groups if count > 1 else np.arange(500)
+    expected = np.full(500, np.inf)
+    for k in range(500):
+        others = chosen[own[chosen] != own[k]]
+        sums = np.zeros(len(others))
+        for column in range(20):
+            sums += (scaled[k, column] - scaled[others, column]) ** 2
+        expected[k] = sums.min()
+    assert np.array_equal(novelty._apart(scaled, chosen, groups), expected)
 
 
 def test_of_many_objects_some_of_each_class_are_kept(rng):
