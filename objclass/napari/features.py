@@ -1,5 +1,7 @@
 """The panel Features: what is measured of objects."""
 
+from collections.abc import KeysView
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -113,7 +115,7 @@ class FeaturesPanel(QWidget):
             self.text.setText(f"{len(chosen)} features are chosen.")
         self.measure.setEnabled(has_images and self._is_new(chosen))
 
-    def _check_sets(self, chosen: set[Key]) -> None:
+    def _check_sets(self, chosen: AbstractSet[Key]) -> None:
         """Check the sets whose plain features are chosen; others have a sign if some are."""
         with QSignalBlocker(self.tree):
             for branch in self._branches():
@@ -122,7 +124,7 @@ class FeaturesPanel(QWidget):
                 whole = wanted <= chosen and some
                 branch.setCheckState(0, CHECKED if whole else PARTLY if some else UNCHECKED)
 
-    def _is_new(self, chosen: set[Key]) -> bool:
+    def _is_new(self, chosen: AbstractSet[Key]) -> bool:
         settings = self._state.settings
         known = set() if self._state.feature_fault else {one.key for one in self._state.features}
         return chosen != known or self.margin.value() != settings.margin
@@ -134,8 +136,9 @@ class FeaturesPanel(QWidget):
     def _leaves(self) -> list[QTreeWidgetItem]:
         return [branch.child(k) for branch in self._branches() for k in range(branch.childCount())]
 
-    def _chosen(self) -> set[Key]:
-        return {_key(leaf) for leaf in self._leaves() if leaf.checkState(0) == CHECKED}
+    def _chosen(self) -> KeysView[Key]:
+        """The checked features, in their order."""
+        return dict.fromkeys(_key(leaf) for leaf in self._leaves() if leaf.checkState(0) == CHECKED).keys()
 
     # ------------------------------------------------------------------ change
 

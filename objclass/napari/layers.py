@@ -198,7 +198,7 @@ class ObjectLayers:
         self._layers = {
             "Uncertainty": Image(
                 LookUp(numbers, np.zeros(1, np.float32)), name="Uncertainty", contrast_limits=(0, 1), rgb=False,
-                multiscale=False, colormap="magma", blending="additive", visible=False, **common,
+                multiscale=False, colormap="magma", blending="additive", opacity=0.6, visible=False, **common,
             ),
             "Classes": labels("Classes", 0, 0.5),
             "Objects": labels("Objects", 1, 0.5, colormap=white),

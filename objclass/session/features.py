@@ -49,13 +49,15 @@ def names_of(chosen: Iterable[Key], offered: Mapping[str, Sequence[Feature]]) ->
     Parameters
     ----------
     chosen
-        Keys of the features.
+        Keys of the features; names are in the order in which their sets come first.
     offered
         Those that are defined for the image, by set.
     """
-    keys, names = set(chosen), []
-    for set_name, features in offered.items():
-        own = [one.key for one in features if one.key in keys]
-        whole = [one.key for one in plain(features)]
-        names += [set_name] if own == whole != [] else [f"{set_name}:{name}" for _, name in own]
+    sets: dict[str, list[str]] = {}
+    for set_name, name in chosen:
+        sets.setdefault(set_name, []).append(name)
+    names = []
+    for set_name, own in sets.items():
+        whole = {one.name for one in plain(offered.get(set_name, ()))}
+        names += [set_name] if set(own) == whole else [f"{set_name}:{name}" for name in own]
     return tuple(names)

@@ -11,13 +11,13 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import Lane
-from objclass.errors import ImageError, InputError, MissingImagesError, ProjectError, UsageError, listed
-from objclass.features.contract import choose
+from objclass.errors import ImageError, InputError, MissingImagesError, ProjectError, listed
 from objclass.images.paths import joined_to, split_internal, split_stack
 from objclass.images.urls import is_url
 from objclass.project.model import Project, TrainingInput, class_colors
 from objclass.project.open import check_workflow, open_project
 from objclass.project.pixel_model import PIXEL_WORKFLOWS
+from objclass.session.features import names_of, offered_features
 from objclass.session.images import SessionImage
 from objclass.session.labelling import History, LabelClass, Labelling, Mark, StoredObject
 from objclass.session.projects import SavedProject, distinct
@@ -185,36 +185,16 @@ def settings_of(project: Project, images: tuple[SessionImage, ...]) -> SessionSe
     """The settings of a project, as a session has them."""
     facts, weight = project.facts, project.facts.get("class_weight")
     seed = facts.get("seed")
+    sets = [set_name for set_name, _ in project.selected]
+    offered = offered_features(images[0].lane, sets) if images else {}
     return SessionSettings(
-        features=_names(project, images),
+        features=names_of(project.selected, offered),
         margin=max(project.margin[0], 1) if project.margin else SessionSettings().margin,
         trees=project.forest.trees if project.forest is not None else TREES,
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**32 else SEED,
         threshold=project.threshold,
         class_weight=weight if weight in CLASS_WEIGHTS else None,
     )
-
-
-def _names(project: Project, images: tuple[SessionImage, ...]) -> tuple[str, ...]:
-    """The features of a project: a set by its name, where all of it is selected that would be for its images."""
-    sets: dict[str, list[str]] = {}
-    for set_name, name in project.selected:
-        sets.setdefault(set_name, []).append(name)
-    found: list[str] = []
-    for set_name, names in sets.items():
-        lane = images[0].lane if images else None
-        whole = _whole(set_name, lane) if lane is not None else None
-        found += [set_name] if whole == set(names) else [f"{set_name}:{name}" for name in names]
-    return tuple(found)
-
-
-def _whole(set_name: str, lane: Lane) -> set[str]:
-    """Names of the features of a set that training chooses for an image."""
-    try:
-        chosen = choose([set_name], lane.objects.ndim, lane.channels, training=True)
-    except UsageError:  # not defined for it
-        return set()
-    return {feature.name for feature in chosen}
 
 
 def _classes(project: Project) -> tuple[LabelClass, ...]:

@@ -5,7 +5,7 @@ import pytest
 
 from objclass.session import Session
 from objclass.session.state import SessionSettings
-from tests.napari.events import canvas, click, drag, move, press, process, wait_until
+from tests.napari.events import canvas, click, drag, move, pixel, press, process, wait_until
 from tests.napari.sessions import FEATURES, grid, wait_for_work
 
 DARK, BRIGHT = 1, 8
@@ -296,3 +296,25 @@ def test_layers_lie_where_those_of_the_user_do(widget, module_viewer):
     assert labels(widget) == {8 * 3 + 5 + 1: 1}
     assert [str(unit) for unit in module_viewer.layers["Classes"].units] == ["micrometer"] * 2
     assert not objects.visible
+
+
+def test_raw_data_and_outlines_are_seen_through_the_uncertainty(plane):
+    widget, viewer = plane
+    layers, shown = widget.canvas.layers, widget.canvas.layers.shown
+    layers._set("Uncertainty", np.ones(shown.found.count + 1, np.float32))
+    viewer.layers["Uncertainty"].visible = True
+    for name in ("Classes", "Objects", "Labels"):
+        viewer.layers[name].visible = False
+    widget.controller.select(0, (DARK,))
+    process()
+    picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    ratio = picture.shape[1] / canvas(viewer).width()
+
+    def color(position):
+        point = pixel(viewer, position)
+        return picture[round(point.y() * ratio), round(point.x() * ratio)].sum()
+
+    voxels = [np.argwhere(shown.numbers == number) for number in (DARK, BRIGHT)]
+    rim, (dark, bright) = voxels[0][0], [one.mean(axis=0) for one in voxels]
+    assert color(bright) > color(dark) + 100
+    assert color(rim) > color(dark) + 150

@@ -29,6 +29,12 @@ def test_names_choose_the_same_features(lane, names):
     assert names_of(chosen, offered_features(lane)) == names
 
 
+def test_sets_keep_their_order_and_what_is_not_offered_its_name(lane):
+    chosen = [("hull", "Area"), ("gone", "a"), ("Standard Object Features", "Count"), ("gone", "b")]
+    names = ("hull:Area", "gone:a", "gone:b", "Standard Object Features:Count")
+    assert names_of(chosen, offered_features(lane)) == names
+
+
 def test_only_what_is_defined_for_the_image_is_offered(lane):
     offered = offered_features(lane)
     assert "2D Convex Hull Features" in offered
