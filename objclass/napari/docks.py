@@ -25,7 +25,7 @@ class DockButtons(QWidget):
         self.plot = self._button("Plot", "Objects of the image as points of two features", _plot, "bottom")
         row(self.table, self.plot, into=self)
 
-    def close_docks(self) -> None:
+    def leave_viewer(self) -> None:
         """Close the docks that are open."""
         for _, content in self._open.values():
             self.viewer.window.remove_dock_widget(content)

@@ -31,6 +31,10 @@ class DroppedProject(QPushButton):
         self.clicked.connect(lambda _: self._open(self.path, self._remove_layers))
         self._follow()
 
+    def leave_viewer(self) -> None:
+        """Follow the selected layer no more."""
+        self.viewer.layers.selection.events.active.disconnect(self._follow)
+
     def _follow(self, _event: object = None) -> None:
         active = self.viewer.layers.selection.active
         self.path = project_of(active) if active is not None else ""

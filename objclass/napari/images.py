@@ -88,7 +88,8 @@ class ImagesPanel(QWidget):
         # layers have their names after they are inserted
         self._later = QTimer(self, singleShot=True, interval=0)
         self._later.timeout.connect(self._list_layers)
-        for event in (layers.inserted, layers.removed, layers.reordered):
+        self._layer_events = [layers.inserted, layers.removed, layers.reordered]
+        for event in self._layer_events:
             event.connect(self._list_layers_later)
         self.raw.changed.connect(self._offer_axes)
         self.objects.changed.connect(self._offer_role)
@@ -102,6 +103,11 @@ class ImagesPanel(QWidget):
         self.images.currentRowChanged.connect(self._show_image)
         self.controller.images_changed.connect(self._list_images)
         self.controller.image_changed.connect(lambda _: self._list_images())
+
+    def leave_viewer(self) -> None:
+        """Follow the layers no more."""
+        for event in [*self._layer_events, *(layer.events.name for layer in self.viewer.layers)]:
+            event.disconnect(self._list_layers_later)
 
     @property
     def _session(self) -> Any:

@@ -84,10 +84,12 @@ class ObjectClassification(QWidget):
         self.sections["Thresholds"].setVisible(self.controller.session.state.is_thresholded)
 
     def event(self, event: QEvent) -> bool:
-        """Stop the work when napari has taken the widget out of its window; it is not closed then."""
+        """Stop the work when napari has taken the widget out of its window, and be deleted: as for `LazyWidget`."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.docks.close_docks()
+            for part in (self.docks, self.images, self.dropped):
+                part.leave_viewer()
             self.controller.close()
+            self.deleteLater()
             if self._main is not None:
                 self._main.setProperty(KEPT, self.controller.session)
         return super().event(event)

@@ -1,5 +1,7 @@
 """Windows that are closed while work is under way, and several of them."""
 
+import numpy as np
+
 from objclass.session import Session
 from objclass.session.state import SessionSettings
 from tests.napari.events import click, opened, process, wait_until
@@ -24,6 +26,24 @@ def test_a_window_is_closed_while_work_is_under_way(display):
         assert live.is_busy
     worker = live._thread
     wait_until(lambda: worker is None or not worker.is_alive())
+
+
+def test_a_widget_that_is_removed_is_deleted_by_qt_and_leaves_the_viewer(display):
+    """Python collects garbage in any thread; Qt's objects have to be gone before."""
+    gone = []
+    with opened() as viewer:
+        layer = viewer.add_image(np.zeros((9, 9), np.uint8))
+        widget = start(viewer)
+        process()
+        widget.destroyed.connect(lambda: gone.append(1))
+        viewer.window.remove_dock_widget(widget)
+        process()
+        assert gone
+        layer.name = "other"
+        viewer.layers.selection.active = None
+        viewer.layers.remove(layer)
+        viewer.add_image(np.zeros((9, 9), np.uint8))
+        process()
 
 
 def test_two_windows_do_not_disturb_each_other(display):
