@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QHeaderView, QPushButton, QTreeWidget, QTreeWidgetItem, QWidget
 
 from objclass.napari.controller import Controller
-from objclass.napari.section import column, row
+from objclass.napari.give_class import swatch
+from objclass.napari.section import button, column, row
 
 KEY, NAME, LABELS = range(3)
 """Columns."""
@@ -40,11 +41,11 @@ class ClassesPanel(QWidget):
         self.classes.itemChanged.connect(self._rename)
         self.classes.currentItemChanged.connect(self._choose)
         self.classes.itemDoubleClicked.connect(self._edit)
-        self.add = _button("Add", "Add a class", self._add)
-        self.remove = _button("Remove", "Remove the selected class with its labels", self._remove)
-        self.color = _button("Colour…", "Give the selected class another colour", self._ask_for_color)
-        self.undo = _button("Undo", "Take the last change of labels or classes back", self._undo)
-        self.redo = _button("Redo", "Make the change again that was taken back last", self._redo)
+        self.add = button("Add", "Add a class", self._add)
+        self.remove = button("Remove", "Remove the selected class with its labels", self._remove)
+        self.color = button("Colour…", "Give the selected class another colour", self._ask_for_color)
+        self.undo = button("Undo", "Take the last change of labels or classes back", self._undo)
+        self.redo = button("Redo", "Make the change again that was taken back last", self._redo)
         self.labelling = QPushButton(
             "Label by clicks",
             checkable=True,
@@ -52,7 +53,7 @@ class ClassesPanel(QWidget):
             toolTip="Clicks on objects give labels; else they select objects",
         )
         self.labelling.toggled.connect(controller.set_labelling)
-        self.next = _button(
+        self.next = button(
             "Next uncertain object", "Go to the object that is most useful to label next (N)", next_uncertain
         )
         column(
@@ -79,7 +80,7 @@ class ClassesPanel(QWidget):
             self.classes.clear()
             for number, one in enumerate(self._session.classes, 1):
                 item = QTreeWidgetItem([str(number) if number < 10 else "", one.name, ""])
-                item.setIcon(NAME, _swatch(one.color))
+                item.setIcon(NAME, swatch(one.color))
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
                 item.setSizeHint(NAME, QSize(0, ROW))
                 item.setTextAlignment(LABELS, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -147,15 +148,3 @@ class ClassesPanel(QWidget):
 
     def _redo(self) -> None:
         self.controller.change(self._session.redo)
-
-
-def _button(text: str, tip: str, slot: Callable[[], None]) -> QPushButton:
-    button = QPushButton(text, toolTip=tip)
-    button.clicked.connect(lambda _: slot())
-    return button
-
-
-def _swatch(color: tuple[int, int, int]) -> QIcon:
-    pixels = QPixmap(14, 14)
-    pixels.fill(QColor(*color))
-    return QIcon(pixels)

@@ -176,6 +176,20 @@ class Controller(QObject):
         self.status_changed.emit(self._status, False)
 
     @property
+    def of_objects(self) -> tuple[Any, ...]:
+        """The signals after which another table of objects is shown, or a column of it is new."""
+        return (
+            self.images_changed,
+            self.image_changed,
+            self.classes_changed,
+            self.labels_changed,
+            self.objects_found,
+            self.measured,
+            self.classified,
+            self.judged,
+        )
+
+    @property
     def is_busy(self) -> bool:
         """Whether work is under way."""
         return self.task.is_busy or (self.live is not None and self.live.is_busy)

@@ -144,6 +144,7 @@ class ObjectLayers:
         image = next((one for one in images if one.key == wanted), None)
         if image is not self._image:
             self._show_image(image)
+        self._homes = {image: home for image, home in self._homes.items() if image in images}
 
     def _show_image(self, image: SessionImage | None) -> None:
         self._remove()

@@ -70,17 +70,7 @@ class PlotDock(LazyWidget):
     """Two numbers of the objects of the image that is shown, as points in the colours of their classes."""
 
     def __init__(self, controller: Controller) -> None:
-        super().__init__(
-            controller.images_changed,
-            controller.image_changed,
-            controller.classes_changed,
-            controller.labels_changed,
-            controller.objects_found,
-            controller.measured,
-            controller.classified,
-            controller.judged,
-            controller.selection_changed,
-        )
+        super().__init__(*controller.of_objects, controller.selection_changed)
         self.controller, self.table = controller, ObjectTable()
         self.x, self.y, self.colored_by = ColumnChoice(FIRST[0]), ColumnChoice(FIRST[1]), QComboBox()
         self.colored_by.addItems([PREDICTED, USER_LABEL])

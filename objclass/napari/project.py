@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
 from superqt import QElidingLabel
 
 from objclass.errors import MissingImagesError
 from objclass.napari.controller import Controller
 from objclass.napari.export import ExportDialog
-from objclass.napari.section import column, row
+from objclass.napari.section import button, column, row
 from objclass.session import Session
 
 PROJECTS = "Projects (*.ilp)"
@@ -25,14 +25,14 @@ class ProjectPanel(QWidget):
         super().__init__()
         self.controller = controller
         self.name = QElidingLabel(elideMode=Qt.TextElideMode.ElideLeft)
-        self.new = _button("New", "Begin without images and labels", self._ask_and_begin)
-        self.open = _button("Open…", "Open a project with its images and labels", self._ask_and_open)
-        self.save = _button(
+        self.new = button("New", "Begin without images and labels", self._ask_and_begin)
+        self.open = button("Open…", "Open a project with its images and labels", self._ask_and_open)
+        self.save = button(
             "Save", "Save the project, so that it runs without a window and opens in ilastik", self._save
         )
-        self.save_as = _button("Save as…", "Save the project in another file", self._ask_and_save)
-        self.export = _button("Export…", "Write tables, images, a summary and a report", self._show_dialog)
-        self.copy = _button(
+        self.save_as = button("Save as…", "Save the project in another file", self._ask_and_save)
+        self.export = button("Export…", "Write tables, images, a summary and a report", self._show_dialog)
+        self.copy = button(
             "Copy command line", "Copy the command line that writes what is chosen in Export…", self._copy
         )
         self.dialog = ExportDialog(self)
@@ -222,9 +222,3 @@ class ProjectPanel(QWidget):
             lambda stop, progress: session.export(outputs, stop=stop, progress=progress),
             lambda _: self.controller.status_changed.emit("The results are written.", False),
         )
-
-
-def _button(text: str, tip: str, slot: Callable[[], Any]) -> QPushButton:
-    button = QPushButton(text, toolTip=tip)
-    button.clicked.connect(lambda _: slot())
-    return button

@@ -1,5 +1,7 @@
 """The parts of the widget: headings that open and close, and rows."""
 
+from collections.abc import Callable
+
 from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 SPACING = 4
@@ -43,6 +45,13 @@ def column(*widgets: QWidget, into: QWidget | None = None) -> QWidget:
 def row(*widgets: QWidget, into: QWidget | None = None) -> QWidget:
     """Widgets in a row."""
     return _filled(QHBoxLayout(), widgets, into)
+
+
+def button(text: str, tip: str, slot: Callable[[], object]) -> QPushButton:
+    """A button that calls a function."""
+    made = QPushButton(text, toolTip=tip)
+    made.clicked.connect(lambda _: slot())
+    return made
 
 
 def _filled(layout: QBoxLayout, widgets: tuple[QWidget, ...], into: QWidget | None) -> QWidget:

@@ -174,16 +174,7 @@ class TableDock(LazyWidget):
     """The objects of the image that is shown: sort and choose them, see them in the viewer, give several a class."""
 
     def __init__(self, controller: Controller) -> None:
-        super().__init__(
-            controller.images_changed,
-            controller.image_changed,
-            controller.classes_changed,
-            controller.labels_changed,
-            controller.objects_found,
-            controller.measured,
-            controller.classified,
-            controller.judged,
-        )
+        super().__init__(*controller.of_objects)
         self.controller, self.model = controller, ObjectModel()
         self._is_following = False
         self.choice = QComboBox(toolTip="Rows that are shown")

@@ -18,7 +18,6 @@ def widget(module_viewer):
     process()
     yield widget
     viewer.window.remove_dock_widget("all")
-    widget.deleteLater()
     process()
 
 
