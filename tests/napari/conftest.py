@@ -65,12 +65,14 @@ def started_display() -> str:
     """Start a display without a screen; it ends with this process."""
     read, write = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x1200x24", "-nolisten", "tcp", "-noreset"],
-        pass_fds=[write], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        # its input ends with this process, even if that crashes
+        ["sh", "-c", 'Xvfb "$@" & read -r _; kill $!', "sh",
+         "-displayfd", str(write), "-screen", "0", "1600x1200x24", "-nolisten", "tcp", "-noreset"],
+        pass_fds=[write], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(write)
     # registered before Qt is loaded, and so called after Qt has left the display
-    atexit.register(server.kill)
+    atexit.register(server.stdin.close)
     with os.fdopen(read) as answer:
         number = answer.readline().strip() if select.select([answer], [], [], 20)[0] else ""
     if not number:
