@@ -17,6 +17,7 @@ def widget(module_viewer):
     _, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
     process()
     yield widget
+    viewer.layers.clear()  # Mesa crashes where an image is drawn while all docks are removed
     viewer.window.remove_dock_widget("all")
     process()
 
