@@ -9,8 +9,9 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 
 from objclass.core import Predictions
 from objclass.napari.controller import Controller
+from objclass.napari.home import Home
 from objclass.napari.keys import Keys
-from objclass.napari.layers import Home, ObjectLayers
+from objclass.napari.layers import ObjectLayers
 from objclass.napari.mouse import Mouse
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QListWidget, QPu
 from objclass import LazyImage
 from objclass.errors import ObjclassError
 from objclass.napari.controller import Controller
+from objclass.napari.home import Home, is_own
 from objclass.napari.layer_list import LayerList, fit_rows
-from objclass.napari.layers import Home, is_own
 from objclass.napari.section import SPACING, column, row
 from objclass.session.sources import Source, image_of, joined, likely_axes
 
@@ -207,8 +207,11 @@ class ImagesPanel(QWidget):
             tuple(layer for layer in self.viewer.layers if id(layer) in chosen.checked_keys())
             for chosen in (self.raw, self.objects)
         )
-        axes = self.axes.currentText()
-        return Home(raw, objects, axes if len(objects) == 1 else axes.replace("c", "")) if objects else None
+        raw_axes, axes = (
+            combo.currentText() if len(layers) == 1 else combo.currentText().replace("c", "")
+            for combo, layers in ((self.raw_axes, raw), (self.axes, objects))
+        )
+        return Home(raw, objects, raw_axes, axes) if objects else None
 
     def _use(self, images: tuple[LazyImage, LazyImage], role: str, name: str, home: Home | None) -> None:
         raw, objects = images

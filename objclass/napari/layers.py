@@ -3,7 +3,6 @@
 Their values are looked up by the numbers of objects: after a click only a table is new, and only what is shown is computed.
 """
 
-from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from napari.utils import DirectLabelColormap
 from numpy.typing import ArrayLike, NDArray
 
 from objclass.napari.controller import Controller
+from objclass.napari.home import OWN, Home, lay, pattern
 from objclass.napari.lookup import LookUp
 from objclass.napari.shown import ShownObjects
 from objclass.session.images import SessionImage
@@ -20,45 +20,6 @@ from objclass.session.layers import Place, image_layers
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
-
-OWN = "objclass_image"
-"""Entry in the metadata of layers that show a session: key of the image."""
-
-
-def is_own(layer: Layer) -> bool:
-    """Whether a layer shows a session, and so is no image to choose."""
-    return OWN in layer.metadata
-
-
-@dataclass(frozen=True)
-class Home:
-    """Layers of the user that show an image.
-
-    Parameters
-    ----------
-    raw
-        Its raw data: they are visible as long as the image is shown.
-    objects
-        What defines its objects, at least one: hidden, as the layers of this plug-in show them, which lie where it does.
-    axes
-        Axes of each of ``objects``, such as ``"zyx"`` or ``"cyx"``.
-    """
-
-    raw: tuple[Layer, ...]
-    objects: tuple[Layer, ...]
-    axes: str
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """Options of layers that lie there, without channels."""
-        kept = [k for k, axis in enumerate(self.axes) if axis != "c"]
-        options = {
-            name: [getattr(self.objects[0], name)[k] for k in kept]
-            for name in ("scale", "translate", "units", "axis_labels")
-        }
-        if "c" not in self.axes:
-            options |= {name: getattr(self.objects[0], name) for name in ("rotate", "shear", "affine")}
-        return options
 
 
 def load_colors() -> None:
@@ -69,8 +30,69 @@ def load_colors() -> None:
     DirectLabelColormap(color_dict={None: "white", 0: "transparent"}).map(np.zeros(1, np.uint8))
 
 
+NAMES = ("Uncertainty", "Classes", "Objects", "Labels", "Selection")
+"""Names of the layers, the lowest one first."""
+
+
+def blank_layers(axes: str, about: dict[str, int]) -> dict[str, Layer]:
+    """The layers of an image without objects, by their names.
+
+    Parameters
+    ----------
+    about
+        Their metadata.
+    """
+    numbers, table = np.zeros((1,) * len(axes), np.uint32), np.zeros(1, np.uint8)
+    white = DirectLabelColormap(color_dict={None: "white", 0: "transparent"})
+
+    def labels(name: str, rim: int, opacity: float, **more: Any) -> Labels:
+        return Labels(
+            LookUp(numbers, table, rim), name=name, opacity=opacity, multiscale=False, metadata=about, **more
+        )
+
+    uncertainty = Image(
+        LookUp(numbers, np.zeros(1, np.float32)), name="Uncertainty", contrast_limits=(0, 1), rgb=False,
+        multiscale=False, colormap="magma", blending="additive", opacity=0.6, visible=False, metadata=about,
+    )  # fmt: skip
+    layers = (
+        uncertainty,
+        labels("Classes", 0, 0.5),
+        labels("Objects", 1, 0.5, colormap=white),
+        labels("Labels", 2, 1.0),
+        labels("Selection", 2, 1.0, colormap=white, visible=False),
+    )
+    return dict(zip(NAMES, layers, strict=True))
+
+
+def set_pixels(layer: Layer, numbers: NDArray[np.uint32], *tables: NDArray[Any]) -> None:
+    """Give objects new values in a layer; what is shown is drawn anew if it changes.
+
+    Parameters
+    ----------
+    tables
+        ``table`` of a `LookUp`, and its ``solid``.
+    """
+    pixels = layer.data
+    is_same_shape = pixels.shape == numbers.shape
+    is_other = pixels.change(numbers, *tables)
+    if not is_same_shape:
+        layer.data = pixels
+        layer.editable = False
+    elif is_other:
+        layer.refresh(extent=False, thumbnail=False)
+
+
+def fit_contrast(layer: Image) -> None:
+    """Have the contrast of a layer that shows other pixels as napari has it at first; that of bytes is kept."""
+    if not layer.rgb and layer.data.dtype != np.uint8:
+        layer.reset_contrast_limits_range("slice")
+        layer.reset_contrast_limits("slice")
+
+
 class ObjectLayers:
-    """The layers of the image that is shown. A layer that the user deletes comes back when an image is shown again.
+    """The layers of the image that is shown; another image with as many axes is shown in the same ones.
+
+    Layers that the user deletes come back when another image is shown.
 
     Parameters
     ----------
@@ -88,8 +110,7 @@ class ObjectLayers:
         self._axes = ""
         self._homes: dict[SessionImage, Home] = {}
         self._layers: dict[str, Layer] = {}
-        self._frame: Layer | None = None
-        self._raw: list[Layer] = []
+        self._raw: list[Image] = []
         viewer.layers.events.removed.connect(self._forget)
         controller.images_changed.connect(self._follow)
         controller.image_changed.connect(self._follow)
@@ -125,11 +146,12 @@ class ObjectLayers:
         """Leave the layers as they are."""
         self.viewer.layers.events.removed.disconnect(self._forget)
 
+    # ------------------------------------------------------------------ layers
+
     def _remove(self) -> None:
         """Remove the layers from the viewer."""
         for layer in [*self._layers.values(), *self._raw]:
             self.viewer.layers.remove(layer)
-        self._layers, self._raw, self._frame, self.shown = {}, [], None, None
 
     def _forget(self, event: Any) -> None:
         """Do not change a layer any more that was removed: what draws it is gone."""
@@ -147,89 +169,108 @@ class ObjectLayers:
         self._homes = {image: home for image, home in self._homes.items() if image in images}
 
     def _show_image(self, image: SessionImage | None) -> None:
-        self._remove()
-        self._image = image
+        before, active, was_empty = self._extent, self.viewer.layers.selection.active, not self.viewer.layers
+        is_other = self._image is not None and image is not self._image
+        self._image, self.shown = image, None
         if image is None:
+            self._remove()
             return
-        for other, place in self._homes.items():
-            for layer in {*place.objects, *place.raw} & set(self.viewer.layers):
-                layer.visible = other is image and layer in place.raw
         home = self._homes.get(image)
-        if (home is None or not home.raw) and image.lane.raw is not None:
-            self._add_raw(image)
+        axes, frame = pattern(image, home)
+        if len(axes) != len(self._axes):
+            self._remove()
+        self._axes = axes
+        self._show_home(home)
+        self._show_raw(image, frame, is_shown=home is None or not home.visible)
+        self._show_objects(image, frame)
+        own = [*self._raw, *self._layers.values()]
+        self.viewer.layers.selection.active = active if active in self.viewer.layers else own[0]
+        if was_empty or (is_other and not np.array_equal(before, self._extent)):
+            self.viewer.reset_view(reset_camera_angle=False)
+
+    @property
+    def _extent(self) -> NDArray[Any]:
+        """The corners of the image in the world; empty if it is not shown."""
+        layer = self._layers.get("Objects")
+        return np.empty(0) if layer is None else np.asarray(layer.extent.world)
+
+    def _show_home(self, home: Home | None) -> None:
+        """Of all layers of the user that are used, show the raw data of an image."""
+        used = {layer for one in self._homes.values() for layer in (*one.raw, *one.objects)}
+        for layer in used & set(self.viewer.layers):
+            layer.visible = home is not None and layer in home.visible
+
+    def _show_raw(self, image: SessionImage, frame: Layer, *, is_shown: bool) -> None:
+        """Show the raw data of an image, if no layer of the user does."""
+        raw, place, about = image.lane.raw, Place(self._axes), {OWN: image.key}
+        wanted = (
+            [] if raw is None or not is_shown else list(image_layers(raw, image.lane.nickname, place, {}))
+        )
+        if [layer.rgb for layer in self._raw] != ["rgb" in options for _, options, _ in wanted]:
+            for layer in list(self._raw):
+                self.viewer.layers.remove(layer)
+            self._raw = [Image(pixels, **options | {"metadata": about}) for pixels, options, _ in wanted]
+            for layer in self._raw:
+                self._insert(layer, list(self._layers.values()))
+        for layer, (pixels, options, _) in zip(self._raw, wanted, strict=True):
+            if layer.data is not pixels:
+                layer.data = pixels
+                fit_contrast(layer)
+            layer.name, layer.metadata = options["name"], about
+            lay(layer, frame)
+
+    def _show_objects(self, image: SessionImage, frame: Layer) -> None:
+        """Show what is known of the objects of an image."""
+        about = {OWN: image.key}
+        if self._layers.keys() != {*NAMES}:
+            self._add(about, frame)
+        for layer in self._layers.values():
+            layer.metadata = about
+            lay(layer, frame)
+        if self.controller.session.predictions(image.key) is None:
+            self._blank(image)
         self._change_objects(image.key)
 
-    def _add_raw(self, image: SessionImage) -> None:
-        """Show the raw data of an image that is in no layer of the user."""
-        place, raw = Place.of(image.lane.objects, image.lane.pixel_size), image.lane.raw
-        assert raw is not None
-        for pixels, options, _ in image_layers(raw, image.lane.nickname, place, {}):
-            self._raw.append(Image(pixels, **options | {"metadata": {OWN: image.key}}))
-            self.viewer.add_layer(self._raw[-1])
+    def _insert(self, layer: Layer, others: list[Layer]) -> None:
+        """Add a layer below others, or at the top."""
+        places = [self.viewer.layers.index(other) for other in others]
+        self.viewer.layers.insert(min(places, default=len(self.viewer.layers)), layer)
+
+    def _add(self, about: dict[str, int], frame: Layer) -> None:
+        """Add the layers that are missing."""
+        for place, (name, layer) in enumerate(blank_layers(self._axes, about).items()):
+            if name not in self._layers:
+                lay(layer, frame)
+                self._insert(layer, [self._layers[other] for other in NAMES[place:] if other in self._layers])
+                self._layers[name] = layer
+                layer.editable = False
+        self._change_colors()
+
+    # ------------------------------------------------------------------ values
+
+    def _blank(self, image: SessionImage) -> None:
+        """Show no objects, as long as none are found."""
+        lengths = dict(zip("tzyx", image.shape, strict=True))
+        numbers = np.broadcast_to(np.uint32(0), [lengths[axis] for axis in self._axes])
+        for layer in self._layers.values():
+            set_pixels(layer, numbers, np.zeros(1, layer.dtype))
 
     def _change_objects(self, key: int) -> None:
         found = self.controller.session.state.found.get(key)
-        if found is None or found.image is not self._image:
+        if (
+            found is None or found.image is not self._image or not self._layers
+        ):  # the user may have deleted them
             return
-        if self._frame is None:
-            self._frame = self._add(found.image)
-            self._change_colors()
-        if not self._layers:  # the user has deleted them
-            return
-        self.shown = ShownObjects(found, self._axes, self._frame)
-        is_object = np.arange(found.count + 1) > 0
-        self._set("Objects", is_object.astype(np.uint8))
+        self.shown = ShownObjects(found, self._axes, next(iter(self._layers.values())))
         self._change_labels()
         self._change_classes()
         self._change_selection(*self.controller.selection)
 
-    def _add(self, image: SessionImage) -> Layer:
-        """Add the layers of an image; return the one of its objects."""
-        common = self._common(image)
-        lengths = dict(zip("tzyx", image.shape, strict=True))
-        numbers = np.broadcast_to(np.uint32(0), [lengths[axis] for axis in self._axes])
-        table = np.zeros(1, np.uint8)
-        white = DirectLabelColormap(color_dict={None: "white", 0: "transparent"})
-
-        def labels(name: str, rim: int, opacity: float, **more: Any) -> Labels:
-            return Labels(
-                LookUp(numbers, table, rim), name=name, opacity=opacity, multiscale=False, **more, **common
-            )
-
-        self._layers = {
-            "Uncertainty": Image(
-                LookUp(numbers, np.zeros(1, np.float32)), name="Uncertainty", contrast_limits=(0, 1), rgb=False,
-                multiscale=False, colormap="magma", blending="additive", opacity=0.6, visible=False, **common,
-            ),
-            "Classes": labels("Classes", 0, 0.5),
-            "Objects": labels("Objects", 1, 0.5, colormap=white),
-            "Labels": labels("Labels", 2, 1.0),
-            "Selection": labels("Selection", 2, 1.0, colormap=white, visible=False),
-        }  # fmt: skip
-        active = self.viewer.layers.selection.active
-        for layer in self._layers.values():
-            self.viewer.add_layer(layer)
-            layer.editable = False
-        self.viewer.layers.selection.active = active
-        return self._layers["Objects"]
-
-    def _common(self, image: SessionImage) -> dict[str, Any]:
-        """What all layers of an image have in common; its axes are displayed from now on."""
-        home = self._homes.get(image)
-        if home is not None:
-            self._axes, options = home.axes.replace("c", ""), home.place
-        else:
-            place = Place.of(image.lane.objects, image.lane.pixel_size)
-            self._axes, options = place.axes, place.options("", {})
-            del options["name"]
-        return options | {"metadata": {OWN: image.key}}
-
-    def _set(self, name: str, table: NDArray[Any]) -> None:
-        """Give the present objects new values in a layer; what is shown is drawn anew."""
+    def _set(self, name: str, *tables: NDArray[Any]) -> None:
+        """Give the present objects new values in a layer."""
         layer = self._layers.get(name)
         if layer is not None and self.shown is not None:
-            layer.data.numbers, layer.data.table = self.shown.numbers, table
-            layer.refresh(extent=False, thumbnail=False)
+            set_pixels(layer, self.shown.numbers, *tables)
 
     def _change_colors(self) -> None:
         classes = self.controller.session.classes
@@ -258,14 +299,14 @@ class ObjectLayers:
         uncertainty = np.zeros(self.shown.found.count + 1, np.float32)
         if predictions is not None:
             classes[1:], uncertainty[1:] = predictions.classes, predictions.uncertainty
-        elif self.controller.session.state.obstacle is None:
-            return  # those of the objects before are shown until the new ones are classified
-        if "Objects" in self._layers:  # in the 3D view they would hide their classes
-            unknown = (classes == 0).astype(np.uint8)
-            unknown[0] = 0
-            self._layers["Objects"].data.solid = unknown
-        self._set("Classes", classes)
-        self._set("Uncertainty", uncertainty)
+        is_coming = predictions is None and self.controller.session.state.obstacle is None
+        is_object = np.arange(len(classes)) > 0
+        # in the 3D view outlines are whole objects, which would hide the classes
+        is_unknown = is_object & (classes == 0) & (not is_coming)
+        self._set("Objects", is_object.astype(np.uint8), is_unknown.astype(np.uint8))
+        if not is_coming:  # else those of the objects before are shown until the new ones are classified
+            self._set("Classes", classes)
+            self._set("Uncertainty", uncertainty)
 
     def _change_selection(self, key: int, numbers: tuple[int, ...]) -> None:
         if self.shown is None:

@@ -31,6 +31,17 @@ class LookUp:
         self.solid: NDArray[Any] | None = None
         self._last: tuple[Any, NDArray[Any], NDArray[np.uint32]] | None = None
 
+    def change(
+        self, numbers: NDArray[np.uint32], table: NDArray[Any], solid: NDArray[Any] | None = None
+    ) -> bool:
+        """Take other numbers and values; return whether any differs."""
+        is_same = self.numbers is numbers and all(
+            a is b or (a is not None and b is not None and np.array_equal(a, b))
+            for a, b in ((self.table, table), (self.solid, solid))
+        )
+        self.numbers, self.table, self.solid = numbers, table, solid
+        return not is_same
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""

@@ -1,5 +1,6 @@
 """The line that says what is done, and what stands in the way."""
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QProgressBar, QPushButton, QSizePolicy, QWidget
 
 from objclass.napari.controller import Controller
@@ -9,8 +10,15 @@ ORANGE = "#e69f00"
 """A colour that is seen on dark and on light ground."""
 
 
+PERIOD = 100
+"""Milliseconds between two reports of progress that are shown."""
+
+
 class Status(QWidget):
-    """The status line: a sentence, and the progress of work."""
+    """The status line: a sentence, and the progress of work.
+
+    Progress is shown in a while: a bar draws the window at once, which must not happen while layers are changed.
+    """
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
@@ -25,9 +33,12 @@ class Status(QWidget):
         self.live.toggled.connect(controller.set_live)
         self.live.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         column(self.message, row(self.work, self.cancel, self.live), self.bar, into=self)
+        self._report: tuple[str, float] | None = None
+        self._later = QTimer(self, singleShot=True, interval=PERIOD)
+        self._later.timeout.connect(self._show_work)
         controller.status_changed.connect(self._say)
         controller.progressed.connect(self._progress)
-        controller.busy_changed.connect(self._show_work)
+        controller.busy_changed.connect(self._follow_work)
         self._show_work()
 
     def text(self) -> str:
@@ -40,9 +51,16 @@ class Status(QWidget):
         self.message.setStyleSheet(f"color: {ORANGE}; font-weight: bold;" if is_wrong else "")
 
     def _progress(self, name: str, part: float) -> None:
-        self.work.setText(f"{self._what}: {name}")
-        self.bar.setRange(0, 1000)
-        self.bar.setValue(round(part * 1000))
+        self._report = name, part
+        self._show_later()
+
+    def _follow_work(self) -> None:
+        self._report = None
+        self._show_later()
+
+    def _show_later(self) -> None:
+        if not self._later.isActive():
+            self._later.start()
 
     @property
     def _what(self) -> str:
@@ -50,7 +68,8 @@ class Status(QWidget):
 
     def _show_work(self) -> None:
         is_busy = self.controller.is_busy
-        self.bar.setRange(0, 0 if is_busy else 1000)  # 0: for how long is not known
-        self.bar.setValue(0)
-        self.work.setText(f"{self._what} …" if is_busy else "Ready.")
+        name, part = self._report if is_busy and self._report else ("", 0.0)
+        self.bar.setRange(0, 0 if is_busy and not name else 1000)  # 0: for how long is not known
+        self.bar.setValue(round(part * 1000))
+        self.work.setText(f"{self._what}: {name}" if name else f"{self._what} …" if is_busy else "Ready.")
         self.cancel.setVisible(self.controller.task.is_busy)

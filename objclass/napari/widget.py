@@ -13,8 +13,8 @@ from objclass.napari.controller import Controller
 from objclass.napari.docks import DockButtons
 from objclass.napari.dropped import DroppedProject
 from objclass.napari.features import FeaturesPanel
+from objclass.napari.home import is_own
 from objclass.napari.images import ImagesPanel
-from objclass.napari.layers import is_own
 from objclass.napari.project import ProjectPanel
 from objclass.napari.section import SPACING, Section, column
 from objclass.napari.status import Status

@@ -1,0 +1,93 @@
+"""Images of several shapes, shown one after the other."""
+
+import numpy as np
+import pytest
+
+from objclass.session import Session
+from objclass.session.state import SessionSettings
+from tests.napari.events import process
+from tests.napari.sessions import FEATURES, grid, wait_for_work
+
+OWN = ["Uncertainty", "Classes", "Objects", "Labels", "Selection"]
+
+
+@pytest.fixture
+def widget(module_viewer):
+    """The widget in a viewer without layers."""
+    module_viewer.layers.clear()
+    module_viewer.dims.ndisplay = 2
+    dock, widget = module_viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+    yield widget
+    wait_for_work(widget.controller)
+    module_viewer.window.remove_dock_widget(dock)
+
+
+def session_of(*shapes):
+    """Images of so many rows and columns of squares, of which the corners are labelled; or volumes, with a number of planes."""
+    session = Session(SessionSettings(FEATURES, trees=10))
+    session.add_class("dark")
+    session.add_class("bright")
+    for seed, shape in enumerate(shapes):
+        *planes, rows, columns = shape
+        raw, ids = (np.broadcast_to(one, (*planes, *one.shape)) for one in grid(rows, columns, seed))
+        axes = "zyx"[-raw.ndim :]
+        key = session.add_image(raw, label_image=ids, raw_axes=axes, axes=axes, name=f"image {seed}")
+        session.update()
+        session.label(key, [1], 1)
+        session.label(key, [rows * columns], 2)
+    return session
+
+
+def open_session(widget, session):
+    widget.controller.open(session)
+    widget.controller.live.evaluates = False
+    wait_for_work(widget.controller)
+    process()
+
+
+def choose(widget, place):
+    """Click on an image in the list."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    images = widget.images.images
+    images.scrollToItem(images.item(place))
+    center = images.visualItemRect(images.item(place)).center()
+    QTest.mouseClick(images.viewport(), Qt.MouseButton.LeftButton, pos=center)
+    process()
+    assert widget.controller.current_image == widget.controller.session.state.images[place].key
+
+
+def is_shown(widget, place):
+    """Whether the layers show an image, and its classes."""
+    image = widget.controller.session.state.images[place]
+    found, layers = widget.controller.session.state.found[image.key], widget.viewer.layers
+    classes = np.append(0, widget.controller.session.predictions(image.key).classes)
+    wanted = classes[found.numbers.reshape(layers["Classes"].data.shape)]
+    raw = layers[image.lane.nickname]
+    return np.array_equal(layers["Classes"].data, wanted) and raw.data.shape == wanted.shape
+
+
+def test_images_of_several_shapes_are_shown_in_the_same_layers(widget, module_viewer):
+    open_session(widget, session_of((8, 8), (4, 12), (8, 8), (20, 3)))
+    own = {name: module_viewer.layers[name] for name in OWN}
+    for place in (1, 3, 0, 2, 1, 0):
+        choose(widget, place)
+        module_viewer.screenshot(flash=False)
+        assert is_shown(widget, place)
+        assert {name: module_viewer.layers[name] for name in OWN} == own
+        assert len(module_viewer.layers) == len(OWN) + 1
+
+
+def test_layers_that_were_deleted_while_images_are_switched(widget, module_viewer):
+    open_session(widget, session_of((8, 8), (4, 12), (20, 3)))
+    for place, name in ((1, "Objects"), (2, "Labels"), (0, "Uncertainty"), (1, "image 0"), (2, "Selection")):
+        module_viewer.layers.selection = {module_viewer.layers[name]}
+        module_viewer.layers.remove_selected()
+        process()
+        choose(widget, place)
+        module_viewer.screenshot(flash=False)
+        assert is_shown(widget, place)
+    module_viewer.layers.clear()
+    choose(widget, 0)
+    assert is_shown(widget, 0)
