@@ -266,8 +266,15 @@ def training_table(
 
 def image_names(project: Project) -> tuple[str, ...]:
     """A name for each training image, no two the same."""
-    paths = [dataset_name(next(iter(lane.values())).path) for lane in project.lanes]
-    return tuple(distinguished([(folder, nickname) for nickname, folder in paths]))
+    return tuple(distinguished([_folder_and_name(next(iter(lane.values()))) for lane in project.lanes]))
+
+
+def _folder_and_name(image: TrainingInput) -> tuple[str, str]:
+    """The folder and the name of an image; one that is inside of the project has no file to be named after."""
+    if image.inside and image.nickname:
+        return "", image.nickname
+    nickname, folder = dataset_name(image.path)
+    return folder, nickname
 
 
 def extents_of(project: Project) -> tuple[tuple[int, int, int], ...]:

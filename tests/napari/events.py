@@ -123,3 +123,14 @@ def press(viewer, key, modifiers="", widget=None):
     wait_until(target.hasFocus)
     QTest.keyClick(target, getattr(Qt.Key, f"Key_{key}"), _modifiers(modifiers))
     process()
+
+
+def push(button):
+    """Click on a button that can be clicked."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    assert button.isEnabled()
+    assert button.isVisible()
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    process()

@@ -1,11 +1,19 @@
 """Windows that are closed while work is under way, and several of them."""
 
-import numpy as np
+from threading import Event
+from time import monotonic, sleep
 
-from objclass.session import Session
+import numpy as np
+import pytest
+
+from objclass.errors import Stop
+from objclass.session import Session, export
 from objclass.session.state import SessionSettings
-from tests.napari.events import click, opened, process, wait_until
-from tests.napari.sessions import FEATURES, grid, wait_for_work
+from tests.napari.events import click, opened, process, push, wait_until
+from tests.napari.sessions import FEATURES, grid, labelled_session, wait_for_work
+
+KEPT = {"a.ilp", "objclass_run.json"}
+"""Files of a folder in which an export was stopped: the run file says how far it came."""
 
 
 def start(viewer, rows=8):
@@ -62,3 +70,69 @@ def test_two_windows_do_not_disturb_each_other(display):
         assert dict(one.controller.session.labels(0).classes) == {1: 1}
         click(second, (2, 12))
         assert dict(two.controller.session.labels(0).classes) == {1: 1}
+
+
+class Waiting(Stop):
+    """A stop that waits until it is asked for, from when files are written in a folder."""
+
+    def __init__(self, given, folder):
+        self.given, self.folder, self.reached = given, folder, Event()
+
+    is_asked = property(lambda self: self.given.is_asked)
+
+    def check(self):
+        if {one.name for one in self.folder.iterdir()} - KEPT:
+            self.reached.set()
+            end = monotonic() + 30
+            while not self.is_asked and monotonic() < end:
+                sleep(0.005)
+            assert self.is_asked
+        self.given.check()
+
+
+@pytest.fixture
+def exporting(viewer, tmp_path, monkeypatch):
+    """The widget while it exports, with files that are half written."""
+    _, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+    session = labelled_session()
+    session.save(tmp_path / "a.ilp")
+    widget.controller.open(session)
+    widget.controller.live.evaluates = False
+    wait_for_work(widget.controller)
+    run, stops = export.run, []
+
+    def wait(request, progress, stop):
+        stops.append(Waiting(stop, tmp_path))
+        return run(request, progress, stops[0])
+
+    monkeypatch.setattr(export, "run", wait)
+    push(widget.project.export)
+    dialog = widget.project.dialog
+    for check in (dialog.summary.check, *dialog.images.values()):
+        check.click()
+    dialog.image_path.setText(f"{tmp_path}/{{nickname}}_{{result_type}}")
+    push(dialog.export)
+    wait_until(lambda: stops and (stops[0].reached.is_set() or not widget.controller.is_busy))
+    assert stops[0].reached.is_set()
+    return widget
+
+
+def test_an_export_is_cancelled(exporting, tmp_path):
+    status, thread = exporting.status, exporting.controller.task._thread
+    assert status.work.text().startswith("Exporting")
+    push(status.cancel)
+    wait_until(lambda: not exporting.controller.is_busy)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert {one.name for one in tmp_path.iterdir()} <= KEPT
+    assert not status.cancel.isVisible()
+    assert "results are written" not in status.text()
+
+
+def test_a_window_is_closed_during_an_export(exporting, viewer, tmp_path):
+    thread = exporting.controller.task._thread
+    viewer.close()
+    process()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert {one.name for one in tmp_path.iterdir()} <= KEPT

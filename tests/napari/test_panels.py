@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SAMPLES
-from tests.napari.events import process, wait_until
+from tests.napari.events import process, push, wait_until
 
 
 @pytest.fixture
@@ -19,16 +19,6 @@ def widget(module_viewer):
     yield widget
     viewer.layers.clear()  # Mesa crashes where an image is drawn while all docks are removed
     viewer.window.remove_dock_widget("all")
-    process()
-
-
-def push(button):
-    from qtpy.QtCore import Qt
-    from qtpy.QtTest import QTest
-
-    assert button.isEnabled()
-    assert button.isVisible()
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
     process()
 
 

@@ -50,6 +50,10 @@ def test_each_cell_of_the_matrix_has_its_objects(judged):
     assert numbers[2, 2] == {0: [2, 4, 18], 1: [6, 32]}
 
 
+def test_images_have_the_names_that_they_have_in_the_session(judged):
+    assert judged.state.classification.trained.training.images == ("second", "first")
+
+
 def test_a_judgement_is_stale_after_a_change_of_labels_objects_or_features(judged):
     before = judged.state
     assert before.is_judged
