@@ -48,6 +48,7 @@ class Canvas(QObject):
         self.keys = Keys(viewer, controller, self.next_uncertain)
         controller.selection_changed.connect(self._show_selection)
         viewer.events.status.connect(self._tell_object)
+        viewer.layers.events.removing.connect(self._make_current)
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802  # Qt's name
@@ -68,6 +69,11 @@ class Canvas(QObject):
             self.drawing = window.findChild(QOpenGLWidget)
             self.mouse.attach(self.drawing)
             self.keys.attach(window)
+
+    def _make_current(self) -> None:
+        """Make the context of OpenGL current: napari frees what a removed layer has drawn without it, and Mesa crashes."""
+        if self.drawing is not None:
+            self.drawing.makeCurrent()
 
     def place(self, key: int, home: Home | None) -> None:
         """Show an image where layers of the user show it, if any do."""
@@ -91,6 +97,7 @@ class Canvas(QObject):
         """Leave the viewer as it was, but for its layers."""
         self.widget.removeEventFilter(self)
         self.viewer.events.status.disconnect(self._tell_object)
+        self.viewer.layers.events.removing.disconnect(self._make_current)
         self.keys.close()
         self.mouse.close()
         self.layers.close()

@@ -235,6 +235,18 @@ def test_layers_that_were_deleted_are_left_alone(plane):
     assert set(np.unique(shown(viewer, "Classes"))) == {0, 1, 2}
 
 
+def test_removed_layers_are_freed_in_their_context(plane):
+    """Without one napari frees what it may not, and Mesa crashes when it draws the next time."""
+    from qtpy.QtGui import QOpenGLContext
+
+    widget, viewer = plane
+    found = []
+    viewer.layers.events.removed.connect(lambda: found.append(QOpenGLContext.currentContext()))
+    canvas(viewer).doneCurrent()
+    viewer.layers.remove("Objects")
+    assert found == [canvas(viewer).context()]
+
+
 def test_volumes_in_slices(volume):
     widget, viewer = volume
     viewer.dims.set_point(0, 4)
