@@ -239,9 +239,9 @@ def test_removed_layers_are_freed_in_their_context(plane):
     """Without one napari frees what it may not, and Mesa crashes when it draws the next time."""
     from qtpy.QtGui import QOpenGLContext
 
-    widget, viewer = plane
+    viewer = plane[1]
     found = []
-    viewer.layers.events.removed.connect(lambda: found.append(QOpenGLContext.currentContext()))
+    viewer.layers.events.removed.connect(lambda _: found.append(QOpenGLContext.currentContext()))
     canvas(viewer).doneCurrent()
     viewer.layers.remove("Objects")
     assert found == [canvas(viewer).context()]
