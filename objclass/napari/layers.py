@@ -78,6 +78,8 @@ def set_pixels(layer: Layer, numbers: NDArray[np.uint32], *tables: NDArray[Any])
     if not is_same_shape:
         layer.data = pixels
         layer.editable = False
+        if not layer.visible:
+            layer.scale = layer.scale  # napari keeps the extent of a hidden layer until then
     elif is_other:
         layer.refresh(extent=False, thumbnail=False)
 

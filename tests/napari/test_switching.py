@@ -5,7 +5,7 @@ import pytest
 
 from objclass.session import Session
 from objclass.session.state import SessionSettings
-from tests.napari.events import process
+from tests.napari.events import opened, process, wait_until
 from tests.napari.sessions import FEATURES, grid, wait_for_work
 
 OWN = ["Uncertainty", "Classes", "Objects", "Labels", "Selection"]
@@ -65,6 +65,7 @@ def is_shown(widget, place):
     classes = np.append(0, widget.controller.session.predictions(image.key).classes)
     wanted = classes[found.numbers.reshape(layers["Classes"].data.shape)]
     raw = layers[image.lane.nickname]
+    assert np.array_equal(layers.extent.world[1] + 1, wanted.shape)
     return np.array_equal(layers["Classes"].data, wanted) and raw.data.shape == wanted.shape
 
 
@@ -91,3 +92,42 @@ def test_layers_that_were_deleted_while_images_are_switched(widget, module_viewe
     module_viewer.layers.clear()
     choose(widget, 0)
     assert is_shown(widget, 0)
+
+
+def test_sessions_of_planes_and_volumes(widget, module_viewer):
+    for shapes in (((8, 8), (4, 12)), ((3, 4, 4), (5, 3, 6)), ((6, 6),)):
+        open_session(widget, session_of(*shapes))
+        for place in reversed(range(len(shapes))):
+            choose(widget, place) if len(shapes) > 1 else None
+            module_viewer.screenshot(flash=False)
+            assert is_shown(widget, place)
+    assert {layer.ndim for layer in module_viewer.layers} == {2}
+
+
+def test_channels_at_the_end_are_shown_by_layers_that_lie_as_the_objects_do(widget, module_viewer):
+    raw, ids = grid(4, 6)
+    maps = np.stack([ids > 0, ids == 0], axis=-1).astype(np.float32)
+    channels = module_viewer.add_image(np.stack([raw, raw // 2], axis=-1), name="raw", rgb=False)
+    objects = module_viewer.add_image(maps, name="maps", rgb=False)
+    process()
+    widget.images.raw.check(id(channels))
+    widget.images.objects.check(id(objects))
+    widget.images.role.setCurrentIndex(widget.images.role.findData("prediction_maps"))
+    widget.images.raw_axes.setCurrentText("yxc")
+    widget.images.axes.setCurrentText("yxc")
+    widget.images.add.click()
+    wait_until(lambda: not widget.controller.is_busy)
+    assert not channels.visible
+    assert not objects.visible
+    shown = [layer for layer in module_viewer.layers if layer.visible]
+    assert {layer.data.shape for layer in shown} == {raw.shape}
+    assert np.array_equal(shown[1].data, raw // 2)
+
+
+def test_a_window_with_several_images_is_closed(display):
+    with opened() as viewer:
+        _, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+        open_session(widget, session_of((8, 8), (4, 12), (20, 3)))
+        choose(widget, 2)
+        widget.controller.change(widget.controller.session.label, 0, [2], 1)
+        choose(widget, 1)
