@@ -125,7 +125,7 @@ def test_an_export_is_cancelled(exporting, tmp_path):
     thread.join(10)
     assert not thread.is_alive()
     assert {one.name for one in tmp_path.iterdir()} <= KEPT
-    assert not status.cancel.isVisible()
+    wait_until(lambda: not status.cancel.isVisible())
     assert "results are written" not in status.text()
 
 

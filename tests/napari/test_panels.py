@@ -200,7 +200,7 @@ def test_thresholds_follow_at_once_and_say_what_is_lost(widget):
     QTest.keyClick(panel.minimum, Qt.Key.Key_PageUp)
     wait_until(lambda: session.state.settings.threshold.min_size == 11)
     QTest.keyClick(panel.maximum, Qt.Key.Key_Up)
-    wait_until(lambda: "--min_size 11 is above --max_size 1" in widget.status.text())
+    wait_until(lambda: "min size 11 is above max size 1" in widget.status.text())
     wait_until(lambda: panel.maximum.value() == 0)
     wait_until(lambda: not controller.is_busy)
     center = panel.threshold.slider.rect().center()
