@@ -36,14 +36,18 @@ class ImagesPanel(QWidget):
     ----------
     added
         An image was added: its key, and the layers that show it (None if its objects are in no layer).
+    clicked
+        The image that is shown was clicked on in the list.
     """
 
     added = Signal(int, object)
+    clicked = Signal()
 
     def __init__(self, viewer: "Viewer", controller: Controller) -> None:
         super().__init__()
         self.viewer, self.controller = viewer, controller
         self._files: dict[object, Source] = {}
+        self._roles: dict[object, str] = {}
         self.raw = LayerList("Raw data; several layers are channels, in this order")
         self.objects = LayerList(
             "Labels, a segmentation, or prediction maps, whose channels may be several layers",
@@ -93,6 +97,7 @@ class ImagesPanel(QWidget):
             event.connect(self._list_layers_later)
         self.raw.changed.connect(self._offer_axes)
         self.objects.changed.connect(self._offer_role)
+        self.role.activated.connect(lambda _: self._keep_role())
         self.role.currentIndexChanged.connect(lambda _: self._offer_axes())
         self.axes.activated.connect(lambda _: self._match_raw_axes())
         self.files.clicked.connect(self._ask_for_files)
@@ -101,6 +106,7 @@ class ImagesPanel(QWidget):
             lambda: self.controller.change(self._session.remove_image, self.controller.current_image)
         )
         self.images.currentRowChanged.connect(self._show_image)
+        self.images.itemClicked.connect(lambda _: self.clicked.emit())
         self.controller.images_changed.connect(self._list_images)
         self.controller.image_changed.connect(lambda _: self._list_images())
 
@@ -152,11 +158,18 @@ class ImagesPanel(QWidget):
 
     # -------------------------------------------------------------- what it is
 
+    def _keep_role(self) -> None:
+        """Remember which role the user has chosen for the chosen objects."""
+        self._roles |= dict.fromkeys(self.objects.checked_keys(), self.role.currentData())
+
     def _offer_role(self) -> None:
-        """Choose the likeliest role of the chosen objects."""
+        """Choose the role of the chosen objects: as the user did, as of the other images, or the likeliest one."""
         if self.objects.checked:
+            chosen = self._roles.get(self.objects.checked_keys()[0])
+            others = [image.lane.role for image in self._session.state.images]
+            role = chosen or next(iter(others), "") or self.objects.checked[0].role
             with QSignalBlocker(self.role):
-                self.role.setCurrentIndex(self.role.findData(self.objects.checked[0].role))
+                self.role.setCurrentIndex(self.role.findData(role))
         self._offer_axes()
 
     def _offer_axes(self) -> None:
@@ -185,11 +198,14 @@ class ImagesPanel(QWidget):
 
     def _add(self) -> None:
         """Add the chosen images to the session, when it is known whether they are those of files."""
-        try:
-            raw, objects = joined(self.raw.checked), joined(self.objects.checked)
-        except ObjclassError as fault:
-            self.controller.status_changed.emit(f"Raw data and objects: {fault}", True)
-            return
+        chosen = {}
+        for name, shown in (("Raw data", self.raw), ("Objects", self.objects)):
+            try:
+                chosen[name] = joined(shown.checked)
+            except ObjclassError as fault:
+                self.controller.status_changed.emit(f"{name}: {fault}.", True)
+                return
+        raw, objects = chosen.values()
         raw_axes, axes, role = self.raw_axes.currentText(), self.axes.currentText(), self.role.currentData()
         home = self._home()
         self.controller.task.begin(

@@ -113,6 +113,7 @@ class ObjectLayers:
         self._homes: dict[SessionImage, Home] = {}
         self._layers: dict[str, Layer] = {}
         self._raw: list[Image] = []
+        self._is_whole = True
         viewer.layers.events.removed.connect(self._forget)
         controller.images_changed.connect(self._follow)
         controller.image_changed.connect(self._follow)
@@ -129,6 +130,11 @@ class ObjectLayers:
         self._homes[image] = home
         if image is self._image:
             self._show_image(image)
+
+    def complete(self) -> None:
+        """Make the layers again that were deleted."""
+        if not self._is_whole:
+            self._show_image(self._image)
 
     def at(self, position: ArrayLike, direction: ArrayLike | None) -> int:
         """The number of the object that is seen at a position in the world; 0: there is none.
@@ -158,6 +164,7 @@ class ObjectLayers:
     def _forget(self, event: Any) -> None:
         """Do not change a layer any more that was removed: what draws it is gone."""
         removed = event.value
+        self._is_whole &= removed not in [*self._layers.values(), *self._raw]
         self._layers = {name: layer for name, layer in self._layers.items() if layer is not removed}
         self._raw = [layer for layer in self._raw if layer is not removed]
         self.shown = self.shown if self._layers else None
@@ -189,6 +196,25 @@ class ObjectLayers:
         self.viewer.layers.selection.active = active if active in self.viewer.layers else own[0]
         if was_empty or (is_other and not np.array_equal(before, self._extent)):
             self.viewer.reset_view(reset_camera_angle=False)
+        self._show_sliders()
+        self._is_whole = True
+
+    def _show_sliders(self) -> None:
+        """Name the axes that have no names, and move the viewer to a place of the image."""
+        dims, layer = self.viewer.dims, self._layers["Objects"]
+        first = dims.ndim - layer.ndim
+        names = list(dims.axis_labels)
+        for k, axis in enumerate(self._axes, first):
+            if names[k].lstrip("-").isdigit() or names[k] in "tzyx":  # napari's, or those of the image before
+                names[k] = axis
+        dims.axis_labels = names
+        place = np.rint(layer.world_to_data(dims.point[first:]))
+        inside = np.clip(place, 0, np.array(layer.data.shape) - 1)
+        if not np.array_equal(place, inside):
+            nearest = layer.data_to_world(inside)
+            for axis in dims.not_displayed:
+                if axis >= first:
+                    dims.set_point(axis, nearest[axis - first])
 
     @property
     def _extent(self) -> NDArray[Any]:

@@ -17,6 +17,11 @@ def messages_in_words() -> AbstractContextManager[None]:
     return translated(in_words)
 
 
+def objects(count: int) -> str:
+    """How many objects there are, in words."""
+    return f"{count:,} object{'' if count == 1 else 's'}"
+
+
 def sentence(fault: Exception) -> str:
     """What is said of an error. One that is not ours is a bug: its traceback is logged."""
     if isinstance(fault, ObjclassError):

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QComboBox, QCompleter, QHBoxLayout, QLabel, QSizePoli
 from objclass.napari.controller import Controller
 from objclass.napari.give_class import HELP, ClassButton, ClassKeys
 from objclass.napari.lazy import LazyWidget
+from objclass.napari.messages import objects
 from objclass.napari.scatter import Points, Scatter
 from objclass.session.table import PREDICTED, USER_LABEL, ObjectTable, object_table
 
@@ -134,7 +135,7 @@ class PlotDock(LazyWidget):
         if not count:
             return "No objects yet."
         lost = f", {missing} without these numbers" if missing else ""
-        return f"{count} objects{lost}, {int(points.is_chosen.sum())} selected"
+        return f"{objects(count)}{lost}, {int(points.is_chosen.sum())} selected"
 
     def _paint(self) -> None:
         """Take the colours of the window, where they are others than before: the lasso draws all anew for it."""

@@ -32,6 +32,7 @@ from qtpy.QtWidgets import (
 from objclass.napari.controller import Controller
 from objclass.napari.give_class import ClassButton, ClassKeys, swatch
 from objclass.napari.lazy import LazyWidget
+from objclass.napari.messages import objects
 from objclass.session.table import UNCERTAINTY, ObjectTable, TableColumn, object_table
 
 MINIMUM_WIDTH, MAXIMUM_WIDTH, MARGIN = 60, 170, 24
@@ -244,7 +245,7 @@ class TableDock(LazyWidget):
     def _count(self) -> None:
         shown, count = len(self.model.rows), self.model.table.count
         selected = len(self._selected_numbers())
-        self.count.setText(f"{shown} of {count} objects" + (f", {selected} selected" if selected else ""))
+        self.count.setText(f"{shown} of {objects(count)}" + (f", {selected} selected" if selected else ""))
         self.copy.setEnabled(selected > 0)
 
     # --------------------------------------------------------------- selection

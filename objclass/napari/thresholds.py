@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSpinBox, QWidget
-from superqt import QDoubleSlider
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSlider, QSpinBox, QWidget
 
 from objclass.napari.controller import Controller
+from objclass.napari.messages import objects
 from objclass.napari.section import SPACING, row
 
 PAUSE = 100
@@ -92,10 +92,10 @@ class ThresholdsPanel(QWidget):
         self.method.addItems(self._state.methods)
         self.method.setCurrentText(now.method)
         if self._state.images:
-            objects = self._state.images[0].lane.objects
-            self.channel.setMaximum(objects.shape[4] - 1)
-            self.core_channel.setMaximum(objects.shape[4] - 1)
-            self.sigmas[2].setVisible(objects.ndim == 3)
+            maps = self._state.images[0].lane.objects
+            self.channel.setMaximum(maps.shape[4] - 1)
+            self.core_channel.setMaximum(maps.shape[4] - 1)
+            self.sigmas[2].setVisible(maps.ndim == 3)
         self.channel.setValue(now.channel)
         self.core_channel.setValue(now.core_channel)
         self.threshold.setValue(now.threshold)
@@ -150,7 +150,7 @@ class ThresholdsPanel(QWidget):
         found, lost = self._state.found.get(self.controller.current_image), self._state.lost
         if found is not None:
             rest = f" {lost:,} labels have no object." if lost else ""
-            self.count.setText(f"{found.count:,} objects in {found.image.lane.nickname}.{rest}")
+            self.count.setText(f"{objects(found.count)} in {found.image.lane.nickname}.{rest}")
 
 
 class Fraction(QWidget):
@@ -166,11 +166,11 @@ class Fraction(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.slider = QDoubleSlider(Qt.Orientation.Horizontal, maximum=1.0)  # type: ignore[no-untyped-call]
+        self.slider = QSlider(Qt.Orientation.Horizontal, maximum=1000, singleStep=10, pageStep=100)
         self.box = QDoubleSpinBox(maximum=1, singleStep=0.01, decimals=3, keyboardTracking=False)
         self.value = self.box.value
         row(self.slider, self.box, into=self)
-        self.slider.valueChanged.connect(self.box.setValue)
+        self.slider.valueChanged.connect(lambda thousandths: self.box.setValue(thousandths / 1000))
         self.box.valueChanged.connect(self._set)
 
     def setValue(self, value: float) -> None:  # noqa: N802  # as Qt's boxes have it
@@ -179,5 +179,5 @@ class Fraction(QWidget):
 
     def _set(self, value: float) -> None:
         with QSignalBlocker(self.slider):
-            self.slider.setValue(value)
+            self.slider.setValue(round(1000 * value))
         self.valueChanged.emit(value)

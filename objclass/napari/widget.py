@@ -56,6 +56,7 @@ class ObjectClassification(QWidget):
             )
         }
         self.images.added.connect(self.canvas.place)
+        self.images.clicked.connect(self.canvas.layers.complete)
         self._lay_out()
         self.destroyed.connect(self.controller.close)
         self.controller.images_changed.connect(self._show_sections)

@@ -8,6 +8,7 @@ from objclass.compute.context import Context
 from objclass.core import IntArray
 from objclass.errors import InputError
 from objclass.evaluation.frames import EvaluationResult
+from objclass.evaluation.scores import MINIMUM_OBJECTS
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.evaluation.summary import class_cells, method_line, score_lines
 from objclass.session.classification import Classification
@@ -41,6 +42,8 @@ class Judgement:
         if self.result is None:
             return (self.refusal,)
         found = self.result.evaluation
+        if all(one.recall is None and one.precision is None for one in found.by_class):
+            return (f"Too few labels to judge: label at least {MINIMUM_OBJECTS} objects of each class.",)
         return (*score_lines(found), method_line(found))
 
     @property

@@ -49,12 +49,12 @@ class Live:
         self._stop = Stop()
         self._thread: Thread | None = None
         self._state: State | None = None
-        self._is_waiting = self._is_judging = self._is_closed = False
+        self._is_waiting = self._is_judging = self._is_warming = self._is_closed = False
 
     @property
     def is_busy(self) -> bool:
         """Whether work is under way."""
-        return self._thread is not None
+        return self._thread is not None and (self._is_waiting or not self._is_warming)
 
     def request(self) -> None:
         """Have the present state worked on."""
@@ -76,7 +76,7 @@ class Live:
 
     def _begin(self) -> None:
         self._stop, self._state = Stop(), self.session.state
-        self._is_waiting = self._is_judging = False
+        self._is_waiting = self._is_judging = self._is_warming = False
         self._thread = Thread(target=self._run, args=(self._stop, self._state), daemon=True)
         self._thread.start()
 
@@ -106,6 +106,7 @@ class Live:
             self._tell(self._begin_judging)
             self._tell(self._take, session.judge(stop))
         if session.state.classification is None:
+            self._tell(self._begin_warming)
             warm_up(stop)  # while the user looks at the objects
 
     def _tell(self, function: Callable[..., None], *args: Any) -> None:
@@ -123,6 +124,12 @@ class Live:
         if self._is_waiting:
             self._stop.ask()
 
+    def _begin_warming(self) -> None:
+        """Nothing is left to be done that the owner waits for."""
+        self._is_warming = True
+        if not self._is_waiting:
+            self._ended(None)
+
     def _take(self, finding: Finding) -> None:
         if self.session.accept(finding):
             self._found(finding)
@@ -131,7 +138,7 @@ class Live:
         self._thread = None
         if self._is_waiting:
             self._begin()
-        else:
+        elif fault is not None or not self._is_warming:
             self._ended(fault)
 
 

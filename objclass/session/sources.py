@@ -197,7 +197,7 @@ def joined(sources: Sequence[Source]) -> Source:
         If there are none, their shapes differ, or one has channels of its own.
     """
     if not sources:
-        message = "no layer is chosen: choose one at least"
+        message = "no layer is chosen: check one"
         raise UsageError(message)
     if len(sources) == 1:
         return sources[0]

@@ -280,7 +280,10 @@ class State:
         if not self.labelling.classes:
             return "No classes: add two at least."
         if len(self.found) == len(self.images) and not any(found.count for found in self.found.values()):
-            return "No objects: change the thresholds, or choose another image."
+            if self.is_thresholded:
+                return "No objects: change the thresholds, or choose another image."
+            names = ", ".join(image.lane.nickname for image in self.images)
+            return f"No objects in {names}: choose another image."
         if self.is_as_opened:
             return None
         used = [one.name for one, n in zip(self.labelling.classes, self.label_counts, strict=True) if n]

@@ -75,6 +75,66 @@ def test_layers_are_channels_and_others_are_refused_in_a_sentence(widget, module
     assert len(session.state.images) == 1
 
 
+def test_the_chosen_role_is_kept(widget, module_viewer):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    role = widget.images.role
+    QTest.keyClick(role, Qt.Key.Key_Up)
+    process()
+    assert role.currentData() == "label_image"
+    use_images(widget)
+    process()
+    assert role.currentData() == "label_image"
+    module_viewer.add_labels(np.ones((320, 320), "uint8"), name="binary")
+    process()
+    widget.images.objects.check(id(module_viewer.layers["binary"]))
+    assert role.currentData() == "label_image"  # that of the session
+
+
+def test_channels_between_the_axes_of_objects_are_layers_of_the_session(widget, module_viewer):
+    raw, labels = np.zeros((5, 2, 32, 32), np.uint8), np.zeros((5, 32, 32), np.int32)
+    labels[:, 4:9, 4:9] = 1
+    layers = module_viewer.layers
+    layers.clear()
+    module_viewer.add_image(raw, name="raw")
+    module_viewer.add_labels(labels, name="labels")
+    process()
+    widget.images.raw.check(id(layers["raw"]))
+    widget.images.objects.check(id(layers["labels"]))
+    assert (widget.images.raw_axes.currentText(), widget.images.axes.currentText()) == ("zcyx", "zyx")
+    use_images(widget)
+    assert not layers["raw"].visible
+    assert [layers[f"raw {k}"].data.shape for k in (0, 1)] == [layers["Objects"].data.shape] * 2
+    assert all(layers[f"raw {k}"].visible for k in (0, 1))
+
+
+def test_a_list_without_a_chosen_layer_is_said_until_something_succeeds(widget):
+    from qtpy.QtCore import Qt
+
+    item = widget.images.objects.item(1)
+    item.setCheckState(Qt.CheckState.Unchecked)
+    push(widget.images.add)
+    assert widget.status.text() == "Objects: no layer is chosen: check one."
+    widget.images.add_files(["sample_data/cells_probabilities.h5"])
+    assert "No images" in widget.status.text()
+    widget.images.raw.item(0).setCheckState(Qt.CheckState.Unchecked)
+    push(widget.images.add)
+    assert widget.status.text() == "Raw data: no layer is chosen: check one."
+
+
+def test_keys_move_the_slider_of_a_threshold(widget):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    threshold = widget.thresholds.threshold
+    threshold.setValue(0.5)
+    for key, value in ((Qt.Key.Key_PageUp, 0.6), (Qt.Key.Key_Right, 0.61), (Qt.Key.Key_Down, 0.6)):
+        QTest.keyClick(threshold.slider, key)
+        assert threshold.value() == value
+    widget.thresholds._pause.stop()
+
+
 def test_raw_data_of_another_shape_are_said(widget, module_viewer):
     module_viewer.layers.remove("cells")
     module_viewer.add_image(np.ones((320, 310), "uint8"), name="narrow")

@@ -94,6 +94,26 @@ def test_layers_that_were_deleted_while_images_are_switched(widget, module_viewe
     assert is_shown(widget, 0)
 
 
+def test_the_viewer_shows_a_place_of_the_image_and_names_its_axes(widget, module_viewer):
+    dims = module_viewer.dims
+    open_session(widget, session_of((6, 4, 4)))
+    dims.set_current_step(0, 5)
+    open_session(widget, session_of((2, 4, 4)))
+    assert dims.current_step[0] == 1
+    assert dims.axis_labels == ("z", "y", "x")
+
+
+def test_a_click_on_the_image_brings_deleted_layers_back(widget, module_viewer):
+    open_session(widget, session_of((8, 8)))
+    for name in ("Objects", "image 0", "Classes"):
+        module_viewer.layers.selection = {module_viewer.layers[name]}
+        module_viewer.layers.remove_selected()
+    process()
+    choose(widget, 0)
+    assert is_shown(widget, 0)
+    assert {*OWN} <= {layer.name for layer in module_viewer.layers}
+
+
 def test_sessions_of_planes_and_volumes(widget, module_viewer):
     for shapes in (((8, 8), (4, 12)), ((3, 4, 4), (5, 3, 6)), ((6, 6),)):
         open_session(widget, session_of(*shapes))

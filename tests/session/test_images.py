@@ -133,9 +133,9 @@ def test_files(empty, tmp_path):
 
 def test_an_image_without_objects_among_others(empty):
     labels, raw = squares()
-    empty.add_image(raw, label_image=labels * 0)
+    empty.add_image(raw, label_image=labels * 0, name="dark")
     empty.update()
-    assert empty.state.obstacle == "No objects: change the thresholds, or choose another image."
+    assert empty.state.obstacle == "No objects in dark: choose another image."
     empty.add_image(raw, label_image=labels)
     train(empty, key=1)
     assert len(empty.predictions(0).classes) == 0
