@@ -117,7 +117,6 @@ class Controller(QObject):
             return None
         after = self.session.state
         if after is before:
-            self.tell_status()
             return result
         if after.images != before.images:
             self.images_changed.emit()

@@ -154,6 +154,7 @@ class ImagesPanel(QWidget):
             source = self.controller.change(Source.of_file, path)
             if source is not None:
                 self._files[path] = source
+                self.controller.tell_status()
         self._list_layers()
 
     # -------------------------------------------------------------- what it is
