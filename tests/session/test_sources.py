@@ -115,7 +115,7 @@ def test_channels_are_read_on_demand():
 
 @pytest.mark.parametrize("others", [[], [source(20, 31)], [source(20, 30, 3, is_rgb=True)]])
 def test_layers_that_cannot_be_channels(others):
-    with pytest.raises(UsageError, match="choose one|of one shape"):
+    with pytest.raises(UsageError, match="check one|of one shape"):
         joined([source(20, 30), *others] if others else [])
 
 
