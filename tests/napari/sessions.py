@@ -1,5 +1,6 @@
 """A small session for tests of widgets."""
 
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from objclass.session import Session
 from objclass.session.state import SessionSettings
 from objclass.settings import ResourceSettings
-from tests.napari.events import wait_until
+from tests.napari.events import process, wait_until
 
 FEATURES = ("Standard Object Features:Mean", "Standard Object Features:Count")
 
@@ -48,3 +49,24 @@ def labelled_state(images):
 def wait_for_work(controller):
     """Have the work in the background done."""
     wait_until(lambda: not controller.live.is_busy, 60)
+
+
+@contextmanager
+def shown_dock(make, size):
+    """A dock in a window of its own, with a session whose objects are classified; ``make`` takes the controller."""
+    from qtpy.QtWidgets import QApplication
+
+    from objclass.napari.controller import Controller
+
+    _ = QApplication.instance() or QApplication([])
+    controller = Controller(labelled_session())
+    controller.live.evaluates = False
+    dock = make(controller)
+    dock.resize(*size)
+    dock.show()
+    wait_for_work(controller)
+    yield dock
+    controller.close()
+    dock.close()
+    dock.deleteLater()
+    process()

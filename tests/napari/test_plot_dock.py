@@ -4,30 +4,17 @@ import numpy as np
 import pytest
 
 from tests.napari.events import process, wait_until
-from tests.napari.sessions import labelled_session, wait_for_work
+from tests.napari.sessions import shown_dock, wait_for_work
 
 
 @pytest.fixture
 def dock(display):
-    from qtpy.QtWidgets import QApplication
-
-    from objclass.napari.controller import Controller
     from objclass.napari.plot_dock import PlotDock
 
-    _ = QApplication.instance() or QApplication([])
-    controller = Controller(labelled_session())
-    controller.live.evaluates = False
-    dock = PlotDock(controller)
-    dock.resize(600, 500)
-    dock.show()
-    wait_for_work(controller)
-    wait_until(lambda: not dock._is_stale and dock.scatter.points.classes.all())
-    process()
-    yield dock
-    controller.close()
-    dock.close()
-    dock.deleteLater()
-    process()
+    with shown_dock(PlotDock, (600, 500)) as dock:
+        wait_until(lambda: not dock._is_stale and dock.scatter.points.classes.all())
+        process()
+        yield dock
 
 
 def spot(dock, x, y):

@@ -9,29 +9,16 @@ import pytest
 
 from objclass.session.table import NUMBER, PREDICTED, UNCERTAINTY, USER_LABEL, ObjectTable, TableColumn
 from tests.napari.events import process, wait_until
-from tests.napari.sessions import labelled_session, wait_for_work
+from tests.napari.sessions import shown_dock, wait_for_work
 
 
 @pytest.fixture
 def dock(display):
-    from qtpy.QtWidgets import QApplication
-
-    from objclass.napari.controller import Controller
     from objclass.napari.table_dock import TableDock
 
-    _ = QApplication.instance() or QApplication([])
-    controller = Controller(labelled_session())
-    controller.live.evaluates = False
-    dock = TableDock(controller)
-    dock.resize(900, 300)
-    dock.show()
-    wait_for_work(controller)
-    wait_until(lambda: len(dock.model.rows) == 64 and column(dock, PREDICTED)[0])
-    yield dock
-    controller.close()
-    dock.close()
-    dock.deleteLater()
-    process()
+    with shown_dock(TableDock, (900, 300)) as dock:
+        wait_until(lambda: len(dock.model.rows) == 64 and column(dock, PREDICTED)[0])
+        yield dock
 
 
 def column(dock, name):
