@@ -49,15 +49,19 @@ class Watch:
     ticks: list = field(default_factory=list)
     frames: list = field(default_factory=list)
     """Start of drawing, and when the frame was shown."""
+    composed: list = field(default_factory=list)
+    """The same of windows that were drawn anew, with or without a frame."""
 
     def __post_init__(self):
         from qtpy.QtCore import QEventLoop, Qt, QTimer
 
-        self.began, self.condition, self.loop = None, lambda: False, QEventLoop()
+        self.began = self.composes = None
+        self.condition, self.loop = lambda: False, QEventLoop()
         self.timer = QTimer(interval=TICK, timerType=Qt.TimerType.PreciseTimer)
         self.timer.timeout.connect(self._tick)
         self.timer.start()
         self.canvas._scene_canvas.events.draw.connect(self._begin, position="first")  # noqa: SLF001
+        self.canvas.native.aboutToCompose.connect(self._compose)
         self.canvas.native.frameSwapped.connect(self._end)
 
     def _tick(self):
@@ -68,10 +72,15 @@ class Watch:
     def _begin(self, _event):
         self.began = self.began or now()
 
+    def _compose(self):
+        self.composes = self.composes or now()
+
     def _end(self):
+        end = now()
         if self.began is not None:
-            self.frames.append((self.began, now()))
-            self.began = None
+            self.frames.append((self.began, end))
+        self.composed.append((self.began or self.composes or end, end))
+        self.began = self.composes = None
 
     def wait(self, condition):
         """Have Qt work until a condition holds."""
@@ -90,7 +99,7 @@ class Watch:
         found = [(0.0, 0.0)]
         for (before, _), (after, _) in zip(self.ticks, self.ticks[1:], strict=False):
             if start <= before < end:
-                frames = [one for one in self.frames if before <= one[0][0] and one[1][0] <= after]
+                frames = [one for one in self.composed if before <= one[0][0] and one[1][0] <= after]
                 spared = sum((b[0] - a[0]) - (b[1] - a[1]) for a, b in frames)
                 found.append((after - before, after - before - spared))
         return tuple(map(max, zip(*found, strict=True)))
@@ -158,7 +167,7 @@ class Window:
         t, z = 0, self.viewer.dims.current_step[0] if len(self.axes) == 3 else 0
         numbers = np.unique(found.numbers[t, z])[1:]
         for number in np.random.default_rng(0).choice(numbers, count, replace=False).tolist():
-            *_, rows, columns = found.boxes[number - 1]
+            *_, rows, columns = found.box(number)
             inside = np.argwhere(found.numbers[t, z, rows, columns] == number)
             middle = inside[np.abs(inside - inside.mean(axis=0)).sum(axis=1).argmin()]
             yield self._pixel((middle[0] + rows.start, middle[1] + columns.start))

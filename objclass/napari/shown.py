@@ -77,7 +77,8 @@ class ShownObjects:
 
     def _cut(self, number: int) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
         """Where an object lies, and its voxels there."""
-        box = tuple(self.found.boxes[number - 1]["tzyx".index(axis)] for axis in self.axes)
+        whole = self.found.box(number)
+        box = tuple(whole["tzyx".index(axis)] for axis in self.axes)
         return box, self.numbers[box] == number
 
     def _voxel(self, position: ArrayLike) -> FloatArray:

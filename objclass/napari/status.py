@@ -69,7 +69,6 @@ class Status(QWidget):
     def _show_work(self) -> None:
         is_busy = self.controller.is_busy
         name, part = self._report if is_busy and self._report else ("", 0.0)
-        self.bar.setRange(0, 0 if is_busy and not name else 1000)  # 0: for how long is not known
         self.bar.setValue(round(part * 1000))
         self.work.setText(f"{self._what}: {name}" if name else f"{self._what} …" if is_busy else "Ready.")
         self.cancel.setVisible(self.controller.task.is_busy)

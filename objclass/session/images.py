@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects as boxes_of
 
 from objclass.compute.context import Context
 from objclass.core import AnyArray, FeatureTable, FloatArray, Image, IntArray, Lane, Objects, concatenate
@@ -16,6 +15,7 @@ from objclass.pipeline.lane import compute_pixels, measure_step, threshold_for
 from objclass.pipeline.plan import Plan, check_features, check_lane
 from objclass.project.model import TrainingInput, find
 from objclass.segmentation.find import find_objects
+from objclass.session.bounds import bounds_of
 from objclass.session.labelling import Footprint, Labelling, Labels, Mark, StoredObject
 from objclass.settings import ProjectThreshold
 
@@ -102,8 +102,8 @@ class FoundObjects:
         Number of objects before each time step, and of all: length time steps + 1.
     originals
         Of each time step: the ids that a label image has given; None for other images.
-    boxes
-        Where each object lies: slices along t, z, y, x.
+    bounds
+        Where each object lies: start and end along t, z, y, x, shape (objects, 4, 2).
     """
 
     image: SessionImage
@@ -111,7 +111,7 @@ class FoundObjects:
     numbers: NDArray[np.uint32]
     starts: IntArray
     originals: tuple[AnyArray | None, ...]
-    boxes: tuple[Box, ...]
+    bounds: IntArray
     _places: dict[Footprint, int] = field(default_factory=dict, init=False, repr=False)
     _stored: dict[StoredObject, Footprint] = field(default_factory=dict, init=False, repr=False)
     _last: tuple[tuple[Mark, ...], Labels] = field(default=((), Labels()), init=False, repr=False)
@@ -120,6 +120,10 @@ class FoundObjects:
     def count(self) -> int:
         """Number of objects."""
         return int(self.starts[-1])
+
+    def box(self, number: int) -> Box:
+        """Where an object lies: slices along t, z, y, x."""
+        return tuple(slice(start, end) for start, end in self.bounds[number - 1].tolist())
 
     def step(self, t: int) -> NDArray[np.uint32]:
         """The label image of a time step, axes z, y, x, with ids from 1."""
@@ -142,7 +146,7 @@ class FoundObjects:
 
     def footprint(self, number: int) -> Footprint:
         """The voxels of an object."""
-        box = self.boxes[number - 1]
+        box = self.box(number)
         footprint = Footprint(self.image.key, box, self.numbers[box] == number)
         self._places[footprint] = number
         return footprint
@@ -198,7 +202,7 @@ class FoundObjects:
 
     def voxel(self, number: int) -> tuple[int, int, int, int]:
         """t, z, y, x of a voxel of an object near its centre."""
-        t, z, y, x = self.boxes[number - 1]
+        t, z, y, x = self.box(number)
         mask = self.numbers[t, z, y, x][0] == number
         sizes = mask.sum(axis=(1, 2))
         center = np.average(np.arange(len(sizes)), weights=sizes)
@@ -230,7 +234,7 @@ def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Contex
     check_lane(lane, plan)
     settings = threshold_for(lane, plan)
     numbers = np.zeros(image.shape, np.uint32)
-    starts, originals, boxes = [0], [], []
+    starts, originals, bounds = [0], [], []
     whole = tuple(slice(0, n) for n in image.shape[1:])
     for t in range(image.shape[0]):
         context.stop.check()
@@ -241,8 +245,10 @@ def objects_of(image: SessionImage, threshold: ProjectThreshold, context: Contex
         np.add(labels, np.uint32(starts[-1]), out=numbers[t], where=labels > 0)
         starts.append(starts[-1] + found.count)
         originals.append(found.original)
-        boxes += [(slice(t, t + 1), *box) for box in boxes_of(labels.view(np.int32))]
-    return FoundObjects(image, threshold, numbers, np.array(starts, np.int64), tuple(originals), tuple(boxes))
+        bounds.append(np.insert(bounds_of(labels, found.count), 0, (t, t + 1), axis=1))
+    return FoundObjects(
+        image, threshold, numbers, np.array(starts, np.int64), tuple(originals), np.concatenate(bounds)
+    )
 
 
 @dataclass(frozen=True, eq=False)

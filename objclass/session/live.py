@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from objclass.errors import Stop, TerminatedError
@@ -12,6 +12,37 @@ from objclass.session.warming import warm_up
 
 Post = Callable[[Callable[[], None]], None]
 """Has a function called later in the thread of the owner; may be called from any thread."""
+
+
+PATIENCE = 0.1
+"""Seconds for which the work waits for its owner at most."""
+
+
+class CourteousStop(Stop):
+    """A stop at whose checks the work waits until its owner has done what it had to do.
+
+    Else each call of the owner from and to compiled code would have to wait for the interpreter, which the work holds
+    for up to five milliseconds: the many that draw a window would take several times as long.
+
+    Parameters
+    ----------
+    post
+        Hands a function to the thread of the owner.
+    """
+
+    def __init__(self, post: Post) -> None:
+        super().__init__()
+        self._post, self._is_free = post, Event()
+        self._is_free.set()
+
+    def check(self) -> None:
+        """Raise if asked to end; else wait, not for an owner that has not come back from the last time."""
+        super().check()
+        if self._is_free.is_set():
+            self._is_free.clear()
+            self._post(self._is_free.set)
+            self._is_free.wait(PATIENCE)
+            super().check()
 
 
 class Live:
@@ -46,7 +77,7 @@ class Live:
     ) -> None:
         self.session, self.classifies, self.evaluates = session, True, True
         self._post, self._found, self._ended, self._progress = post, found, ended, progress
-        self._stop = Stop()
+        self._stop: Stop = CourteousStop(post)
         self._thread: Thread | None = None
         self._state: State | None = None
         self._is_waiting = self._is_judging = self._is_warming = self._is_closed = False
@@ -75,7 +106,7 @@ class Live:
             self._thread.join(patience)
 
     def _begin(self) -> None:
-        self._stop, self._state = Stop(), self.session.state
+        self._stop, self._state = CourteousStop(self._post), self.session.state
         self._is_waiting = self._is_judging = self._is_warming = False
         self._thread = Thread(target=self._run, args=(self._stop, self._state), daemon=True)
         self._thread.start()

@@ -8,6 +8,7 @@ import numpy as np
 from objclass.descent import descents
 from objclass.errors import Stop
 from objclass.session import painting
+from objclass.session.bounds import finding
 from objclass.session.session import Session
 from objclass.session.state import SessionSettings
 
@@ -31,11 +32,12 @@ def warm_up(stop: Stop) -> None:
     """
     if MODULES[-1] in sys.modules:
         return
+    painting.load()  # first, as the layers that a window opens with need it
     for name in MODULES:
         stop.check()
         import_module(name)
-    descents.choose(sys.maxsize)
-    painting.load()
+    for kernel in (finding, descents):
+        kernel.choose(sys.maxsize)
     session = small_session()
     for finding in session.work(stop=stop):
         session.accept(finding)

@@ -71,7 +71,7 @@ def test_objects_are_numbered_through_time(empty):
     assert [found.place(number) for number in (1, 4, 5, 8)] == [(0, 1), (0, 4), (2, 1), (2, 4)]
     assert [found.voxel(number)[0] for number in (1, 5)] == [0, 2]
     for number in range(1, 9):
-        assert (found.numbers[found.boxes[number - 1]] == number).any()
+        assert (found.numbers[found.box(number)] == number).any()
         assert found.numbers[found.voxel(number)] == number
     train(empty)
     assert empty.state.measured[0].table.timestep.tolist() == [0] * 4 + [2] * 4

@@ -2,9 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from objclass.errors import Stop
 from objclass.session import Session, live, warming
-from objclass.session.live import Live
+from objclass.session.live import CourteousStop, Live
 from objclass.session.table import object_table
 
 
@@ -23,7 +22,7 @@ def test_a_session_without_labels_is_warmed_up(monkeypatch):
     worker = Live(Session(), posted.append, found=calls.append, ended=calls.append, progress=calls.append)
     worker.request()
     worker.close()
-    assert [type(call) for call in calls] == [Stop]
+    assert [type(call) for call in calls] == [CourteousStop]
 
 
 def test_novelty_is_of_the_project_that_is_saved_and_no_click_waits_for_it():
