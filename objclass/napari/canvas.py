@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 
 from objclass.core import Predictions
 from objclass.napari.controller import Controller
-from objclass.napari.home import Home
 from objclass.napari.keys import Keys
 from objclass.napari.layers import ObjectLayers
 from objclass.napari.mouse import Mouse
@@ -74,11 +73,6 @@ class Canvas(QObject):
         """Make the context of OpenGL current: napari frees what a removed layer has drawn without it, and Mesa crashes."""
         if self.drawing is not None:
             self.drawing.makeCurrent()
-
-    def place(self, key: int, home: Home | None) -> None:
-        """Show an image where layers of the user show it, if any do."""
-        if home is not None:
-            self.layers.place(key, home)
 
     def next_uncertain(self) -> None:
         """Go to the object that is most useful to label next; from that one, to the next one."""

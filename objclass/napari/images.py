@@ -34,13 +34,13 @@ class ImagesPanel(QWidget):
 
     Attributes
     ----------
-    added
-        An image was added: its key, and the layers that show it (None if its objects are in no layer).
+    adding
+        An image is about to be added: the layers that show it (None if its objects are in no layer, or it was refused).
     clicked
         The image that is shown was clicked on in the list.
     """
 
-    added = Signal(int, object)
+    adding = Signal(object)
     clicked = Signal()
 
     def __init__(self, viewer: "Viewer", controller: Controller) -> None:
@@ -233,9 +233,11 @@ class ImagesPanel(QWidget):
     def _use(self, images: tuple[LazyImage, LazyImage], role: str, name: str, home: Home | None) -> None:
         raw, objects = images
         given = {role.removesuffix("_image") if role == "segmentation_image" else role: objects}
+        self.adding.emit(home)
         key = self.controller.change(self._session.add_image, raw, name=name, **given)
-        if key is not None:
-            self.added.emit(key, home)
+        if key is None:
+            self.adding.emit(None)
+        else:
             self.controller.show_image(key)
 
     def _list_images(self) -> None:

@@ -111,6 +111,7 @@ class ObjectLayers:
         self._image: SessionImage | None = None
         self._axes = ""
         self._homes: dict[SessionImage, Home] = {}
+        self._expected: Home | None = None
         self._layers: dict[str, Layer] = {}
         self._raw: list[Image] = []
         self._is_whole = True
@@ -124,12 +125,9 @@ class ObjectLayers:
         controller.selection_changed.connect(self._change_selection)
         self._follow()
 
-    def place(self, key: int, home: Home) -> None:
-        """Show an image where layers of the user show it."""
-        image = next(one for one in self.controller.session.state.images if one.key == key)
-        self._homes[image] = home
-        if image is self._image:
-            self._show_image(image)
+    def expect(self, home: Home | None) -> None:
+        """Show the next image that is added where layers of the user show it, if any do."""
+        self._expected = home
 
     def complete(self) -> None:
         """Make the layers again that were deleted."""
@@ -172,6 +170,8 @@ class ObjectLayers:
     def _follow(self, _key: int = -1) -> None:
         """Show the image of the controller, if it is another one."""
         wanted, images = self.controller.current_image, self.controller.session.state.images
+        if self._expected is not None and images:
+            self._homes[images[-1]], self._expected = self._expected, None
         image = next((one for one in images if one.key == wanted), None)
         if image is not self._image:
             self._show_image(image)

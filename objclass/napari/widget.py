@@ -55,7 +55,7 @@ class ObjectClassification(QWidget):
                 ("Accuracy", AccuracyPanel(self.controller)),
             )
         }
-        self.images.added.connect(self.canvas.place)
+        self.images.adding.connect(self.canvas.layers.expect)
         self.images.clicked.connect(self.canvas.layers.complete)
         self._lay_out()
         self.destroyed.connect(self.controller.close)

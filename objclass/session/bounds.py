@@ -21,7 +21,7 @@ def bounds_of(labels: NDArray[np.uint32], count: int) -> IntArray:
     labels
         A label image, axes z, y, x, where each label from 1 to ``count`` occurs.
     """
-    compiled = finding.choose(labels.size)
+    compiled = bounding.choose(labels.size)
     if not compiled:
         found = [[(part.start, part.stop) for part in box] for box in find_objects(labels.view(np.int32))]
         return np.array(found, np.int64).reshape(count, 3, 2)
@@ -51,4 +51,4 @@ def _lengths(_: Any, __: Any, count: int, depth: int, height: int, width: int) -
     return {"bounds": count * 6, "labels": depth * height * width}
 
 
-finding = Kernel(find_bounds, repays_loading=1_000_000, repays_compiling=100_000_000, lengths=_lengths)
+bounding = Kernel(find_bounds, repays_loading=1_000_000, repays_compiling=100_000_000, lengths=_lengths)

@@ -8,7 +8,7 @@ import numpy as np
 from objclass.descent import descents
 from objclass.errors import Stop
 from objclass.session import painting
-from objclass.session.bounds import finding
+from objclass.session.bounds import bounding
 from objclass.session.session import Session
 from objclass.session.state import SessionSettings
 
@@ -36,7 +36,7 @@ def warm_up(stop: Stop) -> None:
     for name in MODULES:
         stop.check()
         import_module(name)
-    for kernel in (finding, descents):
+    for kernel in (bounding, descents):
         kernel.choose(sys.maxsize)
     session = small_session()
     for finding in session.work(stop=stop):

@@ -10,7 +10,7 @@ from objclass.session.bounds import bounds_of
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 30, 40), (9, 10, 11)])
 def test_bounds_hold_all_voxels_and_no_plane_more(monkeypatch, shape, is_compiled):
     monkeypatch.setattr(
-        type(bounds.finding), "choose", lambda kernel, _: kernel.compiled if is_compiled else None
+        type(bounds.bounding), "choose", lambda kernel, _: kernel.compiled if is_compiled else None
     )
     labels = np.random.default_rng(0).integers(0, 5, shape).astype(np.uint32)
     labels = np.unique(labels, return_inverse=True)[1].reshape(shape).astype(np.uint32)
