@@ -52,7 +52,7 @@ def painted_rims(numbers: NDArray[np.uint32], table: NDArray[np.uint8], width: i
         plane = np.ascontiguousarray(numbers, np.uint32)
         compiled(image.ravel(), plane.ravel(), table, *numbers.shape, len(table), width)
         return image
-    is_outer = ~_is_inner(numbers, width) & (0 < numbers) & (numbers < len(table))
+    is_outer = ~_is_inner(numbers, width) & (numbers > 0) & (numbers < len(table))
     image[is_outer] = table[numbers[is_outer]]
     return image
 
@@ -70,7 +70,7 @@ def _is_inner(numbers: NDArray[np.uint32], width: int) -> NDArray[np.bool_]:
 
 @kernel
 def is_inner(numbers: AnyArray, place: int, step: int, width: int) -> bool:
-    """Whether pixels at a distance along an axis, on both sides, are of the same object."""
+    """Whether the pixels at a distance along an axis, on both sides, are of the same object."""
     number, reach = numbers[place], step * width
     return bool(number == numbers[place - reach] and number == numbers[place + reach])
 
@@ -86,15 +86,15 @@ def paint_rims(
 ) -> None:
     """Paint the outer pixels of a plane of ``height`` rows and ``length`` columns."""
     for y in range(height):
-        is_middle = width <= y < height - width
         for x in range(length):
             place = y * length + x
+            is_inside = width <= y < height - width and width <= x < length - width
             if numbers[place] == 0 or numbers[place] >= entries:
                 continue
-            if is_middle and width <= x < length - width:
-                if is_inner(numbers, place, 1, width) and is_inner(numbers, place, length, width):
-                    continue
-            image[place] = table[numbers[place]]
+            if not (
+                is_inside and is_inner(numbers, place, 1, width) and is_inner(numbers, place, length, width)
+            ):
+                image[place] = table[numbers[place]]
 
 
 def _lengths(_: Any, __: Any, ___: Any, height: int, length: int, entries: int, ____: int) -> dict[str, int]:
