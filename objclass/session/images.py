@@ -123,7 +123,8 @@ class FoundObjects:
 
     def box(self, number: int) -> Box:
         """Where an object lies: slices along t, z, y, x."""
-        return tuple(slice(start, end) for start, end in self.bounds[number - 1].tolist())
+        t, z, y, x = (slice(start, end) for start, end in self.bounds[number - 1].tolist())
+        return t, z, y, x
 
     def step(self, t: int) -> NDArray[np.uint32]:
         """The label image of a time step, axes z, y, x, with ids from 1."""
