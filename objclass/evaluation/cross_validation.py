@@ -1,7 +1,7 @@
 """Judge the classifier that a table trains: cross-validation, grouped by image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from objclass.evaluation.held_out import (
 )
 from objclass.evaluation.importances import importances
 from objclass.evaluation.learning_curve import REPEATS, learning_curve
-from objclass.evaluation.result import Evaluation
+from objclass.evaluation.result import Evaluation, Importance, LearningCurve
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.project.training_table import TrainingTable
 
@@ -47,9 +47,61 @@ class Choice:
     choose: Choose
 
 
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """What forests say of objects that they were not trained on: all that an evaluation follows from.
+
+    Parameters
+    ----------
+    table, groups, settings
+        The objects in their canonical order, how they are grouped, and how they were cross-validated.
+    probabilities
+        Those of each repeat (repeats, n, classes).
+    fold, pair, learning_curve, importances, cautions
+        As `account_of` has them.
+    """
+
+    table: TrainingTable
+    groups: Groups
+    settings: EvaluationSettings
+    probabilities: NDArray[np.float32]
+    fold: NDArray[np.intp]
+    pair: AnyArray | None = None
+    learning_curve: LearningCurve | None = None
+    importances: tuple[Importance, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Scores with their intervals: milliseconds, while the forests have taken seconds."""
+        return account_of(
+            self.table,
+            self.groups,
+            self.probabilities,
+            self.settings,
+            method="cross-validation",
+            fold=self.fold,
+            pair=self.pair,
+            learning_curve=self.learning_curve,
+            importances=self.importances,
+            cautions=self.cautions,
+        )
+
+    def with_names(self, names: tuple[str, ...]) -> "CrossValidation":
+        """With other names of the classes."""
+        return replace(self, table=replace(self.table, names=names))
+
+
 def evaluate(
     table: TrainingTable, settings: EvaluationSettings, context: Context, choice: Choice | None = None
 ) -> Evaluation:
+    """The evaluation of `cross_validate`, which documents parameters and errors."""
+    return cross_validate(table, settings, context, choice).evaluation
+
+
+def cross_validate(
+    table: TrainingTable, settings: EvaluationSettings, context: Context, choice: Choice | None = None
+) -> CrossValidation:
     """Judge the forest that is trained on a table, by forests that are trained on a part of its groups.
 
     Parameters
@@ -94,17 +146,16 @@ def evaluate(
         curve = learning_curve(table, groups, folds, whole, settings, context)
     if settings.importances:
         found = importances(table, groups, folds, settings, context)
-    return account_of(
+    return CrossValidation(
         table,
         groups,
-        probabilities,
         settings,
-        method="cross-validation",
-        fold=folds[0],
-        pair=pair,
-        learning_curve=curve,
-        importances=found or (),
-        cautions=(OF_CHOSEN,) if choice is not None and (curve or found) else (),
+        probabilities,
+        folds[0],
+        pair,
+        curve,
+        found or (),
+        (OF_CHOSEN,) if choice is not None and (curve or found) else (),
     )
 
 

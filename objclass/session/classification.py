@@ -120,7 +120,9 @@ class Classification:
         return self.novelty if "novelty" in vars(self) else {}
 
     def with_classes(self, classes: tuple[LabelClass, ...]) -> "Classification":
-        """With other names and colours of the classes."""
+        """With other names and colours of the classes; the same if these are its own."""
+        if classes == self.labelling.classes:
+            return self
         basis = replace(self.basis, labelling=replace(self.labelling, classes=classes))
         names, training = tuple(one.name for one in classes), self.trained.training
         trained = replace(

@@ -1,18 +1,20 @@
 """How good a classification is, and the objects behind the numbers."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import IntArray
 from objclass.errors import InputError
+from objclass.evaluation.cross_validation import CrossValidation
 from objclass.evaluation.frames import EvaluationResult
 from objclass.evaluation.scores import MINIMUM_OBJECTS
 from objclass.evaluation.settings import EvaluationSettings
 from objclass.evaluation.summary import class_cells, method_line, score_lines
 from objclass.session.classification import Classification
-from objclass.training.judge import evaluate_project, grown_like
+from objclass.training.judge import cross_validate_project, grown_like
 
 REPEATS = 5
 """How many times folds are drawn, as in ``objclass evaluate``."""
@@ -26,15 +28,26 @@ class Judgement:
     ----------
     classification
         The classification.
-    result
-        Its evaluation: by cross-validation, as on the command line; None if there are too few labels.
+    found
+        Its cross-validation, as on the command line; None if there are too few labels.
     refusal
         Why there is none, as a sentence.
     """
 
     classification: Classification
-    result: EvaluationResult | None
+    found: CrossValidation | None
     refusal: str = ""
+
+    @cached_property
+    def result(self) -> EvaluationResult | None:
+        """Its evaluation; None if there are too few labels."""
+        return EvaluationResult(self.found.evaluation) if self.found is not None else None
+
+    def renamed(self, classification: Classification) -> "Judgement":
+        """That of the same classification with other names and colours of its classes."""
+        names = classification.trained.classes
+        found = self.found.with_names(names) if self.found is not None else None
+        return Judgement(classification, found, self.refusal)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -92,6 +105,6 @@ def judged(last: Classification, context: Context) -> Judgement:
     _ = last.novelty  # from now on it is known
     settings = grown_like(last.trained, EvaluationSettings(repeats=REPEATS))
     try:
-        return Judgement(last, EvaluationResult(evaluate_project(last.trained, settings, context)))
+        return Judgement(last, cross_validate_project(last.trained, settings, context))
     except InputError as fault:
         return Judgement(last, None, str(fault))

@@ -245,14 +245,18 @@ class State:
 
     @property
     def renamed(self) -> "State":
-        """With names and colours of the present classes in the classification, and in a judgement that names none else."""
-        last, judgement = self.classification, self.judgement
-        if last is None or last.labelling.classes == self.labelling.classes:
+        """With names and colours of the present classes in the classification and the judgement."""
+        last, judgement, classes = self.classification, self.judgement, self.labelling.classes
+        if last is None:
             return self
-        new = last.with_classes(self.labelling.classes)
-        has_same_names = new.trained.classes == last.trained.classes
-        if judgement is not None and has_same_names and judgement.classification is last:
-            judgement = replace(judgement, classification=new)
+        new = last.with_classes(classes)
+        if judgement is not None:
+            of = judgement.classification
+            # of the same forest, even if it was judged under other names
+            of = new if of.predictions is new.predictions else of.with_classes(classes)
+            judgement = judgement if of is judgement.classification else judgement.renamed(of)
+        if new is last and judgement is self.judgement:
+            return self
         return replace(self, classification=new, judgement=judgement)
 
     @property

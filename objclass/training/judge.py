@@ -9,7 +9,7 @@ from objclass.compute.context import Context
 from objclass.core import Lane
 from objclass.errors import ProjectError, UsageError, listed
 from objclass.evaluation.account import account_of
-from objclass.evaluation.cross_validation import evaluate
+from objclass.evaluation.cross_validation import CrossValidation, cross_validate
 from objclass.evaluation.groups import canonical, groups_of
 from objclass.evaluation.result import Evaluation
 from objclass.evaluation.settings import EvaluationSettings
@@ -24,6 +24,13 @@ from objclass.training.request import TrainingRequest
 
 
 def evaluate_project(project: Project, settings: EvaluationSettings, context: Context) -> Evaluation:
+    """The evaluation of `cross_validate_project`, which documents the errors."""
+    return cross_validate_project(project, settings, context).evaluation
+
+
+def cross_validate_project(
+    project: Project, settings: EvaluationSettings, context: Context
+) -> CrossValidation:
     """Judge a project by cross-validation of its own labels.
 
     Raises
@@ -31,9 +38,10 @@ def evaluate_project(project: Project, settings: EvaluationSettings, context: Co
     ProjectError
         If it has no labels, or neither features of the labelled objects nor the images are there.
     InputError, UsageError
-        As `evaluate` raises.
+        As `cross_validate` raises.
     """
-    return with_caution_of_choice(evaluate(own_table(project, context), settings, context), project.facts)
+    found = cross_validate(own_table(project, context), settings, context)
+    return with_caution_of_choice(found, project.facts)
 
 
 def grown_like(project: Project, settings: EvaluationSettings, seed: int | None = None) -> EvaluationSettings:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from objclass.compute.context import Context
 from objclass.core import FeatureTable, IntArray, Lane
 from objclass.errors import InputError, UsageError
-from objclass.evaluation.cross_validation import Choice, evaluate
+from objclass.evaluation.cross_validation import Choice, cross_validate, evaluate
 from objclass.evaluation.result import Evaluation
 from objclass.evaluation.selection import choose_features
 from objclass.evaluation.settings import EvaluationSettings
@@ -369,7 +369,8 @@ def _judged(
     if len(table) < MINIMUM_LABELS and not request.evaluation.learning_curve:  # it is nobody's only purpose
         return None
     if candidates is None:
-        return with_caution_of_choice(evaluate(table, _settings(request), context), project.facts)
+        found = cross_validate(table, _settings(request), context)
+        return with_caution_of_choice(found, project.facts).evaluation
     return evaluate(candidates.table, _settings(request), context, candidates.choice)
 
 

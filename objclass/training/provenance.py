@@ -10,7 +10,7 @@ import numpy as np
 
 from objclass.compute.context import Context
 from objclass.core import Image, Lane
-from objclass.evaluation.result import Evaluation
+from objclass.evaluation.cross_validation import CrossValidation
 from objclass.evaluation.selection import Selection
 from objclass.features.contract import AUTO
 from objclass.images.blockwise import slab_reader
@@ -51,8 +51,8 @@ def kept_choice_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in ("features", "feature_choice") if name in facts}
 
 
-def with_caution_of_choice(found: Evaluation, facts: Mapping[str, Any]) -> Evaluation:
-    """An evaluation of a project whose features were not chosen again in each fold: with a caution if labels chose them."""
+def with_caution_of_choice(found: CrossValidation, facts: Mapping[str, Any]) -> CrossValidation:
+    """A cross-validation of a project whose features were not chosen again in each fold: with a caution if labels chose them."""
     if facts.get("features") != AUTO:
         return found
     why = (

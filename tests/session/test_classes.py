@@ -116,7 +116,7 @@ def test_other_names_and_colours_train_no_forest(trained, monkeypatch):
     assert trained.state.classification.trained.classes == ("bright", "black")
     assert trained.state.classification.trained.training.names == ("bright", "black")
     assert trained.predictions(0) is before.predictions(0)
-    assert not trained.state.is_judged  # its sentences name classes
+    assert trained.state.is_judged
     trained.undo()
     assert trained.state.is_classified
     assert trained.state.classification.project.classes == ("bright", "dark")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from objclass.session import Session
-from objclass.session.judgement import Judgement
 from objclass.session.state import SessionSettings
 
 
@@ -35,8 +34,20 @@ def judged():
     session.label(1, [6, 32], 2)
     session.label(1, [21], 2)  # a wrong one
     session.update()
-    session.accept(Judgement(session.state.classification, session.evaluate()))
+    session.accept(session.judge())
     return session
+
+
+@pytest.fixture
+def grown(monkeypatch):
+    """The trees that are grown from now on."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    fit, trees = DecisionTreeClassifier.fit, []
+    monkeypatch.setattr(
+        DecisionTreeClassifier, "fit", lambda self, *more, **kw: trees.append(self) or fit(self, *more, **kw)
+    )
+    return trees
 
 
 def test_each_cell_of_the_matrix_has_its_objects(judged):
@@ -65,4 +76,62 @@ def test_a_judgement_is_stale_after_a_change_of_labels_objects_or_features(judge
     assert not judged.state.is_judged
     judged.state = replace(before, found={}, measured={})
     assert not judged.state.is_judged
+    judged.state = before
+
+
+def test_other_names_and_colours_grow_no_tree(judged, grown):
+    before = judged.state
+    judged.rename_class(2, "black")
+    judged.recolor_class(1, (1, 2, 3))
+    judged.update()
+    assert judged.state.is_judged
+    assert not grown
+    result = judged.state.judgement.result
+    assert result.evaluation.names == ("bright", "black")
+    assert list(result.by_class.index) == ["bright", "black"]
+    assert "black" in result.summary()
+    assert any("'black' (6 objects" in sentence for sentence in result.cautions)
+    assert not any("dark" in sentence for sentence in (*result.cautions, result.summary()))
+    assert judged.state.judgement.classification.labelling.classes == judged.classes
+    again = judged.evaluate()
+    assert grown
+    assert again.summary() == result.summary()
+    assert np.array_equal(again.predictions["p_black"], result.predictions["p_black"])
+    judged.undo()
+    judged.undo()
+    assert judged.state.is_judged
+    assert judged.state.judgement.result.summary() == before.judgement.result.summary()
+
+
+def test_a_judgement_that_was_begun_under_other_names_has_the_present_ones(judged):
+    before = judged.state
+    finding = judged.judge()
+    judged.rename_class(1, "light")
+    assert judged.accept(finding)
+    assert judged.state.is_judged
+    assert judged.state.judgement.result.evaluation.names == ("light", "dark")
+    judged.state = before
+
+
+def test_a_judgement_of_other_labels_has_the_present_names(judged):
+    before = judged.state
+    judged.label(0, [5], 1)
+    judged.rename_class(2, "black")
+    judged.update()
+    assert not judged.state.is_judged
+    assert judged.state.judgement.result.evaluation.names == ("bright", "black")
+    judged.state = before
+
+
+def test_the_refusal_of_a_judgement_outlives_other_names(judged, grown):
+    before = judged.state
+    judged.label(1, range(1, 33), 0)
+    judged.label(0, [1, 2, 3, 17], 0)
+    judged.update()
+    judged.accept(judged.judge())
+    grown.clear()
+    judged.rename_class(1, "light")
+    assert judged.state.is_judged
+    assert "four objects" in judged.state.judgement.refusal
+    assert not grown
     judged.state = before
