@@ -29,10 +29,14 @@ KEPT = "objclass_session"
 
 
 class ObjectClassification(QWidget):
-    """Label objects by clicks, and see all others classified."""
+    """Label objects by clicks, and see all others classified.
+
+    A window has one: a second one takes the place of the first, and goes on with its session.
+    """
 
     def __init__(self, napari_viewer: "Viewer") -> None:
         super().__init__()
+        remove_from(napari_viewer)
         self.viewer, self.controller = napari_viewer, Controller(parent=self)
         self._main: QMainWindow | None = None
         self.canvas = Canvas(napari_viewer, self.controller, self)
@@ -111,3 +115,10 @@ class ObjectClassification(QWidget):
         """Stop the work."""
         self.controller.close()
         super().closeEvent(event)
+
+
+def remove_from(viewer: "Viewer") -> None:
+    """Take the widget out of a viewer if it is there: two would both take each click, and add the same layers."""
+    for widget in list(viewer.window.dock_widgets.values()):
+        if isinstance(widget, ObjectClassification):
+            viewer.window.remove_dock_widget(widget)

@@ -72,6 +72,31 @@ def test_two_windows_do_not_disturb_each_other(display):
         assert dict(two.controller.session.labels(0).classes) == {1: 1}
 
 
+def test_a_second_widget_takes_the_place_of_the_first(viewer):
+    from objclass.napari.widget import ObjectClassification
+
+    callbacks = [viewer.mouse_double_click_callbacks, viewer.mouse_drag_callbacks]
+    before = [list(one) for one in callbacks]
+    first = start(viewer)
+    wait_for_work(first.controller)
+    viewer.reset_view()
+    process()
+    click(viewer, (2, 2))
+    session = first.controller.session
+    second = ObjectClassification(viewer)
+    viewer.window.add_dock_widget(second, name="another")
+    process()
+    assert list(viewer.window.dock_widgets.values()) == [second]
+    assert second.controller.session is session
+    wait_for_work(second.controller)
+    names = [layer.name for layer in viewer.layers]
+    assert len(names) == len(set(names)) == 6
+    click(viewer, (2, 12))
+    assert dict(session.labels(0).classes) == {1: 1, 2: 1}
+    viewer.window.remove_dock_widget(second)
+    assert callbacks == before
+
+
 class Waiting(Stop):
     """A stop that waits until it is asked for, from when files are written in a folder."""
 
