@@ -30,6 +30,7 @@ from objclass.batch.shards import Share
 from objclass.batch.task import written
 from objclass.compute import lock, machine
 from objclass.compute.limits import Limits
+from objclass.core import AXES
 from objclass.errors import InputError, OutputError, without_secrets
 from objclass.export.atomic import lock_file
 from objclass.export.files import PartialFile
@@ -275,6 +276,7 @@ class Journal:
             "inputs": self._inputs(task),
             **self._units(task),
             "outputs": written(task),
+            "offset": _offset(task),
             **more,
         }
         self._write({"lane": record})
@@ -371,6 +373,12 @@ def _options(request: Request, plan: Plan, without: Sequence[str] = ()) -> Recor
     names = (f.name for f in fields(Request) if f.name not in (*NO_OPTIONS, *without))
     kept = {name: getattr(request, name) for name in names}
     return {"objclass": __version__, "options": repr(kept), "plan": [": ".join(f.key) for f in plan.features]}
+
+
+def _offset(task: Task) -> dict[str, int]:
+    """Where the result images of a lane begin in the whole image, in pixels along each axis."""
+    region = task.outputs[0].export.region if task.outputs else ()
+    return {axis: part.start for axis, part in zip(AXES[:4], region, strict=False)}
 
 
 def _described_outputs(task: Task) -> list[Any]:

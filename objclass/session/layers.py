@@ -1,7 +1,7 @@
 """Images as layers of napari: pixels, options and type, as napari takes them; made without it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,10 +47,13 @@ class Place:
         Axes of the layers, in the order of ``"tzyx"``.
     size
         Size of a pixel; None if unknown.
+    offset
+        Axis -> its first pixel in the whole image, of which the layers show a part; 0 along others.
     """
 
     axes: str
     size: PixelSize | None = None
+    offset: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, image: Image, size: PixelSize | None = None) -> "Place":
@@ -59,14 +62,26 @@ class Place:
         axes = "".join(axis for axis, length in lengths if length > 1 or axis in "yx")
         return cls(axes, size or image.pixel_size)
 
+    def of_part(self, image: Image, offset: Mapping[str, int]) -> "Place":
+        """The place of an image that is a part of the one here, beginning at an offset."""
+        return Place(self.axes, self.size or image.pixel_size, offset)
+
     def options(self, name: str, about: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The options of a layer: its name, place, and what it belongs to."""
         found = {"name": name, "axis_labels": tuple(self.axes), "metadata": {SOURCE: dict(about)}, **more}
         if self.size is not None:
             unit = self.size.unit or "pixel"
-            found["scale"] = tuple(getattr(self.size, axis, 1.0) for axis in self.axes)
+            found["scale"] = self._scale
             found["units"] = tuple("pixel" if axis == "t" else unit for axis in self.axes)
+        if any(self.offset.values()):
+            found["translate"] = tuple(
+                self.offset.get(axis, 0) * step for axis, step in zip(self.axes, self._scale, strict=True)
+            )
         return found
+
+    @property
+    def _scale(self) -> tuple[float, ...]:
+        return tuple(getattr(self.size, axis, 1.0) for axis in self.axes)
 
 
 @dataclass(frozen=True)

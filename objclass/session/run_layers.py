@@ -167,24 +167,35 @@ class LaneResults:
         known = [image for image in (raw, *images.values()) if image is not None]
         if not known:
             return []
-        if len({image.shape[:4] for image in known}) > 1:
-            self.remarks.append(
-                f"{self.name}: the results are of a part of the raw data; both are shown from 0 on"
-            )
-        size, table = self._size(), self._table()
+        whole, offset, table = self._place_of_all(known), self._offset(known), self._table()
         layers: list[Layer] = []
         if raw is not None:
-            layers += image_layers(raw, self.name, Place.of(raw, size), self.about | {"role": "raw_data"})
+            place = whole.of_part(raw, {})
+            layers += image_layers(raw, self.name, place, self.about | {"role": "raw_data"})
         for kind in sorted(images, key=lambda kind: (kind == PREDICTIONS, kind == IDENTITIES)):
             image = images[kind]
             more: dict[str, Any] = {"visible": PREDICTIONS not in images} if kind == IDENTITIES else {}
             if kind == IDENTITIES and table is not None:
                 image, more["features"] = numbered(image, table)
-            about, place = self.about | {"role": kind}, Place.of(image, size)
+            about, place = self.about | {"role": kind}, whole.of_part(image, offset)
             layers += _result_layers(image, kind, f"{self.name} {kind}", place, about, self.classes, **more)
         if table is not None and IDENTITIES not in images:
-            layers += self._points(table, Place.of(known[0], size))
+            layers += self._points(table, whole.of_part(known[0], {}))
         return layers
+
+    def _place_of_all(self, images: Sequence[Image]) -> Place:
+        """The axes of all images, so that a single plane of a volume lies in it."""
+        axes = {axis for image in images for axis in Place.of(image).axes}
+        return Place("".join(axis for axis in AXES if axis in axes), self._size())
+
+    def _offset(self, images: Sequence[Image]) -> Mapping[str, int]:
+        """Where the results begin in the raw data; that of runs of earlier versions is not known."""
+        offset = self.lane.get("offset")
+        if offset is None and len({image.shape[:4] for image in images}) > 1:
+            self.remarks.append(
+                f"{self.name}: the results are of a part of the raw data; both are shown from 0 on"
+            )
+        return {axis: int(start) for axis, start in (offset or {}).items()}
 
     def _images(self) -> Iterator[str]:
         """The result images: paths; the files of a sequence are one."""

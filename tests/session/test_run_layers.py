@@ -113,16 +113,36 @@ def test_ids_of_a_time_series_are_numbered_through(tmp_path, monkeypatch):
     assert np.array_equal(data[1, 10], objects[1, 10])
 
 
-def test_results_of_a_part(results, tmp_path):
+def test_results_of_a_part_lie_in_the_raw_data(tmp_path):
+    labels = tifffile.imread(SAMPLES / "spots3d_label_image.tif")
     assert main(["--headless", "--quiet", "--project", f"{SAMPLES}/spots3d.ilp", "--raw_data", f"{SAMPLES}/spots3d.tif",
-                 "--label_image", f"{SAMPLES}/spots3d_label_image.tif", "--cutout_subregion", "[(0,0,0,4,0),(1,96,96,5,1)]",
-                 "--output_filename_format", f"{tmp_path}/{{nickname}}_{{result_type}}", "--table_filename", f"{tmp_path}/t.h5"]) == 0  # fmt: skip
+                 "--label_image", f"{SAMPLES}/spots3d_label_image.tif", "--cutout_subregion", "[(0,10,20,4,0),(1,90,80,5,1)]",
+                 "--pixel_size", "z=2,y=0.5,x=0.5um", "--export_object_identities_img", "--export_object_prediction_img",
+                 "--output_filename_format", f"{tmp_path}/{{nickname}}_{{result_type}}", "--table_filename", f"{tmp_path}/t.csv"]) == 0  # fmt: skip
     found = run_layers(str(tmp_path))
-    assert {name: np.asarray(data).shape for name, (data, _, _) in by_name(found).items()} == {
-        "spots3d": (20, 96, 96),
-        "spots3d Object Predictions": (96, 96),
-    }
-    assert [remark for remark in found.remarks if "part of the raw data" in remark] == list(found.remarks)
+    layers = by_name(found)
+    assert not found.remarks
+    assert "translate" not in layers["spots3d"][1]
+    for name in ("spots3d Object Predictions", "spots3d Object Identities"):
+        data, options, _ = layers[name]
+        assert options["scale"] == layers["spots3d"][1]["scale"]
+        assert options["translate"] == (4 * 2, 20 * 0.5, 10 * 0.5)
+        assert np.array_equal(np.asarray(data) > 0, labels[4:5, 20:80, 10:90] > 0)
+    (tmp_path / "spots3d_Object Identities.h5").unlink()
+    points, options, _ = by_name(run_layers(str(tmp_path)))["spots3d table"]
+    assert "translate" not in options
+    assert labels[tuple(points.round().astype(int).T)].all()
+
+
+def test_where_results_of_an_earlier_version_begin_is_not_known(tmp_path):
+    assert main(["--headless", "--quiet", "--project", f"{SAMPLES}/cells.ilp", "--raw_data", f"{SAMPLES}/cells.tif",
+                 "--segmentation_image", f"{SAMPLES}/cells_segmentation.tif", "--cutout_subregion", "[(0,10,20,0,0),(1,90,80,1,1)]",
+                 "--output_filename_format", f"{tmp_path}/{{nickname}}_{{result_type}}", "--table_filename", f"{tmp_path}/t.h5"]) == 0  # fmt: skip
+    path = tmp_path / "objclass_run.json"
+    path.write_text(path.read_text().replace('"offset"', '"other"'))
+    found = run_layers(str(tmp_path))
+    assert ["part of the raw data" in remark for remark in found.remarks] == [True]
+    assert not any("translate" in options for _, options, _ in found.layers)
 
 
 def test_one_result_image(results):
