@@ -6,10 +6,11 @@ nodes, the root at index 2: a split is ``0, p, child0, child1, column``, a leaf 
 probabilities of a leaf. A row goes to child0 where ``row[column] < threshold``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from threading import local
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -387,9 +388,22 @@ def fit(
         If there are no trees, or the random state has not 32 bits.
     """
     check_growth(trees, seed)
+    rows = np.ascontiguousarray(rows, np.float32)
+    grown, votes = [], np.zeros((len(rows), classes))
     seeds = tree_seeds(seed, trees)
-    forest = grow(rows, labels, classes, seeds, balanced=balanced, context=context)
-    return forest, out_of_bag_accuracy(forest, seeds, rows, labels, balanced=balanced)
+    for tree in _grown(rows, labels, classes, seeds, balanced=balanced, context=context or Context()):
+        unseen = np.flatnonzero(tree.times == 0)
+        votes[unseen] += tree.nodes.leaf[tree.tree.apply(rows[unseen])]
+        grown.append(tree.nodes)
+    return _together(grown, rows.shape[1], classes), _share_of_right(votes, labels)
+
+
+def _share_of_right(votes: FloatArray, labels: NDArray[np.integer[Any]]) -> float:
+    """Fraction of rows that get most votes (n, classes) for their own class; rows without votes do not count (NaN if none has)."""
+    asked = votes.any(axis=1)
+    if not asked.any():
+        return float("nan")
+    return float((votes.argmax(axis=1) + 1 == labels)[asked].mean())
 
 
 def check_growth(trees: int, seed: int) -> None:
@@ -416,31 +430,81 @@ def grow(
     balanced: bool = False,
     context: Context | None = None,
 ) -> Forest:
-    """As `fit`, a tree for each of the seeds, without the out-of-bag accuracy.
+    """As `fit`, a tree for each of the seeds, without the out-of-bag accuracy."""
+    rows = np.ascontiguousarray(rows, np.float32)
+    grown = _grown(rows, labels, classes, seeds, balanced=balanced, context=context or Context())
+    return _together([tree.nodes for tree in grown], rows.shape[1], classes)
+
+
+class _Nodes(NamedTuple):
+    """The nodes of a tree, as `Forest` has those of all; children count from its root."""
+
+    column: NDArray[np.intp]
+    threshold: FloatArray
+    child: NDArray[np.intp]
+    leaf: FloatArray
+    weight: FloatArray
+
+
+class _Grown(NamedTuple):
+    """A tree, the same one as scikit-learn has it, and how many times each row was drawn for it."""
+
+    nodes: _Nodes
+    tree: Any
+    times: IntArray
+
+
+class _Randoms(local):
+    """The random numbers of a thread, seeded anew for each tree: a new `RandomState` takes as long as to grow a small tree."""
+
+    def __init__(self) -> None:
+        self._own = np.random.RandomState()
+
+    def of(self, seed: int) -> np.random.RandomState:
+        """As a new one with this seed, until the next one is asked for."""
+        self._own.seed(seed)
+        return self._own
+
+
+def _grown(
+    rows: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    classes: int,
+    seeds: IntArray,
+    *,
+    balanced: bool,
+    context: Context,
+) -> Iterator[_Grown]:
+    """The trees, in the order of their seeds.
 
     scikit-learn's own forests exchange the filters of warnings of the process while they grow, which threads must
-    not do at the same time.
+    not do at the same time. Its checks of what is given take longer than to grow a small tree.
     """
+    from sklearn import config_context
     from sklearn.tree import DecisionTreeClassifier
 
     known, targets = np.unique(labels, return_inverse=True)
-    rows = np.ascontiguousarray(rows, np.float32)
+    randoms = _Randoms()
 
-    def tree(seed: int) -> tuple[AnyArray, ...]:
-        times = np.bincount(drawn(seed, targets, balanced=balanced), minlength=len(rows))
-        model = DecisionTreeClassifier(max_features="sqrt", random_state=seed)
-        model.fit(rows, targets.astype(float), sample_weight=times.astype(float), check_input=False)
-        return _from_sklearn(model.tree_, known - 1, classes)
+    def grown(seed: int) -> _Grown:
+        times = np.bincount(drawn(randoms.of(seed), targets, balanced=balanced), minlength=len(rows))
+        model = DecisionTreeClassifier(max_features="sqrt", random_state=randoms.of(seed))
+        with config_context(assume_finite=True, skip_parameter_validation=True):  # of this thread alone
+            model.fit(rows, targets, sample_weight=times.astype(float), check_input=False)
+        return _Grown(_from_sklearn(model.tree_, known - 1, classes), model.tree_, times)
 
-    context = context or Context()
     if len(rows) < ALONE:
         context = Context(stop=context.stop)
-    parts = list(context.ordered(tree, seeds.tolist()))
-    sizes = np.array([len(part[0]) for part in parts])
+    yield from context.ordered(grown, seeds.tolist())
+
+
+def _together(trees: Sequence[_Nodes], columns: int, classes: int) -> Forest:
+    """The forest of trees."""
+    sizes = np.array([len(tree.column) for tree in trees])
     roots = np.cumsum(sizes) - sizes
-    child = np.concatenate([part[2] + root for part, root in zip(parts, roots, strict=True)])
-    column, threshold, _, leaf, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Forest(rows.shape[1], classes, roots, column, threshold, child, leaf, weight)
+    child = np.concatenate([tree.child + root for tree, root in zip(trees, roots, strict=True)])
+    column, threshold, _, leaf, weight = (np.concatenate(part) for part in zip(*trees, strict=True))
+    return Forest(columns, classes, roots, column, threshold, child, leaf, weight)
 
 
 def tree_seeds(seed: int, trees: int) -> IntArray:
@@ -448,19 +512,19 @@ def tree_seeds(seed: int, trees: int) -> IntArray:
     return np.random.RandomState(seed).randint(2**31 - 1, size=trees)
 
 
-def drawn(seed: int, classes: IntArray, *, balanced: bool) -> IntArray:
-    """The rows that the tree of a seed is trained on, drawn with replacement, as many as there are.
+def drawn(random: np.random.RandomState, classes: IntArray, *, balanced: bool) -> IntArray:
+    """The rows that a tree is trained on, drawn with replacement, as many as there are.
 
     Parameters
     ----------
-    seed
-        Random state of the tree.
+    random
+        Random numbers, new from the seed of the tree.
     classes
         Class of each row, from 0; each occurs.
     balanced
         Whether each class is drawn equally often, rather than each row.
     """
-    random, count = np.random.RandomState(seed), len(classes)
+    count = len(classes)
     if not balanced:
         return random.randint(0, count, count)
     sizes = np.bincount(classes)
@@ -469,10 +533,8 @@ def drawn(seed: int, classes: IntArray, *, balanced: bool) -> IntArray:
     return np.argsort(classes, kind="stable")[first[chosen] + random.randint(0, sizes[chosen])]
 
 
-def _from_sklearn(
-    tree: Any, known: NDArray[np.intp], classes: int
-) -> tuple[AnyArray, FloatArray, AnyArray, FloatArray, FloatArray]:
-    """Column, threshold, children, leaf probabilities and weights of scikit-learn's tree."""
+def _from_sklearn(tree: Any, known: NDArray[np.intp], classes: int) -> _Nodes:
+    """The nodes of scikit-learn's tree."""
     count = tree.node_count
     is_leaf = tree.children_left < 0
     own = np.arange(count)
@@ -485,24 +547,4 @@ def _from_sklearn(
     leaf = np.zeros((count, classes))
     leaf[:, known] = np.where(is_leaf[:, None], share / share.sum(axis=1, keepdims=True), 0)
     column = np.where(is_leaf, 0, tree.feature).astype(np.intp)
-    return column, threshold, child, leaf, tree.weighted_n_node_samples.astype(float)
-
-
-def out_of_bag_accuracy(
-    forest: Forest,
-    seeds: IntArray,
-    rows: NDArray[np.float32],
-    labels: NDArray[np.integer[Any]],
-    *,
-    balanced: bool,
-) -> float:
-    """Fraction of rows that are classified correctly by the trees that were not trained on them (NaN if none)."""
-    votes = np.zeros((len(rows), forest.classes))
-    targets = np.unique(labels, return_inverse=True)[1]
-    for root, seed in zip(forest.roots, seeds.tolist(), strict=True):
-        unseen = np.setdiff1d(np.arange(len(rows)), drawn(seed, targets, balanced=balanced))
-        votes[unseen] += forest.leaf[forest._split(rows[unseen].T, int(root))]  # noqa: SLF001
-    asked = votes.any(axis=1)
-    if not asked.any():
-        return float("nan")
-    return float((votes.argmax(axis=1) + 1 == labels)[asked].mean())
+    return _Nodes(column, threshold, child, leaf, tree.weighted_n_node_samples.astype(float))

@@ -13,8 +13,8 @@ from objclass import forest as module
 from objclass.compute.context import Context
 from objclass.compute.limits import Limits
 from objclass.descent import descents
-from objclass.errors import ProjectError
-from objclass.forest import LEAF, Forest, decode, encode, fit
+from objclass.errors import ProjectError, Stop, TerminatedError
+from objclass.forest import LEAF, Forest, decode, drawn, encode, fit, tree_seeds
 from tests.conftest import examples
 
 
@@ -271,6 +271,43 @@ def test_out_of_bag_accuracy_is_that_of_scikit_learn(trained):
     rows, labels, _ = trained
     model = RandomForestClassifier(60, random_state=3, oob_score=True).fit(rows, labels)
     assert fit(rows, labels, 3, 60, 3)[1] == pytest.approx(model.oob_score_, abs=0.011)  # ties of votes
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_out_of_bag_accuracy_is_of_the_trees_that_have_not_seen_a_row(trained, balanced):
+    rows, labels, _ = trained
+    forest, accuracy = fit(rows, labels, 3, 15, 4, balanced=balanced, context=Context(Limits(jobs=2)))
+    votes = np.zeros((len(rows), 3))
+    for seed, tree in zip(tree_seeds(4, 15).tolist(), encode(forest), strict=True):
+        seen = drawn(np.random.RandomState(seed), labels - 1, balanced=balanced)
+        unseen = np.setdiff1d(np.arange(len(rows)), seen)
+        votes[unseen] += decode([tree], 6, 3).predict(rows[unseen]).probabilities
+    known = votes.any(axis=1)
+    assert accuracy == (votes.argmax(axis=1) + 1 == labels)[known].mean()
+
+
+def test_without_rows_out_of_the_bag_there_is_no_accuracy():
+    forest, accuracy = fit(np.ones((1, 2), np.float32), np.array([2]), 2, 3, 0)
+    assert np.isnan(accuracy)
+    assert forest.predict(np.ones((1, 2), np.float32)).probabilities.tolist() == [[0, 1]]
+
+
+def test_a_training_draws_the_rows_of_each_tree_once_and_ends_between_two_trees(trained, monkeypatch):
+    rows, labels, _ = trained
+    stop, trees = Stop(), []
+
+    def counted(*given, **settings):
+        trees.append(given)
+        if len(trees) == 25:
+            stop.ask()
+        return drawn(*given, **settings)
+
+    monkeypatch.setattr(module, "drawn", counted)
+    fit(rows, labels, 3, 20, 0, context=Context(stop=stop))
+    assert len(trees) == 20
+    with pytest.raises(TerminatedError):
+        fit(rows, labels, 3, 20, 0, context=Context(stop=stop))
+    assert len(trees) == 25
 
 
 def damage(index, value, part=0):

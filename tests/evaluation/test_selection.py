@@ -128,7 +128,9 @@ def test_the_importance_of_columns_is_that_of_scikit_learn(balanced):
     table, _ = noisy(4)
     forest = grow(table.rows, table.classes, 3, tree_seeds(0, 1), balanced=balanced)
     (seed,) = tree_seeds(0, 1).tolist()
-    times = np.bincount(drawn(seed, table.classes - 1, balanced=balanced), minlength=len(table))
+    times = np.bincount(
+        drawn(np.random.RandomState(seed), table.classes - 1, balanced=balanced), minlength=len(table)
+    )
     model = DecisionTreeClassifier(max_features="sqrt", random_state=seed)
     model.fit(table.rows, table.classes, sample_weight=times.astype(float))
     assert column_importances(forest) == pytest.approx(model.feature_importances_)
