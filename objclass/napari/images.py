@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QListWidget, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QWidget,
+)
 
 from objclass import LazyImage
 from objclass.errors import ObjclassError
@@ -64,6 +72,8 @@ class ImagesPanel(QWidget):
         )
         self.add = QPushButton("Use these images")
         self.images = QListWidget(toolTip="The images of the session; click to see one")
+        self.images.setTextElideMode(Qt.TextElideMode.ElideLeft)  # paths differ at their ends
+        self.images.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.remove = QPushButton("Remove image", toolTip="Remove the image that is shown, with its labels")
         self._lay_out()
         self._connect()
@@ -244,7 +254,8 @@ class ImagesPanel(QWidget):
         images = self._session.state.images
         with QSignalBlocker(self.images):
             self.images.clear()
-            self.images.addItems([image.lane.nickname for image in images])
+            for image in images:
+                QListWidgetItem(image.name, self.images).setToolTip(image.name)
             keys = [image.key for image in images]
             if self.controller.current_image in keys:
                 self.images.setCurrentRow(keys.index(self.controller.current_image))
