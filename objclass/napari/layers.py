@@ -3,6 +3,7 @@
 Their values are looked up by the numbers of objects: after a click only a table is new, and only what is shown is computed.
 """
 
+from collections.abc import Sequence
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,11 @@ def fit_contrast(layer: Image) -> None:
     if not layer.rgb and layer.data.dtype != np.uint8:
         layer.reset_contrast_limits_range("slice")
         layer.reset_contrast_limits("slice")
+
+
+def by_place(axes: Sequence[str]) -> dict[int, str]:
+    """Names of axes by their places, from -1 for the last one."""
+    return dict(enumerate(axes, -len(axes)))
 
 
 class ObjectLayers:
@@ -179,6 +185,7 @@ class ObjectLayers:
 
     def _show_image(self, image: SessionImage | None) -> None:
         before, active, was_empty = self._extent, self.viewer.layers.selection.active, not self.viewer.layers
+        names, last = by_place(self.viewer.dims.axis_labels), self._axes
         is_other = self._image is not None and image is not self._image
         self._image, self.shown = image, None
         if image is None:
@@ -196,18 +203,31 @@ class ObjectLayers:
         self.viewer.layers.selection.active = active if active in self.viewer.layers else own[0]
         if was_empty or (is_other and not np.array_equal(before, self._extent)):
             self.viewer.reset_view(reset_camera_angle=False)
+        self._name_axes(names, last)
         self._show_sliders()
         self._is_whole = True
 
+    def _name_axes(self, before: dict[int, str], last: str) -> None:
+        """Name the axes of the image, but for those that the user has named.
+
+        Parameters
+        ----------
+        before
+            The names of axes before layers were changed, from -1 for the last one: napari replaces them by those of layers.
+        last
+            Axes of the image before.
+        """
+        dims, own = self.viewer.dims, by_place(last)
+        given = {
+            k: name for k, name in before.items() if name not in (own.get(k), str(k), str(k + len(before)))
+        }
+        names = by_place(dims.axis_labels) | by_place(self._axes) | given
+        dims.axis_labels = [names[k] for k in range(-dims.ndim, 0)]
+
     def _show_sliders(self) -> None:
-        """Name the axes that have no names, and move the viewer to a place of the image."""
+        """Move the viewer to a place of the image."""
         dims, layer = self.viewer.dims, self._layers["Objects"]
         first = dims.ndim - layer.ndim
-        names = list(dims.axis_labels)
-        for k, axis in enumerate(self._axes, first):
-            if names[k].lstrip("-").isdigit() or names[k] in "tzyx":  # napari's, or those of the image before
-                names[k] = axis
-        dims.axis_labels = names
         place = np.rint(layer.world_to_data(dims.point[first:]))
         inside = np.clip(place, 0, np.array(layer.data.shape) - 1)
         if not np.array_equal(place, inside):

@@ -22,7 +22,7 @@ def widget(module_viewer):
     module_viewer.window.remove_dock_widget(dock)
 
 
-def session_of(*shapes):
+def session_of(*shapes, name="image"):
     """Images of so many rows and columns of squares, of which the corners are labelled; or volumes, with a number of planes."""
     session = Session(SessionSettings(FEATURES, trees=10))
     session.add_class("dark")
@@ -31,7 +31,7 @@ def session_of(*shapes):
         *planes, rows, columns = shape
         raw, ids = (np.broadcast_to(one, (*planes, *one.shape)) for one in grid(rows, columns, seed))
         axes = "zyx"[-raw.ndim :]
-        key = session.add_image(raw, label_image=ids, raw_axes=axes, axes=axes, name=f"image {seed}")
+        key = session.add_image(raw, label_image=ids, raw_axes=axes, axes=axes, name=f"{name} {seed}")
         session.update()
         session.label(key, [1], 1)
         session.label(key, [rows * columns], 2)
@@ -101,6 +101,27 @@ def test_the_viewer_shows_a_place_of_the_image_and_names_its_axes(widget, module
     open_session(widget, session_of((2, 4, 4)))
     assert dims.current_step[0] == 1
     assert dims.axis_labels == ("z", "y", "x")
+
+
+def test_names_that_the_user_gave_to_axes_are_kept(widget, module_viewer):
+    dims = module_viewer.dims
+    open_session(widget, session_of((6, 4, 4), (2, 4, 4)))
+    dims.axis_labels = ("t", "y", "x")
+    choose(widget, 1)
+    assert dims.axis_labels == ("t", "y", "x")
+    dims.axis_labels = ("z", "rows", "x")
+    choose(widget, 0)
+    assert dims.axis_labels == ("z", "rows", "x")
+    dims.axis_labels = ("z", "y", "x")  # those of the next test
+
+
+def test_a_long_name_is_shown_in_full_as_tool_tip(widget):
+    name = f"/data/{'long/' * 30}cells.h5/exported"
+    open_session(widget, session_of((4, 4), name=name))
+    images = widget.images.images
+    assert images.item(0).toolTip() == images.item(0).text() == f"{name} 0"
+    assert images.horizontalScrollBar().maximum() == 0
+    assert images.visualItemRect(images.item(0)).width() <= images.viewport().width()
 
 
 def test_a_click_on_the_image_brings_deleted_layers_back(widget, module_viewer):
