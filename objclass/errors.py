@@ -49,7 +49,19 @@ class ProjectError(InputError):
 
 
 class MissingImagesError(ProjectError):
-    """Images of a project cannot be opened; it may be in the folder where they are, or without them."""
+    """Images of a project cannot be opened; it may be with the folder where they are, or without them.
+
+    Parameters
+    ----------
+    message
+        What is missing, and what to do.
+    has_others
+        Whether other images can be opened, so that the project can be opened without those that are missing.
+    """
+
+    def __init__(self, message: str, *, has_others: bool = False) -> None:
+        super().__init__(message)
+        self.has_others = has_others
 
 
 class OutputError(ObjclassError, OSError):

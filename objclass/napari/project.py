@@ -118,21 +118,22 @@ class ProjectPanel(QWidget):
             "Opening",
             lambda stop, progress: Session.open(path, folder=folder, allow_misses=allow_misses),
             show,
-            lambda fault: (
-                isinstance(fault, MissingImagesError) and self._ask_for_images(path, then, str(fault))
-            ),
+            lambda fault: isinstance(fault, MissingImagesError) and self._ask_for_images(path, then, fault),
         )
 
-    def _ask_for_images(self, path: str, then: Callable[[], None], fault: str) -> bool:
+    def _ask_for_images(self, path: str, then: Callable[[], None], fault: MissingImagesError) -> bool:
         """Ask where the missing images of a project are; the answer is awaited without holding the window up."""
-        question = self._question("Some images of the project are missing.")
-        question.setInformativeText(fault)
+        question = self._question(
+            f"{'Some' if fault.has_others else 'All'} images of the project are missing."
+        )
+        question.setInformativeText(str(fault))
         roles = QMessageBox.ButtonRole
         folder = question.addButton("Folder of images…", roles.AcceptRole)
-        without = question.addButton("Open without them", roles.DestructiveRole)
-        question.addButton(QMessageBox.StandardButton.Cancel)
         folder.clicked.connect(lambda _: self._open_with_folder(path, then))
-        without.clicked.connect(lambda _: self.open_project(path, then, allow_misses=True))
+        if fault.has_others:
+            without = question.addButton("Open without them", roles.DestructiveRole)
+            without.clicked.connect(lambda _: self.open_project(path, then, allow_misses=True))
+        question.addButton(QMessageBox.StandardButton.Cancel)
         question.open()
         return True
 

@@ -143,7 +143,7 @@ def _lanes(project: Project, context: Context, *, allow_servers: bool, allow_mis
             f"{project.path}: {what}: put them where the project expects them, say in which folder they are"
             f"{without if lanes else ''}"
         )
-        raise MissingImagesError(message)
+        raise MissingImagesError(message, has_others=bool(lanes))
     log.warning("%s: %s: they are left out, with %d labels", project.path, what, lost)
     return lanes
 

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from objclass.session import Session
+from objclass.session.state import SessionSettings
 from tests.conftest import SAMPLES
 from tests.napari.events import process, push, wait_until
+from tests.napari.sessions import FEATURES
 
 
 @pytest.fixture
@@ -306,7 +309,9 @@ def test_features(widget):
 
 
 def labelled(widget):
-    """A session with labels of two classes."""
+    """A session with labels of two classes, of which little is measured."""
+    widget.controller.open(Session(SessionSettings(FEATURES, trees=10)))
+    widget.controller.live.evaluates = False
     session = use_images(widget)
     push(widget.classes.add)
     push(widget.classes.add)
@@ -391,6 +396,7 @@ def test_missing_images_are_asked_for(widget, tmp_path, monkeypatch):
     widget.project.open_project(str(tmp_path / "cells.ilp"))
     question = wait_until(lambda: widget.project.findChild(QMessageBox))
     assert "cells_train.tif" in question.informativeText()
+    assert [one.text() for one in question.buttons()] == ["Folder of images…", "Cancel"]  # no image is there
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(images))
     push(next(one for one in question.buttons() if one.text() == "Folder of images…"))
     wait_until(lambda: widget.controller.session.state.images)

@@ -7,7 +7,7 @@ import pytest
 import objclass
 from objclass import cli
 from objclass.compute.context import Context
-from objclass.errors import ImageError, OutputError, ProjectError, UsageError
+from objclass.errors import ImageError, MissingImagesError, OutputError, ProjectError, UsageError
 from objclass.project.model import COLORS
 from objclass.session import Session
 from objclass.session.judgement import REPEATS, judged
@@ -181,10 +181,21 @@ def test_images_that_are_missing_are_named(tmp_path):
     ) as fault:
         Session.open(tmp_path / "p.ilp")
     assert "allow_misses=True" in str(fault.value)
+    assert fault.value.has_others
     again = Session.open(tmp_path / "p.ilp", allow_misses=True)
     again.update()
     assert again.labels(0).classes == {1: 1, 2: 1, 3: 1}
     assert (again.predictions(0).probabilities == session.predictions(1).probabilities).all()
+
+
+def test_a_project_is_not_opened_without_all_of_its_images(tmp_path):
+    labelled(written(tmp_path)).save(tmp_path / "p.ilp")
+    (tmp_path / "raw.h5").unlink()
+    for allow_misses in (False, True):
+        with pytest.raises(MissingImagesError, match="1 of 1 images cannot be opened") as fault:
+            Session.open(tmp_path / "p.ilp", allow_misses=allow_misses)
+        assert "allow_misses" not in str(fault.value)
+        assert not fault.value.has_others
 
 
 def test_labels_of_objects_that_are_not_there_are_lost_not_forgotten(tmp_path):
