@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -87,6 +88,20 @@ def script(path):
 def samples(tmp_path_factory) -> Path:
     """A copy of the sample data: runs write beside their inputs."""
     return shutil.copytree(SAMPLES, tmp_path_factory.mktemp("samples") / "sample_data")
+
+
+def without_own(path):
+    """Leave in a project what ilastik stores: no training table, no novelty."""
+    with h5py.File(path, "a") as file:
+        del file["objclass"]
+
+
+@pytest.fixture
+def ilastik_samples(samples) -> Path:
+    """A copy of the sample data, with projects such as ilastik's."""
+    for path in samples.glob("*.ilp"):
+        without_own(path)
+    return samples
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 
@@ -55,9 +57,9 @@ def cells(here):
     return ["a", "none", "b"]
 
 
-def classified(names, *more, report="out/r.html"):
+def classified(names, *more, samples=SAMPLES, report="out/r.html"):
     return main([
-        *("--headless", "--quiet", "--project", f"{SAMPLES}/cells.ilp", "--table_only", "--table_filename", "out/t.csv"),
+        *("--headless", "--quiet", "--project", f"{samples}/cells.ilp", "--table_only", "--table_filename", "out/t.csv"),
         *("--raw_data", *(f"{n}.npy" for n in names), "--segmentation_image", *(f"{n}_seg.npy" for n in names)),
         *("--report", report, *more),
     ])  # fmt: skip
@@ -69,8 +71,21 @@ def test_counts_certainty_pictures_and_provenance(cells):
     for text in ("classified by cells.ilp", "elongated", "ring", "round", "Without objects: none.", "Typical",
                  "Uncertain", "SHA-256", "Standard Object Features: Count", "segmentation image a_seg.npy"):  # fmt: skip
         assert text in html, text
-    assert len(PNG.findall(html)) == 3 * 2 * 6  # classes, kinds, three of each of two images
     assert "Not in this report" not in html
+    table = pd.read_csv("out/t.csv")
+    novel = table[table["Novelty"] > 1].groupby(["Predicted Class", "Image"]).size().clip(upper=3)
+    shown = Counter(re.findall(r'alt="(\w+) object of (\w+) in', html))
+    assert len(PNG.findall(html)) == shown.total()
+    for name in ("elongated", "ring", "round"):
+        assert shown["novel", name] == novel[name].sum() > 0
+        assert 6 >= shown["typical", name] >= shown["uncertain", name] > 3  # an object is shown once
+
+
+def test_pictures_where_novelty_is_not_known(cells, ilastik_samples):
+    assert classified(cells, samples=ilastik_samples) == 0
+    html = page()
+    assert len(PNG.findall(html)) == 3 * 2 * 6  # classes, kinds, three of each of two images
+    assert "Whether objects are unlike those of the training is not known" in html
 
 
 def test_the_same_bytes_for_any_threads_blocks_and_order_of_work(cells):

@@ -77,7 +77,7 @@ def test_counts_shares_and_means_are_those_of_the_table(cells):
     assert classified(**cells) == 0
     table, summary = (pd.read_csv(name, float_precision="round_trip") for name in ("t.csv", "s.csv"))
     assert list(summary) == [
-        *("image", "frame", "class", "object_count", "share", "mean_size_px", "mean_uncertainty"),
+        *("image", "frame", "class", "object_count", "share", "mean_size_px", "mean_uncertainty", "novel_share"),
     ]  # fmt: skip
     assert [*zip(summary["image"], summary["class"], strict=True)] == [
         (image, name) for image in ("a", "none", "b") for name in CLASSES
@@ -92,9 +92,10 @@ def test_counts_shares_and_means_are_those_of_the_table(cells):
             assert row["mean_uncertainty"] == pytest.approx(
                 objects["Uncertainty"].mean(), rel=1e-7
             )  # float32
+            assert row["novel_share"] == (objects["Novelty"] > 1).mean()
     empty = summary[summary["image"] == "none"]
     assert (empty["object_count"] == 0).all()
-    assert empty[["share", "mean_size_px", "mean_uncertainty"]].isna().all(axis=None)
+    assert empty[["share", "mean_size_px", "mean_uncertainty", "novel_share"]].isna().all(axis=None)
 
 
 def test_the_same_bytes_for_any_number_of_threads(cells):

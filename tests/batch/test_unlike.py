@@ -133,17 +133,17 @@ def test_projects_of_ilastik_are_asked_for_novelty(shared):
     assert model.threshold > 0
 
 
-def test_projects_without_features_are_refused(samples, tmp_path, capsys):
+def test_projects_without_features_are_refused(ilastik_samples, tmp_path, capsys):
     inputs = [
         "--raw_data",
-        f"{samples}/cells.tif",
+        f"{ilastik_samples}/cells.tif",
         "--segmentation_image",
-        f"{samples}/cells_segmentation.tif",
+        f"{ilastik_samples}/cells_segmentation.tif",
     ]
     table = ["--table_filename", f"{tmp_path}/t.csv", "--novelty"]
-    assert main(["--headless", "--quiet", "--project", f"{samples}/cells.ilp", *inputs, *table]) == 2
+    assert main(["--headless", "--quiet", "--project", f"{ilastik_samples}/cells.ilp", *inputs, *table]) == 2
     error = capsys.readouterr().err
-    assert f"--novelty: {samples}/cells.ilp holds no features of its labelled objects" in error
+    assert f"--novelty: {ilastik_samples}/cells.ilp holds no features of its labelled objects" in error
     assert error.count("\n") == 1
     assert main(["--headless", "--quiet", *inputs, *table]) == 2
     assert (
@@ -152,5 +152,8 @@ def test_projects_without_features_are_refused(samples, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
     with pytest.raises(ProjectError, match="^novelty="):
         objclass.predict(
-            f"{samples}/cells.ilp", f"{samples}/cells.tif", f"{samples}/cells_segmentation.tif", novelty=True
+            f"{ilastik_samples}/cells.ilp",
+            f"{ilastik_samples}/cells.tif",
+            f"{ilastik_samples}/cells_segmentation.tif",
+            novelty=True,
         )

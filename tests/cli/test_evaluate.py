@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +17,7 @@ from objclass.compute.context import Context
 from objclass.core import Lane
 from objclass.images import from_array
 from objclass.training.provenance import is_trained_on
+from tests.conftest import without_own
 
 QUICK = ("--trees", "10", "--repeats", "1")
 
@@ -82,9 +82,7 @@ def test_a_project_of_ilastik_is_judged_by_the_features_that_it_stores_or_by_its
     """Without the group of ours there is no training table: labels and images are used."""
     main(["evaluate", "--project", "cells.ilp", *QUICK])
     expected = out(capsys)
-    with h5py.File("cells.ilp", "a") as file:
-        if "objclass" in file:
-            del file["objclass"]
+    without_own("cells.ilp")
     assert main(["evaluate", "--project", "cells.ilp", *QUICK, "--seed", "0"]) == 0
     found = out(capsys)
     assert found.splitlines()[0] == expected.splitlines()[0]
@@ -118,6 +116,7 @@ def test_other_images_judge_the_forest_of_the_project(here, capsys):
 
 
 def test_images_that_the_project_was_trained_on_are_said(here, capsys):
+    without_own("cells.ilp")  # by their paths
     assert main(["evaluate", "--project", "cells.ilp", *TRAINED]) == 0
     assert "caution: The classifier was trained on cells_train" in out(capsys)
     train = ["train", "--project", "new.ilp", *TRAINED, "--trees", "5", "--repeats", "0"]

@@ -21,6 +21,7 @@ def test_the_sample_project(samples, capsys):
     assert "1 elongated rgb(230, 25, 75): 12 in lane 0" in text
     assert "neighbourhood of 10 × 10 pixels" in text
     assert "raw_data: cells_train.tif yx 320×320 (found)" in text
+    assert "36 objects, predictions as stored" in text
     found = json.loads(told(capsys, samples / "cells.ilp", "--json"))
     assert found["forest"]["trees"] == 100
     assert found["classes"][1]["labels"] == {"0": {"0": 12}}
@@ -75,10 +76,10 @@ def test_names_that_are_no_text(samples, capsys):
     told(capsys, samples / "cells.ilp")
 
 
-def test_text_that_would_steer_a_terminal(samples, capsys):
+def test_text_that_would_steer_a_terminal(ilastik_samples, capsys):
     """As names of classes, in the list, as JSON, and in messages."""
     name = "\x1b]0;owned\x07\x9b31m\u202eli\nobjclass: error: µ"
-    path = samples / "cells.ilp"
+    path = ilastik_samples / "cells.ilp"
     with h5py.File(path, "a") as file:
         del file["ObjectClassification/LabelNames"]
         file["ObjectClassification/LabelNames"] = np.array([name.encode(), b"b"], object)
@@ -140,19 +141,19 @@ def test_strokes_of_a_pixel_project(tmp_path, capsys):
         (("labels",), False, "no labels"),
     ],
 )
-def test_runnable_is_what_a_run_would_say(samples, capsys, lost, runnable, why):
-    with h5py.File(samples / "cells.ilp", "a") as file:
+def test_runnable_is_what_a_run_would_say(ilastik_samples, capsys, lost, runnable, why):
+    with h5py.File(ilastik_samples / "cells.ilp", "a") as file:
         del file["ObjectClassification/ClassifierForests"]
         if "labels" in lost:
             file["ObjectClassification/LabelInputs/0000/0"][...] = 0
     for name in set(lost) - {"labels"}:
-        (samples / name).unlink()
-    found = json.loads(told(capsys, samples / "cells.ilp", "--json"))
+        (ilastik_samples / name).unlink()
+    found = json.loads(told(capsys, ilastik_samples / "cells.ilp", "--json"))
     assert found["runnable"] is runnable
     assert why in found["why_not"]
-    code = main(["--headless", "--quiet", "--project", str(samples / "cells.ilp"), "--raw_data", str(samples / "cells.tif"),
-                 "--segmentation_image", str(samples / "cells_segmentation.tif"), "--table_only",
-                 "--table_filename", str(samples / "t.csv")])  # fmt: skip
+    code = main(["--headless", "--quiet", "--project", str(ilastik_samples / "cells.ilp"), "--raw_data", str(ilastik_samples / "cells.tif"),
+                 "--segmentation_image", str(ilastik_samples / "cells_segmentation.tif"), "--table_only",
+                 "--table_filename", str(ilastik_samples / "t.csv")])  # fmt: skip
     assert (code == 0) is runnable
 
 

@@ -13,6 +13,14 @@ from objclass.compute.context import Context
 from objclass.forest import encode
 from objclass.project.open import open_project
 from objclass.training.complete import completed
+from tests.conftest import without_own
+
+
+@pytest.fixture
+def samples(samples):
+    """A copy of the sample data, with a project such as ilastik's."""
+    without_own(samples / "cells.ilp")
+    return samples
 
 
 def without_forest(path):

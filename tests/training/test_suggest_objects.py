@@ -4,7 +4,6 @@ import csv
 import shutil
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -13,6 +12,7 @@ from objclass.cli import main
 from objclass.compute.context import Context
 from objclass.project.open import open_project
 from objclass.training.suggest_objects import suggestions_of
+from tests.conftest import without_own
 
 INPUTS = ("--raw_data", "cells_train.tif", "--segmentation_image", "cells_train_segmentation.tif")
 FEATURES = ("--features", "Standard Object Features:Count", "Standard Object Features:RegionRadii",
@@ -157,8 +157,7 @@ def test_an_evaluation_suggests_objects_of_the_images_of_the_project(here, capsy
 
 def test_objects_of_a_project_of_ilastik_are_compared_as_those_of_ours(here, caplog):
     assert train(*FEATURES, "--suggest", "6", "--suggestions", "trained.csv") == 0
-    with h5py.File("new.ilp", "a") as file:
-        del file["objclass"]
+    without_own("new.ilp")
     arguments = ["evaluate", "--project", "new.ilp", "--quiet", "--repeats", "1", "--trees", "5"]
     assert main([*arguments, "--suggest", "6"]) == 0
     assert Path("new_suggestions.csv").read_bytes() == Path("trained.csv").read_bytes()
