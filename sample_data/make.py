@@ -1,6 +1,6 @@
 """Make the sample data: synthetic images, so that everybody may use them for anything (CC0).
 
-``python sample_data/make.py`` writes, beside itself and with the same bytes each time:
+``python sample_data/make.py`` writes next to itself, with the same bytes each time (TIFF files: with the same version of tifffile):
 
 - ``cells_train``, ``cells``: 2D fields of three kinds of cells (round, elongated, ring). For each the raw
   image, a segmentation, and a prediction map (two channels: cell, background) as pixel classification
