@@ -34,6 +34,9 @@ def load_colors() -> None:
 NAMES = ("Uncertainty", "Classes", "Objects", "Labels", "Selection")
 """Names of the layers, the lowest one first."""
 
+OF_CLASSES = ("Uncertainty", "Classes")
+"""Those that show predictions."""
+
 
 def blank_layers(axes: str, about: dict[str, int]) -> dict[str, Layer]:
     """The layers of an image without objects, by their names.
@@ -275,8 +278,11 @@ class ObjectLayers:
         for layer in self._layers.values():
             layer.metadata = about
             lay(layer, frame)
-        if self.controller.session.predictions(image.key) is None:
-            self._blank(image)
+        session = self.controller.session
+        if image.key not in session.state.found:
+            self._blank(image, NAMES)
+        elif session.predictions(image.key) is None:
+            self._blank(image, OF_CLASSES)
         self._change_objects(image.key)
 
     def _insert(self, layer: Layer, others: list[Layer]) -> None:
@@ -296,12 +302,12 @@ class ObjectLayers:
 
     # ------------------------------------------------------------------ values
 
-    def _blank(self, image: SessionImage) -> None:
-        """Show no objects, as long as none are found."""
+    def _blank(self, image: SessionImage, names: tuple[str, ...]) -> None:
+        """Show nothing in layers, as long as it is not known for this image."""
         lengths = dict(zip("tzyx", image.shape, strict=True))
         numbers = np.broadcast_to(np.uint32(0), [lengths[axis] for axis in self._axes])
-        for layer in self._layers.values():
-            set_pixels(layer, numbers, np.zeros(1, layer.dtype))
+        for name in names:
+            set_pixels(self._layers[name], numbers, np.zeros(1, self._layers[name].dtype))
 
     def _change_objects(self, key: int) -> None:
         found = self.controller.session.state.found.get(key)
