@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,12 @@ log = logging.getLogger("objclass")
 
 
 def save_project(
-    path: str, project: Project | PixelProject, *, overwrite: bool = False, base: str | None = None
+    path: str,
+    project: Project | PixelProject,
+    *,
+    overwrite: bool = False,
+    base: str | None = None,
+    kept: Sequence[int] | None = None,
 ) -> None:
     """Write a project; the file gets its name when it is complete.
 
@@ -31,6 +37,8 @@ def save_project(
         Whether an existing file may be replaced.
     base
         A project of objects whose other content is kept.
+    kept
+        The lanes of it, from 0, that are the first ones of the project; by default all of them.
 
     Raises
     ------
@@ -53,7 +61,7 @@ def save_project(
         elif base is None:
             write_project(pending.add(path), moved(project, path), project.path or None)
         else:
-            extend_project(base, pending.add(path), moved(project, path))
+            extend_project(base, pending.add(path), moved(project, path), kept)
         pending.commit()
         if isinstance(project, Project):
             _say_whether_ilastik_opens(path, project)

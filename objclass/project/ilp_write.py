@@ -16,7 +16,7 @@ from objclass.images.attributes import axistags
 from objclass.images.paths import joined_to
 from objclass.project.ilp_images import write_images
 from objclass.project.ilp_own import GROUP, write_own
-from objclass.project.ilp_read import read_features, read_threshold
+from objclass.project.ilp_read import read_features, read_lanes, read_threshold
 from objclass.project.ilp_values import THRESHOLD_METHODS, opened, stored_number, stored_text
 from objclass.project.model import MAXIMUM_SIZE, ROLE_NAMES, Project, TableSettings, TrainingInput
 from objclass.settings import EXPORT_DEFAULTS, ExportSettings, ProjectThreshold
@@ -38,6 +38,12 @@ LEARNED = (
     "ClassifierForests",
     "CachedProbabilities",
 )
+OF_LANES = ("Input Data/infos", "PixelClassification/LabelSets", "PixelClassification/Bookmarks")
+"""Groups that have a group for each lane, in the order of the lanes."""
+
+CACHED = ("ObjectExtraction", "ThresholdTwoLevels/CachedThresholdLabels")
+"""Groups in which ilastik keeps, by the numbers of lanes, what it computes again where it is not there."""
+
 SELECTED = ("SelectedFeatures", "ExportSettings")
 """Parts of ``ObjectClassification`` that are of classes and labels, and those that are of features."""
 
@@ -79,8 +85,8 @@ def write_project(path: str, project: Project, base: str | None = None) -> None:
         write_own(file, project)
 
 
-def extend_project(source: str, target: str, project: Project) -> None:
-    """Write a copy of a project with other classes, labels, forest, training table and facts, and with more lanes.
+def extend_project(source: str, target: str, project: Project, kept: Sequence[int] | None = None) -> None:
+    """Write a copy of a project with other classes, labels, forest, training table and facts, and with other lanes.
 
     Where features or thresholds are others, they are written, too, and what ilastik has stored of objects is left out.
     Everything else stays as it is: images stored in the project, the classification of pixels, settings of the window
@@ -92,6 +98,8 @@ def extend_project(source: str, target: str, project: Project) -> None:
         Path of the project, and of the file to write.
     project
         The new content; its ``path`` is the final place of the file, to which paths of images are relative.
+    kept
+        The lanes of the copied project, from 0, that are the first ones of the new content; by default all of them.
 
     Raises
     ------
@@ -110,7 +118,12 @@ def extend_project(source: str, target: str, project: Project) -> None:
         groups = {f"ObjectClassification/{name}" for name in left_out} | {GROUP}
         groups |= {"ObjectExtraction"} if has_others or has_other_threshold else set()
         groups |= {"ThresholdTwoLevels"} if has_other_threshold else set()
+        lanes = read_lanes(old["Input Data"])
+        if kept is not None and list(kept) != list(range(len(lanes))):
+            groups |= {*OF_LANES, *CACHED}
+            groups |= {one.inside for lane in lanes for one in lane.values()} - _inside(project)
         _copy(old, file, groups | set(project.images))
+        _copy_lanes(old, file, range(len(lanes)) if kept is None else kept)
         infos = file["Input Data"].require_group("infos")
         _write_paths(infos, source, project)
         _write_lanes(file["Input Data"], project, len(infos))
@@ -148,6 +161,22 @@ def _copy(source: h5py.Group, target: h5py.Group, left_out: Collection[str], ins
             _copy(source[name], target.create_group(name), left_out, f"{path}/")
         else:
             source.copy(name, target, name=name)
+
+
+def _inside(project: Project) -> set[str]:
+    """The names of the images that are stored inside of a project."""
+    return {one.inside for lane in project.lanes for one in lane.values()}
+
+
+def _copy_lanes(source: h5py.File, target: h5py.File, kept: Sequence[int]) -> None:
+    """Copy what there is of some lanes, which are numbered anew; nothing, where all were copied already."""
+    for path in OF_LANES:
+        if path not in source or path in target:
+            continue
+        group, names = target.create_group(path), sorted(source[path])
+        for number, name in enumerate(names[k] for k in kept if k < len(names)):
+            stem = name.rstrip("0123456789")
+            source.copy(f"{path}/{name}", group, f"{stem}{number:0{len(name) - len(stem)}d}")
 
 
 def _write_paths(infos: h5py.Group, source: str, project: Project) -> None:

@@ -83,7 +83,7 @@ def open_saved(
     labelling = Labelling(_classes(project), tuple(_marks(project)))
     opened = Opened(project, labelling, settings)
     state = State(settings, images, History(labelling), opened=opened, added=len(images))
-    return SavedProject(path, state, stored)
+    return SavedProject(path, state, stored, tuple(lanes))
 
 
 def _absolute(project: Project, lane: Mapping[str, TrainingInput]) -> dict[str, TrainingInput]:

@@ -1,7 +1,7 @@
 """The file of a session, and the images that are added to those of a project."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
@@ -26,11 +26,19 @@ class SavedProject:
         What it holds.
     lanes
         What it says of its images: role -> image; files by absolute paths.
+    numbers
+        The lane of each image of the state, from 0; there are more lanes if images could not be opened.
     """
 
     path: str
     state: State
     lanes: tuple[Mapping[str, TrainingInput], ...]
+    numbers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: str, state: State) -> "SavedProject":
+        """The file in which a state was saved."""
+        return cls(path, state, lanes_of(state), tuple(range(len(state.images))))
 
     def holds(self, state: State) -> bool:
         """Whether nothing was changed since."""
@@ -41,12 +49,14 @@ class SavedProject:
             and state.labelling == self.state.labelling
         )
 
-    def located(self, found: Sequence[FoundObjects]) -> "SavedProject":
-        """With labels at the objects that are found now, which is no change."""
-        state = self.state
-        for one in found:
-            state = state.located(one)
-        return replace(self, state=state)
+    def lanes_in(self, state: State) -> dict[int, int]:
+        """Key of an image of the file that a state has still -> its lane, in the order of the images."""
+        lanes = dict(zip((image.key for image in self.state.images), self.numbers, strict=True))
+        return {image.key: lanes[image.key] for image in state.images if image.key in lanes}
+
+    def located(self, found: FoundObjects) -> "SavedProject":
+        """With labels at the objects of an image that are found now, which is no change."""
+        return replace(self, state=self.state.located(found))
 
 
 def lanes_of(state: State) -> tuple[Mapping[str, TrainingInput], ...]:

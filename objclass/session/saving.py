@@ -43,25 +43,27 @@ def save_state(state: State, path: str, saved: SavedProject | None, context: Con
     if not state.images or not state.labelling.classes or state.feature_fault:
         message = state.obstacle or "nothing to save"
         raise UsageError(message)
-    base = saved.path if saved is not None and _is_extended(state, saved) else None
-    if base is None and state.opened is not None and state.opened.project.classifies_pixels:
-        message = f"{state.opened.project.path} classifies pixels, and its images cannot be removed here: remove them in ilastik"
-        raise ProjectError(message)
+    base = _base(state, saved)
     project = _project(state, context)
-    if base is not None and saved is not None:
-        known = {name for image in saved.state.images for name in image.inside}
-        new = {name: image for name, image in project.images.items() if name not in known}
-        project = replace(project, images=new)
+    before = base.lanes_in(state) if base is not None else {}
+    known = {name for image in state.images if image.key in before for name in image.inside}
+    project = replace(project, images={k: one for k, one in project.images.items() if k not in known})
     if state.lost:
         log.warning("%s: saved without %d labels, which have no object at these thresholds", path, state.lost)
-    save_project(path, project, overwrite=True, base=base)
+    source = base.path if base is not None else None
+    save_project(path, project, overwrite=True, base=source, kept=list(before.values()))
 
 
-def _is_extended(state: State, saved: SavedProject) -> bool:
-    """Whether the file is of a project that was opened, and its images are the first ones still."""
-    before = saved.state.images
-    is_complete = len(saved.lanes) == len(before) and state.images[: len(before)] == before
-    return state.opened is not None and is_complete and os.path.exists(saved.path)
+def _base(state: State, saved: SavedProject | None) -> SavedProject | None:
+    """The file whose other content is kept: that of a project that was opened; None if there is none."""
+    if saved is None or state.opened is None:
+        return None
+    if os.path.exists(saved.path):
+        return saved
+    if state.opened.project.classifies_pixels:
+        message = f"{saved.path} is not there any more, and holds the classifier of pixels: put it back"
+        raise ProjectError(message)
+    return None
 
 
 def _project(state: State, context: Context) -> Project:
@@ -70,13 +72,14 @@ def _project(state: State, context: Context) -> Project:
     last, base = state.classification, state.opened.project if state.opened is not None else None
     if last is None:
         return project_of(measured, state.labelling, state.features, state.margin, base)
-    if state.is_as_opened and base is not None:
+    keys = [image.key for image in state.images]
+    if state.is_as_opened and base is not None and keys[: len(base.lanes)] == list(range(len(base.lanes))):
         training = base.training
         if training is not None:
             training = replace(training, names=last.trained.classes)
         return replace(last.trained, training=training, novelty=base.novelty)
     project, facts = last.project, dict(base.facts) if base is not None else {}
-    keeps_numbers = base is not None and [image.key for image in state.images] == list(range(len(measured)))
+    keeps_numbers = base is not None and keys == list(range(len(measured)))
     lanes = {number: image.lane for number, image in enumerate(state.images)}
     known = facts.get("inputs") if keeps_numbers else None
     further: Mapping[str, object] = {"inputs": input_facts(lanes, project.labels, known, context)}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Iterable
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from objclass.batch.request import Request
@@ -23,7 +24,7 @@ from objclass.session.images import FoundObjects, MeasuredObjects
 from objclass.session.judgement import Judgement, judged
 from objclass.session.labelling import LabelClass, Labelling, Labels
 from objclass.session.opening import open_saved
-from objclass.session.projects import SavedProject, check_fits, lanes_of, new_image
+from objclass.session.projects import SavedProject, check_fits, new_image
 from objclass.session.saving import save_state
 from objclass.session.state import Finding, SessionSettings, State, work
 from objclass.settings import ProjectThreshold, ResourceSettings
@@ -49,6 +50,8 @@ class Session:
         self.state = State(settings or SessionSettings())
         self.resources = resources or ResourceSettings()
         self._saved: SavedProject | None = None
+        self._being_saved: SavedProject | None = None
+        self._lock = Lock()  # of both, and of the labels that are located in them and in the state
 
     @classmethod
     def of(cls, state: State, resources: ResourceSettings) -> "Session":
@@ -159,13 +162,14 @@ class Session:
         writer_for(target)
         inputs = [file for image in self.state.images for file in image.files]
         check_output(f"project {target}", target, inputs, overwrite=overwrite or path is None)
-        worked = Session.of(self.state, self.resources)
-        before = worked.state
+        with self._lock:
+            worked = Session.of(self.state, self.resources)
+            self._being_saved = SavedProject.of(target, self.state)
         for finding in worked.work(stop=stop, progress=progress):
             worked.accept(finding)
         save_state(worked.state, target, self._saved, self._context(stop))
-        found = list(self.state.found.values())  # that another thread may have found meanwhile
-        self._saved = SavedProject(target, before, lanes_of(before)).located(found)
+        with self._lock:
+            self._saved, self._being_saved = self._being_saved, None
 
     # ----------------------------------------------------------------- results
 
@@ -472,9 +476,13 @@ class Session:
         if found.image not in state.images:
             return False
         new = state.with_objects(finding)
-        if isinstance(finding, FoundObjects) and self._saved is not None:
-            self._saved = self._saved.located([found])
-        self._become(history=new.history, opened=new.opened, found=new.found, measured=new.measured)
+        with self._lock:
+            if isinstance(finding, FoundObjects):
+                self._saved, self._being_saved = (
+                    one.located(found) if one is not None else None
+                    for one in (self._saved, self._being_saved)
+                )
+            self._become(history=new.history, opened=new.opened, found=new.found, measured=new.measured)
         return new.found is not state.found or new.measured is not state.measured
 
     def predictions(self, key: int) -> Predictions | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from objclass.core import from_canonical
-from objclass.errors import ProjectError, UsageError
+from objclass.errors import UsageError
 from objclass.session import Session
 from objclass.settings import ResourceSettings
 from tests.session.test_export import check
@@ -65,6 +65,7 @@ def test_an_image_is_added_to_a_project_that_classifies_pixels(shared, tmp_path)
     session.update()
     compare(session, folder / "expected", "test_", session.state.images[1])
     session.label(key, [1, 2], 1)
+    session.label(key, [3, 4], 2)
     session.update()
     session.save()
     check(session, tmp_path / "results")
@@ -72,8 +73,13 @@ def test_an_image_is_added_to_a_project_that_classifies_pixels(shared, tmp_path)
     again.update()
     assert equal(session, again)
     again.remove_image(0)
-    with pytest.raises(ProjectError, match="remove them in ilastik"):
-        again.save()
+    again.update()
+    again.save()
+    third = Session.open(session.path, ResourceSettings(jobs=1))
+    third.update()
+    assert equal(again, third)
+    with h5py.File(session.path) as file:
+        assert list(file["PixelClassification/LabelSets"]) == ["labels000"]
 
 
 @pytest.mark.slow

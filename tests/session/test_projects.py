@@ -1,5 +1,7 @@
 """Projects of sessions: saved, run without a window, opened again."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from objclass.compute.context import Context
 from objclass.errors import ImageError, MissingImagesError, OutputError, ProjectError, UsageError
 from objclass.project.model import COLORS
 from objclass.session import Session
+from objclass.session import session as rooms
 from objclass.session.judgement import REPEATS, judged
 from objclass.session.state import SessionSettings
 from objclass.settings import ProjectThreshold, ResourceSettings
@@ -343,3 +346,141 @@ def test_what_is_changed_while_the_project_is_saved_is_not_saved(tmp_path):
     assert session.is_modified
     session.undo()
     assert not session.is_modified
+
+
+def test_labels_that_are_found_while_the_project_is_saved_are_no_change(tmp_path, monkeypatch):
+    raw, labels = squares()
+    maps = np.stack([labels > 0, labels == 0], axis=-1).astype(np.float32)
+    first = labelled((raw, maps), role="prediction_maps", axes={"axes": "yxc"})
+    first.save(tmp_path / "p.ilp")
+    session = Session.open(tmp_path / "p.ilp")
+    session.set_threshold(replace(session.state.settings.threshold, threshold=0.6))
+    save_state = rooms.save_state
+
+    def saved(*given):
+        for finding in session.work():
+            session.accept(finding)
+        save_state(*given)
+
+    monkeypatch.setattr(rooms, "save_state", saved)
+    session.save()
+    assert session.labels(0).classes == first.labels(0).classes
+    assert not session.is_modified
+
+
+@pytest.fixture
+def of_pixels(tmp_path):
+    """A project of ilastik's kind that classifies pixels and objects of three images: squares, some of which are labelled."""
+    raws, paint = [squares(seed=k)[0] for k in range(3)], np.zeros((60, 80), np.uint8)
+    paint[3:7, 3:7], paint[3:7, 13:17], paint[9, :] = 1, 1, 2
+    pixels = objclass.train_pixels(
+        raws,
+        [paint, np.roll(paint, 10, 0), np.roll(paint, 20, 0)],
+        axes="yx",
+        class_names=["square", "ground"],
+        features=["gaussian:1"],
+        trees=5,
+    )
+    pixels.save(tmp_path / "pixels.ilp")
+    session = Session(SessionSettings(FEATURES, trees=10), ResourceSettings(jobs=1))
+    for raw in raws:
+        maps = objclass.predict_pixels(tmp_path / "pixels.ilp", raw, axes="yx")
+        session.add_image(raw, prediction_maps=np.asarray(maps), axes="yxc")
+    session.add_class("dark")
+    session.add_class("bright")
+    session.update()
+    for image in session.state.images:
+        session.label(image.key, [1, 3], 2)
+        session.label(image.key, [2 + 2 * image.key, 4 + 2 * image.key], 1)
+    session.update()
+    path = tmp_path / "both.ilp"
+    session.save(path)
+    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "pixels.ilp") as other:
+        for name in ("FeatureSelections", "PixelClassification"):
+            other.copy(name, file)
+        for k in range(3):
+            file[f"PixelClassification/Bookmarks/{k:04d}"] = k
+            del file["Input Data/infos"][f"lane{k:04d}"]["Prediction Maps"]
+            file[f"ThresholdTwoLevels/CachedThresholdLabels/threshold{k:03d}"] = k
+        for name in [one for one in file["Input Data/local_data"] if "prediction" in one]:
+            del file["Input Data/local_data"][name]
+        del file["workflowName"], file["Input Data/Role Names"]
+        file["workflowName"] = b"Object Classification (from pixel classification)"
+        file["Input Data/Role Names"] = [b"Raw Data", b"Atlas"]
+    return path
+
+
+def test_images_are_removed_from_a_project_of_pixels_and_objects(of_pixels):
+    session = Session.open(of_pixels, ResourceSettings(jobs=1))
+    session.update()
+    assert session.lost == 0
+    session.remove_image(1)
+    raw = squares(seed=5)[0]
+    added = session.add_image(raw, raw_axes="yx", name="added")
+    session.update()
+    session.label(added, [5], 1)
+    session.update()
+    with h5py.File(of_pixels) as file:
+        strokes = [file[f"PixelClassification/LabelSets/labels{k:03d}/block0000"][()] for k in range(3)]
+        names = [file["Input Data/infos"][f"lane{k:04d}/Raw Data/inner_path"][()] for k in range(3)]
+        forest = file["PixelClassification/ClassifierForests/Forest0000/Tree_0/topology"][()]
+    session.save()
+    with h5py.File(of_pixels) as file:
+        assert list(file["Input Data/infos"]) == ["lane0000", "lane0001", "lane0002"]
+        sets = file["PixelClassification/LabelSets"]
+        assert list(sets) == ["labels000", "labels001", "labels002"]
+        for new, old in enumerate((0, 2)):
+            assert np.array_equal(sets[f"labels{new:03d}/block0000"], strokes[old])
+        assert not len(sets["labels002"])
+        assert names[1] not in [
+            f"Input Data/local_data/{name}".encode() for name in file["Input Data/local_data"]
+        ]
+        assert len(file["Input Data/local_data"]) == 3
+        marks = file["PixelClassification/Bookmarks"]
+        assert [(name, marks[name][()]) for name in marks] == [("0000", 0), ("0001", 2)]
+        assert "CachedThresholdLabels" not in file["ThresholdTwoLevels"]
+        assert np.array_equal(
+            file["PixelClassification/ClassifierForests/Forest0000/Tree_0/topology"], forest
+        )
+    again = Session.open(of_pixels, ResourceSettings(jobs=1))
+    again.update()
+    assert again.state.is_as_opened
+    assert [len(again.labels(image.key).classes) for image in again.state.images] == [4, 4, 1]
+    assert equal(session, again)
+
+
+def test_images_that_cannot_be_opened_are_left_out_of_a_project_of_pixels_and_objects(of_pixels):
+    with h5py.File(of_pixels, "r+") as file:
+        name = file["Input Data/infos/lane0000/Raw Data/inner_path"][()].decode()
+        del file[name]
+    session = Session.open(of_pixels, ResourceSettings(jobs=1), allow_misses=True)
+    session.update()
+    session.save()
+    with h5py.File(of_pixels) as file:
+        assert list(file["PixelClassification/LabelSets"]) == ["labels000", "labels001"]
+    again = Session.open(of_pixels, ResourceSettings(jobs=1))
+    again.update()
+    assert equal(session, again)
+    of_pixels.unlink()
+    with pytest.raises(ProjectError, match="not there any more"):
+        again.save()
+
+
+def test_without_an_unlabelled_image_the_labels_of_the_others_keep_their_forest(tmp_path):
+    first, second = squares(), squares(seed=1)
+    session = Session(SessionSettings(FEATURES, trees=10), ResourceSettings(jobs=1))
+    for raw, labels in (second, first):
+        session.add_image(raw, label_image=labels)
+    session.add_class("dark")
+    session.add_class("bright")
+    session.update()
+    session.label(1, [1, 3], 2)
+    session.label(1, [2, 4], 1)
+    session.update()
+    session.save(tmp_path / "p.ilp")
+    session = Session.open(tmp_path / "p.ilp")
+    session.remove_image(0)
+    session.save()
+    again = objclass.open_project(tmp_path / "p.ilp")
+    assert len(again.training) == 4
+    assert len(again.lanes) == len(again.facts["inputs"]) == 1
