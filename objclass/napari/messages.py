@@ -9,7 +9,21 @@ from objclass.errors import ObjclassError
 
 log = logging.getLogger("objclass")
 
-in_words = partial(with_words, names={"allow_misses": "Open without them", "input_axes": "axes"})
+WORDS = {
+    "allow_misses": "Open without them",
+    "debug": "objclass inspect --debug",
+    "follow_links": "objclass --follow_links",
+    "input_axes": "axes",
+    "max_memory": "the memory limit",
+    "output_filename_format": "path of the images",
+    "summary_filename": "the path of the summary",
+    "table_columns": "columns",
+    "table_filename": "the path of the table",
+    "table_only": "no table is chosen",
+}
+"""What the window calls an option; an option that it does not have is one of the command line. Others are the words of their names."""
+
+in_words = partial(with_words, names=WORDS)
 
 
 def messages_in_words() -> AbstractContextManager[None]:

@@ -82,8 +82,9 @@ def request_of(
     Raises
     ------
     UsageError
-        If images have axes that no command line gives.
+        If images have axes that no command line gives, or lack the pixel size that is needed.
     """
+    _check_sizes(saved, outputs)
     request = Request(
         inputs=_inputs(saved, context),
         project=saved.path,
@@ -101,6 +102,16 @@ def request_of(
         resources=resources,
     )
     return replace(request, arguments=tuple(arguments_of(request)))
+
+
+def _check_sizes(saved: SavedProject, outputs: Outputs) -> None:
+    """Refuse lengths in um of images without a pixel size."""
+    if not outputs.is_physical or outputs.columns == ILASTIK:
+        return
+    for image in saved.state.images:
+        if image.lane.pixel_size is None:
+            message = f"{image.name}: its file has no pixel size: lengths and sizes are known in pixels only"
+            raise UsageError(message)
 
 
 def _absolute(path: str) -> str:

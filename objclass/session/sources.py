@@ -34,6 +34,10 @@ BLOCK = 1 << 26
 """Pixels that are compared at a time."""
 
 
+CHOSEN = "your choice"
+"""Where axes come from that the user has chosen."""
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """An array that a viewer shows; where it comes from, and what the viewer knows of it.
@@ -204,8 +208,10 @@ def joined(sources: Sequence[Source]) -> Source:
     first = sources[0]
     for one in sources:
         if one.is_rgb or one.shape != first.shape:
-            shape = "colours" if one.is_rgb else one.shape
-            message = f"{one.name} ({shape}) and {first.name} {first.shape}: expected layers of one shape as channels"
+            shape = "(colours)" if one.is_rgb else one.shape
+            message = (
+                f"{one.name} {shape} and {first.name} {first.shape}: expected layers of one shape as channels"
+            )
             raise UsageError(message)
     known = first.axes(channels=False)
     dimensions = (*known[0], "c") if known else ()
@@ -268,7 +274,7 @@ def image_of(source: Source, axes: str, stop: Stop, progress: Progress | None = 
     pixels = (
         source.array.copy() if source.is_labels and isinstance(source.array, np.ndarray) else source.array
     )
-    return LazyImage(from_array(pixels, axes, source.name))
+    return LazyImage(replace(from_array(pixels, axes, source.name), axes_from=CHOSEN))
 
 
 def _file_of(source: Source, shown: Image) -> Image | None:
@@ -278,7 +284,7 @@ def _file_of(source: Source, shown: Image) -> Image | None:
         return None
     for axes in (None, shown.axes, source.file_axes or None):
         try:
-            image = open_image(os.pathsep.join(paths), axes=axes, stack_along="c")
+            image = open_image(os.pathsep.join(paths), axes=axes, axes_from=CHOSEN, stack_along="c")
         except ObjclassError:  # another program could open it
             continue
         if image.shape == shown.shape:

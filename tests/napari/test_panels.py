@@ -144,8 +144,8 @@ def test_raw_data_of_another_shape_are_said(widget, module_viewer):
     process()
     widget.images.raw.check(id(module_viewer.layers["narrow"]))
     session = use_images(widget)
-    assert "differ along x" in widget.status.text()
-    assert "(wrong axes?)" in widget.status.text()
+    assert "narrow (320, 310) with axes yx from your choice" in widget.status.text()
+    assert "differ along x (wrong axes?)" in widget.status.text()
     assert not session.state.images
 
 

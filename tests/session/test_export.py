@@ -24,6 +24,15 @@ from tests.session.test_projects import labelled, squares, written
 IMAGES = ("Object Predictions", "Object Probabilities", "Object Identities")
 
 
+def test_lengths_of_images_without_a_pixel_size_are_not_known(tmp_path):
+    session = labelled(written(tmp_path))
+    session.save(tmp_path / "p.ilp")
+    outputs = Outputs(table=str(tmp_path / "t.csv"), columns="tidy", is_physical=True)
+    with pytest.raises(UsageError, match=r"^raw-data: its file has no pixel size"):
+        session.export(outputs)
+    session.export(replace(outputs, columns="ilastik"))
+
+
 def contents(folder):
     """Name of a file -> its bytes, without run files."""
     return {

@@ -91,6 +91,7 @@ def test_an_equal_file_is_named(tmp_path):
     painted[19, 29] += 1
     image = image_of(Source("a", painted, (path,), is_labels=True), "yx", Stop()).image
     assert not image.files
+    assert image.axes_from == "your choice"
     painted[:] = 0  # what is painted afterwards is not for the session
     assert image.read().max() == 600
 
@@ -115,7 +116,7 @@ def test_channels_are_read_on_demand():
 
 @pytest.mark.parametrize("others", [[], [source(20, 31)], [source(20, 30, 3, is_rgb=True)]])
 def test_layers_that_cannot_be_channels(others):
-    with pytest.raises(UsageError, match="check one|of one shape"):
+    with pytest.raises(UsageError, match=r"check one|\w \([^(]+\) and .+ of one shape"):
         joined([source(20, 30), *others] if others else [])
 
 
