@@ -110,6 +110,9 @@ def test_channels_between_the_axes_of_objects_are_layers_of_the_session(widget, 
     assert not layers["raw"].visible
     assert [layers[f"raw {k}"].data.shape for k in (0, 1)] == [layers["Objects"].data.shape] * 2
     assert all(layers[f"raw {k}"].visible for k in (0, 1))
+    layers.remove("raw")
+    assert module_viewer.dims.ndim == 3
+    assert all(layers[f"raw {k}"].visible for k in (0, 1))
 
 
 def test_a_list_without_a_chosen_layer_is_said_until_something_succeeds(widget):
