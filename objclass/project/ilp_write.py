@@ -38,14 +38,14 @@ LEARNED = (
     "ClassifierForests",
     "CachedProbabilities",
 )
+SELECTED = ("SelectedFeatures", "ExportSettings")
+"""Parts of ``ObjectClassification`` that are of classes and labels, and those that are of features."""
+
 OF_LANES = ("Input Data/infos", "PixelClassification/LabelSets", "PixelClassification/Bookmarks")
 """Groups that have a group for each lane, in the order of the lanes."""
 
 CACHED = ("ObjectExtraction", "ThresholdTwoLevels/CachedThresholdLabels")
 """Groups in which ilastik keeps, by the numbers of lanes, what it computes again where it is not there."""
-
-SELECTED = ("SelectedFeatures", "ExportSettings")
-"""Parts of ``ObjectClassification`` that are of classes and labels, and those that are of features."""
 
 FOREST_CLASS = (
     b"clazyflow.classifiers.parallelVigraRfLazyflowClassifier\nParallelVigraRfLazyflowClassifier\np0\n."

@@ -4,6 +4,7 @@ import csv
 import shutil
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -63,6 +64,34 @@ def test_strokes_of_pixel_classification(tmp_path):
     assert np.array_equal(strokes, paint)
     assert np.array_equal(strokes[1, 20:, 9], paint[1, 20:, 9])
     assert (kind, colors["features"]["class"]) == ("labels", ["dark", "bright"])
+
+
+def test_strokes_of_both_stages_of_autocontext(tmp_path):
+    """Each stage has strokes and classes of its own; those of the second one are shown under its number."""
+    raw, paint = np.zeros((40, 48), np.uint8), np.zeros((2, 40, 48), np.uint8)
+    raw[:, 24:] = 200
+    paint[0, 5:30, 8:11], paint[0, 10:13, 28:44] = 1, 2
+    paint[1, 2:4, 3:40], paint[1, 30:35, 30:33] = 2, 1
+    paths = [str(tmp_path / f"{name}.ilp") for name in ("first", "second")]
+    for path, own, names in zip(paths, paint, (["dark", "bright"], ["left", "right"]), strict=True):
+        project = objclass.train_pixels(
+            [raw], [own], axes="yx", class_names=names, features=["gaussian:1"], trees=2
+        )
+        project.save(path)
+    with h5py.File(paths[0], "r+") as file, h5py.File(paths[1]) as second:
+        for name in ("FeatureSelections", "PixelClassification"):
+            second.copy(name, file, f"{name}01")
+        del file["workflowName"]
+        file["workflowName"] = b"Autocontext (2-stage)"
+    image, *strokes = project_layers(paths[0]).layers
+    assert np.array_equal(image[0], raw)
+    assert [options["name"].split()[-2:] for _, options, _ in strokes] == [["strokes", "1"], ["strokes", "2"]]
+    for (data, options, kind), own, names in zip(
+        strokes, paint, (["dark", "bright"], ["left", "right"]), strict=True
+    ):
+        assert kind == "labels"
+        assert np.array_equal(data, own)
+        assert options["features"]["class"] == names
 
 
 def test_several_images(tmp_path, monkeypatch):
