@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from objclass.errors import Stop, TerminatedError
 from objclass.napari.messages import messages_in_words, sentence
+from objclass.session.courtesy import CourteousStop
 
 Progress = Callable[[str, float], None]
 """Called with a name and its completed fraction."""
@@ -40,7 +41,7 @@ class Task(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._posted.connect(lambda function: function())
-        self._stop = Stop()
+        self._stop: Stop = CourteousStop(self._post)
         self._thread: Thread | None = None
         self.name = ""
 
@@ -72,7 +73,7 @@ class Task(QObject):
         if self.is_busy:
             self.failed.emit(f"{name}: wait until this has ended, or cancel it: {self.name}")
             return
-        self.name, self._stop = name, Stop()
+        self.name, self._stop = name, CourteousStop(self._post)
         self._thread = Thread(target=self._run, args=(work, then, otherwise, self._stop), daemon=True)
         self.began.emit(name)
         self._thread.start()

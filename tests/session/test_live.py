@@ -3,17 +3,17 @@
 import random
 from dataclasses import replace
 from queue import Empty, Queue
-from threading import Event, Thread
+from threading import Event
 
 import numpy as np
 import pytest
 
-from objclass.errors import ObjclassError, TerminatedError
+from objclass.errors import ObjclassError
 from objclass.session import Session, state
 from objclass.session.classification import Classification
 from objclass.session.images import MeasuredObjects
 from objclass.session.judgement import Judgement
-from objclass.session.live import CourteousStop, Live
+from objclass.session.live import Live
 from objclass.session.state import SessionSettings, State
 from objclass.settings import ProjectThreshold
 
@@ -362,33 +362,3 @@ def test_any_order_of_many_changes(seed):
     events = AnyOrder(seed)
     events.run(100)
     check_same(events.session, fresh(events.session))
-
-
-def test_the_work_waits_until_its_owner_has_time(monkeypatch):
-    monkeypatch.setattr("objclass.session.live.PATIENCE", PATIENCE)
-    posts, passed = Queue(), Event()
-    stop = CourteousStop(posts.put)
-    worker = Thread(target=lambda: (stop.check(), passed.set()), daemon=True)
-    worker.start()
-    come_back = posts.get(timeout=PATIENCE)
-    assert not passed.wait(0.01)
-    come_back()
-    assert passed.wait(PATIENCE)
-
-
-def test_the_work_does_not_wait_again_for_an_owner_that_has_not_come_back(monkeypatch):
-    monkeypatch.setattr("objclass.session.live.PATIENCE", 0.001)
-    posts = Queue()
-    stop = CourteousStop(posts.put)
-    for _ in range(3):
-        stop.check()
-    assert posts.qsize() == 1
-    posts.get()()
-    stop.check()
-    assert posts.qsize() == 1
-
-
-def test_who_is_asked_to_stop_while_it_waits_stops():
-    stop = CourteousStop(lambda come_back: (stop.ask(), come_back()))
-    with pytest.raises(TerminatedError):
-        stop.check()

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 
 from objclass.session import Session, live, warming
-from objclass.session.live import CourteousStop, Live
+from objclass.session.courtesy import CourteousStop
+from objclass.session.live import Live
 from objclass.session.table import object_table
 
 
