@@ -4,6 +4,8 @@ All tests in this folder have the marker ``gui``. Mouse and keys are in `tests.n
 """
 
 import atexit
+import gc
+import importlib
 import os
 import select
 import shutil
@@ -59,6 +61,10 @@ def display(tmp_path_factory):
     )
     if tried.returncode:
         pytest.skip(f"Qt cannot open windows here: {tried.stderr.strip().splitlines()[-1:]}")
+    importlib.import_module("napari.window")
+    importlib.import_module("objclass.napari.widget")
+    # napari looks through all objects for garbage when a layer is removed: what is loaded so far is none
+    gc.freeze()
 
 
 def started_display() -> str:

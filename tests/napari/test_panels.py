@@ -12,12 +12,14 @@ from tests.napari.sessions import FEATURES
 
 @pytest.fixture
 def widget(module_viewer):
-    """The widget in a viewer with raw data and a segmentation, which come from files."""
+    """The widget in a viewer with raw data and a segmentation, which come from files; little is measured of them."""
     viewer = module_viewer
     viewer.layers.clear()
     viewer.open("sample_data/cells.tif")
     viewer.open("sample_data/cells_segmentation.tif", layer_type="labels")
     _, widget = viewer.window.add_plugin_dock_widget("objclass", "Object classification")
+    widget.controller.open(Session(SessionSettings(FEATURES, trees=10)))
+    widget.controller.live.evaluates = False
     process()
     yield widget
     viewer.layers.clear()  # Mesa crashes where an image is drawn while all docks are removed
@@ -284,6 +286,7 @@ def test_features(widget):
     from qtpy.QtTest import QTest
 
     panel = widget.features
+    widget.controller.open(Session())
     widget.sections["Features"].open()
     assert not panel.tree.isVisible()
     session = use_images(widget)
@@ -312,9 +315,7 @@ def test_features(widget):
 
 
 def labelled(widget):
-    """A session with labels of two classes, of which little is measured."""
-    widget.controller.open(Session(SessionSettings(FEATURES, trees=10)))
-    widget.controller.live.evaluates = False
+    """A session with labels of two classes."""
     session = use_images(widget)
     push(widget.classes.add)
     push(widget.classes.add)
