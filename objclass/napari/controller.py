@@ -80,9 +80,11 @@ class Controller(QObject):
         self.task.ended.connect(self.busy_changed)
         self.task.failed.connect(lambda fault: self.status_changed.emit(fault, True))
         self.task.progressed.connect(self.progressed)
+        self.status_changed.connect(self._note_refusal)
         self.live: Live | None = None
         self.selection: tuple[int, tuple[int, ...]] = (-1, ())
         self.current, self._status = 1, ""
+        self._is_refused = False
         self.current_image = -1
         self.is_labelling = self.is_live = True
         self.open(session or Session())
@@ -106,7 +108,7 @@ class Controller(QObject):
     def change(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a method of the session that changes it; tell of what has changed, and have it worked on.
 
-        An error of ours is shown as the status; then None is returned.
+        An error of ours is shown as the status, until the user does something that works; then None is returned.
         """
         before = self.session.state
         try:
@@ -117,6 +119,7 @@ class Controller(QObject):
             return None
         after = self.session.state
         if after is before:
+            self._forget_refusal()
             return result
         if after.images != before.images:
             self.images_changed.emit()
@@ -142,18 +145,21 @@ class Controller(QObject):
         if number != self.current:
             self.current = number
             self.current_changed.emit(number)
+            self._forget_refusal()
 
     def set_labelling(self, is_labelling: bool) -> None:  # noqa: FBT001  # a slot of buttons
         """Choose whether clicks give labels; else they select objects."""
         if is_labelling != self.is_labelling:
             self.is_labelling = is_labelling
             self.labelling_changed.emit(is_labelling)
+            self._forget_refusal()
 
     def set_live(self, is_live: bool) -> None:  # noqa: FBT001  # a slot of buttons
         """Choose whether objects are classified after each change."""
         self.is_live = is_live
         if self.live is not None:
             self.live.classifies = is_live
+        self._forget_refusal()
         self.request()
 
     def show_image(self, key: int) -> None:
@@ -163,17 +169,27 @@ class Controller(QObject):
         if chosen != self.current_image:
             self.current_image = chosen
             self.image_changed.emit(chosen)
+            self._forget_refusal()
 
     def select(self, key: int, numbers: tuple[int, ...]) -> None:
         """Select objects of an image, for all widgets."""
         if (key, numbers) != self.selection:
             self.selection = (key, numbers)
             self.selection_changed.emit(key, numbers)
+            self._forget_refusal()
 
     def tell_status(self) -> None:
         """Say what stands in the way and which labels are lost, or that all is well."""
         self._status = self.session.state.status
         self.status_changed.emit(self._status, False)
+
+    def _note_refusal(self, _: str, is_wrong: bool) -> None:  # noqa: FBT001  # Qt's signal
+        self._is_refused = is_wrong
+
+    def _forget_refusal(self) -> None:
+        """Say no longer what was wrong with the last thing that the user wanted: this one has worked."""
+        if self._is_refused:
+            self.tell_status()
 
     @property
     def of_objects(self) -> tuple[Any, ...]:
@@ -236,3 +252,4 @@ class Controller(QObject):
         self.busy_changed.emit()
         if fault is not None:  # else what was said last is still true: it may be an error of the user
             self.status_changed.emit(sentence(fault), True)
+            self._is_refused = False  # true until images, labels or settings are changed

@@ -160,12 +160,19 @@ class ImagesPanel(QWidget):
 
     def add_files(self, paths: list[str]) -> None:
         """Offer files, too."""
-        for path in paths:
-            source = self.controller.change(Source.of_file, path)
-            if source is not None:
-                self._files[path] = source
-                self.controller.tell_status()
+        self.controller.change(self._open_files, paths)
         self._list_layers()
+
+    def _open_files(self, paths: list[str]) -> None:
+        """Open files; of those that cannot be opened, the error of the first is raised in the end."""
+        faults = []
+        for path in paths:
+            try:
+                self._files[path] = Source.of_file(path)
+            except ObjclassError as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
 
     # -------------------------------------------------------------- what it is
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from objclass.errors import ObjclassError
 from objclass.session import Session
 from objclass.session.state import SessionSettings
 from tests.conftest import SAMPLES
@@ -197,6 +198,49 @@ def test_a_name_that_is_taken_is_said(widget):
     assert "there is a class Class 2 already" in widget.status.text()
     assert [one.name for one in session.classes] == ["Class 1", "Class 2"]
     assert panel.classes.topLevelItem(0).text(1) == "Class 1"
+
+
+def test_an_error_is_said_until_the_user_does_what_works(widget, tmp_path):
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    panel, controller, status = widget.classes, widget.controller, widget.status
+
+    def fail():
+        panel.classes.topLevelItem(0).setText(1, "Class 2")
+        assert "there is a class Class 2 already" in status.text()
+
+    def click(row):
+        place = panel.classes.visualItemRect(panel.classes.topLevelItem(row)).center()
+        QTest.mouseClick(panel.classes.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+    push(panel.add)
+    push(panel.add)
+    valid = status.text()
+    assert valid == controller.session.state.status
+    for act in (
+        lambda: click(0),
+        lambda: push(panel.labelling),
+        lambda: push(status.live),
+        lambda: controller.select(0, (1,)),
+        lambda: controller.change(controller.session.rename_class, 1, "Class 1"),
+    ):
+        click(1)
+        fail()
+        act()
+        assert status.text() == valid
+    fail()
+    click(1)  # the current class already: nothing is done
+    assert "there is a class" in status.text()
+    (tmp_path / "bad.txt").write_text("no image")
+    widget.images.add_files([str(tmp_path / "bad.txt"), "sample_data/cells_probabilities.h5"])
+    assert "bad.txt" in status.text()
+    controller._ended(ObjclassError("image: cannot be measured"))  # true whatever is chosen
+    click(0)
+    assert controller.current == 1
+    assert "cannot be measured" in status.text()
+    push(panel.add)
+    assert "cannot be measured" not in status.text()
 
 
 def test_the_work_ends_with_the_dock(widget, module_viewer):
