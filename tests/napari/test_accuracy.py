@@ -106,6 +106,16 @@ def test_a_judgement_of_other_labels_is_grey(panel, judged_state):
     wait_for_work(panel.controller)
 
 
+def test_other_names_are_shown_at_once(panel, judged_state):
+    show(panel, judged_state)
+    panel.controller.change(panel.controller.session.rename_class, 1, "dim")
+    wait_until(lambda: not panel._is_stale)
+    assert panel.matrix.isEnabled()
+    assert panel.matrix.verticalHeaderItem(0).text() == "dim"
+    assert panel.matrix.horizontalHeaderItem(0).text() == "dim"
+    assert panel.note.isHidden()
+
+
 def test_too_few_labels_are_a_sentence(panel, judged_state):
     session = Session.of(judged_state, ResourceSettings())
     session.label(1, range(1, 65), 0)

@@ -1,8 +1,13 @@
 """Labels by mouse and keys, in a real window."""
 
+import json
+
 import numpy as np
 import pytest
 
+from objclass import open_project
+from objclass.cli import main
+from objclass.evaluation.writing import as_json
 from objclass.session import Session
 from objclass.session.state import SessionSettings
 from tests.napari.events import canvas, click, drag, move, pixel, press, process, wait_until
@@ -330,3 +335,40 @@ def test_raw_data_and_outlines_are_seen_through_the_uncertainty(plane):
     rim, (dark, bright) = voxels[0][0], [one.mean(axis=0) for one in voxels]
     assert color(bright) > color(dark) + 100
     assert color(rim) > color(dark) + 150
+
+
+def test_the_accuracy_that_is_shown_is_that_of_the_command_line(plane, tmp_path, capsys):
+    widget, viewer = plane
+    session, panel = widget.controller.session, widget.sections["Accuracy"].content
+    left, right = ([8 * y + x for y in range(3) for x in columns] for columns in (range(1, 5), range(5, 9)))
+    for key, numbers in (("1", [*left, 40]), ("2", [*right, 33])):  # the last ones are wrong
+        press(viewer, key)
+        for number in numbers:
+            click(viewer, inside(widget, number))
+    widget.controller.live.evaluates = True
+    widget.controller.request()
+    wait_until(lambda: session.state.is_judged and not widget.controller.is_busy)
+    process()
+    path, scores = tmp_path / "p.ilp", tmp_path / "scores.json"
+    widget.project.save_project(str(path))
+    wait_until(lambda: widget.status.text() == f"Saved: {path}")
+    assert main(["evaluate", "--project", str(path), "--evaluation", str(scores)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert panel.headline.text().startswith("Balanced accuracy 0.")
+    assert "95 % interval" in panel.headline.text()
+    assert [panel.headline.text().lower(), *panel.details.text().splitlines()] == [
+        printed[0].lower(),
+        *printed[1:3],
+    ]
+    found = json.loads(scores.read_text())
+    cells = [[panel.matrix.item(k, m).text() for m in range(3)] for k in range(2)]
+    assert [[int(count) for count in row[:2]] for row in cells] == found["confusion"]
+    assert [sum(row) for row in found["confusion"]] == [13, 13]
+    for k, one in enumerate(found["classes"]):
+        rates = [cells[k][2], panel.matrix.item(2, k).text()]
+        assert [float(rate.split()[0]) for rate in rates] == [
+            round(one[name]["value"], 2) for name in ("recall", "precision")
+        ]
+    evaluation = as_json(session.state.judgement.result.evaluation)
+    assert {**found, "learning_curve": None, "importances": []} == evaluation
+    assert open_project(path).facts["evaluation"] == evaluation
