@@ -41,6 +41,8 @@ class ExportDialog(QDialog):
         self.summary = PathBox("Summary", "Tables (*.csv *.tsv)")
         self.report = PathBox("Report", "Pages (*.html)")
         self.table.check.setChecked(True)
+        self.table.check.setEnabled(False)
+        self.table.check.setToolTip("Each run writes the table")
         self.export, self.copy = QPushButton("Export", default=True), QPushButton("Copy command line")
         self.cancel = QPushButton("Cancel")
         self.cancel.clicked.connect(self.reject)
@@ -75,11 +77,11 @@ class ExportDialog(QDialog):
         Raises
         ------
         UsageError
-            If that is nothing.
+            If there is no path for the table.
         """
         images = tuple(name for name, check in self.images.items() if check.isChecked())
         return Outputs(
-            table=self.table.path,
+            table=self.table.path or "",
             columns=self.columns.currentText(),
             is_physical=self.physical.isChecked(),
             images=images,

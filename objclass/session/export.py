@@ -39,7 +39,7 @@ class Outputs:
     Parameters
     ----------
     table
-        The table of objects; its suffix selects the format. Without ``{nickname}``, all images are in one table.
+        The table of objects, which each run writes; its suffix selects the format. Without ``{nickname}``, all images are in one table.
     columns
         Names and order of its columns: a profile of ``--table_columns``.
     is_physical
@@ -56,7 +56,7 @@ class Outputs:
         The objects for other programs; the suffixes select the formats.
     """
 
-    table: str | None = None
+    table: str
     columns: str = ILASTIK
     is_physical: bool = False
     images: tuple[str, ...] = ()
@@ -67,10 +67,8 @@ class Outputs:
     objects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (self.table or self.images or self.summary or self.report or self.objects):
-            message = (
-                "Nothing to write: choose a table, images, a summary, a report or objects for other programs."
-            )
+        if not self.table:
+            message = "Each run writes a table of the objects: give its path."
             raise UsageError(message)
 
 
@@ -92,7 +90,7 @@ def request_of(
             output_format=outputs.image_format, output_filename_format=_absolute_if_given(outputs.image_path)
         ),
         sources=outputs.images,
-        table=_absolute_if_given(outputs.table),
+        table=_absolute(outputs.table),
         table_only=not outputs.images,
         profile=outputs.columns,
         summary=_absolute_if_given(outputs.summary),

@@ -117,8 +117,8 @@ def test_only_what_is_saved_is_exported(tmp_path):
     for method in (session.export, session.command):
         with pytest.raises(UsageError, match="save it first"):
             method(Outputs(table="x.csv"))
-    with pytest.raises(UsageError, match="Nothing to write"):
-        Outputs()
+    with pytest.raises(UsageError, match="table of the objects"):
+        Outputs("")
 
 
 def test_a_run_that_fails_says_why(tmp_path):
