@@ -62,7 +62,7 @@ class Live:
             self._begin()
             return
         self._is_waiting = True
-        if self._is_judging or not _are_same_objects(self._state, self.session.state):
+        if self._judges_in_vain or not _are_same_objects(self._state, self.session.state):
             self._stop.ask()
 
     def close(self, patience: float = 5.0) -> None:
@@ -71,6 +71,11 @@ class Live:
         self._stop.ask()
         if self._thread is not None:
             self._thread.join(patience)
+
+    @property
+    def _judges_in_vain(self) -> bool:
+        """Whether it is judged how good a classifier is that is not wanted any more; one with other names still is."""
+        return self._is_judging and not self.session.state.is_classified
 
     def _begin(self) -> None:
         self._stop, self._state = CourteousStop(self._post), self.session.state
@@ -119,7 +124,7 @@ class Live:
 
     def _begin_judging(self) -> None:
         self._is_judging = True
-        if self._is_waiting:
+        if self._is_waiting and self._judges_in_vain:
             self._stop.ask()
 
     def _begin_warming(self) -> None:

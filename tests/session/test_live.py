@@ -203,6 +203,30 @@ def test_a_change_stops_the_evaluation(session, live, monkeypatch, is_told):
     assert [len(one.labelling.marks) for one in live.found(Classification)] == [6, 7]
 
 
+def test_another_name_does_not_stop_the_evaluation(session, live, monkeypatch):
+    reached, renamed, calls, judge = Event(), Event(), [], Session.judge
+
+    def wait(self, stop):
+        calls.append(stop)
+        reached.set()
+        assert renamed.wait(PATIENCE)
+        return judge(self, stop)
+
+    label_six(session)
+    monkeypatch.setattr(Session, "judge", wait)
+    live.live.request()
+    assert reached.wait(PATIENCE)
+    while not live.posts.empty():
+        live.step()
+    session.rename_class(1, "other")
+    live.live.request()
+    renamed.set()
+    live.settle()
+    assert len(calls) == 1
+    assert session.state.is_judged
+    assert session.state.judgement.classification.labelling.classes[0].name == "other"
+
+
 def test_the_window_is_closed_during_work(live, gate):
     live.session.state = replace(live.session.state, measured={})
     live.live.request()
