@@ -98,10 +98,11 @@ class Watch:
         """The longest time between two ticks in an interval: as it was, and with frames at seconds of the processor."""
         found = [(0.0, 0.0)]
         for (before, _), (after, _) in zip(self.ticks, self.ticks[1:], strict=False):
-            if start <= before < end:
+            if start < after and before < end:
                 frames = [one for one in self.composed if before <= one[0][0] and one[1][0] <= after]
                 spared = sum((b[0] - a[0]) - (b[1] - a[1]) for a, b in frames)
-                found.append((after - before, after - before - spared))
+                whole = min(after, end) - max(before, start)
+                found.append((whole, max(whole - spared, 0.0)))
         return tuple(map(max, zip(*found, strict=True)))
 
 

@@ -8,6 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.components import LayerList
 from napari.layers import Image, Labels, Layer
 from napari.utils import DirectLabelColormap
 from numpy.typing import ArrayLike, NDArray
@@ -68,11 +69,13 @@ def blank_layers(axes: str, about: dict[str, int]) -> dict[str, Layer]:
     return dict(zip(NAMES, layers, strict=True))
 
 
-def set_pixels(layer: Layer, numbers: NDArray[np.uint32], *tables: NDArray[Any]) -> None:
+def set_pixels(layers: LayerList, layer: Layer, numbers: NDArray[np.uint32], *tables: NDArray[Any]) -> None:
     """Give objects new values in a layer; what is shown is drawn anew if it changes.
 
     Parameters
     ----------
+    layers
+        The layers of the viewer.
     tables
         ``table`` of a `LookUp`, and its ``solid``.
     """
@@ -85,7 +88,8 @@ def set_pixels(layer: Layer, numbers: NDArray[np.uint32], *tables: NDArray[Any])
         if not layer.visible:
             layer.scale = layer.scale  # napari keeps the extent of a hidden layer until then
     elif is_other:
-        layer.refresh(extent=False, thumbnail=False)
+        with layers.events.blocker_all():  # else the list of layers paints all its rows for each of them
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
 
 
 def fit_contrast(layer: Image) -> None:
@@ -307,7 +311,7 @@ class ObjectLayers:
         lengths = dict(zip("tzyx", image.shape, strict=True))
         numbers = np.broadcast_to(np.uint32(0), [lengths[axis] for axis in self._axes])
         for name in names:
-            set_pixels(self._layers[name], numbers, np.zeros(1, self._layers[name].dtype))
+            set_pixels(self.viewer.layers, self._layers[name], numbers, np.zeros(1, self._layers[name].dtype))
 
     def _change_objects(self, key: int) -> None:
         found = self.controller.session.state.found.get(key)
@@ -324,7 +328,7 @@ class ObjectLayers:
         """Give the present objects new values in a layer."""
         layer = self._layers.get(name)
         if layer is not None and self.shown is not None:
-            set_pixels(layer, self.shown.numbers, *tables)
+            set_pixels(self.viewer.layers, layer, self.shown.numbers, *tables)
 
     def _change_colors(self) -> None:
         classes = self.controller.session.classes
