@@ -133,7 +133,7 @@ class Window:
         self.signals = {signal: [] for signal in ("objects_found", "classified", "judged")}
         for signal, times in self.signals.items():
             getattr(self.controller, signal).connect(partial(self._note, times))
-        self.rest()
+        self.watch.wait(lambda: self.controller.live._thread is None)  # noqa: SLF001  # libraries are loaded before a user has chosen images
 
     @staticmethod
     def _note(times, *_):
