@@ -492,6 +492,7 @@ PROJECT_WRITERS = {".ilp": "objclass.export.projects:save_project"}
 KERNELS = (
     "objclass.pixels.filters:passes",
     "objclass.descent:descents",
+    "objclass.session.bounds:bounding",
     "objclass.pixels.pointwise:eigenvalues_of_three",
     "objclass.pixels.pointwise:eigenvalues_of_two",
     "objclass.pixels.pointwise:magnitudes",
@@ -505,6 +506,7 @@ KERNELS = (
     "objclass.features.sets.skeleton:skeletons",
     "objclass.export.paint:classes",
     "objclass.export.paint:probabilities",
+    "objclass.session.painting:rims",
     "objclass.segmentation.label_store:renumbering",
 )
 """Every kernel, by the name of its function."""
