@@ -272,7 +272,8 @@ class Pending:
         with self._opening:
             if folder not in self._workspaces:
                 _make(folder)
-                self._workspaces[folder] = Workspace(folder)
+                with uninterrupted():  # else nobody would know of it
+                    self._workspaces[folder] = Workspace(folder)
             return self._workspaces[folder]
 
 

@@ -1,6 +1,7 @@
 """Where outputs go: names, folders that are outputs, servers, collisions, what a failure leaves."""
 
 import os
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from objclass import registry
 from objclass.compute.context import Context
 from objclass.core import AXES, Lane, Objects
 from objclass.errors import OutputError, UsageError
+from objclass.export import atomic
 from objclass.export.atomic import Pending, check_writable
 from objclass.export.checks import check_collisions
 from objclass.export.files import RunFiles
@@ -354,3 +356,20 @@ def test_what_does_not_fit_is_counted(pixels, dtype, ranges, count):
 def test_widths_of_placeholders_are_bounded(template):
     with pytest.raises(UsageError, match="wider than 255 characters"):
         expand(template, {"nickname": "a", "x_start": 7})
+
+
+def test_a_signal_while_a_workspace_is_made_leaves_nothing(tmp_path, monkeypatch):
+    """It takes effect when the workspace is known to those who remove it."""
+    made = atomic.mkdtemp
+
+    def interrupted(*args):
+        path = made(*args)
+        signal.raise_signal(signal.SIGINT)
+        return path
+
+    monkeypatch.setattr(atomic, "mkdtemp", interrupted)
+    pending = Pending()
+    with pytest.raises(KeyboardInterrupt):
+        pending.add(str(tmp_path / "a.csv"))
+    pending.discard()
+    assert list(tmp_path.iterdir()) == []
