@@ -19,7 +19,6 @@ WORDS = {
     "summary_filename": "the path of the summary",
     "table_columns": "columns",
     "table_filename": "the path of the table",
-    "table_only": "no table is chosen",
 }
 """What the window calls an option; an option that it does not have is one of the command line. Others are the words of their names."""
 
