@@ -27,17 +27,21 @@ def spot(dock, x, y):
 
 def draw(dock, corners, modifier="No"):
     """Draw a lasso with the left button of the mouse."""
-    from qtpy.QtCore import Qt
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
     from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
 
-    held = getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
+    held, button = getattr(Qt.KeyboardModifier, f"{modifier}Modifier"), Qt.MouseButton.LeftButton
     spots = [spot(dock, *corner) for corner in corners]
-    QTest.mouseMove(dock.canvas, spots[0])
-    QTest.mousePress(dock.canvas, Qt.MouseButton.LeftButton, held, spots[0])
-    for place in spots[1:]:
-        QTest.mouseMove(dock.canvas, place)
+    QTest.mousePress(dock.canvas, button, held, spots[0])
+    for place in map(QPointF, spots[1:]):
+        # QTest's moves the pointer of the display, which tells of it when it likes
+        there = place, dock.canvas.mapToGlobal(place)
+        move = QMouseEvent(QEvent.Type.MouseMove, *there, Qt.MouseButton.NoButton, button, held)
+        QApplication.sendEvent(dock.canvas, move)
         process()
-    QTest.mouseRelease(dock.canvas, Qt.MouseButton.LeftButton, held, spots[-1])
+    QTest.mouseRelease(dock.canvas, button, held, spots[-1])
     process()
 
 
