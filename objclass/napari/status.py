@@ -17,7 +17,8 @@ PERIOD = 100
 class Status(QWidget):
     """The status line: a sentence, and the progress of work.
 
-    Progress is shown in a while: a bar draws the window at once, which must not happen while layers are changed.
+    Progress is shown in a while: a bar draws the window at once, which must not happen while layers are changed. The bar of
+    work whose end is not known stays empty: one that moves has the whole window drawn anew with each step, by OpenGL.
     """
 
     def __init__(self, controller: Controller) -> None:
